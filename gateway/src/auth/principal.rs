@@ -1,0 +1,78 @@
+//! The principal of a request and what an operation asks of it.
+
+use gateway_protocol::GameId;
+
+/// Who asks: a verified credential, resolved against the roles of one snapshot.
+#[derive(Clone, Debug)]
+pub struct Principal {
+    /// Stable name for logs, audit and `:_caller`: `jwt:<sub>`, `key:<id>`, `server:<key_id>`, `public`.
+    pub caller: Box<str>,
+    /// The roles it has, with those they inherit.
+    pub roles: RoleMask,
+    /// The games it may use.
+    pub games: Games,
+    /// What its token says, for claim rules and `:_claim.x`; sorted by name.
+    pub claims: Box<[(Box<str>, Claim)]>,
+    /// When it stops being valid, in Unix seconds; `None`: when revoked.
+    pub expires_at: Option<u64>,
+}
+
+/// A set of roles, as bits that [`super`]'s role table gives out anew at every load.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RoleMask(pub u128);
+
+impl RoleMask {
+    /// Whether the two sets share a role.
+    pub const fn meets(self, other: Self) -> bool {
+        self.0 & other.0 != 0
+    }
+}
+
+/// The games of a principal.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Games {
+    /// Every game, also those added later: operators' keys only.
+    All,
+    /// These.
+    Only(Box<[GameId]>),
+}
+
+/// A claim's value, as far as claims are compared and bound.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Claim {
+    /// Text.
+    Str(Box<str>),
+    /// A whole number.
+    Int(i64),
+    /// A truth value.
+    Bool(bool),
+}
+
+/// Who may call an operation: a template's `@allow`, compiled against the role table.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Access {
+    /// Whether no credential is needed.
+    pub public: bool,
+    /// Roles that may call without a further condition.
+    pub roles: RoleMask,
+    /// Roles that may call if claims match.
+    pub rules: Vec<AccessRule>,
+}
+
+/// A role that may call if its claims match.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AccessRule {
+    /// The role, one bit.
+    pub role: RoleMask,
+    /// Slot (index into the template's slots) and the claim that it must equal. All must match.
+    pub claims: Vec<(usize, Box<str>)>,
+}
+
+/// One entry of `@allow`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct AllowRule {
+    /// A role's name; `public` is everyone, without a credential.
+    pub role: Box<str>,
+    /// `player(player_id = claim.sub)`: each slot (index) must equal that claim.
+    pub claims: Vec<(usize, Box<str>)>,
+}

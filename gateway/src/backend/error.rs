@@ -1,0 +1,84 @@
+//! Why a database did not do what a template asks.
+
+use gateway_protocol::Code;
+
+/// A failure of the store side. `Display` and its sources are for our log; clients see a code and a word.
+#[derive(Debug, thiserror::Error)]
+pub enum BackendError {
+    /// Every connection is taken and the wait was too long, or too many wait.
+    #[error("pool `{pool}` is exhausted")]
+    PoolExhausted {
+        /// The connection's name in the configuration.
+        pool: Box<str>,
+    },
+    /// No connection can be made.
+    #[error("database `{pool}` is unreachable")]
+    Unreachable {
+        /// The connection's name in the configuration.
+        pool: Box<str>,
+        /// The driver's words.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The statement failed.
+    #[error("statement failed")]
+    Query {
+        /// The driver's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// A unique key is taken.
+    #[error("duplicate key")]
+    Duplicate {
+        /// The driver's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The database took too long; nothing was changed.
+    #[error("statement timed out")]
+    TimedOut,
+    /// The connection was lost, or time ran out, while a write was under way.
+    #[error("outcome of the write is unknown")]
+    OutcomeUnknown {
+        /// The driver's words, if there were any.
+        #[source]
+        source: Option<sqlx::Error>,
+    },
+    /// The request's deadline passed before the database was asked.
+    #[error("deadline passed before the statement began")]
+    Deadline,
+    /// More rows than the template's limit, or more bytes than a reply may have.
+    #[error("result is larger than {limit}")]
+    TooLarge {
+        /// The limit, with its unit.
+        limit: Box<str>,
+    },
+    /// A column's value does not have its declared form.
+    #[error("column `{column}` does not have its declared form: {fault}")]
+    Column {
+        /// The column.
+        column: Box<str>,
+        /// What is wrong.
+        fault: Box<str>,
+    },
+    /// A page's cursor is not ours, or of another query.
+    #[error("bad cursor")]
+    BadCursor,
+}
+
+impl BackendError {
+    /// The code on the wire.
+    pub const fn code(&self) -> Code {
+        match self {
+            Self::PoolExhausted { .. } => Code::PoolExhausted,
+            Self::Unreachable { .. } => Code::DatabaseUnreachable,
+            Self::Query { .. } | Self::Column { .. } => Code::QueryFailed,
+            Self::Duplicate { .. } => Code::DuplicateRow,
+            Self::TimedOut => Code::QueryTimedOut,
+            Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
+            Self::Deadline => Code::DeadlineExceeded,
+            Self::TooLarge { .. } => Code::ResultTooLarge,
+            Self::BadCursor => Code::BadCursor,
+        }
+    }
+}

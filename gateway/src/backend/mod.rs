@@ -1,0 +1,5 @@
+//! The databases: pools of single connections, and what runs a template on them.
+
+mod error;
+
+pub use error::BackendError;

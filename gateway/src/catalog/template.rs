@@ -1,0 +1,407 @@
+//! What a template is once it is loaded: the contract, and the plan of its SQL.
+
+use std::time::Duration;
+
+use gateway_protocol::{BusinessCode, GameId, OpId};
+
+use super::{Dialect, Scalar};
+use crate::auth::AllowRule;
+
+/// One operation of one game on one dialect.
+#[derive(Clone, Debug)]
+pub struct Template {
+    /// The game it was resolved for.
+    pub game: GameId,
+    /// Its name: the path of its files.
+    pub op: OpId,
+    /// The dialect of [`Template::plan`].
+    pub dialect: Dialect,
+    /// First 8 bytes of SHA-256 over the merged contract and body: equal text, equal version,
+    /// on every instance and build. Shown as 16 hexadecimal digits.
+    pub version: u64,
+    /// `@desc`.
+    pub desc: Box<str>,
+    /// `@kind`.
+    pub kind: Kind,
+    /// `@kind one else …`: what no row means. `None`: 2025.
+    pub not_found: Option<BusinessError>,
+    /// `@param`, in declared order; for a page followed by `cursor` and `limit`, see [`Page`].
+    pub slots: Vec<Slot>,
+    /// `@result`, in declared order, which is also the order of the encoded reply.
+    pub columns: Vec<Column>,
+    /// `@version`: index into `columns`.
+    pub version_column: Option<usize>,
+    /// `@allow`. The role `public` needs no credential.
+    pub allow: Vec<AllowRule>,
+    /// `@http`.
+    pub http: Option<HttpRoute>,
+    /// `@cache`.
+    pub cache: Option<CachePolicy>,
+    /// `@invalidate`.
+    pub invalidate: Vec<TagPattern>,
+    /// `@page`.
+    pub page: Option<Page>,
+    /// `@order`.
+    pub orders: Vec<Order>,
+    /// `@require`.
+    pub requires: Vec<Require>,
+    /// `@on duplicate_key else …`. `None`: 2022.
+    pub on_duplicate: Option<BusinessError>,
+    /// `@include`.
+    pub includes: Vec<Include>,
+    /// `@timeout`: database time. `None`: the connection's `query_timeout`.
+    pub timeout: Option<Duration>,
+    /// `@limit`: most rows; one more is 2024. Always set (default 1000; `one`, `optional`: 1;
+    /// `page`: its max).
+    pub row_count_max: u32,
+    /// `@mask`: indexes into `slots`, never logged.
+    pub masked: Vec<usize>,
+    /// `@audit`: write an audit record before the reply.
+    pub audit: bool,
+    /// `@http_cache public`: how long a CDN may keep the reply.
+    pub http_cache: Option<Duration>,
+    /// `@deprecated`: the reason.
+    pub deprecated: Option<Box<str>>,
+    /// The SQL, ready to render.
+    pub plan: Plan,
+}
+
+/// `@kind`: what a template does and what its reply looks like.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub enum Kind {
+    /// One row, a map; none is an error.
+    One,
+    /// One row, a map, or null.
+    Optional,
+    /// Rows, an array of maps.
+    Many,
+    /// A keyset page: `{items, next?}`.
+    Page,
+    /// A write: `{affected}`.
+    Exec,
+}
+
+impl Kind {
+    /// Whether it changes data.
+    pub const fn is_write(self) -> bool {
+        matches!(self, Self::Exec)
+    }
+}
+
+/// A template's own failure: `2103 ITEM_NOT_ENOUGH [409]`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct BusinessError {
+    /// The number, unique in a catalog.
+    pub code: BusinessCode,
+    /// The name, unique in a catalog, upper case; the reply's message.
+    pub name: Box<str>,
+    /// The HTTP status, written or by default.
+    pub status: u16,
+}
+
+/// `@param`: one declared input.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Slot {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its type.
+    pub ty: Type,
+    /// Whether a call without it is refused (2010).
+    pub required: bool,
+    /// `default=`: bound when the caller gives nothing.
+    pub default: Option<Scalar<'static>>,
+    /// `min=`, in the type of the slot.
+    pub min: Option<Scalar<'static>>,
+    /// `max=`.
+    pub max: Option<Scalar<'static>>,
+    /// `pattern=`: the whole text must match.
+    pub pattern: Option<Pattern>,
+    /// `max_items=` of a list.
+    pub item_count_max: Option<u32>,
+    /// `like=prefix`: wildcards in the value are escaped and `%` is appended at bind.
+    pub like_prefix: bool,
+    /// `sample=`: a value for documentation, `gateway check --database` and the demo.
+    pub sample: Option<Box<str>>,
+}
+
+/// A compiled `pattern=`.
+#[derive(Clone, Debug)]
+pub struct Pattern(pub regex_lite::Regex);
+
+impl PartialEq for Pattern {
+    fn eq(&self, other: &Self) -> bool {
+        self.0.as_str() == other.0.as_str()
+    }
+}
+
+/// A declared type.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Type {
+    /// Truth value; 0 and 1 in the database.
+    Bool,
+    /// 32 bits with a sign.
+    Int,
+    /// 64 bits with a sign.
+    Bigint,
+    /// Exact, `precision` digits of which `scale` after the point.
+    Decimal {
+        /// Digits in all, 1 to 38.
+        precision: u8,
+        /// Digits after the point, 0 to precision.
+        scale: u8,
+    },
+    /// Binary 64-bit floating point, finite.
+    Float,
+    /// Text of at most `chars_max` Unicode scalar values.
+    Str {
+        /// Longest text, in characters; results may leave it out.
+        chars_max: Option<u32>,
+    },
+    /// Bytes.
+    Bytes {
+        /// Longest value, in bytes; results may leave it out.
+        bytes_max: Option<u32>,
+    },
+    /// A calendar day.
+    Date,
+    /// A moment, UTC, with `fraction` digits after the second (0 to 6).
+    Timestamp {
+        /// Digits after the second; 3 when not written.
+        fraction: u8,
+    },
+    /// A JSON document as text.
+    Json,
+    /// One of the words.
+    Enum(Box<[Box<str>]>),
+    /// Several values of one type.
+    List(Box<Type>),
+}
+
+/// `@result`: one column of the reply.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Column {
+    /// Lower case, as in the reply.
+    pub name: Box<str>,
+    /// Its type, which decides its form on the wire.
+    pub ty: Type,
+    /// `bigint as string`: in JSON a string, in MessagePack an integer.
+    pub json_string: bool,
+    /// `empty as null` / `null as empty`: what '' and NULL become; see the language's page.
+    pub empty_as_null: bool,
+}
+
+/// `@http`: method and path.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct HttpRoute {
+    /// The method.
+    pub method: HttpMethod,
+    /// `/v1/{game}/players/{player_id}`: as written; names in braces are slots (or `game`).
+    pub path: Box<str>,
+}
+
+/// A method that a route can have.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+#[expect(missing_docs, reason = "the names of RFC 9110 methods")]
+pub enum HttpMethod {
+    Get,
+    Post,
+    Put,
+    Patch,
+    Delete,
+}
+
+/// `@cache`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CachePolicy {
+    /// Life in process; zero: not kept there.
+    pub l1_ttl: Duration,
+    /// Life in Redis; zero: not kept there.
+    pub l2_ttl: Duration,
+    /// Life of "no such row", at both levels; zero: not kept.
+    pub negative_ttl: Duration,
+    /// What invalidates it.
+    pub tags: Vec<TagPattern>,
+    /// Who shares an entry.
+    pub scope: Scope,
+}
+
+/// Who shares a cache entry.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Scope {
+    /// Everyone who may call; `:_caller` and `:_claim.x` used in the body still enter the key.
+    Global,
+    /// Each principal its own.
+    Principal,
+}
+
+/// `player:{player_id}`: a tag with slots in it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TagPattern {
+    /// Its parts, in order.
+    pub parts: Vec<TagPart>,
+}
+
+/// A part of a tag.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum TagPart {
+    /// Text as written.
+    Text(Box<str>),
+    /// The canonical text of a slot's value (index). A list makes one tag an item.
+    Slot(usize),
+}
+
+/// `@page`: `keyset = … default=50 max=200`. A page template has two more slots than it declares, at the end:
+/// `cursor string` (optional) and `limit int` (default and max from here).
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Page {
+    /// The order when `@page keyset = …` names columns; with `@sort` the chosen [`Order`]'s.
+    pub keyset: Keyset,
+    /// Rows when the caller names no limit.
+    pub default_count: u32,
+    /// Most rows that a caller may ask for.
+    pub count_max: u32,
+    /// Index of the `cursor` slot.
+    pub cursor_slot: usize,
+    /// Index of the `limit` slot.
+    pub limit_slot: usize,
+}
+
+/// Where a page's order comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Keyset {
+    /// Fixed columns.
+    Fixed(Vec<KeysetColumn>),
+    /// `@sort`: of the chosen order; the slot (index) named `sort` chooses.
+    Sorted {
+        /// Index of the `sort` slot.
+        sort_slot: usize,
+    },
+}
+
+/// A column of an order.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct KeysetColumn {
+    /// As written in SQL: `c.created_at`.
+    pub sql: Box<str>,
+    /// Index into the template's `columns`: what the cursor takes its value from.
+    pub column: usize,
+    /// Which way.
+    pub direction: Direction,
+}
+
+/// Which way an order goes.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SQL's own words")]
+pub enum Direction {
+    Asc,
+    Desc,
+}
+
+/// `@order newest = …`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Order {
+    /// The value of `sort` that chooses it.
+    pub name: Box<str>,
+    /// What replaces `/* #sort */ …`.
+    pub columns: Vec<KeysetColumn>,
+}
+
+/// `@require from <> to else 2102 SAME_PLAYER [422]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Require {
+    /// Index of the slot on the left.
+    pub left: usize,
+    /// How they compare.
+    pub comparison: Comparison,
+    /// The right side.
+    pub right: Operand,
+    /// What a failure answers.
+    pub error: BusinessError,
+}
+
+/// A comparison of `@require`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "SQL's comparison operators")]
+pub enum Comparison {
+    Eq,
+    Ne,
+    Lt,
+    Le,
+    Gt,
+    Ge,
+}
+
+/// The right side of a `@require`.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Operand {
+    /// Another slot (index).
+    Slot(usize),
+    /// A literal, in the left slot's type.
+    Literal(Scalar<'static>),
+}
+
+/// `@include items = item.list_by_player(player_id)`: run side by side with this operation.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Include {
+    /// The member of the reply that carries it.
+    pub name: Box<str>,
+    /// The operation.
+    pub op: OpId,
+    /// Its arguments.
+    pub args: Vec<IncludeArg>,
+}
+
+/// One argument: `player_id`, or `owner_id = player_id`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IncludeArg {
+    /// The included operation's parameter.
+    pub param: Box<str>,
+    /// This template's slot (index) that gives the value.
+    pub slot: usize,
+}
+
+/// The SQL of a template, cut where a request decides.
+#[derive(Clone, Debug, PartialEq, Eq, Default)]
+pub struct Plan {
+    /// In order.
+    pub pieces: Vec<Piece>,
+}
+
+/// A piece of a plan.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Piece {
+    /// SQL as written.
+    Text(Box<str>),
+    /// One bind.
+    Bind(Source),
+    /// `IN (:ids)`: a slot (index) of list type, expanded and padded.
+    List(usize),
+    /// A line ending in `-- ?`: kept only if each of the slots was given (not absent, not by default).
+    Optional {
+        /// Indexes of the slots on the line.
+        slots: Vec<usize>,
+        /// Its pieces.
+        pieces: Vec<Piece>,
+    },
+    /// `AND 1 = 1 -- #keyset`: the seek predicate (or nothing on the first page).
+    Keyset,
+    /// `/* #sort */ …`: the chosen order's columns.
+    Sort,
+}
+
+/// Where a bind's value comes from.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// A slot (index).
+    Slot(usize),
+    /// `:_now`: one moment for the whole request.
+    Now,
+    /// `:_id`: a 63-bit time-ordered id.
+    Id,
+    /// `:_caller`: who asks.
+    Caller,
+    /// `:_claim.x`.
+    Claim(Box<str>),
+    /// `:_trace`: the request's id.
+    Trace,
+}

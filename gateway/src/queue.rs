@@ -1,0 +1,126 @@
+//! Bounded channels between the runtimes, and nothing else.
+//!
+//! A frontend never waits for room: a full queue refuses at once (code 1001). Every queue has a depth
+//! and a count of refusals that the metrics read.
+
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
+
+use tokio::sync::{mpsc, oneshot};
+
+/// Makes a queue that holds at most `depth_max` items.
+pub fn bounded<T>(depth_max: usize) -> (Sender<T>, Receiver<T>) {
+    let (sender, receiver) = mpsc::channel(depth_max);
+    let gauge = Arc::new(Gauge { depth_max, ..Gauge::default() });
+    (Sender { sender, gauge: Arc::clone(&gauge) }, Receiver { receiver, gauge })
+}
+
+/// Makes the way back of one request.
+pub fn reply<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
+    oneshot::channel()
+}
+
+/// How full a queue is.
+#[derive(Debug, Default)]
+pub struct Gauge {
+    depth: AtomicUsize,
+    depth_max: usize,
+    refused: AtomicU64,
+}
+
+impl Gauge {
+    /// Items in the queue now.
+    pub fn depth(&self) -> usize {
+        self.depth.load(Ordering::Relaxed)
+    }
+
+    /// Its bound.
+    pub const fn depth_max(&self) -> usize {
+        self.depth_max
+    }
+
+    /// Items refused since the start.
+    pub fn refused(&self) -> u64 {
+        self.refused.load(Ordering::Relaxed)
+    }
+}
+
+/// The queue is full, or its reader is gone; the item comes back.
+#[derive(Debug)]
+pub struct Refused<T>(pub T);
+
+/// The writing end.
+#[derive(Debug)]
+pub struct Sender<T> {
+    sender: mpsc::Sender<T>,
+    gauge: Arc<Gauge>,
+}
+
+impl<T> Clone for Sender<T> {
+    fn clone(&self) -> Self {
+        Self { sender: self.sender.clone(), gauge: Arc::clone(&self.gauge) }
+    }
+}
+
+impl<T> Sender<T> {
+    /// Puts an item in, without waiting.
+    ///
+    /// # Errors
+    ///
+    /// [`Refused`] with the item when the queue is full or its reader is gone.
+    pub fn offer(&self, item: T) -> Result<(), Refused<T>> {
+        // Counted before it is sent: the reader may take it, and count it out, at once.
+        self.gauge.depth.fetch_add(1, Ordering::Relaxed);
+        self.sender.try_send(item).map_err(|error| {
+            self.gauge.depth.fetch_sub(1, Ordering::Relaxed);
+            self.gauge.refused.fetch_add(1, Ordering::Relaxed);
+            match error {
+                mpsc::error::TrySendError::Full(item) | mpsc::error::TrySendError::Closed(item) => {
+                    Refused(item)
+                }
+            }
+        })
+    }
+
+    /// Its gauge.
+    pub const fn gauge(&self) -> &Arc<Gauge> {
+        &self.gauge
+    }
+}
+
+/// The reading end.
+#[derive(Debug)]
+pub struct Receiver<T> {
+    receiver: mpsc::Receiver<T>,
+    gauge: Arc<Gauge>,
+}
+
+impl<T> Receiver<T> {
+    /// Takes the next item; `None` when every sender is gone and the queue is empty.
+    pub async fn take(&mut self) -> Option<T> {
+        let item = self.receiver.recv().await?;
+        self.gauge.depth.fetch_sub(1, Ordering::Relaxed);
+        Some(item)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn queue_at_its_bound_refuses_at_once_and_counts_it() {
+        let (sender, _receiver) = bounded(2);
+        assert!(sender.offer(1).is_ok() && sender.offer(2).is_ok());
+        let Err(Refused(item)) = sender.offer(3) else { panic!("the third fits") };
+        assert_eq!(item, 3);
+        assert_eq!((sender.gauge().depth(), sender.gauge().refused()), (2, 1));
+    }
+
+    #[test]
+    fn queue_without_a_reader_refuses() {
+        let (sender, receiver) = bounded(1);
+        drop(receiver);
+        assert!(sender.offer(1).is_err());
+    }
+}
