@@ -13,6 +13,7 @@ pub mod bind;
 pub mod cache;
 pub mod backend;
 pub mod error;
+pub mod reply;
 pub mod snapshot;
 pub mod queue;
 pub mod control;

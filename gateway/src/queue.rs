@@ -8,6 +8,12 @@ use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
 use tokio::sync::{mpsc, oneshot};
 
+/// Where one answer arrives; await it.
+pub type Answer<T> = oneshot::Receiver<T>;
+
+/// Where one answer is given.
+pub type Reply<T> = oneshot::Sender<T>;
+
 /// Makes a queue that holds at most `depth_max` items.
 pub fn bounded<T>(depth_max: usize) -> (Sender<T>, Receiver<T>) {
     let (sender, receiver) = mpsc::channel(depth_max);
@@ -16,7 +22,7 @@ pub fn bounded<T>(depth_max: usize) -> (Sender<T>, Receiver<T>) {
 }
 
 /// Makes the way back of one request.
-pub fn reply<T>() -> (oneshot::Sender<T>, oneshot::Receiver<T>) {
+pub fn reply<T>() -> (Reply<T>, Answer<T>) {
     oneshot::channel()
 }
 

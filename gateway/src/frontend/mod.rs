@@ -1,1 +1,23 @@
-//! To come.
+//! The client side: sockets, the two protocols, and the limits of a connection.
+//!
+//! One pinned thread a core, each with a runtime, listeners and connections of its own; the kernel
+//! spreads connections over the threads (`SO_REUSEPORT`). A connection lives and dies on its thread.
+//!
+//! ```text
+//! listener ──▶ tcp   frames  ──▶ pipeline::serve ──▶ outbox ──▶ socket
+//!          └─▶ http  hyper   ──▶ pipeline::serve ──▶ response
+//! ```
+//!
+//! Invariant: nothing here blocks, and no `RefCell` borrow is held over an await. TLS, when it comes,
+//! wraps the stream between `listener` and the two protocols.
+
+mod buffer;
+mod catch;
+mod http;
+mod listener;
+mod registry;
+mod tcp;
+mod worker;
+
+pub use listener::{BoundListeners, bind};
+pub use worker::{Door, Stop, spawn};

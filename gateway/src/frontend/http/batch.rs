@@ -1,0 +1,133 @@
+//! Several calls in one request: `[{operation, params}, …]` gives `[{code, body}, …]`, in order.
+//!
+//! Not a transaction: each call is its own request, with its own checks, run side by side.
+
+use std::sync::Arc;
+
+use bytes::Bytes;
+use gateway_protocol::{Code, Value, json};
+use http_body_util::Full;
+use hyper::Response;
+use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
+
+use super::exchange::{malformed, typed};
+use super::request::{self, Head};
+use super::response::{Context, write_problem};
+use crate::auth::Principal;
+use crate::error::Error;
+use crate::pipeline::{Request, Routed, Served};
+use crate::reply::{Waiting, body_of, json_of};
+use crate::snapshot::{Game, Snapshot};
+
+/// One call's answer, or the way to it.
+enum Item {
+    /// JSON.
+    Body(Vec<u8>),
+    Waiting(Waiting),
+    Refused(Error),
+}
+
+/// Serves a batch.
+///
+/// # Errors
+///
+/// [`Error`] when the batch itself cannot be read; a call's own failure stands in its place.
+pub(super) async fn run(
+    context: &Context<'_>,
+    snapshot: &Snapshot,
+    game: &Game,
+    principal: Option<&Arc<Principal>>,
+    head: &Head,
+    body: &mut [u8],
+) -> Result<Response<Full<Bytes>>, Error> {
+    let value = json::decode(body)
+        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })?;
+    let Value::Array(calls) = value else {
+        return Err(malformed("a batch is a JSON array of {operation, params}"));
+    };
+    let count_max = snapshot.config.limits.batch_items_max;
+    if calls.len() > count_max as usize {
+        let message = format!("a batch has at most {count_max} calls").into();
+        return Err(Error::Wire { code: Code::TooLarge, message });
+    }
+    let request = Request {
+        principal,
+        trace: context.trace,
+        arrived: context.arrived,
+        deadline: request::deadline(&head.headers, context.arrived)?,
+    };
+    let begun: Vec<Item> =
+        calls.into_iter().map(|call| begin(context, &request, game, call)).collect();
+    let mut out = Vec::with_capacity(begun.len() * 256);
+    out.push(b'[');
+    for item in begun {
+        if out.len() > 1 {
+            out.push(b',');
+        }
+        write(item, &mut out).await;
+    }
+    out.push(b']');
+    let mut response = Response::new(Full::new(Bytes::from(out)));
+    let headers = response.headers_mut();
+    headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    Ok(response)
+}
+
+fn begin(context: &Context<'_>, request: &Request<'_>, game: &Game, call: Value<'_>) -> Item {
+    let begun = read_call(call).and_then(|(op, params)| {
+        let routed = Routed { game, operation: game.operation(&op)? };
+        let params = params.into_iter().map(|(name, value)| Ok(typed(name, value)));
+        context.worker().serve(request, routed, params, |operation, stored| {
+            let body = body_of(operation, stored)?;
+            body.map_or(Ok(b"null".to_vec()), |body| Ok(json_of(operation, body)?.to_vec()))
+        })
+    });
+    match begun {
+        Ok(Served::Hit(Ok(body))) => Item::Body(body),
+        Ok(Served::Wait(waiting)) => Item::Waiting(waiting),
+        Ok(Served::Hit(Err(error))) | Err(error) => Item::Refused(error),
+    }
+}
+
+type Members<'a> = Vec<(std::borrow::Cow<'a, str>, Value<'a>)>;
+
+fn read_call(call: Value<'_>) -> Result<(std::borrow::Cow<'_, str>, Members<'_>), Error> {
+    let Value::Map(members) = call else {
+        return Err(malformed("a batch's call must be {operation, params}"));
+    };
+    let (mut op, mut params) = (None, None);
+    for (name, value) in members {
+        match (&*name, value) {
+            ("operation", Value::Str(text)) if op.is_none() => op = Some(text),
+            ("params", Value::Map(members)) if params.is_none() => params = Some(members),
+            _ => return Err(malformed(format!("a batch's call: `{name}` does not fit"))),
+        }
+    }
+    let op = op.ok_or_else(|| malformed("a batch's call needs `operation`"))?;
+    Ok((op, params.unwrap_or_default()))
+}
+
+async fn write(item: Item, out: &mut Vec<u8>) {
+    let start = out.len();
+    out.extend_from_slice(b"{\"code\":0,\"body\":");
+    let answered = match item {
+        Item::Body(body) => {
+            out.extend_from_slice(&body);
+            Ok(())
+        }
+        Item::Waiting(waiting) => match waiting.wait().await {
+            Ok(reply) => reply.write_json(out),
+            Err(error) => Err(error),
+        },
+        Item::Refused(error) => Err(error),
+    };
+    if let Err(error) = answered {
+        out.truncate(start);
+        out.extend_from_slice(b"{\"code\":");
+        json::write_int(out, error.code().into());
+        out.extend_from_slice(b",\"body\":");
+        write_problem(&error, out);
+    }
+    out.push(b'}');
+}

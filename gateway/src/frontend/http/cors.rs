@@ -1,0 +1,86 @@
+//! Answers for pages of other origins (Fetch standard, "CORS protocol").
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{
+    ACCESS_CONTROL_ALLOW_CREDENTIALS, ACCESS_CONTROL_ALLOW_HEADERS, ACCESS_CONTROL_ALLOW_METHODS,
+    ACCESS_CONTROL_ALLOW_ORIGIN, ACCESS_CONTROL_EXPOSE_HEADERS, ACCESS_CONTROL_MAX_AGE,
+    ACCESS_CONTROL_REQUEST_METHOD, ALLOW, HeaderValue, ORIGIN, VARY,
+};
+use hyper::{HeaderMap, Response, StatusCode};
+
+use super::request::Head;
+use crate::catalog::HttpMethod;
+use crate::config::CorsConfig;
+use crate::snapshot::{Snapshot, split_path};
+
+/// What a page may send, and what it may read of an answer.
+const REQUEST_HEADERS: &str =
+    "authorization, content-type, if-none-match, x-api-key, x-deadline-ms, x-request-id";
+const RESPONSE_HEADERS: &str = "etag, retry-after, x-cache, x-request-id, x-template";
+
+/// Answers an OPTIONS: which methods a path has.
+pub(super) fn preflight(snapshot: &Snapshot, head: &Head) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::default());
+    let Some(methods) = methods_of(snapshot, head.uri.path()) else {
+        *response.status_mut() = StatusCode::NOT_FOUND;
+        return response;
+    };
+    *response.status_mut() = StatusCode::NO_CONTENT;
+    let cors = &snapshot.config.server.http.cors;
+    let methods = HeaderValue::from_str(&methods);
+    let methods = methods.unwrap_or(HeaderValue::from_static("OPTIONS"));
+    let headers = response.headers_mut();
+    headers.insert(ALLOW, methods.clone());
+    let is_preflight = head.headers.contains_key(ACCESS_CONTROL_REQUEST_METHOD);
+    if is_preflight && allowed_origin(cors, &head.headers).is_some() {
+        headers.insert(ACCESS_CONTROL_ALLOW_METHODS, methods);
+        headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
+        headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(cors.max_age.as_secs()));
+    }
+    response
+}
+
+fn methods_of(snapshot: &Snapshot, path: &str) -> Option<String> {
+    let (game, rest) = split_path(path)?;
+    if rest == "/batch" || rest.starts_with("/call/") {
+        return snapshot.game(game).ok().map(|_| "OPTIONS, POST".to_owned());
+    }
+    let matched = snapshot.path(path).ok()?;
+    let mut text = "OPTIONS".to_owned();
+    for method in matched.methods() {
+        text.push_str(match method {
+            HttpMethod::Get => ", GET, HEAD",
+            HttpMethod::Post => ", POST",
+            HttpMethod::Put => ", PUT",
+            HttpMethod::Patch => ", PATCH",
+            HttpMethod::Delete => ", DELETE",
+        });
+    }
+    Some(text)
+}
+
+/// Adds to any answer whether the page that asked may read it.
+pub(super) fn allow(cors: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap) {
+    if cors.origins.is_empty() {
+        return;
+    }
+    let is_any = cors.origins.iter().any(|origin| &**origin == "*");
+    if !is_any {
+        // A cache must not give one origin's answer to another.
+        response.append(VARY, HeaderValue::from_static("origin"));
+    }
+    let Some(origin) = allowed_origin(cors, request) else { return };
+    let origin = if is_any { HeaderValue::from_static("*") } else { origin.clone() };
+    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
+    response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
+    if cors.credentials && !is_any {
+        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+    }
+}
+
+fn allowed_origin<'r>(cors: &CorsConfig, request: &'r HeaderMap) -> Option<&'r HeaderValue> {
+    let origin = request.get(ORIGIN)?;
+    let matches = |own: &str| own == "*" || own.as_bytes() == origin.as_bytes();
+    cors.origins.iter().any(|own| matches(own)).then_some(origin)
+}

@@ -1,0 +1,176 @@
+//! One request and its response.
+
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use bytes::Bytes;
+use gateway_protocol::{Code, Value};
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::{Method, Request, Response};
+
+use super::request::{self, Head};
+use super::response::{self, Context};
+use super::{Connection, batch, cors};
+use crate::auth::Principal;
+use crate::bind::Param;
+use crate::catalog::HttpMethod;
+use crate::error::Error;
+use crate::frontend::registry::Phase;
+use crate::observe::Stage;
+use crate::pipeline::{self, Routed, Served};
+use crate::snapshot::{PathMatch, RouteError, Snapshot, split_path};
+
+/// Answers one request, whatever it is.
+pub(super) async fn exchange(
+    connection: &Connection,
+    request: Request<Incoming>,
+) -> Response<Full<Bytes>> {
+    let arrived = Instant::now();
+    connection.presence.enter(Phase::Serving);
+    let worker = &connection.thread.worker;
+    let snapshot = worker.snapshot();
+    let (head, body) = request.into_parts();
+    let trace = request::trace(&head.headers, worker);
+    let mut context = Context::new(connection, &trace, arrived);
+    let answer = if head.method == Method::OPTIONS {
+        cors::preflight(&snapshot, &head)
+    } else {
+        let answered = answer(&mut context, &snapshot, &head, body).await;
+        answered.unwrap_or_else(|error| context.refuse(&error))
+    };
+    let answer = context.finish(answer, &head.headers, &snapshot.config.server.http.cors);
+    connection.presence.enter(Phase::Idle);
+    answer
+}
+
+/// Leads a request to its operation, its parameters and its answer.
+async fn answer(
+    context: &mut Context<'_>,
+    snapshot: &Rc<Arc<Snapshot>>,
+    head: &Head,
+    body: Incoming,
+) -> Result<Response<Full<Bytes>>, Error> {
+    let path = head.uri.path();
+    let target = target(snapshot, head, path)?;
+    if let Target::Operation { routed, .. } = &target {
+        context.operation = Some(Arc::clone(routed.operation));
+    }
+    let worker = context.worker();
+    worker.begin_request(context.arrived);
+    let principal = request::principal(worker, snapshot, &head.headers)?;
+    context.caller(principal.as_ref());
+    worker.lap(Stage::Authenticate);
+    let mut bytes = request::read_body(&context.connection.presence, snapshot, head, body).await?;
+    match target {
+        Target::Operation { routed, matched } => {
+            let call = Call { principal: principal.as_ref(), routed, matched };
+            call.run(context, head, &mut bytes).await
+        }
+        Target::Batch(game) => {
+            batch::run(context, snapshot, game, principal.as_ref(), head, &mut bytes).await
+        }
+    }
+}
+
+/// What a path leads to.
+enum Target<'s, 'p> {
+    Operation { routed: Routed<'s>, matched: Option<PathMatch<'s, 'p>> },
+    Batch(&'s crate::snapshot::Game),
+}
+
+fn target<'s, 'p>(
+    snapshot: &'s Snapshot,
+    head: &Head,
+    path: &'p str,
+) -> Result<Target<'s, 'p>, Error> {
+    let (game, rest) = split_path(path).ok_or(RouteError::NoSuchOperation)?;
+    if let Some(op) = rest.strip_prefix("/call/") {
+        post_only(head)?;
+        return Ok(Target::Operation { routed: pipeline::route(snapshot, game, op)?, matched: None });
+    }
+    if rest == "/batch" {
+        post_only(head)?;
+        return Ok(Target::Batch(snapshot.game(game)?));
+    }
+    let matched = snapshot.path(path)?;
+    let operation = matched.operation(method(&head.method)?)?;
+    // Asked by name again, for what is switched off.
+    let operation = matched.game.operation(operation.template.op.as_str())?;
+    let routed = Routed { game: matched.game, operation };
+    Ok(Target::Operation { routed, matched: Some(matched) })
+}
+
+fn post_only(head: &Head) -> Result<(), RouteError> {
+    if head.method == Method::POST { Ok(()) } else { Err(RouteError::MethodNotAllowed) }
+}
+
+fn method(method: &Method) -> Result<HttpMethod, RouteError> {
+    Ok(match *method {
+        // A HEAD is a GET whose body hyper leaves out.
+        Method::GET | Method::HEAD => HttpMethod::Get,
+        Method::POST => HttpMethod::Post,
+        Method::PUT => HttpMethod::Put,
+        Method::PATCH => HttpMethod::Patch,
+        Method::DELETE => HttpMethod::Delete,
+        _ => return Err(RouteError::MethodNotAllowed),
+    })
+}
+
+/// One operation, called over HTTP.
+struct Call<'a> {
+    principal: Option<&'a Arc<Principal>>,
+    routed: Routed<'a>,
+    matched: Option<PathMatch<'a, 'a>>,
+}
+
+impl Call<'_> {
+    async fn run(
+        self,
+        context: &mut Context<'_>,
+        head: &Head,
+        body: &mut [u8],
+    ) -> Result<Response<Full<Bytes>>, Error> {
+        let worker = context.worker();
+        let template = &self.routed.operation.template;
+        let mut params: Vec<Param<'_>> = Vec::with_capacity(template.slots.len());
+        if let Some(matched) = &self.matched {
+            request::path_params(matched, &mut params)?;
+        }
+        request::query_params(head.uri.query(), &mut params)?;
+        request::body_params(body, &mut params)?;
+        worker.lap(Stage::Decode);
+        let request = pipeline::Request {
+            principal: self.principal,
+            trace: context.trace,
+            arrived: context.arrived,
+            deadline: request::deadline(&head.headers, context.arrived)?,
+        };
+        let params = params.into_iter().map(Ok);
+        let served = worker.serve(&request, self.routed, params, |operation, stored| {
+            response::of_hit(operation, stored, &head.headers)
+        })?;
+        match served {
+            Served::Hit(answer) => {
+                context.outcome = crate::observe::CacheOutcome::L1;
+                answer
+            }
+            Served::Wait(waiting) => {
+                let reply = waiting.wait().await?;
+                context.outcome = reply.outcome();
+                response::of_reply(&reply, &head.headers)
+            }
+        }
+    }
+}
+
+/// A parameter of a JSON body's member.
+pub(super) fn typed<'a>(name: std::borrow::Cow<'a, str>, value: Value<'a>) -> Param<'a> {
+    Param { name, value, untyped: false }
+}
+
+/// A fault of what came over the wire.
+pub(super) fn malformed(message: impl Into<std::borrow::Cow<'static, str>>) -> Error {
+    Error::Wire { code: Code::Malformed, message: message.into() }
+}

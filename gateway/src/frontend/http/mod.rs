@@ -1,0 +1,197 @@
+//! HTTP/1.1 and HTTP/2 (prior knowledge), through hyper on the same data path as everything else.
+//!
+//! [`serve`] tells the two apart by their first bytes and drives the connection; [`request`] turns a
+//! request into parameters, [`response`] an answer into headers and a body, [`cors`] answers for
+//! pages of other origins, [`batch`] serves several calls in one request.
+//!
+//! Invariant: a request's header, body and answer each have a limit in bytes and in time.
+
+mod batch;
+mod cors;
+mod exchange;
+mod io;
+mod request;
+mod response;
+
+use std::convert::Infallible;
+use std::future::{Future, poll_fn};
+use std::os::fd::AsRawFd;
+use std::pin::{Pin, pin};
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::Response;
+use hyper::body::Incoming;
+use hyper::service::service_fn;
+use monoio::io::AsyncReadRent;
+use monoio::net::TcpStream;
+use monoio_compat::StreamWrapper;
+use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
+
+use self::io::NotedIo;
+use super::registry::{Phase, PhaseLimits, Presence};
+use super::worker::Thread;
+use crate::config::HttpConfig;
+
+/// How an HTTP/2 connection begins (RFC 9113, section 3.4).
+const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
+
+/// Bytes of each of a connection's two buffers between the ring and hyper.
+const STREAM_BUFFER_BYTES: usize = 8 << 10;
+
+/// What every exchange of a connection needs.
+#[derive(Clone, Debug)]
+struct Connection {
+    thread: Rc<Thread>,
+    presence: Rc<Presence>,
+    peer: Rc<str>,
+}
+
+/// Serves one connection to its end.
+pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
+    let snapshot = thread.worker.snapshot();
+    let config = snapshot.config.server.http.clone();
+    drop(snapshot);
+    let peer = stream.peer_addr().map_or_else(|_gone| "?".into(), |peer| peer.to_string().into());
+    let fd = stream.as_raw_fd();
+    let registry = Rc::clone(&thread.http);
+    let Some(prefix) = first_bytes(&registry, &config, fd, &mut stream).await else { return };
+    let is_http2 = prefix.starts_with(PREFACE);
+    let stream =
+        StreamWrapper::new_with_buffer_size(stream, STREAM_BUFFER_BYTES, STREAM_BUFFER_BYTES);
+    let mut limits = limits(&config);
+    if is_http2 {
+        // Frames arrive at any time there; only silence counts.
+        limits.reading = limits.idle;
+    }
+    let place = registry.join(fd, limits, Phase::Reading);
+    let presence = Rc::clone(place.presence());
+    let connection = Connection { thread, presence: Rc::clone(&presence), peer };
+    let io = NotedIo::new(MonoioIo::new(stream), prefix, presence);
+    // A connection that fails has nobody left to tell.
+    if is_http2 {
+        serve_http2(connection, io, &config).await;
+    } else {
+        serve_http1(connection, io, &config).await;
+    }
+    drop(place);
+}
+
+const fn seconds(duration: Duration) -> u32 {
+    // Whole seconds, at least one; limits are checked once a second.
+    let seconds = duration.as_secs();
+    if seconds == 0 {
+        1
+    } else if seconds > u32::MAX as u64 {
+        u32::MAX
+    } else {
+        seconds as u32
+    }
+}
+
+const fn limits(config: &HttpConfig) -> PhaseLimits {
+    PhaseLimits {
+        idle: seconds(config.idle_timeout),
+        reading: seconds(config.read_timeout),
+        writing: seconds(config.write_timeout),
+        greeting: seconds(config.read_timeout),
+    }
+}
+
+/// Reads until the bytes are, or cannot become, the HTTP/2 preface. `None`: the client left.
+async fn first_bytes(
+    registry: &Rc<super::registry::Registry>,
+    config: &HttpConfig,
+    fd: std::os::fd::RawFd,
+    stream: &mut TcpStream,
+) -> Option<Vec<u8>> {
+    let _place = registry.join(fd, limits(config), Phase::Greeting);
+    let mut bytes = Vec::with_capacity(512);
+    loop {
+        let (read, next) = stream.read(bytes_after(bytes)).await;
+        bytes = next.into_inner();
+        if !matches!(read, Ok(count) if count > 0) {
+            return None;
+        }
+        let begun = PREFACE.starts_with(&bytes) && bytes.len() < PREFACE.len();
+        if !begun {
+            return Some(bytes);
+        }
+    }
+}
+
+/// The free space of a buffer, for a read to fill.
+fn bytes_after(bytes: Vec<u8>) -> monoio::buf::SliceMut<Vec<u8>> {
+    let (filled, capacity) = (bytes.len(), bytes.capacity());
+    monoio::buf::SliceMut::new(bytes, filled, capacity)
+}
+
+type Answer = Result<Response<Full<Bytes>>, Infallible>;
+
+fn service(
+    connection: Connection,
+) -> impl Fn(hyper::Request<Incoming>) -> Pin<Box<dyn Future<Output = Answer>>> {
+    move |request| {
+        let connection = connection.clone();
+        Box::pin(async move { Ok(exchange::exchange(&connection, request).await) })
+    }
+}
+
+async fn serve_http1<T>(connection: Connection, io: NotedIo<T>, config: &HttpConfig)
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let (thread, presence) = (Rc::clone(&connection.thread), Rc::clone(&connection.presence));
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder
+        .pipeline_flush(true)
+        .max_buf_size((config.header_bytes_max as usize).max(8 << 10))
+        .half_close(false);
+    let serving = builder.serve_connection(io, service_fn(service(connection)));
+    let mut serving = pin!(serving);
+    let mut told = false;
+    let ended = poll_fn(|context| {
+        presence.remember(context.waker());
+        if thread.worker.core().is_draining() && !told {
+            told = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        serving.as_mut().poll(context)
+    });
+    drop(ended.await);
+}
+
+async fn serve_http2<T>(connection: Connection, io: NotedIo<T>, config: &HttpConfig)
+where
+    T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
+{
+    let (thread, presence) = (Rc::clone(&connection.thread), Rc::clone(&connection.presence));
+    let mut builder = hyper::server::conn::http2::Builder::new(MonoioExecutor);
+    builder
+        .timer(MonoioTimer)
+        .max_concurrent_streams(config.http2_streams_max)
+        .max_header_list_size(config.header_bytes_max)
+        .max_local_error_reset_streams(Some(64))
+        .keep_alive_interval(Some(config.idle_timeout))
+        .keep_alive_timeout(config.read_timeout);
+    let serving = builder.serve_connection(io, service_fn(service(connection)));
+    let mut serving = pin!(serving);
+    let mut told = false;
+    let ended = poll_fn(|context| {
+        presence.remember(context.waker());
+        // A stream's limits are its request's own; the connection's is that somebody is there.
+        presence.enter(Phase::Idle);
+        if thread.worker.core().is_draining() && !told {
+            told = true;
+            serving.as_mut().graceful_shutdown();
+        }
+        match serving.as_mut().poll(context) {
+            Poll::Ready(ended) => Poll::Ready(ended),
+            Poll::Pending => Poll::Pending,
+        }
+    });
+    drop(ended.await);
+}

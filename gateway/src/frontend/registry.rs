@@ -1,0 +1,247 @@
+//! The connections of one thread, and the sweep that ends those that stopped talking.
+//!
+//! A timer for each connection would cost more than its requests. Instead each connection notes in
+//! which second it last got on, and a sweep once a second shuts down those that are over their time:
+//! a pending read or write then ends by itself.
+
+use std::cell::{Cell, RefCell};
+use std::os::fd::RawFd;
+use std::rc::Rc;
+use std::task::Waker;
+
+use nix::sys::socket::{Shutdown, shutdown};
+use slab::Slab;
+
+/// What a connection does, as far as its time depends on it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// Nothing is asked; the limit is the keep-alive or the heartbeat.
+    Idle,
+    /// A request is arriving; the limit is the read timeout.
+    Reading,
+    /// The gateway works; no limit here, the request has its own.
+    Serving,
+    /// Before the hello.
+    Greeting,
+}
+
+/// The limits of each phase, in seconds.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct PhaseLimits {
+    /// See [`Phase::Idle`].
+    pub(super) idle: u32,
+    /// See [`Phase::Reading`].
+    pub(super) reading: u32,
+    /// Of a write that the client does not take.
+    pub(super) writing: u32,
+    /// See [`Phase::Greeting`].
+    pub(super) greeting: u32,
+}
+
+/// One connection, as the sweep sees it.
+#[derive(Debug)]
+pub(super) struct Presence {
+    fd: RawFd,
+    limits: PhaseLimits,
+    phase: Cell<Phase>,
+    since: Cell<u32>,
+    writing_since: Cell<Option<u32>>,
+    waker: RefCell<Option<Waker>>,
+    clock: Rc<Clock>,
+}
+
+/// The second that a thread is in; advanced by its sweep.
+#[derive(Debug, Default)]
+pub(super) struct Clock {
+    second: Cell<u32>,
+}
+
+impl Presence {
+    /// Enters a phase, now.
+    pub(super) fn enter(&self, phase: Phase) {
+        self.phase.set(phase);
+        self.since.set(self.clock.second.get());
+    }
+
+    /// A write begins; it may take as long as the write timeout.
+    pub(super) fn begin_write(&self) {
+        self.writing_since.set(Some(self.clock.second.get()));
+    }
+
+    /// A write goes on: its time began with the first call since it last ended.
+    pub(super) fn continue_write(&self) {
+        if self.writing_since.get().is_none() {
+            self.begin_write();
+        }
+    }
+
+    /// The write ended.
+    pub(super) fn end_write(&self) {
+        self.writing_since.set(None);
+    }
+
+    /// Enters a phase unless it is in it already: its time runs on.
+    pub(super) fn stay(&self, phase: Phase) {
+        if self.phase.get() != phase {
+            self.enter(phase);
+        }
+    }
+
+    /// The phase it is in.
+    pub(super) fn phase(&self) -> Phase {
+        self.phase.get()
+    }
+
+    /// Keeps the task's waker, to be woken when the thread drains.
+    pub(super) fn remember(&self, waker: &Waker) {
+        let mut kept = self.waker.borrow_mut();
+        if kept.as_ref().is_none_or(|kept| !kept.will_wake(waker)) {
+            *kept = Some(waker.clone());
+        }
+    }
+
+    /// Ends both directions: what is pending on the socket returns.
+    pub(super) fn cut(&self) {
+        // Fails only when the peer is gone already, which is what is wanted.
+        let _gone = shutdown(self.fd, Shutdown::Both);
+    }
+
+    fn is_over(&self, now: u32) -> bool {
+        let over = |since: u32, limit: u32| now.wrapping_sub(since) > limit;
+        if self.writing_since.get().is_some_and(|since| over(since, self.limits.writing)) {
+            return true;
+        }
+        let limit = match self.phase.get() {
+            Phase::Idle => self.limits.idle,
+            Phase::Reading => self.limits.reading,
+            Phase::Serving => return false,
+            Phase::Greeting => self.limits.greeting,
+        };
+        // One more: the second it entered in was already under way.
+        over(self.since.get(), limit)
+    }
+}
+
+/// The connections of one thread and protocol.
+#[derive(Debug, Default)]
+pub(super) struct Registry {
+    entries: RefCell<Slab<Rc<Presence>>>,
+    clock: Rc<Clock>,
+}
+
+/// A connection's place in the registry; leaving it is dropping this. It must be dropped before the
+/// socket is closed: afterwards the number may belong to somebody else.
+#[derive(Debug)]
+pub(super) struct Place {
+    registry: Rc<Registry>,
+    key: usize,
+    presence: Rc<Presence>,
+}
+
+impl Place {
+    /// What the sweep sees.
+    pub(super) const fn presence(&self) -> &Rc<Presence> {
+        &self.presence
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        self.registry.entries.borrow_mut().try_remove(self.key);
+    }
+}
+
+impl Registry {
+    /// Enters a connection.
+    pub(super) fn join(self: &Rc<Self>, fd: RawFd, limits: PhaseLimits, phase: Phase) -> Place {
+        let presence = Rc::new(Presence {
+            fd,
+            limits,
+            phase: Cell::new(phase),
+            since: Cell::new(self.clock.second.get()),
+            writing_since: Cell::new(None),
+            waker: RefCell::new(None),
+            clock: Rc::clone(&self.clock),
+        });
+        let key = self.entries.borrow_mut().insert(Rc::clone(&presence));
+        Place { registry: Rc::clone(self), key, presence }
+    }
+
+    /// Connections now.
+    pub(super) fn count(&self) -> usize {
+        self.entries.borrow().len()
+    }
+
+    /// A second has passed: cuts those that are over their time. Returns how many.
+    pub(super) fn sweep(&self) -> usize {
+        let now = self.clock.second.get().wrapping_add(1);
+        self.clock.second.set(now);
+        let entries = self.entries.borrow();
+        let over = entries.iter().filter(|(_, presence)| presence.is_over(now));
+        over.map(|(_, presence)| presence.cut()).count()
+    }
+
+    /// Wakes every connection's task, to see that the thread drains.
+    pub(super) fn wake_all(&self) {
+        let wakers: Vec<Waker> = {
+            let entries = self.entries.borrow();
+            entries.iter().filter_map(|(_, presence)| presence.waker.borrow().clone()).collect()
+        };
+        wakers.into_iter().for_each(Waker::wake);
+    }
+
+    /// Ends every connection, whatever it does. Returns how many were in the middle of a request.
+    pub(super) fn cut_all(&self) -> usize {
+        let entries = self.entries.borrow();
+        entries.iter().for_each(|(_, presence)| presence.cut());
+        entries.iter().filter(|(_, presence)| presence.phase() == Phase::Serving).count()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const LIMITS: PhaseLimits = PhaseLimits { idle: 3, reading: 1, writing: 1, greeting: 1 };
+
+    #[test]
+    fn connection_is_cut_one_second_after_its_limit_and_not_before() {
+        let registry = Rc::new(Registry::default());
+        // No file has this number: the cut itself fails, and is counted all the same.
+        let place = registry.join(-1, LIMITS, Phase::Idle);
+        assert_eq!([registry.sweep(), registry.sweep(), registry.sweep()], [0, 0, 0]);
+        assert_eq!(registry.sweep(), 1);
+        place.presence().enter(Phase::Serving);
+        assert_eq!([registry.sweep(), registry.sweep()], [0, 0]);
+    }
+
+    #[test]
+    fn staying_in_a_phase_does_not_give_it_new_time() {
+        let registry = Rc::new(Registry::default());
+        let place = registry.join(-1, LIMITS, Phase::Reading);
+        assert_eq!(registry.sweep(), 0);
+        place.presence().stay(Phase::Reading);
+        assert_eq!(registry.sweep(), 1);
+        place.presence().enter(Phase::Reading);
+        assert_eq!(registry.sweep(), 0);
+    }
+
+    #[test]
+    fn write_that_nobody_takes_is_cut_even_while_requests_arrive() {
+        let registry = Rc::new(Registry::default());
+        let place = registry.join(-1, LIMITS, Phase::Idle);
+        place.presence().begin_write();
+        assert_eq!(registry.sweep(), 0);
+        place.presence().enter(Phase::Idle);
+        assert_eq!(registry.sweep(), 1);
+        place.presence().end_write();
+        assert_eq!(registry.sweep(), 0);
+    }
+
+    #[test]
+    fn connection_that_left_is_not_counted() {
+        let registry = Rc::new(Registry::default());
+        drop(registry.join(-1, LIMITS, Phase::Idle));
+        assert_eq!(registry.count(), 0);
+    }
+}

@@ -1,0 +1,103 @@
+//! Replies on their way out of a connection.
+//!
+//! Whoever has a reply appends it and flushes; if a write is under way already, the writer takes the
+//! new bytes with its next one. So what one receive brought leaves in one send, and no reply waits for
+//! another operation's database.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::task::{Poll, Waker};
+
+use monoio::io::AsyncWriteRentExt;
+use monoio::net::tcp::TcpOwnedWriteHalf;
+
+use crate::frontend::buffer::BufferPool;
+use crate::frontend::registry::Presence;
+
+/// Bytes that may wait before the connection takes no further calls.
+const WAITING_BYTES_MAX: usize = 1 << 20;
+
+/// A connection's replies.
+#[derive(Debug)]
+pub(super) struct Outbox {
+    waiting: RefCell<Vec<u8>>,
+    /// `None` while a flush has it.
+    socket: RefCell<Option<TcpOwnedWriteHalf>>,
+    broken: Cell<bool>,
+    /// Who waits for room.
+    room: RefCell<Option<Waker>>,
+}
+
+impl Outbox {
+    pub(super) fn new(socket: TcpOwnedWriteHalf) -> Self {
+        Self {
+            waiting: RefCell::new(Vec::new()),
+            socket: RefCell::new(Some(socket)),
+            broken: Cell::new(false),
+            room: RefCell::new(None),
+        }
+    }
+
+    /// Lets `write` append to what leaves next.
+    pub(super) fn append<R>(
+        &self,
+        buffers: &BufferPool,
+        write: impl FnOnce(&mut Vec<u8>) -> R,
+    ) -> R {
+        let mut waiting = self.waiting.borrow_mut();
+        if waiting.capacity() == 0 {
+            *waiting = buffers.take();
+        }
+        write(&mut waiting)
+    }
+
+    /// Whether the socket failed: the connection is over.
+    pub(super) fn is_broken(&self) -> bool {
+        self.broken.get()
+    }
+
+    /// Whether everything has left.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.borrow().is_empty() && self.socket.borrow().is_some()
+    }
+
+    /// Sends what waits, and what comes to wait meanwhile. Returns at once if somebody already does.
+    pub(super) async fn flush(&self, buffers: &BufferPool, presence: &Rc<Presence>) {
+        let Some(mut socket) = self.socket.take() else { return };
+        loop {
+            let bytes = self.waiting.take();
+            if bytes.is_empty() || self.broken.get() {
+                buffers.put(bytes);
+                break;
+            }
+            presence.begin_write();
+            let (written, bytes) = socket.write_all(bytes).await;
+            presence.end_write();
+            buffers.put(bytes);
+            if written.is_err() {
+                self.broken.set(true);
+            }
+            self.wake();
+        }
+        self.socket.replace(Some(socket));
+    }
+
+    /// Waits until there is room for further replies, or the socket failed.
+    pub(super) async fn wait_for_room(&self) {
+        std::future::poll_fn(|context| {
+            if self.broken.get() || self.waiting.borrow().len() < WAITING_BYTES_MAX {
+                return Poll::Ready(());
+            }
+            *self.room.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
+    }
+
+    fn wake(&self) {
+        let waker = self.room.borrow_mut().take();
+        if let Some(waker) = waker {
+            waker.wake();
+        }
+    }
+}

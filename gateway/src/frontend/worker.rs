@@ -1,0 +1,219 @@
+//! One frontend thread: its runtime, its listeners, its connections, its end.
+
+use std::io;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant};
+
+use monoio::net::{TcpListener, TcpStream};
+use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+
+use super::buffer::BufferPool;
+use super::catch::catch;
+use super::listener::BoundListeners;
+use super::registry::Registry;
+use super::{http, tcp};
+use crate::config::IoUring;
+use crate::observe::{Event, emit};
+use crate::pipeline::{Core, Worker};
+
+/// Connections that all threads of one protocol hold together.
+#[derive(Debug, Default)]
+pub struct Door {
+    /// Open now.
+    pub open: AtomicUsize,
+    /// Accepted since the start.
+    pub accepted: AtomicUsize,
+    /// Refused at the limit since the start.
+    pub refused: AtomicUsize,
+}
+
+/// How the threads are told to stop, and what they count.
+#[derive(Clone, Debug)]
+pub struct Stop {
+    /// `true` from the moment of draining.
+    pub drain: crate::queue::Watch<bool>,
+    /// Open connections of the TCP protocol.
+    pub tcp: Arc<Door>,
+    /// Open connections of HTTP.
+    pub http: Arc<Door>,
+}
+
+/// What a connection needs of its thread.
+#[derive(Debug)]
+pub(super) struct Thread {
+    pub(super) worker: Worker,
+    pub(super) buffers: BufferPool,
+    pub(super) tcp: Rc<Registry>,
+    pub(super) http: Rc<Registry>,
+}
+
+/// Starts a frontend thread.
+///
+/// - `cpu`: the CPU that it is pinned to; `None`: not pinned.
+/// - `io_uring`: how to drive the sockets; [`IoUring::Preferred`] falls back by itself.
+///
+/// # Errors
+///
+/// When the thread cannot be started.
+pub fn spawn(
+    index: usize,
+    cpu: Option<usize>,
+    core: Arc<Core>,
+    listeners: BoundListeners,
+    stop: Stop,
+) -> io::Result<JoinHandle<io::Result<usize>>> {
+    std::thread::Builder::new().name(format!("fe-{index:02}")).spawn(move || {
+        if let Some(cpu) = cpu {
+            // A CPU that left the process' set in the meantime is no reason not to serve.
+            let _unpinned = monoio::utils::bind_to_cpu_set([cpu]);
+        }
+        run(&core, listeners, stop)
+    })
+}
+
+fn run(core: &Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Result<usize> {
+    let runtime = core.snapshot.load().config.runtime.clone();
+    let serve = serve(Arc::clone(core), listeners, stop);
+    if runtime.io_uring != IoUring::Off {
+        match uring(runtime.ring_entries) {
+            Ok(mut ring) => return ring.block_on(serve),
+            Err(error) if runtime.io_uring == IoUring::Required => return Err(error),
+            Err(error) => emit(&Event::IoUringUnavailable { reason: &error.to_string() }),
+        }
+    }
+    RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(serve)
+}
+
+type Ring = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
+
+/// Makes a ring with the flags of newer kernels, or without where they are refused.
+///
+/// `COOP_TASKRUN` (Linux 5.19) and `SINGLE_ISSUER` (6.0) spare interrupts and locks; without them the
+/// HTTP rate was 41 % lower. Never SQPOLL: monoio panics when its queue is full.
+fn uring(entries: u32) -> io::Result<Ring> {
+    let mut flags = io_uring::IoUring::builder();
+    flags.setup_coop_taskrun().setup_single_issuer();
+    let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer();
+    match builder.uring_builder(flags).build() {
+        Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {
+            emit(&Event::RingFlagsRefused);
+            let plain = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries);
+            plain.enable_timer().build()
+        }
+        made => made,
+    }
+}
+
+/// Accepts and serves until the thread has drained. Returns how many requests were cut off.
+async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Result<usize> {
+    let thread = Rc::new(Thread {
+        worker: Worker::new(core),
+        buffers: BufferPool::default(),
+        tcp: Rc::default(),
+        http: Rc::default(),
+    });
+    let tcp_listener = TcpListener::from_std(listeners.tcp)?;
+    let http_listener = TcpListener::from_std(listeners.http)?;
+    let tcp_door = Arc::clone(&stop.tcp);
+    let accept_tcp = accept(Rc::clone(&thread), tcp_listener, tcp_door, |thread| {
+        thread.worker.snapshot().config.server.tcp.connection_count_max
+    });
+    monoio::spawn(accept_tcp.run(tcp::serve));
+    let http_door = Arc::clone(&stop.http);
+    let accept_http = accept(Rc::clone(&thread), http_listener, http_door, |thread| {
+        thread.worker.snapshot().config.server.http.connection_count_max
+    });
+    monoio::spawn(accept_http.run(http::serve));
+    let sweeper = Rc::clone(&thread);
+    monoio::spawn(async move {
+        loop {
+            monoio::time::sleep(Duration::from_secs(1)).await;
+            sweeper.tcp.sweep();
+            sweeper.http.sweep();
+        }
+    });
+    let mut drain = stop.drain;
+    drain.until(|draining| *draining).await;
+    Ok(finish(&thread).await)
+}
+
+/// How often a draining thread looks whether everybody has left.
+const DRAIN_TICK: Duration = Duration::from_millis(20);
+
+/// Lets what is in flight finish, then ends what is left.
+async fn finish(thread: &Thread) -> usize {
+    let timeout = thread.worker.snapshot().config.server.drain_timeout;
+    let until = Instant::now() + timeout;
+    while thread.tcp.count() + thread.http.count() > 0 && Instant::now() < until {
+        thread.tcp.wake_all();
+        thread.http.wake_all();
+        monoio::time::sleep(DRAIN_TICK).await;
+    }
+    thread.tcp.cut_all() + thread.http.cut_all()
+}
+
+/// One accept loop.
+struct Accept {
+    thread: Rc<Thread>,
+    listener: TcpListener,
+    door: Arc<Door>,
+    count_max: fn(&Thread) -> usize,
+}
+
+fn accept(
+    thread: Rc<Thread>,
+    listener: TcpListener,
+    door: Arc<Door>,
+    count_max: fn(&Thread) -> usize,
+) -> Accept {
+    Accept { thread, listener, door, count_max }
+}
+
+/// How long an accept loop waits after a failure: out of file descriptors, accept fails at once, and
+/// would again.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(50);
+
+impl Accept {
+    /// Runs until the thread drains. An accept is never cancelled: that could leak its socket.
+    async fn run<F>(self, serve: fn(Rc<Thread>, TcpStream) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        loop {
+            let accepted = self.listener.accept().await;
+            if self.thread.worker.core().is_draining() {
+                return;
+            }
+            match accepted {
+                Ok((stream, _)) => self.admit(stream, serve),
+                Err(error) => {
+                    emit(&Event::AcceptFailed { error: &error });
+                    monoio::time::sleep(ACCEPT_BACKOFF).await;
+                }
+            }
+        }
+    }
+
+    fn admit<F>(&self, stream: TcpStream, serve: fn(Rc<Thread>, TcpStream) -> F)
+    where
+        F: Future<Output = ()> + 'static,
+    {
+        let door = Arc::clone(&self.door);
+        if door.open.fetch_add(1, Ordering::Relaxed) >= (self.count_max)(&self.thread) {
+            door.open.fetch_sub(1, Ordering::Relaxed);
+            door.refused.fetch_add(1, Ordering::Relaxed);
+            return;
+        }
+        door.accepted.fetch_add(1, Ordering::Relaxed);
+        let thread = Rc::clone(&self.thread);
+        monoio::spawn(async move {
+            if let Err(message) = catch(serve(thread, stream)).await {
+                emit(&Event::ConnectionPanicked { message: &message });
+            }
+            door.open.fetch_sub(1, Ordering::Relaxed);
+        });
+    }
+}
