@@ -1,2 +1,102 @@
-//! x
-fn main() {}
+//! Load generator for the gateway's TCP protocol, and the bare echo server that it is compared with.
+//!
+//! `run.sh` beside the crate starts everything, pins it, and prints one table; this binary is one
+//! measurement. Closed loop: each connection keeps a fixed number of calls in flight.
+
+mod cpu;
+mod echo;
+mod load;
+mod message;
+mod report;
+
+use std::net::SocketAddr;
+use std::process::ExitCode;
+use std::time::Duration;
+
+use clap::{Parser, Subcommand};
+
+/// Measures the gateway.
+#[derive(Debug, Parser)]
+#[command(name = "gateway-bench", version)]
+struct Line {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Serve a bare monoio echo of 64-byte messages: the floor that the gateway is measured against.
+    Echo {
+        /// Where to listen.
+        #[arg(long, default_value = "127.0.0.1:18200")]
+        address: SocketAddr,
+    },
+    /// Put load on a server and print rate, latency and the server's CPU time per request.
+    Load(LoadArgs),
+}
+
+/// One measurement.
+#[derive(Clone, Debug, clap::Args)]
+struct LoadArgs {
+    /// The server.
+    #[arg(long)]
+    address: SocketAddr,
+    /// The server's process, for its CPU time.
+    #[arg(long)]
+    pid: Option<u32>,
+    /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `idle` (nothing).
+    #[arg(long, default_value = "call")]
+    mode: message::Mode,
+    /// Connections.
+    #[arg(long, default_value_t = 64)]
+    connections: usize,
+    /// Calls in flight on each connection.
+    #[arg(long, default_value_t = 1)]
+    pipeline: usize,
+    /// Seconds that count.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Seconds before those.
+    #[arg(long, default_value_t = 1)]
+    warm_up: u64,
+    /// API key of the hello.
+    #[arg(long, env = "GATEWAY_API_KEY", default_value = "")]
+    api_key: String,
+    /// Game.
+    #[arg(long, default_value = "game1")]
+    game: String,
+    /// Operation.
+    #[arg(long, default_value = "player.get")]
+    operation: String,
+    /// The parameter that varies.
+    #[arg(long, default_value = "player_id")]
+    param: String,
+    /// Its smallest value.
+    #[arg(long, default_value_t = 1001)]
+    first: i64,
+    /// How many values it takes.
+    #[arg(long, default_value_t = 1000)]
+    count: i64,
+    /// Name of the measurement in the output.
+    #[arg(long, default_value = "")]
+    label: String,
+    /// Print JSON instead of one line of text.
+    #[arg(long)]
+    json: bool,
+}
+
+fn main() -> anyhow::Result<ExitCode> {
+    match Line::parse().command {
+        Command::Echo { address } => echo::serve(address)?,
+        Command::Load(args) => {
+            let seconds = Duration::from_secs(args.seconds);
+            anyhow::ensure!(args.connections > 0 && args.pipeline > 0, "at least one of each");
+            let report = load::run(&args, Duration::from_secs(args.warm_up), seconds)?;
+            report.print(&args)?;
+            if report.errors > 0 {
+                return Ok(ExitCode::FAILURE);
+            }
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}

@@ -9,6 +9,7 @@
 //! is asked, hit or not. Nothing here blocks, and nothing allocates before a miss is known.
 
 use std::cell::{Cell, RefCell};
+use std::fmt;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -33,11 +34,57 @@ pub struct Request<'a> {
     /// Who asks; `None` without a credential.
     pub principal: Option<&'a Arc<Principal>>,
     /// The request's id in logs and replies.
-    pub trace: &'a str,
+    pub trace: Trace<'a>,
     /// When its last byte arrived.
     pub arrived: Instant,
     /// When it must be answered; `None`: the game's own deadline.
     pub deadline: Option<Instant>,
+}
+
+/// A request's name in logs: made into text only where somebody reads it.
+#[derive(Clone, Copy, Debug)]
+pub enum Trace<'a> {
+    /// Text: HTTP's `X-Request-Id`.
+    Text(&'a str),
+    /// A connection's number in this process, and the request's on it.
+    Numbered {
+        /// The connection.
+        connection: u64,
+        /// The request.
+        request: u32,
+    },
+}
+
+impl fmt::Display for Trace<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Text(text) => f.write_str(text),
+            Self::Numbered { connection, request } => write!(f, "{connection}-{request}"),
+        }
+    }
+}
+
+/// A request that is over, for metrics and log.
+#[derive(Clone, Copy, Debug)]
+pub struct Finished<'a> {
+    /// `tcp` or `http`.
+    pub transport: &'static str,
+    /// The client's address.
+    pub peer: &'a str,
+    /// The request's id.
+    pub trace: Trace<'a>,
+    /// What was asked for; `None` when it did not get that far.
+    pub operation: Option<&'a Operation>,
+    /// Who asked.
+    pub caller: Option<&'a str>,
+    /// The reply's code; 0 = ok.
+    pub code: u16,
+    /// Its class.
+    pub category: Category,
+    /// Where the answer came from.
+    pub outcome: CacheOutcome,
+    /// When the request's last byte arrived.
+    pub arrived: Instant,
 }
 
 /// Where a request goes.
@@ -297,7 +344,10 @@ impl Worker {
             operation: Arc::clone(operation),
             bound: bound.into_owned(),
             key,
-            asker: Asker { principal: request.principal.cloned(), trace: request.trace.into() },
+            asker: Asker {
+                principal: request.principal.cloned(),
+                trace: request.trace.to_string().into(),
+            },
             deadline,
             reply,
         };

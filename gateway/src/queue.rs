@@ -6,7 +6,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::{mpsc, oneshot, watch};
 
 /// Where one answer arrives; await it.
 pub type Answer<T> = oneshot::Receiver<T>;
@@ -107,6 +107,34 @@ impl<T> Receiver<T> {
         let item = self.receiver.recv().await?;
         self.gauge.depth.fetch_sub(1, Ordering::Relaxed);
         Some(item)
+    }
+}
+
+/// Makes a value that one side sets and many wait for.
+pub fn signal<T>(first: T) -> (Signal<T>, Watch<T>) {
+    let (sender, receiver) = watch::channel(first);
+    (Signal(sender), Watch(receiver))
+}
+
+/// Sets a value that others wait for.
+#[derive(Debug)]
+pub struct Signal<T>(watch::Sender<T>);
+
+impl<T> Signal<T> {
+    /// Sets it, and wakes who waits.
+    pub fn set(&self, value: T) {
+        self.0.send_replace(value);
+    }
+}
+
+/// Waits for a value that another side sets.
+#[derive(Clone, Debug)]
+pub struct Watch<T>(watch::Receiver<T>);
+
+impl<T> Watch<T> {
+    /// Waits until the value is as wanted, or nobody is left to set it.
+    pub async fn until(&mut self, wanted: impl FnMut(&T) -> bool) {
+        let _set_or_gone = self.0.wait_for(wanted).await.is_ok();
     }
 }
 

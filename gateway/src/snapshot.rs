@@ -52,6 +52,8 @@ pub struct Game {
 pub struct Operation {
     /// Contract and SQL.
     pub template: Arc<Template>,
+    /// The template's version, as replies and logs show it.
+    pub version_text: Box<str>,
     /// The connection's name in the configuration.
     pub pool: Box<str>,
     /// Who may call it.
@@ -295,6 +297,7 @@ impl GameBuilder<'_> {
             included.push(Arc::clone(operation));
         }
         Some(Operation {
+            version_text: format!("{:016x}", template.version).into(),
             pool: self.game.database.clone(),
             access,
             key_spec: KeySpec::new(template),

@@ -1,1 +1,74 @@
-//! To come.
+//! What operators do to a running gateway: reload it, ask it how it is, stop it.
+//!
+//! One thread with a runtime of its own; nothing here is on a request's path.
+
+mod admin;
+mod reload;
+mod signals;
+mod status;
+
+use std::io;
+use std::net::TcpListener;
+use std::sync::Arc;
+
+use tokio::sync::Mutex;
+
+use crate::backend::Pools;
+use crate::config::AdminConfig;
+use crate::pipeline::Core;
+
+pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader};
+
+/// The control thread's work.
+#[derive(Debug)]
+pub struct Control {
+    /// What the threads share.
+    pub core: Arc<Core>,
+    /// The databases.
+    pub pools: Arc<Pools>,
+    /// Builds new snapshots.
+    pub reloader: Reloader,
+}
+
+/// What the parts of this module share.
+#[derive(Debug)]
+struct Shared {
+    core: Arc<Core>,
+    pools: Arc<Pools>,
+    reloader: Mutex<Reloader>,
+    last: arc_swap::ArcSwap<ReloadOutcome>,
+    admin: AdminConfig,
+}
+
+impl Shared {
+    /// Reloads, one at a time, and remembers how it went.
+    async fn reload(&self) -> Arc<ReloadOutcome> {
+        let mut reloader = self.reloader.lock().await;
+        let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
+        self.last.store(Arc::clone(&outcome));
+        outcome
+    }
+}
+
+impl Control {
+    /// Serves the admin port and the signals until the process is told to stop.
+    ///
+    /// # Errors
+    ///
+    /// When signals or the admin port cannot be used.
+    pub async fn run(self, admin: TcpListener) -> io::Result<()> {
+        let config = self.core.snapshot.load().config.admin.clone();
+        let shared = Arc::new(Shared {
+            core: self.core,
+            pools: self.pools,
+            reloader: Mutex::new(self.reloader),
+            last: arc_swap::ArcSwap::from_pointee(ReloadOutcome::NotYet),
+            admin: config,
+        });
+        admin.set_nonblocking(true)?;
+        let admin = tokio::net::TcpListener::from_std(admin)?;
+        tokio::spawn(admin::serve(Arc::clone(&shared), admin));
+        tokio::spawn(signals::watch_files(Arc::clone(&shared)));
+        signals::until_told_to_stop(&shared).await
+    }
+}

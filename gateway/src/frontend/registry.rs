@@ -7,10 +7,11 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
-use std::task::Waker;
 
 use nix::sys::socket::{Shutdown, shutdown};
 use slab::Slab;
+
+use crate::pipeline::unix_seconds;
 
 /// What a connection does, as far as its time depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,6 +25,17 @@ pub(super) enum Phase {
     /// Before the hello.
     Greeting,
 }
+
+/// Why the thread turns to a connection that did not ask.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Nudge {
+    /// A second has passed.
+    Second,
+    /// The thread drains; told again and again until the connection has left.
+    Drain,
+}
+
+type Hook = Box<dyn Fn(Nudge)>;
 
 /// The limits of each phase, in seconds.
 #[derive(Clone, Copy, Debug)]
@@ -39,21 +51,33 @@ pub(super) struct PhaseLimits {
 }
 
 /// One connection, as the sweep sees it.
-#[derive(Debug)]
 pub(super) struct Presence {
     fd: RawFd,
     limits: PhaseLimits,
     phase: Cell<Phase>,
     since: Cell<u32>,
     writing_since: Cell<Option<u32>>,
-    waker: RefCell<Option<Waker>>,
+    hook: RefCell<Option<Hook>>,
     clock: Rc<Clock>,
 }
 
+impl std::fmt::Debug for Presence {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Presence").field("fd", &self.fd).field("phase", &self.phase).finish_non_exhaustive()
+    }
+}
+
 /// The second that a thread is in; advanced by its sweep.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub(super) struct Clock {
     second: Cell<u32>,
+    unix_seconds: Cell<u64>,
+}
+
+impl Default for Clock {
+    fn default() -> Self {
+        Self { second: Cell::new(0), unix_seconds: Cell::new(unix_seconds()) }
+    }
 }
 
 impl Presence {
@@ -92,18 +116,31 @@ impl Presence {
         self.phase.get()
     }
 
-    /// Keeps the task's waker, to be woken when the thread drains.
-    pub(super) fn remember(&self, waker: &Waker) {
-        let mut kept = self.waker.borrow_mut();
-        if kept.as_ref().is_none_or(|kept| !kept.will_wake(waker)) {
-            *kept = Some(waker.clone());
+    /// Says what is to be done when the thread nudges. Keep no strong reference in it.
+    pub(super) fn on_nudge(&self, hook: impl Fn(Nudge) + 'static) {
+        self.hook.replace(Some(Box::new(hook)));
+    }
+
+    fn nudge(&self, nudge: Nudge) {
+        if let Some(hook) = self.hook.borrow().as_ref() {
+            hook(nudge);
         }
+    }
+
+    /// The second of the thread's clock.
+    pub(super) fn now(&self) -> u32 {
+        self.clock.second.get()
     }
 
     /// Ends both directions: what is pending on the socket returns.
     pub(super) fn cut(&self) {
         // Fails only when the peer is gone already, which is what is wanted.
         let _gone = shutdown(self.fd, Shutdown::Both);
+    }
+
+    /// Seconds since 1970, as of the last sweep.
+    pub(super) fn unix_seconds(&self) -> u64 {
+        self.clock.unix_seconds.get()
     }
 
     fn is_over(&self, now: u32) -> bool {
@@ -160,7 +197,7 @@ impl Registry {
             phase: Cell::new(phase),
             since: Cell::new(self.clock.second.get()),
             writing_since: Cell::new(None),
-            waker: RefCell::new(None),
+            hook: RefCell::new(None),
             clock: Rc::clone(&self.clock),
         });
         let key = self.entries.borrow_mut().insert(Rc::clone(&presence));
@@ -176,18 +213,20 @@ impl Registry {
     pub(super) fn sweep(&self) -> usize {
         let now = self.clock.second.get().wrapping_add(1);
         self.clock.second.set(now);
+        self.clock.unix_seconds.set(unix_seconds());
         let entries = self.entries.borrow();
         let over = entries.iter().filter(|(_, presence)| presence.is_over(now));
         over.map(|(_, presence)| presence.cut()).count()
     }
 
-    /// Wakes every connection's task, to see that the thread drains.
-    pub(super) fn wake_all(&self) {
-        let wakers: Vec<Waker> = {
+    /// Turns to every connection.
+    pub(super) fn nudge_all(&self, nudge: Nudge) {
+        // A copy: a hook may let a connection leave.
+        let present: Vec<Rc<Presence>> = {
             let entries = self.entries.borrow();
-            entries.iter().filter_map(|(_, presence)| presence.waker.borrow().clone()).collect()
+            entries.iter().map(|(_, presence)| Rc::clone(presence)).collect()
         };
-        wakers.into_iter().for_each(Waker::wake);
+        present.iter().for_each(|presence| presence.nudge(nudge));
     }
 
     /// Ends every connection, whatever it does. Returns how many were in the middle of a request.

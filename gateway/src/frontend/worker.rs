@@ -1,6 +1,7 @@
 //! One frontend thread: its runtime, its listeners, its connections, its end.
 
 use std::io;
+use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -8,12 +9,13 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use monoio::net::{TcpListener, TcpStream};
+use nix::sys::socket::{Shutdown, shutdown};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 
 use super::buffer::BufferPool;
 use super::catch::catch;
 use super::listener::BoundListeners;
-use super::registry::Registry;
+use super::registry::{Nudge, Registry};
 use super::{http, tcp};
 use crate::config::IoUring;
 use crate::observe::{Event, emit};
@@ -115,6 +117,7 @@ async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Re
         tcp: Rc::default(),
         http: Rc::default(),
     });
+    let listening = [listeners.tcp.as_raw_fd(), listeners.http.as_raw_fd()];
     let tcp_listener = TcpListener::from_std(listeners.tcp)?;
     let http_listener = TcpListener::from_std(listeners.http)?;
     let tcp_door = Arc::clone(&stop.tcp);
@@ -132,11 +135,16 @@ async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Re
         loop {
             monoio::time::sleep(Duration::from_secs(1)).await;
             sweeper.tcp.sweep();
+            sweeper.tcp.nudge_all(Nudge::Second);
             sweeper.http.sweep();
         }
     });
     let mut drain = stop.drain;
     drain.until(|draining| *draining).await;
+    for fd in listening {
+        // Ends the pending accept, too: cancelling it could leak a socket.
+        let _closed = shutdown(fd, Shutdown::Both);
+    }
     Ok(finish(&thread).await)
 }
 
@@ -148,8 +156,8 @@ async fn finish(thread: &Thread) -> usize {
     let timeout = thread.worker.snapshot().config.server.drain_timeout;
     let until = Instant::now() + timeout;
     while thread.tcp.count() + thread.http.count() > 0 && Instant::now() < until {
-        thread.tcp.wake_all();
-        thread.http.wake_all();
+        thread.tcp.nudge_all(Nudge::Drain);
+        thread.http.nudge_all(Nudge::Drain);
         monoio::time::sleep(DRAIN_TICK).await;
     }
     thread.tcp.cut_all() + thread.http.cut_all()

@@ -15,7 +15,7 @@ use super::request::{self, Head};
 use super::response::{Context, write_problem};
 use crate::auth::Principal;
 use crate::error::Error;
-use crate::pipeline::{Request, Routed, Served};
+use crate::pipeline::{Request, Routed, Served, Trace};
 use crate::reply::{Waiting, body_of, json_of};
 use crate::snapshot::{Game, Snapshot};
 
@@ -52,7 +52,7 @@ pub(super) async fn run(
     }
     let request = Request {
         principal,
-        trace: context.trace,
+        trace: Trace::Text(context.trace),
         arrived: context.arrived,
         deadline: request::deadline(&head.headers, context.arrived)?,
     };

@@ -19,7 +19,7 @@ use crate::catalog::HttpMethod;
 use crate::error::Error;
 use crate::frontend::registry::Phase;
 use crate::observe::Stage;
-use crate::pipeline::{self, Routed, Served};
+use crate::pipeline::{self, Routed, Served, Trace};
 use crate::snapshot::{PathMatch, RouteError, Snapshot, split_path};
 
 /// Answers one request, whatever it is.
@@ -143,7 +143,7 @@ impl Call<'_> {
         worker.lap(Stage::Decode);
         let request = pipeline::Request {
             principal: self.principal,
-            trace: context.trace,
+            trace: Trace::Text(context.trace),
             arrived: context.arrived,
             deadline: request::deadline(&head.headers, context.arrived)?,
         };

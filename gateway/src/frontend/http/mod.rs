@@ -18,7 +18,7 @@ use std::future::{Future, poll_fn};
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
-use std::task::Poll;
+use std::task::Context;
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -32,7 +32,7 @@ use monoio_compat::StreamWrapper;
 use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
-use super::registry::{Phase, PhaseLimits, Presence};
+use super::registry::{Nudge, Phase, PhaseLimits, Presence};
 use super::worker::Thread;
 use crate::config::HttpConfig;
 
@@ -140,6 +140,18 @@ fn service(
     }
 }
 
+/// Lets the connection's task look again when the thread drains.
+fn wake_on_drain(presence: &Presence, hooked: &mut bool, context: &Context<'_>) {
+    if !std::mem::replace(hooked, true) {
+        let waker = context.waker().clone();
+        presence.on_nudge(move |nudge| {
+            if nudge == Nudge::Drain {
+                waker.wake_by_ref();
+            }
+        });
+    }
+}
+
 async fn serve_http1<T>(connection: Connection, io: NotedIo<T>, config: &HttpConfig)
 where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
@@ -152,9 +164,9 @@ where
         .half_close(false);
     let serving = builder.serve_connection(io, service_fn(service(connection)));
     let mut serving = pin!(serving);
-    let mut told = false;
+    let (mut told, mut hooked) = (false, false);
     let ended = poll_fn(|context| {
-        presence.remember(context.waker());
+        wake_on_drain(&presence, &mut hooked, context);
         if thread.worker.core().is_draining() && !told {
             told = true;
             serving.as_mut().graceful_shutdown();
@@ -179,19 +191,16 @@ where
         .keep_alive_timeout(config.read_timeout);
     let serving = builder.serve_connection(io, service_fn(service(connection)));
     let mut serving = pin!(serving);
-    let mut told = false;
+    let (mut told, mut hooked) = (false, false);
     let ended = poll_fn(|context| {
-        presence.remember(context.waker());
+        wake_on_drain(&presence, &mut hooked, context);
         // A stream's limits are its request's own; the connection's is that somebody is there.
         presence.enter(Phase::Idle);
         if thread.worker.core().is_draining() && !told {
             told = true;
             serving.as_mut().graceful_shutdown();
         }
-        match serving.as_mut().poll(context) {
-            Poll::Ready(ended) => Poll::Ready(ended),
-            Poll::Pending => Poll::Pending,
-        }
+        serving.as_mut().poll(context)
     });
     drop(ended.await);
 }

@@ -20,7 +20,7 @@ use crate::cache::Stored;
 use crate::config::CorsConfig;
 use crate::error::Error;
 use crate::observe::{CacheOutcome, Category};
-use crate::pipeline::Worker;
+use crate::pipeline::{Trace, Worker};
 use crate::reply::{Reply, body_of, json_of};
 use crate::snapshot::Operation;
 
@@ -68,7 +68,7 @@ impl<'a> Context<'a> {
     /// Answers with a problem.
     pub(super) fn refuse(&mut self, error: &Error) -> Response<Full<Bytes>> {
         self.refused = Some((error.code(), error.category()));
-        self.worker().report(error, self.operation.as_deref(), self.trace);
+        self.worker().report(error, self.operation.as_deref(), Trace::Text(self.trace));
         problem(error)
     }
 
@@ -101,7 +101,7 @@ impl<'a> Context<'a> {
         self.worker().finish(&crate::pipeline::Finished {
             transport: "http",
             peer: &self.connection.peer,
-            trace: self.trace,
+            trace: Trace::Text(self.trace),
             operation: self.operation.as_deref(),
             caller: self.principal.as_ref().map(|principal| &*principal.caller),
             code,

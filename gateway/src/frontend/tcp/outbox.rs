@@ -80,12 +80,30 @@ impl Outbox {
             self.wake();
         }
         self.socket.replace(Some(socket));
+        self.wake();
+    }
+
+    /// Whether so much waits that no further call should begin.
+    pub(super) fn is_full(&self) -> bool {
+        self.waiting.borrow().len() >= WAITING_BYTES_MAX
+    }
+
+    /// Waits until everything has left, or the socket failed.
+    pub(super) async fn wait_until_empty(&self) {
+        std::future::poll_fn(|context| {
+            if self.broken.get() || self.is_empty() {
+                return Poll::Ready(());
+            }
+            *self.room.borrow_mut() = Some(context.waker().clone());
+            Poll::Pending
+        })
+        .await;
     }
 
     /// Waits until there is room for further replies, or the socket failed.
     pub(super) async fn wait_for_room(&self) {
         std::future::poll_fn(|context| {
-            if self.broken.get() || self.waiting.borrow().len() < WAITING_BYTES_MAX {
+            if self.broken.get() || !self.is_full() {
                 return Poll::Ready(());
             }
             *self.room.borrow_mut() = Some(context.waker().clone());

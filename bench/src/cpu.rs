@@ -1,0 +1,26 @@
+//! What another process used, read from `/proc` (proc(5)).
+
+use anyhow::Context;
+
+/// Kernel clock ticks a second, as `/proc` counts them: 100 on every Linux that Rust runs on.
+const TICKS_PER_SECOND: f64 = 100.0;
+
+/// User and system CPU time of a process, in seconds.
+pub(crate) fn seconds(pid: u32) -> anyhow::Result<f64> {
+    let stat = std::fs::read_to_string(format!("/proc/{pid}/stat"))
+        .with_context(|| format!("process {pid}"))?;
+    // The name, in parentheses, may have spaces.
+    let (_, rest) = stat.rsplit_once(')').context("/proc/pid/stat has no name")?;
+    let mut fields = rest.split_whitespace().skip(11);
+    let user: f64 = fields.next().context("utime")?.parse()?;
+    let system: f64 = fields.next().context("stime")?.parse()?;
+    Ok((user + system) / TICKS_PER_SECOND)
+}
+
+/// Resident memory of a process that is not shared with files, in bytes.
+pub(crate) fn resident_bytes(pid: u32) -> anyhow::Result<u64> {
+    let status = std::fs::read_to_string(format!("/proc/{pid}/status"))?;
+    let line = status.lines().find_map(|line| line.strip_prefix("RssAnon:"));
+    let kib: u64 = line.context("RssAnon")?.trim().trim_end_matches("kB").trim().parse()?;
+    Ok(kib * 1024)
+}

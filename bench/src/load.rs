@@ -1,0 +1,199 @@
+//! The load: connections on one thread, each with a fixed number of calls in flight.
+
+use std::cell::{Cell, RefCell};
+use std::rc::Rc;
+use std::time::{Duration, Instant};
+
+use hdrhistogram::Histogram;
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
+use monoio::net::TcpStream;
+use monoio::{IoUringDriver, RuntimeBuilder};
+
+use crate::message::{self, Mode};
+use crate::report::Report;
+use crate::{LoadArgs, cpu};
+
+/// Counted by all connections.
+struct Count {
+    is_counting: Cell<bool>,
+    is_over: Cell<bool>,
+    answers: Cell<u64>,
+    errors: Cell<u64>,
+    latency: RefCell<Histogram<u64>>,
+}
+
+/// Runs one measurement.
+pub(crate) fn run(
+    args: &LoadArgs,
+    warm_up: Duration,
+    counted: Duration,
+) -> anyhow::Result<Report> {
+    let mut flags = io_uring::IoUring::builder();
+    flags.setup_coop_taskrun().setup_single_issuer();
+    let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(8192).uring_builder(flags);
+    builder.enable_timer().build()?.block_on(measure(args.clone(), warm_up, counted))
+}
+
+async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow::Result<Report> {
+    let count = Rc::new(Count {
+        is_counting: Cell::new(false),
+        is_over: Cell::new(false),
+        answers: Cell::new(0),
+        errors: Cell::new(0),
+        latency: RefCell::new(Histogram::new_with_bounds(1, 60_000_000_000, 3)?),
+    });
+    let before_bytes = args.pid.map(cpu::resident_bytes).transpose()?;
+    let args = Rc::new(args);
+    let mut tasks = Vec::with_capacity(args.connections);
+    for index in 0..args.connections {
+        let connection = connect(&args).await?;
+        let (args, count) = (Rc::clone(&args), Rc::clone(&count));
+        tasks.push(monoio::spawn(async move {
+            let done = drive(connection, &args, &count, index as u64).await;
+            if let Err(error) = done
+                && !count.is_over.get()
+            {
+                count.errors.set(count.errors.get() + 1);
+                return Err(error);
+            }
+            Ok(())
+        }));
+    }
+    monoio::time::sleep(warm_up).await;
+    let cpu_before = args.pid.map(cpu::seconds).transpose()?;
+    let started = Instant::now();
+    count.is_counting.set(true);
+    monoio::time::sleep(counted).await;
+    count.is_counting.set(false);
+    let elapsed = started.elapsed();
+    let cpu_after = args.pid.map(cpu::seconds).transpose()?;
+    let after_bytes = args.pid.map(cpu::resident_bytes).transpose()?;
+    count.is_over.set(true);
+    let mut first_error = None;
+    if args.mode != Mode::Idle {
+        for task in tasks {
+            if let Err(error) = task.await {
+                first_error.get_or_insert(error);
+            }
+        }
+    }
+    if let Some(error) = first_error {
+        return Err(error.context(format!("{} connections failed", count.errors.get())));
+    }
+    let latency = count.latency.borrow().clone();
+    Ok(Report {
+        answers: count.answers.get(),
+        errors: count.errors.get(),
+        elapsed,
+        cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
+        grown_bytes: after_bytes.zip(before_bytes).map(|(after, before)| after.saturating_sub(before)),
+        latency,
+    })
+}
+
+struct Connection {
+    stream: TcpStream,
+    received: Vec<u8>,
+}
+
+async fn connect(args: &LoadArgs) -> anyhow::Result<Connection> {
+    let stream = TcpStream::connect_addr(args.address).await?;
+    stream.set_nodelay(true)?;
+    let mut connection = Connection { stream, received: Vec::with_capacity(64 << 10) };
+    if let Some(hello) = message::hello(args)? {
+        let (sent, _) = connection.stream.write_all(hello).await;
+        sent?;
+        let is_good = connection.receive(args.mode).await?;
+        anyhow::ensure!(is_good, "the hello was refused");
+    }
+    if args.mode == Mode::Idle {
+        connection.received = Vec::new();
+    }
+    Ok(connection)
+}
+
+impl Connection {
+    /// Takes the next answer, waiting for its bytes.
+    async fn receive(&mut self, mode: Mode) -> anyhow::Result<bool> {
+        loop {
+            if let Some((length, is_good)) = message::answer(mode, &self.received)? {
+                self.received.drain(..length);
+                return Ok(is_good);
+            }
+            self.read().await?;
+        }
+    }
+
+    async fn read(&mut self) -> anyhow::Result<()> {
+        let buffer = std::mem::take(&mut self.received);
+        let (filled, capacity) = (buffer.len(), buffer.capacity().max(buffer.len() + 4096));
+        let mut buffer = buffer;
+        buffer.reserve(capacity - filled);
+        let slice = monoio::buf::SliceMut::new(buffer, filled, capacity);
+        let (read, slice) = self.stream.read(slice).await;
+        self.received = slice.into_inner();
+        anyhow::ensure!(read? > 0, "the server closed the connection");
+        Ok(())
+    }
+}
+
+/// Sends and receives until the measurement is over.
+async fn drive(
+    mut connection: Connection,
+    args: &LoadArgs,
+    count: &Count,
+    index: u64,
+) -> anyhow::Result<()> {
+    if args.mode == Mode::Idle {
+        // Held open, silent, until the process ends.
+        std::future::pending::<()>().await;
+    }
+    let mut seed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
+    let mut id = 1_u32;
+    let mut out = Vec::with_capacity(args.pipeline * 128);
+    while !count.is_over.get() {
+        out.clear();
+        for _ in 0..args.pipeline {
+            // A linear congruential step (Knuth's MMIX): which row is asked for need not be better.
+            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            message::request(args, id, seed >> 33, &mut out)?;
+            id = id.wrapping_add(1).max(1);
+        }
+        let sent_at = Instant::now();
+        let (sent, buffer) = connection.stream.write_all(out).await;
+        sent?;
+        out = buffer;
+        let mut left = args.pipeline;
+        while left > 0 {
+            let mut taken = 0;
+            while let Some((length, is_good)) =
+                message::answer(args.mode, connection.received.get(taken..).unwrap_or_default())?
+            {
+                taken += length;
+                left -= 1;
+                note(count, sent_at, is_good)?;
+                if left == 0 {
+                    break;
+                }
+            }
+            connection.received.drain(..taken);
+            if left > 0 {
+                connection.read().await?;
+            }
+        }
+    }
+    Ok(())
+}
+
+fn note(count: &Count, sent_at: Instant, is_good: bool) -> anyhow::Result<()> {
+    if !count.is_counting.get() {
+        return Ok(());
+    }
+    count.answers.set(count.answers.get() + 1);
+    if !is_good {
+        count.errors.set(count.errors.get() + 1);
+    }
+    let nanos = u64::try_from(sent_at.elapsed().as_nanos())?;
+    count.latency.borrow_mut().saturating_record(nanos);
+    Ok(())
+}

@@ -1,0 +1,63 @@
+//! One measurement's outcome.
+
+use std::io::Write;
+use std::time::Duration;
+
+use hdrhistogram::Histogram;
+use serde_json::json;
+
+use crate::LoadArgs;
+
+/// What was measured.
+#[derive(Debug)]
+pub(crate) struct Report {
+    pub(crate) answers: u64,
+    pub(crate) errors: u64,
+    pub(crate) elapsed: Duration,
+    /// CPU time of the server while it counted.
+    pub(crate) cpu_seconds: Option<f64>,
+    /// Memory that the server took meanwhile.
+    pub(crate) grown_bytes: Option<u64>,
+    /// In nanoseconds.
+    pub(crate) latency: Histogram<u64>,
+}
+
+#[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]
+impl Report {
+    /// Prints it on standard output.
+    pub(crate) fn print(&self, args: &LoadArgs) -> anyhow::Result<()> {
+        let rate = self.answers as f64 / self.elapsed.as_secs_f64();
+        let cpu_us = self.cpu_seconds.map(|cpu| cpu * 1e6 / self.answers.max(1) as f64);
+        let bytes = self.grown_bytes.map(|bytes| bytes as f64 / args.connections as f64);
+        let quantile = |q: f64| self.latency.value_at_quantile(q) as f64 / 1e3;
+        let mut out = std::io::stdout().lock();
+        if args.json {
+            let value = json!({
+                "label": args.label, "mode": format!("{:?}", args.mode),
+                "connections": args.connections, "pipeline": args.pipeline,
+                "requests": self.answers, "errors": self.errors, "requests_per_second": rate,
+                "server_cpu_us_per_request": cpu_us, "server_bytes_per_connection": bytes,
+                "latency_us": { "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99),
+                    "p999": quantile(0.999), "max": self.latency.max() as f64 / 1e3 },
+            });
+            writeln!(out, "{value}")?;
+            return Ok(());
+        }
+        write!(out, "{:<28} {rate:>9.0}/s", args.label)?;
+        if let Some(cpu_us) = cpu_us {
+            write!(out, "  cpu {cpu_us:.2} us/request")?;
+        }
+        if let Some(bytes) = bytes {
+            write!(out, "  {bytes:.0} bytes/connection")?;
+        }
+        writeln!(
+            out,
+            "  p50 {:.0} p99 {:.0} p99.9 {:.0} us  errors {}",
+            quantile(0.5),
+            quantile(0.99),
+            quantile(0.999),
+            self.errors
+        )?;
+        Ok(())
+    }
+}

@@ -1,0 +1,122 @@
+//! The operators' port: health, metrics, the operations, reload.
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use serde_json::json;
+use subtle::ConstantTimeEq;
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+
+use super::{ReloadOutcome, Shared, status};
+
+/// Connections at once; one more waits.
+const CONNECTION_COUNT_MAX: usize = 64;
+
+/// How long a connection may take to send a request's header, also between requests.
+const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long the accept loop waits after a failure.
+const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
+
+/// Serves the port for as long as the process lives.
+pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
+    let places = Arc::new(Semaphore::new(CONNECTION_COUNT_MAX));
+    loop {
+        let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
+        let Ok((stream, _)) = listener.accept().await else {
+            tokio::time::sleep(ACCEPT_BACKOFF).await;
+            continue;
+        };
+        let shared = Arc::clone(&shared);
+        tokio::spawn(async move {
+            let service = service_fn(move |request| {
+                let shared = Arc::clone(&shared);
+                async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+            });
+            let mut builder = hyper::server::conn::http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+            // A connection that fails has nobody left to tell.
+            let _ended = builder.serve_connection(TokioIo::new(stream), service).await.is_ok();
+            drop(place);
+        });
+    }
+}
+
+type Answer = Response<Full<Bytes>>;
+
+async fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
+    let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
+    match request.uri().path() {
+        "/livez" if is_read => text(StatusCode::OK, "alive\n".into()),
+        "/readyz" if is_read => {
+            let (is_ready, body) = status::ready(shared).await;
+            let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
+            json_body(status, &body)
+        }
+        "/metrics" | "/operations" | "/reload" if !is_allowed(shared, request) => {
+            let mut response = text(StatusCode::UNAUTHORIZED, "admin.token is needed\n".into());
+            response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
+            response
+        }
+        "/metrics" if is_read => {
+            let mut response = text(StatusCode::OK, shared.core.metrics.render());
+            let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+            response.headers_mut().insert(CONTENT_TYPE, kind);
+            response
+        }
+        "/operations" if is_read => json_body(StatusCode::OK, &status::operations(shared)),
+        "/reload" if *request.method() == Method::POST => reload(shared).await,
+        "/reload" => method_not_allowed("POST"),
+        "/livez" | "/readyz" | "/metrics" | "/operations" => method_not_allowed("GET, HEAD"),
+        _ => text(
+            StatusCode::NOT_FOUND,
+            "GET /livez /readyz /metrics /operations, POST /reload\n".into(),
+        ),
+    }
+}
+
+async fn reload(shared: &Shared) -> Answer {
+    let outcome = shared.reload().await;
+    let status = match &*outcome {
+        ReloadOutcome::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,
+        _ => StatusCode::OK,
+    };
+    json_body(status, &json!({ "reload": status::reload(&outcome) }))
+}
+
+/// Whether a request has the token, where one is configured.
+fn is_allowed(shared: &Shared, request: &Request<Incoming>) -> bool {
+    let Some(token) = &shared.admin.token else { return true };
+    let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
+    let given = given.and_then(|given| given.strip_prefix(b"Bearer "));
+    // Compared in a time that does not tell how much of it was right.
+    given.is_some_and(|given| given.ct_eq(token.expose().as_bytes()).into())
+}
+
+fn method_not_allowed(allow: &'static str) -> Answer {
+    let mut response = text(StatusCode::METHOD_NOT_ALLOWED, format!("use {allow}\n"));
+    response.headers_mut().insert(ALLOW, HeaderValue::from_static(allow));
+    response
+}
+
+fn text(status: StatusCode, body: String) -> Answer {
+    let mut response = Response::new(Full::new(Bytes::from(body)));
+    *response.status_mut() = status;
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("text/plain"));
+    response
+}
+
+fn json_body(status: StatusCode, body: &serde_json::Value) -> Answer {
+    let mut response = text(status, format!("{body:#}\n"));
+    response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
+    response
+}

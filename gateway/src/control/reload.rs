@@ -1,0 +1,227 @@
+//! Builds a snapshot aside, checks it whole, and swaps it in; or keeps the old one and says why.
+
+use std::fmt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use crate::auth::Authenticator;
+use crate::backend::Pools;
+use crate::catalog::Catalog;
+use crate::config::{Config, Env};
+use crate::observe::{Event, Metrics, emit};
+use crate::pipeline::Core;
+use crate::snapshot::{Parts, Snapshot, build};
+
+/// Where a configuration comes from.
+#[derive(Clone, Debug)]
+pub enum Origin {
+    /// A file.
+    File(PathBuf),
+    /// A text that the gateway wrote itself, for the demo.
+    Text {
+        /// YAML.
+        text: String,
+        /// What relative paths are relative to.
+        base: PathBuf,
+    },
+}
+
+/// Everything that is wrong, one line a fault.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LoadFaults(pub Vec<String>);
+
+impl fmt::Display for LoadFaults {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0.join("\n"))
+    }
+}
+
+impl std::error::Error for LoadFaults {}
+
+/// How the last reload went.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum ReloadOutcome {
+    /// There was none since the start.
+    NotYet,
+    /// It is in effect.
+    Done {
+        /// The generation that it made.
+        generation: u64,
+        /// Settings that changed and wait for a restart.
+        needs_restart: Vec<String>,
+    },
+    /// Nothing changed.
+    Unchanged,
+    /// It was refused; the snapshot before it serves on.
+    Refused(LoadFaults),
+}
+
+/// A configuration, and what it names, read and checked.
+#[derive(Debug)]
+pub struct Loaded {
+    /// The configuration.
+    pub config: Config,
+    /// What deserves a word but stops nothing.
+    pub warnings: Vec<String>,
+    catalog: Catalog,
+    authenticator: Authenticator,
+}
+
+impl Origin {
+    /// Reads and checks the configuration alone.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFaults`]: every fault at once.
+    pub fn config(&self) -> Result<(Config, Vec<String>), LoadFaults> {
+        let env = Env::process();
+        let read = match self {
+            Self::File(path) => Config::load(path, &env),
+            Self::Text { text, base } => Config::parse(text, base, &env),
+        };
+        let (config, warnings) =
+            read.map_err(|faults| LoadFaults(faults.iter().map(ToString::to_string).collect()))?;
+        Ok((config, warnings.iter().map(ToString::to_string).collect()))
+    }
+}
+
+impl Loaded {
+    /// Reads and checks everything that a snapshot is made of.
+    ///
+    /// - `samples_allowed`: whether the demo's published secrets may be used.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFaults`]: every fault of the configuration; or, when that is sound, every fault of the
+    /// templates and keys.
+    pub fn read(origin: &Origin, samples_allowed: bool) -> Result<Self, LoadFaults> {
+        let (config, mut warnings) = origin.config()?;
+        let mut faults = Vec::new();
+        let games: Vec<_> = config.game_dialects().collect();
+        let catalog = match Catalog::load(&config.templates, &games) {
+            Ok((catalog, findings)) => {
+                warnings.extend(findings.iter().map(ToString::to_string));
+                Some(catalog)
+            }
+            Err(findings) => {
+                faults.extend(findings.iter().map(ToString::to_string));
+                None
+            }
+        };
+        let authenticator = match read_jwks(&config) {
+            Ok(jwks) => Authenticator::new(&config.auth, jwks.as_deref(), samples_allowed)
+                .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
+                .ok(),
+            Err(fault) => {
+                faults.push(fault);
+                None
+            }
+        };
+        match (catalog, authenticator) {
+            (Some(catalog), Some(authenticator)) if faults.is_empty() => {
+                Ok(Self { config, warnings, catalog, authenticator })
+            }
+            _ => Err(LoadFaults(faults)),
+        }
+    }
+
+    /// Makes the snapshot.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFaults`] that show only when configuration and templates meet.
+    pub fn into_snapshot(self, generation: u64, metrics: &Metrics) -> Result<Snapshot, LoadFaults> {
+        let Self { config, catalog, authenticator, .. } = self;
+        let authenticator = Arc::new(authenticator);
+        let parts = Parts { config: Arc::new(config), catalog, authenticator };
+        build(generation, parts, metrics).map_err(LoadFaults)
+    }
+}
+
+fn read_jwks(config: &Config) -> Result<Option<String>, String> {
+    let Some(path) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) else {
+        return Ok(None);
+    };
+    let text = std::fs::read_to_string(path);
+    text.map(Some).map_err(|error| format!("auth.jwt.jwks_file: {}: {error}", path.display()))
+}
+
+/// Reads again what the running snapshot was built from.
+#[derive(Debug)]
+pub struct Reloader {
+    /// Where from.
+    pub origin: Origin,
+    /// Whether the demo's published secrets may be used.
+    pub samples_allowed: bool,
+    /// The metrics that operations are counted in.
+    pub metrics: Arc<Metrics>,
+    /// Puts a changed log level into effect.
+    pub apply_logging: fn(&Config),
+    /// The folders and files to watch.
+    pub paths: Vec<PathBuf>,
+}
+
+impl Reloader {
+    /// What to watch for changes.
+    pub(super) fn watched(&self) -> Vec<PathBuf> {
+        self.paths.clone()
+    }
+
+    /// Builds a new snapshot and swaps it in.
+    pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
+        match self.prepare(core) {
+            Ok(None) => ReloadOutcome::Unchanged,
+            Ok(Some((snapshot, needs_restart))) => {
+                self.paths = watch_paths(&self.origin, &snapshot.config);
+                let generation = snapshot.generation;
+                let catalog = snapshot.catalog_hash.clone();
+                // Pools first: whoever sees the new snapshot finds its connections.
+                pools.reconfigure(&snapshot.config.database).await;
+                core.cache.resize(snapshot.config.cache.l1_bytes_max);
+                (self.apply_logging)(&snapshot.config);
+                core.snapshot.store(Arc::new(snapshot));
+                emit(&Event::Reloaded { generation, catalog: &catalog });
+                for key in &needs_restart {
+                    emit(&Event::NeedsRestart { key });
+                }
+                ReloadOutcome::Done { generation, needs_restart }
+            }
+            Err(faults) => {
+                emit(&Event::ReloadRefused { faults: &faults.to_string() });
+                ReloadOutcome::Refused(faults)
+            }
+        }
+    }
+
+    fn prepare(&self, core: &Core) -> Result<Option<(Snapshot, Vec<String>)>, LoadFaults> {
+        let running = core.snapshot.load();
+        let mut loaded = Loaded::read(&self.origin, self.samples_allowed)?;
+        let changes = Config::diff(&running.config, &loaded.config);
+        loaded.config = loaded.config.reloaded_over(&running.config);
+        let needs_restart = changes.needs_restart().map(ToString::to_string).collect();
+        let snapshot = loaded.into_snapshot(running.generation + 1, &self.metrics)?;
+        let is_same = *snapshot.config == *running.config
+            && snapshot.catalog_hash == running.catalog_hash
+            && snapshot.authenticator.fingerprint() == running.authenticator.fingerprint();
+        Ok((!is_same).then_some((snapshot, needs_restart)))
+    }
+}
+
+/// The files that a snapshot depends on. A file is watched through its folder: editors replace it.
+pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<PathBuf> {
+    let mut paths = vec![config.templates.clone()];
+    let mut add_folder = |path: &Path| {
+        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
+        if !paths.contains(&folder) {
+            paths.push(folder);
+        }
+    };
+    if let Origin::File(path) = origin {
+        add_folder(path);
+    }
+    if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
+        add_folder(jwks);
+    }
+    paths
+}

@@ -1,0 +1,293 @@
+//! One connection: who it is, what it asks, what it is told.
+
+use std::cell::{Cell, OnceCell, RefCell};
+use std::net::SocketAddr;
+use std::rc::Rc;
+use std::sync::Arc;
+use std::time::Instant;
+
+use gateway_protocol::message::{ErrorBody, GoAway};
+use gateway_protocol::{
+    Code, Codec, FrameError, FrameHeader, FrameKind, RequestId, begin_frame, begin_reply,
+    finish_frame, finish_reply,
+};
+use monoio::io::{CancelHandle, Canceller};
+use monoio::net::tcp::TcpOwnedWriteHalf;
+
+use super::inflight::InFlight;
+use super::outbox::Outbox;
+use super::{call, login};
+use crate::auth::Principal;
+use crate::config::TcpConfig;
+use crate::error::Error;
+use crate::frontend::registry::{Nudge, Phase, Presence};
+use crate::frontend::worker::Thread;
+use crate::pipeline::{Trace, Worker};
+
+/// Whether a connection goes on after a frame.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Flow {
+    Continue,
+    Close,
+}
+
+/// Who a connection belongs to, once its HELLO was good.
+#[derive(Clone, Debug)]
+pub(super) struct Login {
+    /// Resolved against the snapshot of `generation`.
+    pub(super) principal: Arc<Principal>,
+    pub(super) generation: u64,
+    /// The game of calls that name none.
+    pub(super) game: Option<Rc<str>>,
+}
+
+/// A connection's state. Shared by its reader and by the tasks of its calls, all on one thread.
+#[derive(Debug)]
+pub(super) struct Connection {
+    pub(super) thread: Rc<Thread>,
+    pub(super) presence: Rc<Presence>,
+    pub(super) login: RefCell<Option<Login>>,
+    pub(super) inflight: InFlight,
+    pub(super) heartbeat_ms: u32,
+    pub(super) inflight_max: u32,
+    /// Tells connections apart in the log.
+    pub(super) number: u64,
+    frame_bytes_max: u32,
+    outbox: Outbox,
+    peer: SocketAddr,
+    peer_text: OnceCell<Box<str>>,
+    /// When the bytes that are being served arrived.
+    arrived: Cell<Instant>,
+    /// The thread's second of that moment.
+    heard: Cell<u32>,
+    /// Cancels the read of a large buffer.
+    watch: RefCell<Option<Canceller>>,
+    told_to_leave: Cell<bool>,
+}
+
+impl Connection {
+    pub(super) fn new(
+        thread: Rc<Thread>,
+        presence: Rc<Presence>,
+        peer: SocketAddr,
+        config: &TcpConfig,
+        socket: TcpOwnedWriteHalf,
+    ) -> Self {
+        Self {
+            login: RefCell::new(None),
+            inflight: InFlight::new(config.inflight_max),
+            heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            inflight_max: config.inflight_max,
+            number: thread.worker.core().next_connection(),
+            frame_bytes_max: config.frame_bytes_max,
+            outbox: Outbox::new(socket),
+            peer,
+            peer_text: OnceCell::new(),
+            arrived: Cell::new(Instant::now()),
+            heard: Cell::new(presence.now()),
+            watch: RefCell::new(None),
+            told_to_leave: Cell::new(false),
+            thread,
+            presence,
+        }
+    }
+
+    /// Answers the thread's nudges from now on.
+    pub(super) fn listen_to_nudges(self: &Rc<Self>) {
+        let connection = Rc::downgrade(self);
+        self.presence.on_nudge(move |nudge| {
+            if let Some(connection) = connection.upgrade() {
+                match nudge {
+                    Nudge::Second => connection.cancel_silent_read(),
+                    Nudge::Drain => Rc::clone(&connection).drain(),
+                }
+            }
+        });
+    }
+
+    pub(super) fn worker(&self) -> &Worker {
+        &self.thread.worker
+    }
+
+    pub(super) fn peer(&self) -> &str {
+        self.peer_text.get_or_init(|| self.peer.to_string().into())
+    }
+
+    /// The name of a request in logs.
+    pub(super) const fn trace(&self, request: RequestId) -> Trace<'static> {
+        Trace::Numbered { connection: self.number, request: request.0 }
+    }
+
+    /// Seconds since 1970; read once a second, which is as exact as a token's `exp`.
+    pub(super) fn unix_seconds(&self) -> u64 {
+        self.presence.unix_seconds()
+    }
+
+    /// When the bytes that are being served arrived.
+    pub(super) fn arrival(&self) -> Instant {
+        self.arrived.get()
+    }
+
+    /// Bytes arrived.
+    pub(super) fn arrived(&self) {
+        self.arrived.set(Instant::now());
+        self.heard.set(self.presence.now());
+        if self.login.borrow().is_some() {
+            self.presence.enter(Phase::Idle);
+        }
+    }
+
+    pub(super) const fn frame_bytes_max(&self) -> u32 {
+        self.frame_bytes_max
+    }
+
+    /// Serves one frame.
+    pub(super) fn serve_frame(self: &Rc<Self>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
+        match header.kind {
+            FrameKind::Hello => return login::serve(self, header, payload),
+            FrameKind::Ping => self.pong(header, payload),
+            FrameKind::Pong => {}
+            _ if self.login.borrow().is_none() => {
+                self.refuse(header, &Error::Auth(crate::auth::AuthError::Missing));
+                return Flow::Close;
+            }
+            FrameKind::Call => call::serve(self, header, payload),
+            FrameKind::Batch => call::serve_batch(self, header, payload),
+            FrameKind::Welcome
+            | FrameKind::Reply
+            | FrameKind::Subscribe
+            | FrameKind::Unsubscribe
+            | FrameKind::Event
+            | FrameKind::GoAway => {
+                let message = "this kind of frame is not taken from a client".into();
+                self.refuse(header, &Error::Wire { code: Code::UnknownKind, message });
+            }
+        }
+        Flow::Continue
+    }
+
+    fn pong(&self, header: &FrameHeader, payload: &[u8]) {
+        let pong = FrameHeader { kind: FrameKind::Pong, ..*header };
+        self.send(&pong, |out| out.extend_from_slice(payload));
+    }
+
+    /// Appends a frame.
+    pub(super) fn send(&self, header: &FrameHeader, write: impl FnOnce(&mut Vec<u8>)) {
+        self.outbox.append(&self.thread.buffers, |out| {
+            let start = begin_frame(out, header);
+            write(out);
+            // Fails for a payload beyond 4 GiB only, which no limit lets through.
+            let _finished = finish_frame(out, start);
+        });
+    }
+
+    /// Lets `write` append to what leaves next.
+    pub(super) fn append<R>(&self, write: impl FnOnce(&mut Vec<u8>) -> R) -> R {
+        self.outbox.append(&self.thread.buffers, write)
+    }
+
+    /// Answers a request with a refusal.
+    pub(super) fn refuse(&self, header: &FrameHeader, error: &Error) {
+        self.append(|out| write_refusal(out, header.request_id, header.codec, error));
+    }
+
+    /// Answers a frame that cannot be read; the connection closes after it.
+    pub(super) fn refuse_frame(&self, error: &FrameError) {
+        self.refuse_skipped(RequestId::CONNECTION, error);
+    }
+
+    /// Answers a frame that is passed over.
+    pub(super) fn refuse_skipped(&self, id: RequestId, error: &FrameError) {
+        let error = Error::Wire { code: error.code(), message: error.to_string().into() };
+        self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
+    }
+
+    pub(super) async fn flush(&self) {
+        self.outbox.flush(&self.thread.buffers, &self.presence).await;
+    }
+
+    pub(super) fn is_broken(&self) -> bool {
+        self.outbox.is_broken()
+    }
+
+    /// Whether no further call may begin now.
+    pub(super) fn is_full(&self) -> bool {
+        self.inflight.count() >= self.inflight_max || self.outbox.is_full()
+    }
+
+    /// Waits until a further call may begin.
+    pub(super) async fn wait_for_place(&self) {
+        self.inflight.wait_for_place().await;
+        self.outbox.wait_for_room().await;
+    }
+
+    pub(super) async fn wait_for_room(&self) {
+        self.outbox.wait_for_room().await;
+    }
+
+    /// Waits until every call is answered and every answer has left.
+    pub(super) async fn finish(&self) {
+        self.inflight.wait_for_none().await;
+        self.flush().await;
+        self.outbox.wait_until_empty().await;
+    }
+
+    pub(super) fn take_buffer(&self) -> Vec<u8> {
+        self.thread.buffers.take()
+    }
+
+    pub(super) fn give_back(&self, buffer: Vec<u8>) {
+        self.thread.buffers.put(buffer);
+    }
+
+    /// Whether nothing has arrived for a second or more.
+    pub(super) fn is_silent(&self) -> bool {
+        self.presence.now().wrapping_sub(self.heard.get()) > 1
+    }
+
+    /// What the next read of a large buffer is cancelled with.
+    pub(super) fn watch(&self) -> CancelHandle {
+        self.watch.borrow_mut().get_or_insert_default().handle()
+    }
+
+    fn cancel_silent_read(&self) {
+        if self.is_silent()
+            && let Some(canceller) = self.watch.take()
+        {
+            canceller.cancel();
+        }
+    }
+
+    /// Tells the client once to leave, and lets it go when nothing is owed to it.
+    fn drain(self: Rc<Self>) {
+        if !self.told_to_leave.replace(true) {
+            let header = FrameHeader {
+                length: 0,
+                kind: FrameKind::GoAway,
+                codec: Codec::MsgPack,
+                flags: 0,
+                request_id: RequestId::CONNECTION,
+                deadline_ms_or_code: 0,
+            };
+            let reason = GoAway { reason: "the gateway is shutting down".into() };
+            self.send(&header, |out| reason.encode(Codec::MsgPack, out));
+            monoio::spawn(async move { self.flush().await });
+        } else if self.inflight.count() == 0 && self.outbox.is_empty() {
+            self.presence.cut();
+        }
+    }
+}
+
+/// Appends a REPLY with a refusal.
+pub(super) fn write_refusal(out: &mut Vec<u8>, id: RequestId, codec: Codec, error: &Error) {
+    let start = begin_reply(out, id, codec, 0);
+    write_error(out, codec, error);
+    let _finished = finish_reply(out, start, error.code());
+}
+
+/// Appends a refusal's body.
+pub(super) fn write_error(out: &mut Vec<u8>, codec: Codec, error: &Error) {
+    let message = error.client_message();
+    let body = ErrorBody { code: error.code(), message, details: None };
+    body.encode(codec, out);
+}

@@ -1,0 +1,111 @@
+//! HELLO: from a credential to a principal, and its renewal while the connection lives.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_protocol::message::{Auth, Hello, Welcome};
+use gateway_protocol::{FrameHeader, FrameKind, HelloMac};
+
+use super::connection::{Connection, Flow, Login};
+use crate::auth::{AuthError, HelloProof, Principal};
+use crate::error::Error;
+use crate::frontend::registry::Phase;
+use crate::pipeline::unix_seconds;
+use crate::snapshot::Snapshot;
+
+/// Serves a HELLO. A first one that fails closes the connection; so does a later one, which was to renew
+/// the credential.
+pub(super) fn serve(
+    connection: &Rc<Connection>,
+    header: &FrameHeader,
+    payload: &mut [u8],
+) -> Flow {
+    let snapshot = connection.worker().snapshot();
+    let login = Hello::decode(header.codec, payload)
+        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })
+        .and_then(|hello| log_in(connection, &snapshot, &hello));
+    match login {
+        Ok(login) => {
+            connection.login.replace(Some(login));
+            connection.presence.enter(Phase::Idle);
+            welcome(connection, header, &snapshot);
+            Flow::Continue
+        }
+        Err(error) => {
+            connection.refuse(header, &error);
+            connection.worker().report(&error, None, connection.trace(header.request_id));
+            Flow::Close
+        }
+    }
+}
+
+fn log_in(
+    connection: &Connection,
+    snapshot: &Arc<Snapshot>,
+    hello: &Hello<'_>,
+) -> Result<Login, Error> {
+    let worker = connection.worker();
+    let principal = match &hello.auth {
+        Auth::ApiKey(key) => worker.api_key(snapshot, key)?,
+        Auth::Jwt(token) => worker.bearer(snapshot, token)?,
+        Auth::Mac { key_id, time, nonce, mac } => {
+            let game = hello.game.as_deref().unwrap_or_default();
+            let signed = HelloMac { key_id, time: *time, nonce, game, client: &hello.client };
+            let proof = HelloProof { signed, mac };
+            snapshot.authenticator.hello(&proof, &worker.core().nonces, unix_seconds())?
+        }
+    };
+    if let Some(game) = &hello.game {
+        let game = snapshot.game(game)?;
+        if !principal.games.has(&game.id) {
+            return Err(AuthError::GameForbidden.into());
+        }
+    }
+    let game = hello.game.as_deref().map(Rc::from);
+    Ok(Login { principal, generation: snapshot.generation, game })
+}
+
+fn welcome(connection: &Connection, header: &FrameHeader, snapshot: &Snapshot) {
+    let welcome = Welcome {
+        server: "gateway".into(),
+        version: env!("CARGO_PKG_VERSION").into(),
+        catalog: (&*snapshot.catalog_hash).into(),
+        heartbeat_ms: connection.heartbeat_ms,
+        frame_bytes_max: connection.frame_bytes_max(),
+        inflight_max: connection.inflight_max,
+    };
+    let reply = FrameHeader {
+        kind: FrameKind::Welcome,
+        flags: 0,
+        deadline_ms_or_code: 0,
+        ..*header
+    };
+    connection.send(&reply, |out| welcome.encode(header.codec, out));
+}
+
+/// Checks that a connection's credential still holds: not expired, and known to the newest snapshot.
+///
+/// # Errors
+///
+/// [`Error::Auth`] with expired or revoked.
+pub(super) fn renew(connection: &Connection, snapshot: &Arc<Snapshot>) -> Result<(), Error> {
+    let renewed: Option<Arc<Principal>> = {
+        let login = connection.login.borrow();
+        let Some(login) = login.as_ref() else { return Err(AuthError::Missing.into()) };
+        if login.principal.expires_at.is_some_and(|end| connection.unix_seconds() >= end) {
+            return Err(AuthError::Expired.into());
+        }
+        if login.generation == snapshot.generation {
+            None
+        } else {
+            Some(snapshot.authenticator.renew(&login.principal, unix_seconds())?)
+        }
+    };
+    if let Some(principal) = renewed
+        && let Some(login) = connection.login.borrow_mut().as_mut()
+    {
+        login.principal = principal;
+        login.generation = snapshot.generation;
+    }
+    Ok(())
+}

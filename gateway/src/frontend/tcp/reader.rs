@@ -1,0 +1,144 @@
+//! Reads a connection: bytes to frames.
+//!
+//! An idle connection waits with a buffer of [`IDLE_BUFFER_BYTES`]. One whose receives bring more than
+//! that borrows a large one until it falls silent; then the sweep cancels the read and the large
+//! buffer goes back.
+
+use std::rc::Rc;
+
+use gateway_protocol::{HEADER_BYTES, decode_header};
+use monoio::buf::SliceMut;
+use monoio::io::{AsyncReadRent, CancelableAsyncReadRent};
+use monoio::net::tcp::TcpOwnedReadHalf;
+
+use super::connection::{Connection, Flow};
+use crate::frontend::buffer::BUFFER_BYTES;
+
+/// What an idle connection keeps to be woken with, in bytes: most calls fit.
+const IDLE_BUFFER_BYTES: usize = 256;
+
+/// A connection's reading side.
+#[derive(Debug)]
+pub(super) struct Reader {
+    socket: TcpOwnedReadHalf,
+    buffer: Vec<u8>,
+    /// Bytes of the buffer that were served.
+    served: usize,
+    /// Bytes of a refused frame that are still to be passed over.
+    skip: usize,
+}
+
+impl Reader {
+    pub(super) fn new(socket: TcpOwnedReadHalf) -> Self {
+        Self { socket, buffer: Vec::with_capacity(IDLE_BUFFER_BYTES), served: 0, skip: 0 }
+    }
+
+    /// Serves frames until the connection ends, from either side.
+    pub(super) async fn run(mut self, connection: &Rc<Connection>) {
+        loop {
+            match self.receive(connection).await {
+                Received::Bytes => {}
+                Received::Nothing => continue,
+                Received::End => break,
+            }
+            connection.arrived();
+            let flow = self.serve_frames(connection).await;
+            connection.flush().await;
+            connection.wait_for_room().await;
+            if flow == Flow::Close || connection.is_broken() {
+                break;
+            }
+        }
+        if !connection.is_broken() {
+            // Answers that were promised leave first.
+            connection.finish().await;
+        }
+        connection.give_back(self.buffer);
+    }
+
+    /// Waits for bytes.
+    async fn receive(&mut self, connection: &Rc<Connection>) -> Received {
+        self.make_room(connection);
+        let buffer = std::mem::take(&mut self.buffer);
+        let (filled, capacity) = (buffer.len(), buffer.capacity());
+        let slice = SliceMut::new(buffer, filled, capacity);
+        let (read, slice) = if capacity > IDLE_BUFFER_BYTES {
+            let handle = connection.watch();
+            self.socket.cancelable_read(slice, handle).await
+        } else {
+            self.socket.read(slice).await
+        };
+        self.buffer = slice.into_inner();
+        match read {
+            Ok(0) => Received::End,
+            Ok(_) => Received::Bytes,
+            Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => Received::Nothing,
+            Err(_) => Received::End,
+        }
+    }
+
+    /// Makes free space: drops what was served, and fits the buffer to what is coming.
+    fn make_room(&mut self, connection: &Rc<Connection>) {
+        let kept = self.buffer.len() - self.served;
+        if self.served > 0 {
+            self.buffer.copy_within(self.served.., 0);
+            self.buffer.truncate(kept);
+            self.served = 0;
+        }
+        if self.buffer.len() == self.buffer.capacity() {
+            // Doubled as bytes really arrive: an announced length alone takes no memory.
+            let grown = (self.buffer.capacity() * 2).max(BUFFER_BYTES);
+            let mut larger =
+                if grown == BUFFER_BYTES { connection.take_buffer() } else { Vec::with_capacity(grown) };
+            larger.extend_from_slice(&self.buffer);
+            connection.give_back(std::mem::replace(&mut self.buffer, larger));
+        } else if kept == 0 && connection.is_silent() && self.buffer.capacity() > IDLE_BUFFER_BYTES
+        {
+            let small = Vec::with_capacity(IDLE_BUFFER_BYTES);
+            connection.give_back(std::mem::replace(&mut self.buffer, small));
+        }
+    }
+
+    /// Serves every whole frame of the buffer.
+    async fn serve_frames(&mut self, connection: &Rc<Connection>) -> Flow {
+        loop {
+            let skipped = self.skip.min(self.buffer.len() - self.served);
+            self.served += skipped;
+            self.skip -= skipped;
+            let rest = self.buffer.get_mut(self.served..).unwrap_or_default();
+            let header = match decode_header(rest, connection.frame_bytes_max()) {
+                Ok(Some(header)) => header,
+                Ok(None) => return Flow::Continue,
+                Err(error) => {
+                    let Some(skip) = error.skip() else {
+                        connection.refuse_frame(&error);
+                        return Flow::Close;
+                    };
+                    connection.refuse_skipped(skip.request_id, &error);
+                    self.skip = skip.frame_bytes;
+                    continue;
+                }
+            };
+            let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
+                return Flow::Continue;
+            };
+            let flow = connection.serve_frame(&header, payload);
+            self.served += header.frame_bytes();
+            if flow == Flow::Close {
+                return flow;
+            }
+            if connection.is_full() {
+                // Answer what was served before waiting for a place.
+                connection.flush().await;
+                connection.wait_for_place().await;
+            }
+        }
+    }
+}
+
+enum Received {
+    Bytes,
+    /// The read was cancelled: the connection fell silent.
+    Nothing,
+    End,
+}
