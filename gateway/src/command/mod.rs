@@ -1,1 +1,5 @@
 //! To come.
+
+mod key;
+
+pub use key::{KeyCommand, KeyCommandError};
