@@ -53,9 +53,7 @@ impl HelloProof<'_> {
         let Ok(nonce) = <[u8; NONCE_BYTES]>::try_from(self.nonce) else {
             return Err(AuthError::Malformed { what: "nonce" });
         };
-        let is_good = self
-            .mac_with(secret.unwrap_or(&[0; SECRET_BYTES_MIN]))
-            .is_some_and(|mac| mac.verify_slice(self.mac).is_ok());
+        let is_good = self.is_signed_with(secret.unwrap_or(&[0; SECRET_BYTES_MIN]));
         match (secret, is_good) {
             (None, _) => return Err(AuthError::UnknownKey),
             (Some(_), false) => return Err(AuthError::BadSignature),
@@ -75,6 +73,11 @@ impl HelloProof<'_> {
     /// The last second in which it is accepted, in Unix seconds.
     pub(super) const fn end(&self) -> u64 {
         self.time.saturating_add(HELLO_SKEW_SECONDS)
+    }
+
+    /// Whether the MAC is this key's, in a time that does not depend on where it differs.
+    fn is_signed_with(&self, secret: &[u8]) -> bool {
+        self.mac_with(secret).is_some_and(|mac| mac.verify_slice(self.mac).is_ok())
     }
 
     /// The MAC with a key; `None`: not a key that HMAC takes (it takes every length).

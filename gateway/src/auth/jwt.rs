@@ -33,6 +33,7 @@ const KEY_COUNT_MAX: usize = 64;
 /// What verifies tokens: keys, and what their claims must say.
 #[derive(Clone, Debug)]
 pub(super) struct TokenVerifier {
+    /// As configured, less its keys.
     config: JwtConfig,
     keys: Vec<TokenKey>,
 }
@@ -88,7 +89,8 @@ impl TokenVerifier {
             faults.push(AuthFault::new("auth.jwt.keys", FaultKind::NoKeys));
         }
         check_names(&keys, faults);
-        Self { config: config.clone(), keys }
+        let config = JwtConfig { keys: Vec::new(), ..config.clone() };
+        Self { config, keys }
     }
 
     /// Verifies a token.
