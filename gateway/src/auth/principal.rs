@@ -2,6 +2,9 @@
 
 use gateway_protocol::GameId;
 
+use super::credential::Credential;
+use super::error::AuthError;
+
 /// Who asks: a verified credential, resolved against the roles of one snapshot.
 #[derive(Clone, Debug)]
 pub struct Principal {
@@ -15,6 +18,45 @@ pub struct Principal {
     pub claims: Box<[(Box<str>, Claim)]>,
     /// When it stops being valid, in Unix seconds; `None`: when revoked.
     pub expires_at: Option<u64>,
+    /// What it was made from, so that a reload can make it anew.
+    pub credential: Credential,
+}
+
+impl Principal {
+    /// The claim of that name. Cost: a binary search, no allocation.
+    ///
+    /// - `name`: as in the token; of a claim within maps the path, with dots.
+    pub fn claim(&self, name: &str) -> Option<&Claim> {
+        let index = self.claims.binary_search_by(|(own, _)| (**own).cmp(name)).ok()?;
+        self.claims.get(index).map(|(_, claim)| claim)
+    }
+
+    /// Whether it may use a game.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::GameForbidden`] when it may not.
+    pub fn admit_game(&self, game: &GameId) -> Result<(), AuthError> {
+        if self.games.contains(game) {
+            Ok(())
+        } else {
+            Err(AuthError::GameForbidden { game: game.clone() })
+        }
+    }
+
+    /// Whether its time is not over; to be asked of a live connection's principal at every request.
+    ///
+    /// - `now`: Unix seconds.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError::Expired`] from the second on in which it is no longer valid.
+    pub fn check_time(&self, now: u64) -> Result<(), AuthError> {
+        match self.expires_at {
+            Some(expired_at) if expired_at <= now => Err(AuthError::Expired { expired_at }),
+            Some(_) | None => Ok(()),
+        }
+    }
 }
 
 /// A set of roles, as bits that [`super`]'s role table gives out anew at every load.
@@ -35,6 +77,16 @@ pub enum Games {
     All,
     /// These.
     Only(Box<[GameId]>),
+}
+
+impl Games {
+    /// Whether the game is among them.
+    pub fn contains(&self, game: &GameId) -> bool {
+        match self {
+            Self::All => true,
+            Self::Only(games) => games.contains(game),
+        }
+    }
 }
 
 /// A claim's value, as far as claims are compared and bound.
