@@ -78,3 +78,49 @@ fn line(out: &mut String, text: &str) {
     let written = writeln!(out, "{text}");
     debug_assert!(written.is_ok(), "writing to a `String` cannot fail");
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn env(text: &'static str) -> Env {
+        Env {
+            variable: Box::new(|_| None),
+            read_file: Box::new(move |_| Ok(text.as_bytes().to_vec())),
+            cpu_count: 2,
+        }
+    }
+
+    const GOOD: &str = "database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main}}
+";
+
+    #[test]
+    fn check_of_a_good_file_counts_what_it_has_and_ends_with_zero() {
+        let outcome = check(Path::new("g.yaml"), &env(GOOD));
+        let stdout = "g.yaml: good: 1 games, 1 database connections\n".to_owned();
+        assert_eq!(outcome, Outcome { stdout, stderr: String::new(), status: 0 });
+    }
+
+    #[test]
+    fn check_of_a_faulty_file_lists_every_fault_and_ends_with_78() {
+        let outcome = check(Path::new("g.yaml"), &env("runtime: {pin: 1}\ncolor: red\n"));
+        let stderr = "\
+g.yaml: line 1: `runtime.pin` is \"1\", but has to be true or false
+g.yaml: line 2: `color` is not a key here
+g.yaml: 2 faults
+";
+        assert_eq!((outcome.stderr.as_str(), outcome.status), (stderr, 78));
+        assert_eq!(outcome.stdout, "");
+    }
+
+    #[test]
+    fn print_shows_defaults_and_hides_secrets_that_it_warns_of() {
+        let outcome = print(Path::new("g.yaml"), &env("admin: {token: literal-secret-text}\n"));
+        assert_eq!(outcome.status, 0);
+        assert!(outcome.stdout.contains("  token: \"***\"\n"), "{}", outcome.stdout);
+        assert!(outcome.stdout.contains("    heartbeat: 15s\n"), "{}", outcome.stdout);
+        assert!(outcome.stderr.starts_with("g.yaml: warning: line 1: `admin.token` is a secret"));
+        assert!(!format!("{outcome:?}").contains("literal-secret-text"));
+    }
+}

@@ -39,18 +39,14 @@ impl AuthConfig {
             name: name.into(),
             inherits: names(section, "inherits", Vec::new(), "roles"),
         });
-        let shorthand = section.secret(live("jwt_secret"), Fallback::Absent, SHARED_BYTES_MIN);
+        let shorthand = section.secret(live("jwt_secret"), SHARED_BYTES_MIN);
         let jwt = section.optional_section(live("jwt"), JwtConfig::read);
         Self {
             roles,
             jwt: with_shorthand(jwt, shorthand),
             api_keys: section.items(live("api_keys"), ApiKeyConfig::read),
             game_servers: section.items(live("game_servers"), GameServerKeyConfig::read),
-            cursor_secret: section.secret(
-                live("cursor_secret"),
-                Fallback::Absent,
-                SHARED_BYTES_MIN,
-            ),
+            cursor_secret: section.secret(live("cursor_secret"), SHARED_BYTES_MIN),
             token_count_max: section.count(
                 live("token_cache"),
                 Fallback::Default(10_000),
@@ -144,7 +140,7 @@ impl JwtConfig {
             leeway: section.duration(
                 live("leeway"),
                 LEEWAY,
-                Duration::ZERO..=Duration::from_secs(300),
+                Duration::ZERO..=Duration::from_mins(5),
             ),
             roles_claim,
             games_claim,
@@ -181,11 +177,11 @@ impl JwtKeyConfig {
         } else if alg == "HS256" {
             let only = "belongs to RS256, ES256 and EdDSA; HS256 has a `secret`";
             section.refuse("public_key", FaultKind::Conflict(only.into()));
-            section.secret(live("secret"), Fallback::Required, SHARED_BYTES_MIN)
+            section.required_secret(live("secret"), SHARED_BYTES_MIN)
         } else {
             let only = "belongs to HS256; other algorithms have a `public_key`";
             section.refuse("secret", FaultKind::Conflict(only.into()));
-            let key = section.secret(live("public_key"), Fallback::Required, 1);
+            let key = section.required_secret(live("public_key"), 1);
             if let Some(reason) = key.as_ref().and_then(|key| not_public(key.expose())) {
                 section.key_fault("public_key", FaultKind::Secret(reason.into()));
             }
@@ -289,7 +285,8 @@ impl fmt::Display for Expiry {
 
 /// `sha256:`, a salt of 8 bytes or more, `:`, a digest of 32 bytes.
 fn is_hash(text: &str) -> bool {
-    let hex = |part: &str| part.len() % 2 == 0 && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let hex =
+        |part: &str| part.len().is_multiple_of(2) && part.bytes().all(|b| b.is_ascii_hexdigit());
     let parts = text.strip_prefix("sha256:").and_then(|rest| rest.split_once(':'));
     parts.is_some_and(|(salt, digest)| {
         salt.len() >= 16 && digest.len() == 64 && hex(salt) && hex(digest)
@@ -320,7 +317,7 @@ impl GameServerKeyConfig {
         let key_id = section.parsed(live("key_id"), Fallback::Required, id_form, &|text| {
             is_key_id(text).then(|| Box::from(text))
         });
-        let secret = section.secret(live("secret"), Fallback::Required, SHARED_BYTES_MIN);
+        let secret = section.required_secret(live("secret"), SHARED_BYTES_MIN);
         let roles = names(section, "roles", vec!["game_server".into()], "roles");
         let games =
             section.texts(live("games"), Vec::new(), "games", &|text| GameId::new(text).ok());

@@ -69,7 +69,7 @@ impl CacheConfig {
 
 impl RedisConfig {
     fn read(section: &mut Section<'_>) -> Self {
-        let url = section.secret(restart("url"), Fallback::Required, 1);
+        let url = section.required_secret(restart("url"), 1);
         if let Some(url) = &url {
             // Looked at, never told: the scheme only.
             if url.expose().starts_with("rediss://") {

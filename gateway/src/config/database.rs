@@ -63,8 +63,8 @@ pub struct ConnectionConfig {
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
-const HOUR: Duration = Duration::from_secs(3600);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 impl ConnectionConfig {
     /// Reads `database.connections.<name>`; `None` when its place is not known, which is a fault already.
@@ -183,7 +183,7 @@ impl Endpoint {
         let host = section.text(live("host"), Fallback::Required, "a host name or address");
         let port = section.count(live("port"), Fallback::Derived(default_port, ports), 1..=65_535);
         let username = section.text(live("username"), Fallback::Required, "a user name");
-        let password = section.secret(live("password"), Fallback::Required, 0);
+        let password = section.required_secret(live("password"), 0);
         let database = section.text(
             live("database"),
             Fallback::Required,

@@ -51,7 +51,7 @@ pub enum FaultKind {
         /// Form and range.
         expected: Box<str>,
     },
-    /// A secret that cannot be had or is too short.
+    /// A reference that leads nowhere, or a secret that is not what it has to be.
     #[error("{0}")]
     Secret(Box<str>),
     /// Settings that do not go together.

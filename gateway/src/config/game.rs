@@ -48,7 +48,7 @@ impl GameConfig {
             deadline: section.duration(
                 live("deadline"),
                 Duration::from_secs(5),
-                Duration::from_millis(10)..=Duration::from_secs(600),
+                Duration::from_millis(10)..=Duration::from_mins(10),
             ),
             id: id?,
         })

@@ -90,7 +90,7 @@ impl LoggingConfig {
             slow_query: section.duration(
                 live("slow_query"),
                 Duration::from_millis(200),
-                Duration::from_millis(1)..=Duration::from_secs(600),
+                Duration::from_millis(1)..=Duration::from_mins(10),
             ),
             audit_file: section.path_of(restart("audit_file"), Fallback::Absent),
             queue_lines_max: section.count(

@@ -84,7 +84,7 @@ pub(super) fn read_secret(
     match found {
         Err(reason) => fault(reason),
         Ok((value, _)) if value.len() < bytes_min => {
-            fault(format!("is a secret of {} bytes, but needs {bytes_min} or more", value.len()))
+            fault(format!("is a secret of {} bytes, but needs {bytes_min} or more", value.len()));
         }
         Ok((value, literal)) => {
             if literal && !value.is_empty() && !is_public(&value) {

@@ -5,7 +5,7 @@ use super::reader::{Fallback, Section, restart};
 /// `runtime`.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RuntimeConfig {
-    /// Whether the frontends use io_uring.
+    /// Whether the frontends use `io_uring`.
     pub io_uring: IoUring,
     /// Frontend threads; 0 in the file (the default) is one for each CPU this process may use.
     pub frontend_threads: usize,
@@ -58,9 +58,9 @@ pub fn cpus() -> Vec<usize> {
 }
 
 /// Reads `0-3,8,10-11`; what is not a number or a range is left out.
-fn parse_cpu_list(list: &str) -> Vec<usize> {
+fn parse_cpu_list(text: &str) -> Vec<usize> {
     let mut cpus = Vec::new();
-    for part in list.trim().split(',') {
+    for part in text.trim().split(',') {
         let (first, last) = part.split_once('-').unwrap_or((part, part));
         if let (Ok(first), Ok(last)) = (first.parse::<usize>(), last.parse::<usize>()) {
             cpus.extend(first..=last);
@@ -69,7 +69,7 @@ fn parse_cpu_list(list: &str) -> Vec<usize> {
     cpus
 }
 
-/// Whether the frontends use io_uring.
+/// Whether the frontends use `io_uring`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum IoUring {
     /// Refuse to start without it.

@@ -13,7 +13,7 @@ const SAMPLE: &str = include_str!("../../../config/gateway.yaml");
 fn with_alternatives() -> String {
     let switch_on = |line: &str| match line.trim_start().strip_prefix('#') {
         Some(rest) if rest.starts_with(|c: char| c.is_ascii_lowercase() || c == '-') => {
-            format!("{}{rest}\n", &line[..line.len() - line.trim_start().len()])
+            format!("{}{rest}\n", " ".repeat(line.len() - line.trim_start().len()))
         }
         _ => format!("{line}\n"),
     };

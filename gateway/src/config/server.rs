@@ -9,7 +9,7 @@ use super::unit;
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
-const MINUTE: Duration = Duration::from_secs(60);
+const MINUTE: Duration = Duration::from_mins(1);
 
 /// `server`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -210,7 +210,7 @@ impl AdminConfig {
     pub(super) fn read(section: &mut Section<'_>) -> Self {
         let admin = Self {
             address: read_address(section, "127.0.0.1:8082"),
-            token: section.secret(live("token"), Fallback::Absent, TOKEN_BYTES_MIN),
+            token: section.secret(live("token"), TOKEN_BYTES_MIN),
         };
         if !admin.address.ip().is_loopback() && !section.has("token") {
             let reason = "is not a loopback address: it needs `admin.token`";

@@ -80,12 +80,15 @@ pub(super) enum Shown {
 pub(super) fn path_text(path: &[Segment]) -> String {
     let mut text = String::new();
     for segment in path {
-        let step: fmt::Result = match segment {
-            Segment::Item(index) => write!(text, "[{index}]"),
-            Segment::Key(key) => write!(text, "{}{key}", if text.is_empty() { "" } else { "." }),
-            Segment::Name(name) => write!(text, ".{name}"),
-        };
-        debug_assert!(step.is_ok(), "writing to a `String` cannot fail");
+        match segment {
+            Segment::Item(index) => append(&mut text, format_args!("[{index}]")),
+            Segment::Key(_) | Segment::Name(_) => {
+                if !text.is_empty() {
+                    text.push('.');
+                }
+                text.push_str(segment.name());
+            }
+        }
     }
     text
 }
@@ -112,6 +115,12 @@ impl Shown {
     }
 }
 
+/// Appends formatted text.
+pub(super) fn append(out: &mut String, text: fmt::Arguments<'_>) {
+    let written = out.write_fmt(text);
+    debug_assert!(written.is_ok(), "writing to a `String` cannot fail");
+}
+
 /// A double-quoted YAML scalar; it is the same as JSON's but for the escapes below.
 fn push_quoted(out: &mut String, text: &str) {
     out.push('"');
@@ -123,7 +132,7 @@ fn push_quoted(out: &mut String, text: &str) {
             '\t' => out.push_str("\\t"),
             // `$` begins a reference to the environment when it is read again.
             '$' => out.push_str("$$"),
-            c if c.is_control() => out.push_str(&format!("\\u{:04x}", u32::from(c))),
+            c if c.is_control() => append(out, format_args!("\\u{:04x}", u32::from(c))),
             c => out.push(c),
         }
     }
@@ -153,15 +162,15 @@ fn print_level(out: &mut String, settings: &[&Setting], depth: usize) {
             (Segment::Item(_), _) => {
                 let mut item = String::new();
                 print_level(&mut item, &members, depth + 1);
-                out.push_str(&format!("{indent}- {}", item.trim_start()));
+                append(out, format_args!("{indent}- {}", item.trim_start()));
             }
             (Segment::Key(_) | Segment::Name(_), Some(leaf)) => {
-                out.push_str(&format!("{indent}{}: ", segment.name()));
+                append(out, format_args!("{indent}{}: ", segment.name()));
                 leaf.value.write(out);
                 out.push('\n');
             }
             (Segment::Key(_) | Segment::Name(_), None) => {
-                out.push_str(&format!("{indent}{}:\n", segment.name()));
+                append(out, format_args!("{indent}{}:\n", segment.name()));
                 print_level(out, &members, depth + 1);
             }
         }

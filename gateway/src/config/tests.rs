@@ -16,7 +16,7 @@ pub(super) fn env() -> Env {
         ("GAME1_SERVER_KEY", format!("{long}-1")),
         ("GAME2_SERVER_KEY", format!("{long}-2")),
         ("GATEWAY_CURSOR_SECRET", long.to_owned()),
-        ("SHORT", long[1..].to_owned()),
+        ("SHORT", long.trim_start_matches('0').to_owned()),
         ("DB_HOST", "db.internal".to_owned()),
     ]
     .into();
@@ -62,7 +62,7 @@ games: {game1: {database: main}}
 fn empty_file_has_every_default() {
     let config = check_good("");
     assert_eq!(config.server.tcp.address, "0.0.0.0:8080".parse().unwrap());
-    assert_eq!(config.server.http.idle_timeout, Duration::from_secs(60));
+    assert_eq!(config.server.http.idle_timeout, Duration::from_mins(1));
     assert_eq!(config.admin.address, "127.0.0.1:8082".parse().unwrap());
     assert_eq!(config.runtime.frontend_threads, 6);
     assert_eq!(config.runtime.backend_threads, 3);

@@ -123,15 +123,18 @@ impl Section<'_> {
     }
 
     /// A secret of at least `bytes_min` bytes; `None` when it is absent or faulty.
-    pub(super) fn secret(
-        &mut self,
-        key: Key,
-        fallback: Fallback<Secret>,
-        bytes_min: usize,
-    ) -> Option<Secret> {
+    pub(super) fn secret(&mut self, key: Key, bytes_min: usize) -> Option<Secret> {
+        self.read_secret(key, false, bytes_min)
+    }
+
+    /// The same, of a key that has to be written.
+    pub(super) fn required_secret(&mut self, key: Key, bytes_min: usize) -> Option<Secret> {
+        self.read_secret(key, true, bytes_min)
+    }
+
+    fn read_secret(&mut self, key: Key, required: bool, bytes_min: usize) -> Option<Secret> {
         let entry = self.entry(key.name);
         let path = self.child(Segment::Key(key.name));
-        let required = matches!(fallback, Fallback::Required);
         let bound = match bytes_min {
             0 | 1 => String::new(),
             least => format!(", {least} bytes or more"),

@@ -11,6 +11,7 @@ use std::collections::HashMap;
 use saphyr_parser::{Event, Parser, ScalarStyle, Span};
 
 use super::fault::{ConfigFault, FaultKind};
+use super::setting::append;
 
 /// Longest configuration file, in bytes.
 pub(super) const FILE_BYTES_MAX: usize = 1 << 20;
@@ -215,7 +216,7 @@ impl Tree {
         let mut path = String::new();
         for open in &self.open {
             match &open.form {
-                OpenForm::List(items) => path.push_str(&format!("[{}]", items.len())),
+                OpenForm::List(items) => append(&mut path, format_args!("[{}]", items.len())),
                 OpenForm::Map { key: Some((key, _)), .. } => {
                     if !path.is_empty() {
                         path.push('.');
@@ -306,7 +307,7 @@ mod tests {
         let text =
             "a:\n  b: [1, {c: 'x'}, \"y\\n\"]\n  d: |\n    t\n  - e\n? k\n: v\n*a &b !c %d\n";
         for end in 0..text.len() {
-            drop(parse(&text[..end]));
+            drop(parse(text.get(..end).expect("the text is ASCII")));
         }
         for index in 0..text.len() {
             for bit in 0..7 {
