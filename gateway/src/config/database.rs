@@ -5,6 +5,8 @@ use std::time::Duration;
 
 use super::Dialect;
 use super::Secret;
+use super::fault::FaultKind;
+use super::reader::{Fallback, Section, live};
 
 /// `database`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -12,6 +14,19 @@ pub struct DatabaseConfig {
     /// `connections.<name>`, in the order written. `database.default` is the type of those that name none.
     pub connections: Vec<ConnectionConfig>,
 }
+
+impl DatabaseConfig {
+    pub(super) fn read(section: &mut Section<'_>) -> Self {
+        let default = section.choice(live("default"), Fallback::Absent, &DIALECTS);
+        let connections = section.named(live("connections"), |name, section| {
+            ConnectionConfig::read(name, default, section)
+        });
+        Self { connections: connections.into_iter().flatten().collect() }
+    }
+}
+
+const DIALECTS: [(&str, Dialect); 3] =
+    [("oracle", Dialect::Oracle), ("mysql", Dialect::Mysql), ("sqlite", Dialect::Sqlite)];
 
 /// `database.connections.<name>`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,6 +61,94 @@ pub struct ConnectionConfig {
     pub health_interval: Duration,
 }
 
+const MS: Duration = Duration::from_millis(1);
+const SECOND: Duration = Duration::from_secs(1);
+const MINUTE: Duration = Duration::from_mins(1);
+const HOUR: Duration = Duration::from_hours(1);
+
+impl ConnectionConfig {
+    /// Reads `database.connections.<name>`; `None` when its place is not known, which is a fault already.
+    fn read(name: &str, default: Option<Dialect>, section: &mut Section<'_>) -> Option<Self> {
+        let default =
+            default.map_or(Fallback::Required, |it| Fallback::Derived(it, "`database.default`"));
+        let dialect = section.choice(live("type"), default, &DIALECTS);
+        if let Some(reason) = dialect.and_then(not_built) {
+            section.key_fault("type", FaultKind::NotBuilt(reason.into()));
+        }
+        let endpoint = dialect.and_then(|dialect| Endpoint::read(dialect, section));
+        let open_count_max = section.count(live("max_open_conns"), Fallback::Default(32), 1..=500);
+        let default = Fallback::Derived(open_count_max, "as `max_open_conns`");
+        let idle_count_max = section.count(live("max_idle_conns"), default, 0..=500);
+        let default = Fallback::Derived(idle_count_max.min(1), "1, or 0 as `max_idle_conns`");
+        let idle_count_min = section.count(live("min_idle_conns"), default, 0..=500);
+        check_counts(section, [idle_count_min, idle_count_max, open_count_max]);
+        Some(Self {
+            name: name.into(),
+            open_count_max,
+            idle_count_min,
+            idle_count_max,
+            lifetime: section.duration(live("conn_max_lifetime"), HOUR, SECOND..=168 * HOUR),
+            idle_time: section.duration(
+                live("conn_max_idle_time"),
+                30 * MINUTE,
+                SECOND..=24 * HOUR,
+            ),
+            connect_timeout: section.duration(
+                live("connect_timeout"),
+                5 * SECOND,
+                10 * MS..=MINUTE,
+            ),
+            acquire_timeout: section.duration(live("acquire_timeout"), SECOND, MS..=MINUTE),
+            acquire_waiting_max: section.count(
+                live("acquire_waiting_max"),
+                Fallback::Default(1024),
+                0..=65_536,
+            ),
+            query_timeout: section.duration(
+                live("query_timeout"),
+                3 * SECOND,
+                10 * MS..=10 * MINUTE,
+            ),
+            statement_count_max: section.count(
+                live("statement_cache"),
+                Fallback::Default(64),
+                1..=1024,
+            ),
+            health_interval: section.duration(
+                live("health_interval"),
+                10 * SECOND,
+                100 * MS..=HOUR,
+            ),
+            dialect: dialect?,
+            endpoint: endpoint?,
+        })
+    }
+}
+
+/// Why this binary cannot speak a dialect; `None`: it can.
+const fn not_built(dialect: Dialect) -> Option<&'static str> {
+    match dialect {
+        Dialect::Oracle => Some("connections to Oracle; templates for it can be checked"),
+        Dialect::Mysql if !cfg!(feature = "mysql") => Some("compiled without the feature `mysql`"),
+        Dialect::Sqlite if !cfg!(feature = "sqlite") => {
+            Some("compiled without the feature `sqlite`")
+        }
+        Dialect::Mysql | Dialect::Sqlite => None,
+    }
+}
+
+/// `min_idle_conns <= max_idle_conns <= max_open_conns`.
+fn check_counts(section: &mut Section<'_>, [idle_min, idle_max, open_max]: [u32; 3]) {
+    if idle_max > open_max {
+        let reason = format!("is {idle_max}, more than `max_open_conns` ({open_max})");
+        section.key_fault("max_idle_conns", FaultKind::Conflict(reason.into()));
+    }
+    if idle_min > idle_max {
+        let reason = format!("is {idle_min}, more than `max_idle_conns` ({idle_max})");
+        section.key_fault("min_idle_conns", FaultKind::Conflict(reason.into()));
+    }
+}
+
 /// Where a database is.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Endpoint {
@@ -66,6 +169,38 @@ pub enum Endpoint {
     },
     /// `path`: an SQLite file.
     File(PathBuf),
+}
+
+impl Endpoint {
+    fn read(dialect: Dialect, section: &mut Section<'_>) -> Option<Self> {
+        let default_port = match dialect {
+            Dialect::Sqlite => return Self::read_file(section),
+            Dialect::Mysql => 3306,
+            Dialect::Oracle => 1521,
+        };
+        let ports = "3306 for mysql, 1521 for oracle";
+        let words = [("off", Tls::Off), ("required", Tls::Required), ("verify", Tls::Verify)];
+        let host = section.text(live("host"), Fallback::Required, "a host name or address");
+        let port = section.count(live("port"), Fallback::Derived(default_port, ports), 1..=65_535);
+        let username = section.text(live("username"), Fallback::Required, "a user name");
+        let password = section.required_secret(live("password"), 0);
+        let database = section.text(
+            live("database"),
+            Fallback::Required,
+            "a database name (for oracle: the service)",
+        );
+        let tls = section.choice(live("tls"), Fallback::Default(Tls::Off), &words);
+        Some(Self::Server { host, port, username, password: password?, database, tls: tls? })
+    }
+
+    fn read_file(section: &mut Section<'_>) -> Option<Self> {
+        let path = section.path_of(live("path"), Fallback::Required)?;
+        if path.ends_with(":memory:") {
+            let reason = "has to be a file: every connection would have a memory of its own";
+            section.key_fault("path", FaultKind::Conflict(reason.into()));
+        }
+        Some(Self::File(path))
+    }
 }
 
 /// How a connection to a database server is protected.

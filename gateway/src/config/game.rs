@@ -4,6 +4,8 @@ use std::time::Duration;
 
 use gateway_protocol::{GameId, OpId};
 
+use super::reader::{Fallback, Section, live};
+
 /// `games.<id>`. Everything here reloads.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct GameConfig {
@@ -19,4 +21,36 @@ pub struct GameConfig {
     pub disabled_operations: Vec<OpId>,
     /// `deadline`: the longest a request of this game may take; default 5 s.
     pub deadline: Duration,
+}
+
+impl GameConfig {
+    /// Reads `games.<name>`; `None` when it has no id, which is then a fault already.
+    pub(super) fn read(name: &str, section: &mut Section<'_>) -> Option<Self> {
+        let expected = "1 to 64 of a-z, 0-9 and `_`, starting with a letter";
+        let default = GameId::new(name)
+            .map_or(Fallback::Required, |id| Fallback::Derived(id, "the section's name"));
+        let id = section.parsed(live("id"), default, expected, &|text| GameId::new(text).ok());
+        let default = Fallback::Derived(name.into(), "the section's name");
+        Some(Self {
+            name: section.text(live("name"), default, "a text"),
+            database: section.text(
+                live("database"),
+                Fallback::Required,
+                "the name of one of `database.connections`",
+            ),
+            enabled: section.flag(live("enabled"), true),
+            disabled_operations: section.texts(
+                live("disabled_operations"),
+                Vec::new(),
+                "operations such as player.get",
+                &|text| OpId::new(text).ok(),
+            ),
+            deadline: section.duration(
+                live("deadline"),
+                Duration::from_secs(5),
+                Duration::from_millis(10)..=Duration::from_mins(10),
+            ),
+            id: id?,
+        })
+    }
 }

@@ -10,14 +10,29 @@ mod auth;
 mod cache;
 mod database;
 mod dialect;
+mod env;
+mod fault;
 mod game;
 mod limits;
 mod logging;
-mod runtime;
+mod reader;
+mod reading;
+mod reference;
+mod relations;
+pub mod runtime;
 mod secret;
 mod server;
+mod setting;
+mod typed;
+mod unit;
+mod yaml;
 
-use std::path::PathBuf;
+#[cfg(test)]
+mod sample_tests;
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
 
 pub use auth::{
     ApiKeyConfig, AuthConfig, GameServerKeyConfig, JwtConfig, JwtKeyConfig, RoleConfig,
@@ -25,12 +40,18 @@ pub use auth::{
 pub use cache::{CacheConfig, RedisConfig};
 pub use database::{ConnectionConfig, DatabaseConfig, Endpoint, Tls};
 pub use dialect::Dialect;
+pub use env::Env;
+pub use fault::{ConfigFault, FaultKind, Warning};
 pub use game::GameConfig;
 pub use limits::LimitsConfig;
 pub use logging::{Level, LogOutput, LoggingConfig, RequestLog};
 pub use runtime::{IoUring, RuntimeConfig};
 pub use secret::Secret;
 pub use server::{AdminConfig, CorsConfig, HttpConfig, ServerConfig, TcpConfig};
+pub use setting::{Changes, Effect};
+
+use reader::{Fallback, Section, live, read_root};
+use reading::{Reading, Report};
 
 /// A checked configuration file.
 #[derive(Clone, Debug, PartialEq)]
@@ -55,4 +76,108 @@ pub struct Config {
     pub limits: LimitsConfig,
     /// Logs.
     pub logging: LoggingConfig,
+    /// Every setting in effect, as [`Config::print`] and [`Config::diff`] see it.
+    pub(crate) settings: Vec<setting::Setting>,
+}
+
+impl Config {
+    /// Reads and checks a file. Paths in it are relative to its folder.
+    ///
+    /// Blocks: reads the file and those that its secrets name.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the file's order; one of line 0 when the file cannot be read.
+    pub fn load(path: &Path, env: &Env) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
+        let unreadable = |reason: String| {
+            let kind = FaultKind::Unreadable(format!("{}: {reason}", path.display()).into());
+            vec![ConfigFault { line: 0, key: "".into(), kind }]
+        };
+        let bytes = (env.read_file)(path).map_err(|error| unreadable(error.to_string()))?;
+        let text = String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
+        Self::parse(&text, path.parent().unwrap_or(Path::new("")), env)
+    }
+
+    /// Checks a text as the content of a configuration file in `base_dir`.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the file's order.
+    pub fn parse(
+        text: &str,
+        base_dir: &Path,
+        env: &Env,
+    ) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
+        let root = yaml::parse(text)?;
+        let (mut config, mut report) = read(&root, base_dir, env);
+        report.faults.sort_by_key(|fault| fault.line);
+        report.warnings.sort_by_key(|warning| warning.line);
+        if !report.faults.is_empty() {
+            return Err(report.faults);
+        }
+        config.settings = report.settings;
+        Ok((config, report.warnings))
+    }
+
+    /// The whole configuration in effect as YAML, defaults included, secrets as `***`.
+    pub fn print(&self) -> String {
+        setting::print(&self.settings)
+    }
+
+    /// What a reload from `old` to `new` changes, and which of it waits for a restart.
+    pub fn diff(old: &Self, new: &Self) -> Changes {
+        setting::diff(&old.settings, &new.settings)
+    }
+
+    /// Takes from `running` every setting that needs a restart: what a reload may put into effect.
+    #[must_use]
+    pub fn reloaded_over(mut self, running: &Self) -> Self {
+        self.runtime = running.runtime.clone();
+        self.server.tcp.address = running.server.tcp.address;
+        self.server.http.address = running.server.http.address;
+        self.admin.address = running.admin.address;
+        self.cache.tag_slots = running.cache.tag_slots;
+        self.cache.pending_tags_max = running.cache.pending_tags_max;
+        self.cache.redis.clone_from(&running.cache.redis);
+        self.limits.backend_queue_max = running.limits.backend_queue_max;
+        self.logging.json = running.logging.json;
+        self.logging.outputs.clone_from(&running.logging.outputs);
+        self.logging.audit_file.clone_from(&running.logging.audit_file);
+        self.logging.queue_lines_max = running.logging.queue_lines_max;
+        self.settings = setting::reloaded_over(self.settings, &running.settings);
+        self
+    }
+}
+
+/// Reads every section; with a fault in the report, the configuration holds stand-ins.
+fn read(root: &yaml::Node, base_dir: &Path, env: &Env) -> (Config, Report) {
+    let reading = Reading::new(env, base_dir);
+    let (config, sections) = read_root(&reading, root, read_sections);
+    relations::check(&config, &sections, &reading);
+    (config, reading.finish())
+}
+
+/// Reads the file's sections, and the names under which its games are written.
+fn read_sections(root: &mut Section<'_>) -> (Config, Vec<Box<str>>) {
+    let mut config = Config {
+        runtime: root.section("runtime", RuntimeConfig::read),
+        server: root.section("server", ServerConfig::read),
+        admin: root.section("admin", AdminConfig::read),
+        templates: root
+            .path_of(live("templates"), Fallback::Default("../sql-templates".into()))
+            .unwrap_or_default(),
+        database: root.section("database", DatabaseConfig::read),
+        games: Vec::new(),
+        cache: root.section("cache", CacheConfig::read),
+        auth: root.section("auth", AuthConfig::read),
+        limits: root.section("limits", LimitsConfig::read),
+        logging: root.section("logging", LoggingConfig::read),
+        settings: Vec::new(),
+    };
+    let games = root.named(live("games"), |name, section| {
+        GameConfig::read(name, section).map(|game| (Box::from(name), game))
+    });
+    let sections;
+    (sections, config.games) = games.into_iter().flatten().unzip();
+    (config, sections)
 }

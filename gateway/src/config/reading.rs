@@ -1,0 +1,59 @@
+//! One reading of a configuration file: what its sections share, and what they found.
+
+use std::cell::RefCell;
+use std::path::Path;
+
+use super::Env;
+use super::fault::{ConfigFault, FaultKind, Warning};
+use super::setting::{Setting, path_text};
+
+/// What all sections of one reading share.
+#[derive(Debug)]
+pub(super) struct Reading<'e> {
+    pub(super) env: &'e Env,
+    /// The folder of the configuration file: relative paths start there.
+    pub(super) base_dir: &'e Path,
+    report: RefCell<Report>,
+}
+
+/// What a reading found.
+#[derive(Debug, Default)]
+pub(super) struct Report {
+    pub(super) faults: Vec<ConfigFault>,
+    pub(super) warnings: Vec<Warning>,
+    pub(super) settings: Vec<Setting>,
+}
+
+impl<'e> Reading<'e> {
+    pub(super) fn new(env: &'e Env, base_dir: &'e Path) -> Self {
+        Self { env, base_dir, report: RefCell::default() }
+    }
+
+    pub(super) fn finish(self) -> Report {
+        self.report.into_inner()
+    }
+
+    pub(super) fn fault(&self, line: u32, key: impl Into<Box<str>>, kind: FaultKind) {
+        self.report.borrow_mut().faults.push(ConfigFault { line, key: key.into(), kind });
+    }
+
+    pub(super) fn warn(&self, line: u32, key: impl Into<Box<str>>, text: impl Into<Box<str>>) {
+        let warning = Warning { line, key: key.into(), text: text.into() };
+        self.report.borrow_mut().warnings.push(warning);
+    }
+
+    /// A fault of settings that do not go together, at the line of `key`.
+    pub(super) fn conflict(&self, key: &str, reason: impl Into<Box<str>>) {
+        self.fault(self.line_of(key), key, FaultKind::Conflict(reason.into()));
+    }
+
+    /// The line where a setting is written; 0 for a default.
+    pub(super) fn line_of(&self, key: &str) -> u32 {
+        let report = self.report.borrow();
+        report.settings.iter().find(|s| path_text(&s.path) == key).map_or(0, |s| s.line)
+    }
+
+    pub(super) fn record(&self, setting: Setting) {
+        self.report.borrow_mut().settings.push(setting);
+    }
+}

@@ -1,0 +1,434 @@
+//! The configuration as a whole: what is accepted, what is refused, and in which words.
+
+use std::collections::HashMap;
+use std::time::Duration;
+
+use super::*;
+
+/// An environment with every variable of the sample and one of 31 bytes.
+pub(super) fn env() -> Env {
+    let long = "0123456789abcdef0123456789abcdef";
+    let variables: HashMap<&str, String> = [
+        ("GATEWAY_ADMIN_TOKEN", long.to_owned()),
+        ("GAME1_DB_PASSWORD", "hunter2".to_owned()),
+        ("REDIS_PASSWORD", "redis-pass".to_owned()),
+        ("GATEWAY_JWT_SECRET", long.to_owned()),
+        ("GAME1_SERVER_KEY", format!("{long}-1")),
+        ("GAME2_SERVER_KEY", format!("{long}-2")),
+        ("GATEWAY_CURSOR_SECRET", long.to_owned()),
+        ("SHORT", long.trim_start_matches('0').to_owned()),
+        ("DB_HOST", "db.internal".to_owned()),
+    ]
+    .into();
+    Env {
+        variable: Box::new(move |name| variables.get(name).cloned()),
+        read_file: Box::new(|path| match path.to_str() {
+            Some("config/secrets/game2_db_password") => Ok(b"from-a-file\n".to_vec()),
+            Some("config/keys/web-1.pem") => {
+                Ok(b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n".to_vec())
+            }
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        }),
+        cpu_count: 6,
+    }
+}
+
+pub(super) fn parse(text: &str) -> Result<(Config, Vec<Warning>), Vec<ConfigFault>> {
+    Config::parse(text, Path::new("config"), &env())
+}
+
+#[track_caller]
+fn check_faults(text: &str, expected: &[&str]) {
+    let faults = parse(text).expect_err("the text is refused");
+    let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    assert_eq!(told, expected);
+}
+
+#[track_caller]
+fn check_good(text: &str) -> Config {
+    match parse(text) {
+        Ok((config, _)) => config,
+        Err(faults) => panic!("refused: {faults:#?}"),
+    }
+}
+
+/// The least that serves: one SQLite connection and one game.
+const SMALL: &str = "\
+database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main}}
+";
+
+#[test]
+fn empty_file_has_every_default() {
+    let config = check_good("");
+    assert_eq!(config.server.tcp.address, "0.0.0.0:8080".parse().unwrap());
+    assert_eq!(config.server.http.idle_timeout, Duration::from_mins(1));
+    assert_eq!(config.admin.address, "127.0.0.1:8082".parse().unwrap());
+    assert_eq!(config.runtime.frontend_threads, 6);
+    assert_eq!(config.runtime.backend_threads, 3);
+    assert_eq!(config.templates, Path::new("config/../sql-templates"));
+    assert_eq!(config.logging.outputs, [LogOutput::Console]);
+    assert!(config.games.is_empty() && config.auth.jwt.is_none());
+}
+
+/// The sample of the requirements, with the sections of this product's own shape where it differs.
+#[test]
+fn names_of_the_requirements_sample_work() {
+    let text = r#"
+server:
+  tcp: {address: ":8080", max_connections: 10000}
+  http: {address: ":8081", read_timeout: 30s, write_timeout: 30s}
+database:
+  default: mysql
+  connections:
+    game1:
+      type: mysql
+      host: "mysql-host"
+      port: 3306
+      username: "user"
+      password: "pass"
+      database: "game1"
+      max_open_conns: 500
+      max_idle_conns: 100
+      conn_max_lifetime: 1h
+      conn_max_idle_time: 30m
+games:
+  game1: {id: "game1", name: "游戏1", database: "game1", enabled: true}
+auth:
+  jwt_secret: "your-secret-key-of-more-than-32-bytes"
+logging:
+  level: "info"
+  format: "json"
+  outputs:
+    - file: "/var/log/datamiddleware.log"
+    - console: true
+"#;
+    let (config, warnings) = parse(text).expect("good");
+    let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+    assert_eq!(
+        told,
+        [
+            "line 13: `database.connections.game1.password` is a secret written in the file: use `${NAME}` or `file:PATH`",
+            "line 22: `auth.jwt_secret` is a secret written in the file: use `${NAME}` or `file:PATH`",
+        ]
+    );
+    let game = &config.games[0];
+    assert_eq!((&*game.name, game.enabled), ("游戏1", true));
+    assert_eq!(config.auth.jwt.unwrap().keys[0].alg.as_ref(), "HS256");
+    assert_eq!(config.database.connections[0].idle_count_max, 100);
+    let path = PathBuf::from("/var/log/datamiddleware.log");
+    let file = LogOutput::File { path, keep_count: 7 };
+    assert_eq!(config.logging.outputs, [file, LogOutput::Console]);
+}
+
+#[test]
+fn every_fault_is_told_at_once_with_line_key_value_and_range() {
+    check_faults(
+        "\
+server:
+  tcp:
+    hartbeat: 15s
+    heartbeat: 5 apples
+    max_connections: 0
+    frame_bytes_max: 17MiB
+  http: [1]
+runtime: {pin: yes, io_uring: maybe}
+database:
+  connections:
+    main: {type: sqlite}
+games: {game1: {database: mian}}
+colour: red
+",
+        &[
+            "line 3: `server.tcp.hartbeat` is not a key here; did you mean `heartbeat`?",
+            "line 4: `server.tcp.heartbeat` is \"5 apples\", but has to be 1s to 5m",
+            "line 5: `server.tcp.max_connections` is \"0\", but has to be 1 to 1000000",
+            "line 6: `server.tcp.frame_bytes_max` is \"17MiB\", but has to be 1KiB to 16MiB",
+            "line 7: `server.http` is a list, but has to be a section",
+            "line 8: `runtime.io_uring` is \"maybe\", but has to be required | preferred | off",
+            "line 8: `runtime.pin` is \"yes\", but has to be true or false",
+            "line 11: `database.connections.main.path` is missing: it needs a path",
+            "line 12: `games.game1.database` is \"mian\", which `database.connections` does not have",
+            "line 13: `colour` is not a key here",
+        ],
+    );
+}
+
+#[test]
+fn values_at_their_limits_pass_and_one_more_is_refused() {
+    let tcp = |value: &str| format!("server: {{tcp: {{{value}}}}}");
+    for good in [
+        "heartbeat: 1s",
+        "heartbeat: 5m",
+        "max_connections: 1",
+        "max_connections: 1000000",
+        "frame_bytes_max: 1024",
+        "frame_bytes_max: 16MiB",
+        "inflight_max: 65535",
+    ] {
+        check_good(&tcp(good));
+    }
+    for broken in [
+        "heartbeat: 999ms",
+        "heartbeat: 301s",
+        "max_connections: 0",
+        "max_connections: 1000001",
+        "frame_bytes_max: 1023",
+        "frame_bytes_max: 16777217",
+        "inflight_max: 65536",
+        "max_connections: -1",
+        "max_connections: 1_0",
+        "max_connections: 1e3",
+        "heartbeat: 15",
+    ] {
+        assert!(parse(&tcp(broken)).is_err(), "{broken}");
+    }
+}
+
+#[test]
+fn secret_is_never_told_or_printed() {
+    let text = "\
+database: {connections: {main: {type: mysql, host: '${DB_HOST}', username: u, password: '${GAME1_DB_PASSWORD}', database: d}}}
+games: {game1: {database: main}}
+auth: {jwt_secret: '${SHORT}'}
+admin: {token: [a-literal-token]}
+cache: {redis: {url: 'http://:${REDIS_PASSWORD}@h'}}
+";
+    check_faults(
+        text,
+        &[
+            "line 3: `auth.jwt_secret` is a secret of 31 bytes, but needs 32 or more",
+            "line 4: `admin.token` has to be a text: `${NAME}` or `file:PATH`",
+            "line 5: `cache.redis.url` has to begin with `redis://`",
+        ],
+    );
+    let good = text.lines().take(2).collect::<Vec<_>>().join("\n");
+    let config = check_good(&good);
+    let Endpoint::Server { host, password, .. } = &config.database.connections[0].endpoint else {
+        panic!("a server")
+    };
+    assert_eq!((&**host, password.expose()), ("db.internal", "hunter2"));
+    assert!(config.print().contains("password: \"***\""), "{}", config.print());
+    assert!(!config.print().contains("hunter2"));
+    assert!(!format!("{config:?}").contains("hunter2"));
+}
+
+#[test]
+fn secret_that_cannot_be_had_is_told_by_its_name() {
+    check_faults(
+        "auth:\n  jwt_secret: ${NOT_SET}\n  cursor_secret: file:none\nadmin: {token: '${X'}\n",
+        &[
+            "line 2: `auth.jwt_secret` needs the environment variable NOT_SET, which is not set",
+            "line 3: `auth.cursor_secret` cannot read config/none: entity not found",
+            "line 4: `admin.token` has an incomplete reference: write `${NAME}`, or `$$` for a dollar sign",
+        ],
+    );
+}
+
+#[test]
+fn shared_secret_of_32_bytes_passes_and_of_31_is_refused() {
+    check_good("auth: {jwt_secret: '${GATEWAY_JWT_SECRET}'}");
+    assert!(parse("auth: {jwt_secret: '${SHORT}'}").is_err());
+}
+
+#[test]
+fn listeners_on_one_address_are_refused_and_port_zero_never_collides() {
+    check_faults(
+        "server: {tcp: {address: ':9000'}, http: {address: '127.0.0.1:9000'}}\n",
+        &["line 1: `server.http.address` is 127.0.0.1:9000, which `server.tcp.address` listens on"],
+    );
+    check_good("server: {tcp: {address: '127.0.0.2:9000'}, http: {address: '127.0.0.1:9000'}}");
+    check_good("server: {tcp: {address: ':0'}, http: {address: ':0'}}");
+}
+
+#[test]
+fn admin_port_off_loopback_needs_a_token() {
+    check_faults(
+        "admin: {address: ':9999'}\n",
+        &["line 1: `admin.address` is not a loopback address: it needs `admin.token`"],
+    );
+    check_good("admin: {address: ':9999', token: '${GATEWAY_ADMIN_TOKEN}'}");
+    check_good("admin: {address: '[::1]:9999'}");
+}
+
+#[test]
+fn credentials_for_every_origin_are_refused() {
+    check_faults(
+        "server: {http: {cors: {origins: ['*'], credentials: true}}}\n",
+        &[
+            "line 1: `server.http.cors.credentials` cannot be true while `origins` is `*`: list the origins",
+        ],
+    );
+    check_good("server: {http: {cors: {origins: ['*']}}}");
+    assert!(parse("server: {http: {cors: {origins: ['*', 'https://a']}}}").is_err());
+    assert!(parse("server: {http: {cors: {origins: ['https://a/']}}}").is_err());
+}
+
+#[test]
+fn pool_counts_are_in_order_or_refused() {
+    let pool = |keys: &str| {
+        format!("database: {{connections: {{main: {{type: sqlite, path: a, {keys}}}}}}}")
+    };
+    check_good(&pool("max_open_conns: 5, max_idle_conns: 5, min_idle_conns: 5"));
+    check_good(&pool("max_idle_conns: 0"));
+    check_faults(
+        &pool("max_open_conns: 5, max_idle_conns: 6, min_idle_conns: 7"),
+        &[
+            "line 1: `database.connections.main.max_idle_conns` is 6, more than `max_open_conns` (5)",
+            "line 1: `database.connections.main.min_idle_conns` is 7, more than `max_idle_conns` (6)",
+        ],
+    );
+}
+
+#[test]
+fn game_ids_are_unique_and_keys_name_existing_games() {
+    let text = format!(
+        "{}{}",
+        SMALL.replace("}}\n", "}, other: {id: game1, database: main}}\n").replacen(
+            ", other: {id: game1, database: main}",
+            "",
+            1
+        ),
+        "auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game9]}]}\n"
+    );
+    check_faults(
+        &text,
+        &[
+            "line 2: `games.other.id` is \"game1\", which `games.game1` has already",
+            "line 3: `auth.game_servers[0].games` names the game \"game9\", which `games` does not have",
+        ],
+    );
+}
+
+#[test]
+fn roles_that_inherit_each_other_are_refused() {
+    check_good("auth: {roles: {admin: {inherits: [gm]}, gm: {inherits: [player]}}}");
+    check_faults(
+        "auth: {roles: {a: {inherits: [b]}, b: {inherits: [a]}, c: {inherits: [a]}}}\n",
+        &[
+            "line 1: `auth.roles.a.inherits` leads back to the role itself",
+            "line 1: `auth.roles.b.inherits` leads back to the role itself",
+        ],
+    );
+}
+
+#[test]
+fn jwt_keys_are_told_apart_by_kid_and_fit_their_algorithm() {
+    let keys = |items: &str| format!("auth: {{jwt: {{keys: [{items}]}}}}\n");
+    let hs = "alg: HS256, secret: '${GATEWAY_JWT_SECRET}'";
+    check_good(&keys(&format!("{{{hs}}}, {{kid: a, {hs}}}, {{kid: b, {hs}}}")));
+    assert!(parse(&keys(&format!("{{{hs}}}, {{{hs}}}"))).is_err());
+    assert!(parse(&keys(&format!("{{kid: a, {hs}}}, {{kid: a, {hs}}}"))).is_err());
+    check_good(&keys("{alg: ES256, public_key: 'file:keys/web-1.pem'}"));
+    check_faults(
+        &keys("{alg: none}, {alg: ES256, kid: k, secret: x}"),
+        &[
+            "line 1: `auth.jwt.keys[0].alg` is \"none\", but has to be HS256 | RS256 | ES256 | EdDSA",
+            "line 1: `auth.jwt.keys[1].secret` belongs to HS256; other algorithms have a `public_key`",
+            "line 1: `auth.jwt.keys[1].public_key` is missing: it needs `${NAME}` or `file:PATH`",
+        ],
+    );
+    check_faults("auth: {jwt: {}}\n", &["`auth.jwt.keys` is empty: no token could be verified"]);
+}
+
+#[test]
+fn api_key_expires_at_the_moment_written() {
+    let key = |expires: &str| {
+        format!(
+            "{SMALL}auth: {{api_keys: [{{id: shop, hash: 'sha256:{}:{}', games: ['*'], expires: '{expires}'}}]}}",
+            "0".repeat(16),
+            "a".repeat(64)
+        )
+    };
+    let expires_at = |text: &str| check_good(&key(text)).auth.api_keys[0].expires_at;
+    assert_eq!(expires_at("2027-01-31"), Some(1_801_353_600));
+    assert_eq!(expires_at("2027-01-31T08:00:00+08:00"), Some(1_801_353_600));
+    assert!(parse(&key("tomorrow")).is_err());
+    assert_eq!(check_good(&key("2027-01-31")).auth.api_keys[0].games, None);
+}
+
+#[test]
+fn what_is_not_built_is_refused_by_name() {
+    check_faults(
+        "auth: {token_expire: 24h}\ndatabase: {connections: {a: {type: oracle, host: h, username: u, password: '', database: d}}}\n",
+        &[
+            "line 1: `auth.token_expire` is not built in this version: the gateway does not issue tokens yet",
+            "line 2: `database.connections.a.type` is not built in this version: connections to Oracle; templates for it can be checked",
+        ],
+    );
+}
+
+#[test]
+fn printed_configuration_is_read_back_as_the_same() {
+    let first = check_good(&format!(
+        "{SMALL}logging: {{outputs: [{{console: true}}, {{file: \"a\\\"b$$c\"}}], requests: 1/100}}\n\
+         server: {{http: {{cors: {{origins: ['https://a', 'https://b']}}}}}}\n"
+    ));
+    let printed = first.print();
+    let second = check_good(&printed);
+    assert_eq!(second.print(), printed);
+    assert_eq!(Config::diff(&first, &second), Changes::default(), "{printed}");
+    assert_eq!((first.logging, first.server), (second.logging, second.server));
+}
+
+#[test]
+fn diff_tells_what_reloads_and_what_waits_for_a_restart() {
+    let old = check_good(SMALL);
+    let new = check_good(&format!(
+        "{SMALL}server: {{tcp: {{address: ':9000', heartbeat: 20s}}}}\nauth: {{roles: {{gm: {{}}}}}}\n"
+    ));
+    let changes = Config::diff(&old, &new);
+    assert_eq!(*changes.restart, ["server.tcp.address".into()]);
+    assert_eq!(
+        *changes.reloaded,
+        ["server.tcp.heartbeat".into(), "auth.roles.gm.inherits".into(), "auth.roles".into()]
+    );
+    assert!(Config::diff(&old, &old).is_empty());
+}
+
+/// Every key that needs a restart is changed here, so a field that `reloaded_over` forgets is seen.
+#[test]
+fn reload_keeps_every_value_that_needs_a_restart() {
+    let old = check_good(SMALL);
+    let new = check_good(&format!(
+        "{SMALL}{}",
+        "\
+runtime: {io_uring: 'off', frontend_threads: 2, backend_threads: 2, ring_entries: 256, pin: false}
+server: {tcp: {address: ':1', heartbeat: 20s}, http: {address: ':2'}}
+admin: {address: '127.0.0.1:3'}
+cache: {tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
+limits: {backend_queue_max: 9}
+logging: {format: text, outputs: [{file: a}], audit_file: b, queue_lines: 200}
+"
+    ));
+    let changed = Config::diff(&old, &new).restart;
+    let all: Vec<_> = old
+        .settings
+        .iter()
+        .filter(|setting| setting.effect == Effect::Restart)
+        .map(|setting| setting::path_text(&setting.path).into_boxed_str())
+        .filter(|key| !changed.contains(key))
+        .collect();
+    assert!(all.is_empty(), "not changed by this test: {all:?}");
+
+    let running = new.clone().reloaded_over(&old);
+    assert_eq!(Config::diff(&old, &running).restart, [] as [Box<str>; 0]);
+    assert_eq!(running.server.tcp.heartbeat, Duration::from_secs(20));
+    let expected = Config {
+        server: ServerConfig {
+            tcp: TcpConfig { heartbeat: Duration::from_secs(20), ..old.server.tcp.clone() },
+            ..old.server.clone()
+        },
+        settings: running.settings.clone(),
+        ..old.clone()
+    };
+    assert_eq!(running, expected);
+    check_good(&running.print());
+}
+
+#[test]
+fn file_that_cannot_be_read_is_one_fault_without_a_line() {
+    let faults = Config::load(Path::new("none.yaml"), &env()).expect_err("there is none");
+    assert_eq!(faults[0].to_string(), "cannot be read: none.yaml: entity not found");
+    assert_eq!(faults[0].line, 0);
+}
