@@ -35,7 +35,7 @@ pub struct Supplied<'a> {
 /// [`BackendError::BadCursor`] when a page's cursor is not ours.
 pub(super) fn statement<'a>(
     template: &'a Template,
-    bound: &'a Bound<'a>,
+    bound: &'a Bound<'_>,
     supplied: &Supplied<'a>,
     cursor_key: &CursorKey,
 ) -> Result<Statement<'a>, BackendError> {
@@ -45,9 +45,8 @@ pub(super) fn statement<'a>(
         return Ok(Statement::plain(&**sql));
     }
     let mut render = Render {
-        template,
         bound,
-        supplied,
+        supplied: *supplied,
         keyset: keyset(template, bound),
         seek: seek(template, bound, cursor_key)?,
         sql: String::with_capacity(512),
@@ -96,10 +95,9 @@ fn seek(
 }
 
 /// A statement in the making.
-struct Render<'a, 's> {
-    template: &'a Template,
-    bound: &'a Bound<'a>,
-    supplied: &'s Supplied<'a>,
+struct Render<'a, 'b> {
+    bound: &'a Bound<'b>,
+    supplied: Supplied<'a>,
     keyset: &'a [KeysetColumn],
     /// Where the page begins; empty: at the start.
     seek: Vec<Scalar<'static>>,
@@ -135,7 +133,7 @@ impl<'a> Render<'a, '_> {
 
     fn value(&self, source: &Source) -> Scalar<'a> {
         match source {
-            Source::Slot(slot) => self.bound.values.get(*slot).cloned().unwrap_or(Scalar::Null),
+            Source::Slot(slot) => self.bound.values.get(*slot).map_or(Scalar::Null, borrowed),
             Source::Now => {
                 let micros = self.supplied.now_micros;
                 Scalar::Timestamp(micros - micros.rem_euclid(1000))
@@ -159,7 +157,7 @@ impl<'a> Render<'a, '_> {
             if index > 0 {
                 self.sql.push_str(", ");
             }
-            self.bind(item.clone());
+            self.bind(borrowed(item));
         }
     }
 
@@ -200,6 +198,23 @@ impl<'a> Render<'a, '_> {
             // Writing to a String cannot fail.
             let _written = write!(self.sql, "{comma}{} {direction}", column.sql);
         }
+    }
+}
+
+/// The same value without copying its text.
+fn borrowed<'v>(value: &'v Scalar<'_>) -> Scalar<'v> {
+    match value {
+        Scalar::Decimal(text) => Scalar::Decimal(Cow::Borrowed(text)),
+        Scalar::Str(text) => Scalar::Str(Cow::Borrowed(text)),
+        Scalar::Json(text) => Scalar::Json(Cow::Borrowed(text)),
+        Scalar::Bytes(bytes) => Scalar::Bytes(Cow::Borrowed(bytes)),
+        Scalar::List(items) => Scalar::List(items.iter().map(borrowed).collect()),
+        Scalar::Null => Scalar::Null,
+        Scalar::Bool(value) => Scalar::Bool(*value),
+        Scalar::Int(value) => Scalar::Int(*value),
+        Scalar::Float(value) => Scalar::Float(*value),
+        Scalar::Date(days) => Scalar::Date(*days),
+        Scalar::Timestamp(micros) => Scalar::Timestamp(*micros),
     }
 }
 
