@@ -1,5 +1,31 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
+mod cell;
+mod connection;
+mod cursor;
+mod decimal;
+mod encode;
 mod error;
+mod fault;
+mod id;
+mod moment;
+#[cfg(feature = "mysql")]
+mod mysql;
+mod pack;
+mod pool;
+mod run;
+mod script;
+#[cfg(feature = "sqlite")]
+mod sqlite;
+mod statement;
+#[cfg(test)]
+mod testing;
+#[cfg(feature = "mysql")]
+mod upsert;
 
+pub use cursor::CursorKey;
 pub use error::BackendError;
+pub use id::{IdSource, IdSourceError};
+pub use pool::{EventSink, Pool, PoolStats};
+pub use run::{Limits, Outcome, run};
+pub use statement::Supplied;

@@ -1,0 +1,258 @@
+//! One connection to one database, whichever driver, and what may be asked of it.
+
+use std::borrow::Cow;
+use std::time::Duration;
+
+use super::BackendError;
+use super::encode::Rows;
+use super::fault::Failure;
+#[cfg(feature = "mysql")]
+use super::mysql;
+#[cfg(feature = "sqlite")]
+use super::sqlite;
+use crate::catalog::Scalar;
+use crate::config::{ConnectionConfig, Dialect};
+
+#[cfg(not(any(feature = "mysql", feature = "sqlite")))]
+compile_error!("the gateway needs a database: enable the feature `mysql`, `sqlite` or both");
+
+/// Rows that are read and dropped after a result turned out to be of no use, so that its connection
+/// can be kept. More than that, and closing it is cheaper.
+const DRAIN_ROWS_MAX: u32 = 1000;
+
+/// SQL and its binds, ready for a driver.
+///
+/// Invariant: `sql` is a template's text; nothing of a request is in it.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Statement<'a> {
+    /// With one `?` for each bind.
+    pub sql: Cow<'a, str>,
+    /// In the order of the `?`; no lists.
+    pub binds: Vec<Scalar<'a>>,
+}
+
+impl<'a> Statement<'a> {
+    /// A statement without binds.
+    pub(super) fn plain(sql: impl Into<Cow<'a, str>>) -> Self {
+        Self { sql: sql.into(), binds: Vec::new() }
+    }
+}
+
+/// A column of a prepared statement: its name, and its type in the database's words.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Described {
+    /// As the database names it.
+    pub name: String,
+    /// The database's type; `NULL` where it does not know.
+    pub native: String,
+}
+
+/// A row of a small result that the gateway itself reads: texts, NULL as `None`.
+pub(super) type TextRow = Vec<Option<String>>;
+
+/// A result on its way: what made it useless, and how many rows were dropped since.
+#[derive(Debug, Default)]
+pub(super) struct Intake {
+    failure: Option<BackendError>,
+    dropped: u32,
+}
+
+impl Intake {
+    /// Takes a row in by `push`, or drops it once one has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unread`] when too many were dropped.
+    pub(super) fn row(
+        &mut self,
+        push: impl FnOnce() -> Result<(), BackendError>,
+    ) -> Result<(), Failure> {
+        if self.failure.is_none() {
+            self.failure = push().err();
+            return Ok(());
+        }
+        self.dropped += 1;
+        match self.failure.take_if(|_| self.dropped > DRAIN_ROWS_MAX) {
+            Some(failure) => Err(Failure::Unread(failure)),
+            None => Ok(()),
+        }
+    }
+
+    /// Ends the result, all of which was read.
+    ///
+    /// # Errors
+    ///
+    /// What made it useless.
+    pub(super) fn finish(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
+    }
+}
+
+/// A connection.
+#[derive(Debug)]
+pub(super) enum Connection {
+    /// To MySQL or MariaDB.
+    #[cfg(feature = "mysql")]
+    Mysql(Box<mysql::Session>),
+    /// To an SQLite file.
+    #[cfg(feature = "sqlite")]
+    Sqlite(Box<sqlite::Session>),
+}
+
+/// Runs one method on whichever session there is.
+macro_rules! either {
+    ($connection:expr, $session:ident => $call:expr) => {
+        match $connection {
+            #[cfg(feature = "mysql")]
+            Connection::Mysql($session) => $call,
+            #[cfg(feature = "sqlite")]
+            Connection::Sqlite($session) => $call,
+        }
+    };
+}
+
+impl Connection {
+    /// Connects and sets the session up. The caller bounds the time.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; [`sqlx::Error::Configuration`] for a dialect that this build does not have.
+    pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, sqlx::Error> {
+        match config.dialect {
+            #[cfg(feature = "mysql")]
+            Dialect::Mysql => {
+                Ok(Self::Mysql(Box::new(Box::pin(mysql::Session::open(config)).await?)))
+            }
+            #[cfg(feature = "sqlite")]
+            Dialect::Sqlite => {
+                Ok(Self::Sqlite(Box::new(Box::pin(sqlite::Session::open(config)).await?)))
+            }
+            other => Err(sqlx::Error::Configuration(
+                format!("this build has no driver for {other}").into(),
+            )),
+        }
+    }
+
+    /// Asks the database whether it is there.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; the connection is of no use then.
+    pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        either!(self, session => session.ping().await)
+    }
+
+    /// Runs a statement that returns no rows. Returns how many rows it matched; 1 for an upsert of
+    /// one row.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`], which also says what became of the connection.
+    pub(super) async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Failure> {
+        either!(self, session => session.execute(statement).await)
+    }
+
+    /// Runs a statement and appends its rows to `rows`.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; `rows` is of no use then.
+    pub(super) async fn fetch(
+        &mut self,
+        statement: &Statement<'_>,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Failure> {
+        either!(self, session => session.fetch(statement, rows).await)
+    }
+
+    /// Runs a statement as text, without preparing it: what the prepared protocol does not take.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        either!(self, session => session.run_text(sql).await)
+    }
+
+    /// Runs a statement whose result is small and the gateway's own business.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub(super) async fn fetch_texts(
+        &mut self,
+        statement: &Statement<'_>,
+    ) -> Result<Vec<TextRow>, sqlx::Error> {
+        either!(self, session => session.fetch_texts(statement).await)
+    }
+
+    /// Prepares a statement and says which columns it has.
+    ///
+    /// # Errors
+    ///
+    /// The driver's: what is wrong with the statement.
+    pub(super) async fn describe(&mut self, sql: &str) -> Result<Vec<Described>, sqlx::Error> {
+        either!(self, session => session.describe(sql).await)
+    }
+
+    /// Which dialect it speaks.
+    pub(super) const fn dialect(&self) -> Dialect {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(_) => Dialect::Mysql,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => Dialect::Sqlite,
+        }
+    }
+
+    /// How to stop what runs on it, from outside.
+    pub(super) fn cancel(&self) -> Cancel {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => Cancel::Mysql(session.kill_order()),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => Cancel::Sqlite(session.interrupt()),
+        }
+    }
+
+    /// Says good-bye and closes; gives up after `limit`.
+    pub(super) async fn close(self, limit: Duration) {
+        let farewell = async {
+            // A connection that cannot be closed well is closed all the same, by dropping it.
+            either!(self, session => session.close().await.is_ok())
+        };
+        if tokio::time::timeout(limit, farewell).await.is_err() {
+            tracing::debug!("a connection did not close in time and was dropped");
+        }
+    }
+}
+
+/// How to stop what runs on a connection.
+#[derive(Debug)]
+pub(super) enum Cancel {
+    /// `KILL QUERY` over another connection.
+    #[cfg(feature = "mysql")]
+    Mysql(mysql::KillOrder),
+    /// A flag that SQLite looks at while it works.
+    #[cfg(feature = "sqlite")]
+    Sqlite(sqlite::Interrupt),
+}
+
+impl Cancel {
+    /// Stops it. The caller bounds the time.
+    ///
+    /// # Errors
+    ///
+    /// The driver's: the statement may still run.
+    pub(super) async fn run(self) -> Result<(), sqlx::Error> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(order) => Box::pin(order.run()).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(interrupt) => {
+                interrupt.raise();
+                Ok(())
+            }
+        }
+    }
+}

@@ -1,0 +1,242 @@
+//! A page's cursor: where the next page begins, sealed.
+//!
+//! It holds the last row's keyset values, which the caller has seen in that row, so nothing is hidden; it is
+//! authenticated, so that only values that a page really ended with come back, and only to the same
+//! operation in the same order.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use hmac::{Hmac, Mac};
+use sha2::Sha256;
+
+use super::BackendError;
+use crate::catalog::{Direction, KeysetColumn, Scalar, Template};
+
+/// Bytes of the seal: half of the hash, 128 bits.
+const SEAL_BYTES: usize = 16;
+
+/// What cursors are sealed with; the same on every instance that serves the same callers.
+#[derive(Clone)]
+pub struct CursorKey(Hmac<Sha256>);
+
+impl CursorKey {
+    /// Takes a secret as the key. 32 random bytes are right; fewer than 16 are weak.
+    pub fn new(secret: &[u8]) -> Self {
+        Self(keyed(secret))
+    }
+
+    /// Seals the values that a page ended with.
+    pub(super) fn seal(
+        &self,
+        template: &Template,
+        keyset: &[KeysetColumn],
+        values: &[Scalar<'_>],
+    ) -> String {
+        let mut bytes = Vec::with_capacity(values.len() * 16 + SEAL_BYTES);
+        values.iter().for_each(|value| write(&mut bytes, value));
+        let seal = self.hash(template, keyset, &bytes).finalize().into_bytes();
+        bytes.extend(seal.iter().take(SEAL_BYTES));
+        URL_SAFE_NO_PAD.encode(bytes)
+    }
+
+    /// Opens a cursor that [`CursorKey::seal`] made for the same operation and order.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::BadCursor`] for any other text.
+    pub(super) fn open(
+        &self,
+        template: &Template,
+        keyset: &[KeysetColumn],
+        cursor: &str,
+    ) -> Result<Vec<Scalar<'static>>, BackendError> {
+        let Ok(bytes) = URL_SAFE_NO_PAD.decode(cursor) else { return Err(BackendError::BadCursor) };
+        let Some((values, seal)) = bytes.split_last_chunk::<SEAL_BYTES>() else {
+            return Err(BackendError::BadCursor);
+        };
+        let hash = self.hash(template, keyset, values);
+        if hash.verify_truncated_left(seal).is_err() {
+            return Err(BackendError::BadCursor);
+        }
+        read_all(values)
+            .filter(|values| values.len() == keyset.len())
+            .ok_or(BackendError::BadCursor)
+    }
+
+    /// Hashes what the cursor holds and what it is for; each part is preceded by its length, so that no two
+    /// of them run together.
+    fn hash(&self, template: &Template, keyset: &[KeysetColumn], values: &[u8]) -> Hmac<Sha256> {
+        let mut hash = self.0.clone();
+        let mut part = |bytes: &[u8]| {
+            hash.update(&(bytes.len() as u64).to_be_bytes());
+            hash.update(bytes);
+        };
+        part(b"cursor 1");
+        part(template.game.as_str().as_bytes());
+        part(template.op.as_str().as_bytes());
+        for column in keyset {
+            part(column.sql.as_bytes());
+            part(match column.direction {
+                Direction::Asc => b"asc",
+                Direction::Desc => b"desc",
+            });
+        }
+        part(values);
+        hash
+    }
+}
+
+impl fmt::Debug for CursorKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("CursorKey(***)")
+    }
+}
+
+/// The keyed hash. A key of any length is taken: a long one is hashed, a short one padded (RFC 2104).
+fn keyed(secret: &[u8]) -> Hmac<Sha256> {
+    match Hmac::new_from_slice(secret) {
+        Ok(hash) => hash,
+        // Not reached: this hash refuses no length. A key of zeros would still only refuse cursors.
+        Err(_) => Hmac::new(&hmac::digest::Key::<Hmac<Sha256>>::default()),
+    }
+}
+
+fn write(out: &mut Vec<u8>, value: &Scalar<'_>) {
+    match value {
+        Scalar::Null | Scalar::List(_) => out.push(0),
+        Scalar::Bool(value) => out.extend([1, u8::from(*value)]),
+        Scalar::Int(value) => write_fixed(out, 2, &value.to_be_bytes()),
+        Scalar::Float(value) => write_fixed(out, 3, &value.to_bits().to_be_bytes()),
+        Scalar::Decimal(text) => write_long(out, 4, text.as_bytes()),
+        Scalar::Str(text) | Scalar::Json(text) => write_long(out, 5, text.as_bytes()),
+        Scalar::Bytes(bytes) => write_long(out, 6, bytes),
+        Scalar::Date(days) => write_fixed(out, 7, &days.to_be_bytes()),
+        Scalar::Timestamp(micros) => write_fixed(out, 8, &micros.to_be_bytes()),
+    }
+}
+
+fn write_fixed(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    out.push(kind);
+    out.extend_from_slice(bytes);
+}
+
+fn write_long(out: &mut Vec<u8>, kind: u8, bytes: &[u8]) {
+    out.push(kind);
+    // A value of a row is bounded by the reply, which is bounded far below 4 GiB.
+    out.extend(u32::try_from(bytes.len()).unwrap_or(u32::MAX).to_be_bytes());
+    out.extend_from_slice(bytes);
+}
+
+fn read_all(mut bytes: &[u8]) -> Option<Vec<Scalar<'static>>> {
+    let mut values = Vec::new();
+    while let Some((kind, rest)) = bytes.split_first() {
+        bytes = rest;
+        values.push(match kind {
+            0 => Scalar::Null,
+            1 => Scalar::Bool(take::<1>(&mut bytes)? == [1]),
+            2 => Scalar::Int(i64::from_be_bytes(take(&mut bytes)?)),
+            3 => Scalar::Float(f64::from_bits(u64::from_be_bytes(take(&mut bytes)?))),
+            4 => Scalar::Decimal(Cow::Owned(take_text(&mut bytes)?)),
+            5 => Scalar::Str(Cow::Owned(take_text(&mut bytes)?)),
+            6 => Scalar::Bytes(Cow::Owned(take_long(&mut bytes)?.to_vec())),
+            7 => Scalar::Date(i32::from_be_bytes(take(&mut bytes)?)),
+            8 => Scalar::Timestamp(i64::from_be_bytes(take(&mut bytes)?)),
+            _ => return None,
+        });
+    }
+    Some(values)
+}
+
+fn take<const BYTES: usize>(bytes: &mut &[u8]) -> Option<[u8; BYTES]> {
+    let (taken, rest) = bytes.split_first_chunk::<BYTES>()?;
+    *bytes = rest;
+    Some(*taken)
+}
+
+fn take_long<'b>(bytes: &mut &'b [u8]) -> Option<&'b [u8]> {
+    let length = u32::from_be_bytes(take(bytes)?);
+    let (taken, rest) = bytes.split_at_checked(usize::try_from(length).ok()?)?;
+    *bytes = rest;
+    Some(taken)
+}
+
+fn take_text(bytes: &mut &[u8]) -> Option<String> {
+    String::from_utf8(take_long(bytes)?.to_vec()).ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::testing::{keyset, template};
+    use super::*;
+    use crate::catalog::{Dialect, Kind};
+    use gateway_protocol::OpId;
+
+    fn values() -> Vec<Scalar<'static>> {
+        vec![
+            Scalar::Timestamp(1_709_210_096_789_999),
+            Scalar::Str("é".into()),
+            Scalar::Null,
+            Scalar::Decimal("1.50".into()),
+            Scalar::Bytes(vec![0, 255].into()),
+            Scalar::Date(-1),
+            Scalar::Bool(true),
+            Scalar::Float(-0.5),
+            Scalar::Int(i64::MIN),
+        ]
+    }
+
+    #[test]
+    fn cursor_opens_to_what_was_sealed() {
+        let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
+        let keyset = keyset(9);
+        let cursor = key.seal(&template, &keyset, &values());
+        assert_eq!(key.open(&template, &keyset, &cursor).expect("ours"), values());
+    }
+
+    #[test]
+    fn cursor_of_another_key_operation_or_order_is_refused() {
+        let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
+        let mut keyset = keyset(9);
+        let cursor = key.seal(&template, &keyset, &values());
+        assert!(CursorKey::new(&[8; 32]).open(&template, &keyset, &cursor).is_err());
+        let mut other = template.clone();
+        other.op = OpId::new("another.operation").expect("a name");
+        assert!(key.open(&other, &keyset, &cursor).is_err());
+        keyset[0].direction = Direction::Desc;
+        assert!(key.open(&template, &keyset, &cursor).is_err());
+    }
+
+    #[test]
+    fn every_prefix_and_every_bit_flip_of_a_cursor_is_refused() {
+        let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
+        let keyset = keyset(9);
+        let cursor = key.seal(&template, &keyset, &values());
+        for length in 0..cursor.len() {
+            assert!(key.open(&template, &keyset, &cursor[..length]).is_err(), "{length}");
+        }
+        let sealed = URL_SAFE_NO_PAD.decode(&cursor).expect("base64");
+        for bit in 0..sealed.len() * 8 {
+            let mut flipped = sealed.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let flipped = URL_SAFE_NO_PAD.encode(flipped);
+            assert!(key.open(&template, &keyset, &flipped).is_err(), "{bit}");
+        }
+    }
+
+    #[test]
+    fn reader_of_values_ends_on_any_bytes() {
+        let mut bytes = Vec::new();
+        values().iter().for_each(|value| write(&mut bytes, value));
+        for length in 0..bytes.len() {
+            for bit in 0..8 {
+                let mut broken = bytes[..=length].to_vec();
+                broken[length] ^= 1 << bit;
+                drop(read_all(&broken));
+            }
+        }
+        assert_eq!(read_all(&bytes), Some(values()));
+    }
+}

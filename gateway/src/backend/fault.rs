@@ -1,0 +1,130 @@
+//! What a driver's error means for the statement and for the connection.
+
+use super::BackendError;
+
+/// Why a statement on a connection did not succeed, and what became of the connection.
+#[derive(Debug)]
+pub(super) enum Failure {
+    /// The database refused the statement and changed nothing; the connection is well.
+    Refused(BackendError),
+    /// The reply is of no use, and unread rows may stand on the connection: it is closed.
+    Unread(BackendError),
+    /// The connection is gone or cannot be trusted; whether the statement took effect is unknown.
+    Lost(sqlx::Error),
+}
+
+impl From<sqlx::Error> for Failure {
+    fn from(source: sqlx::Error) -> Self {
+        match verdict(&source) {
+            Verdict::Lost => Self::Lost(source),
+            Verdict::Interrupted => Self::Unread(BackendError::Query { source }),
+            Verdict::TookTooLong => Self::Refused(BackendError::TimedOut),
+            Verdict::Duplicate => Self::Refused(BackendError::Duplicate { source }),
+            Verdict::Refused => Self::Refused(BackendError::Query { source }),
+        }
+    }
+}
+
+/// What a driver's error says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Verdict {
+    /// The statement failed, nothing changed.
+    Refused,
+    /// A unique key is taken.
+    Duplicate,
+    /// The database gave up waiting for a lock, or its own time limit passed; nothing changed.
+    TookTooLong,
+    /// Somebody stopped the statement; the connection may be next.
+    Interrupted,
+    /// The connection is gone, or its protocol is out of step.
+    Lost,
+}
+
+fn verdict(error: &sqlx::Error) -> Verdict {
+    match error {
+        sqlx::Error::Database(database) => {
+            #[cfg(feature = "mysql")]
+            if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+                return mysql_verdict(error.number());
+            }
+            #[cfg(feature = "sqlite")]
+            if database.try_downcast_ref::<sqlx::sqlite::SqliteError>().is_some() {
+                let code = database.code().and_then(|code| code.parse().ok());
+                return sqlite_verdict(code.unwrap_or(0));
+            }
+            let _ = database;
+            Verdict::Refused
+        }
+        // Values that never reached the database.
+        sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Verdict::Refused,
+        _ => Verdict::Lost,
+    }
+}
+
+/// Numbers: MySQL's and MariaDB's "Error message reference".
+#[cfg(feature = "mysql")]
+const fn mysql_verdict(number: u16) -> Verdict {
+    match number {
+        // ER_DUP_KEY, ER_DUP_ENTRY, ER_DUP_UNIQUE, ER_DUP_ENTRY_WITH_KEY_NAME
+        1022 | 1062 | 1169 | 1586 => Verdict::Duplicate,
+        // ER_LOCK_WAIT_TIMEOUT, MariaDB ER_STATEMENT_TIMEOUT, MySQL ER_QUERY_TIMEOUT
+        1205 | 1969 | 3024 => Verdict::TookTooLong,
+        // ER_QUERY_INTERRUPTED: also the last words to a connection that is being killed.
+        1317 => Verdict::Interrupted,
+        // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_ABORTING_CONNECTION, network errors of the
+        // server's side, ER_NEW_ABORTING_CONNECTION, MariaDB ER_CONNECTION_KILLED, MySQL
+        // ER_CLIENT_INTERACTION_TIMEOUT
+        1053 | 1077 | 1152 | 1153..=1161 | 1184 | 1927 | 4031 => Verdict::Lost,
+        _ => Verdict::Refused,
+    }
+}
+
+/// Numbers: SQLite's "Result and Error Codes", extended.
+#[cfg(feature = "sqlite")]
+const fn sqlite_verdict(code: i32) -> Verdict {
+    match code {
+        // SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID
+        2067 | 1555 | 2579 => Verdict::Duplicate,
+        // SQLITE_BUSY, SQLITE_LOCKED, in any variant
+        _ if matches!(code & 0xff, 5 | 6) => Verdict::TookTooLong,
+        // SQLITE_INTERRUPT
+        9 => Verdict::Interrupted,
+        // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB
+        _ if matches!(code & 0xff, 10 | 11 | 14 | 26) => Verdict::Lost,
+        _ => Verdict::Refused,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_never_reached_the_database_leaves_the_connection_well() {
+        assert_eq!(verdict(&sqlx::Error::Encode("too far".into())), Verdict::Refused);
+        assert_eq!(verdict(&sqlx::Error::Protocol("out of step".into())), Verdict::Lost);
+        let cut = std::io::Error::from(std::io::ErrorKind::UnexpectedEof);
+        assert_eq!(verdict(&sqlx::Error::Io(cut)), Verdict::Lost);
+    }
+
+    #[cfg(feature = "mysql")]
+    #[test]
+    fn numbers_of_mysql_are_sorted_by_what_became_of_the_statement() {
+        assert_eq!(mysql_verdict(1062), Verdict::Duplicate);
+        assert_eq!(mysql_verdict(1205), Verdict::TookTooLong);
+        assert_eq!(mysql_verdict(1317), Verdict::Interrupted);
+        assert_eq!(mysql_verdict(1927), Verdict::Lost);
+        assert_eq!(mysql_verdict(1146), Verdict::Refused);
+    }
+
+    #[cfg(feature = "sqlite")]
+    #[test]
+    fn codes_of_sqlite_are_sorted_with_their_extensions() {
+        assert_eq!(sqlite_verdict(2067), Verdict::Duplicate);
+        assert_eq!(sqlite_verdict(1555), Verdict::Duplicate);
+        assert_eq!(sqlite_verdict(5), Verdict::TookTooLong);
+        assert_eq!(sqlite_verdict(517), Verdict::TookTooLong);
+        assert_eq!(sqlite_verdict(787), Verdict::Refused);
+        assert_eq!(sqlite_verdict(522), Verdict::Lost);
+    }
+}

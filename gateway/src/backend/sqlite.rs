@@ -1,0 +1,214 @@
+//! SQLite: a session, its binds and its rows.
+//!
+//! SQLite has five kinds of values; the others are stored in forms that compare as the values do.
+//! Schemas declare the column on the left, and templates need to know nothing of the form:
+//!
+//! | type | column | stored |
+//! |---|---|---|
+//! | `bool` | `INTEGER` | 0 or 1 |
+//! | `int`, `bigint` | `INTEGER` | as it is |
+//! | `decimal(p,s)` | `TEXT` | canonical: padded to its scale, no exponent. Equal texts are equal numbers; order and sums need a `CAST` |
+//! | `float` | `REAL` | as it is |
+//! | `string`, `enum`, `json` | `TEXT` | as it is |
+//! | `bytes` | `BLOB` | as it is |
+//! | `date` | `TEXT` | `YYYY-MM-DD` |
+//! | `timestamp(f)` | `TEXT` | `YYYY-MM-DDTHH:MM:SS.ffffffZ`, always six digits, so that texts sort as moments |
+//!
+//! `strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')` writes that form; `CURRENT_TIMESTAMP` does not.
+
+use std::future::poll_fn;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use sqlx::error::BoxDynError;
+use sqlx::sqlite::{
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous,
+    SqliteValueRef,
+};
+use sqlx::{
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either, Executor,
+    Row, SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
+};
+
+use super::cell::Cell;
+use super::connection::{Described, Intake, Statement, TextRow};
+use super::encode::{Rows, positions};
+use super::fault::Failure;
+use super::{BackendError, moment};
+use crate::catalog::Scalar;
+use crate::config::{ConnectionConfig, Endpoint};
+
+/// How many steps of its machine SQLite takes between two looks at [`Interrupt`]: well under a millisecond.
+const STEPS_PER_LOOK: i32 = 10_000;
+/// Rows between the driver's thread and the reader.
+const ROWS_AHEAD: usize = 64;
+
+/// A connection to an SQLite file.
+#[derive(Debug)]
+pub(super) struct Session {
+    driver: SqliteConnection,
+    interrupt: Interrupt,
+}
+
+impl Session {
+    /// Opens the file, which is made when it is not there, and sets the session up.
+    pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, sqlx::Error> {
+        let Endpoint::File(path) = &config.endpoint else {
+            return Err(sqlx::Error::Configuration("SQLite needs a path, not a host".into()));
+        };
+        let mut driver = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(config.query_timeout)
+            .statement_cache_capacity(config.statement_count_max as usize)
+            .row_buffer_size(ROWS_AHEAD)
+            .thread_name(|number| format!("sqlite-{number:03}"))
+            .disable_statement_logging()
+            .connect()
+            .await?;
+        let interrupt = Interrupt::default();
+        let looked_at = interrupt.clone();
+        driver
+            .lock_handle()
+            .await?
+            .set_progress_handler(STEPS_PER_LOOK, move || !looked_at.is_raised());
+        Ok(Self { driver, interrupt })
+    }
+
+    pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        self.driver.ping().await
+    }
+
+    pub(super) async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Failure> {
+        Ok(self.driver.execute(query(statement)?).await?.rows_affected())
+    }
+
+    pub(super) async fn fetch(
+        &mut self,
+        statement: &Statement<'_>,
+        rows: &mut Rows<'_>,
+    ) -> Result<(), Failure> {
+        let mut stream = self.driver.fetch_many(query(statement)?);
+        let mut places = Vec::new();
+        let mut intake = Intake::default();
+        while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
+            if let Either::Right(row) = item? {
+                intake.row(|| push(rows, &row, &mut places))?;
+            }
+        }
+        intake.finish()
+    }
+
+    pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {
+        self.driver.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+    }
+
+    pub(super) async fn fetch_texts(
+        &mut self,
+        statement: &Statement<'_>,
+    ) -> Result<Vec<TextRow>, sqlx::Error> {
+        let rows = self.driver.fetch_all(query(statement)?.persistent(false)).await?;
+        rows.iter()
+            .map(|row| (0..row.len()).map(|index| text(row.try_get_raw(index)?)).collect())
+            .collect()
+    }
+
+    pub(super) async fn describe(&mut self, sql: &str) -> Result<Vec<Described>, sqlx::Error> {
+        let prepared = self.driver.prepare(AssertSqlSafe(sql).into_sql_str()).await?;
+        let describe = |column: &sqlx::sqlite::SqliteColumn| Described {
+            name: column.name().to_owned(),
+            native: column.type_info().name().to_owned(),
+        };
+        Ok(prepared.columns().iter().map(describe).collect())
+    }
+
+    pub(super) fn interrupt(&self) -> Interrupt {
+        self.interrupt.clone()
+    }
+
+    pub(super) async fn close(self) -> Result<(), sqlx::Error> {
+        self.driver.close().await
+    }
+}
+
+/// Stops what SQLite does on one connection, for good.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Interrupt(Arc<AtomicBool>);
+
+impl Interrupt {
+    /// The statement under way fails at SQLite's next look, and every later one.
+    pub(super) fn raise(&self) {
+        self.0.store(true, Ordering::Relaxed);
+    }
+
+    fn is_raised(&self) -> bool {
+        self.0.load(Ordering::Relaxed)
+    }
+}
+
+fn query(
+    statement: &Statement<'_>,
+) -> Result<sqlx::query::Query<'static, Sqlite, SqliteArguments>, sqlx::Error> {
+    let mut arguments = SqliteArguments::default();
+    arguments.reserve(statement.binds.len(), 0);
+    for bind in &statement.binds {
+        add(&mut arguments, bind).map_err(sqlx::Error::Encode)?;
+    }
+    Ok(sqlx::query_with(AssertSqlSafe(&*statement.sql), arguments))
+}
+
+fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynError> {
+    const OUT_OF_RANGE: &str = "a date is outside the years 0000 to 9999";
+    match bind {
+        Scalar::Null => arguments.add(None::<i64>),
+        Scalar::Bool(value) => arguments.add(i64::from(*value)),
+        Scalar::Int(value) => arguments.add(*value),
+        Scalar::Float(value) => arguments.add(*value),
+        Scalar::Decimal(text) | Scalar::Str(text) | Scalar::Json(text) => arguments.add(&**text),
+        Scalar::Bytes(bytes) => arguments.add(&**bytes),
+        Scalar::Date(days) => arguments.add(moment::stored_date(*days).ok_or(OUT_OF_RANGE)?),
+        Scalar::Timestamp(micros) => {
+            arguments.add(moment::stored_moment(*micros).ok_or(OUT_OF_RANGE)?)
+        }
+        Scalar::List(_) => Err("a list is bound item by item".into()),
+    }
+}
+
+fn push(rows: &mut Rows<'_>, row: &SqliteRow, places: &mut Vec<usize>) -> Result<(), BackendError> {
+    if places.is_empty() {
+        *places = positions(rows.columns(), row.columns().iter().map(sqlx::Column::name))?;
+    }
+    rows.push(|column| {
+        let place = *places.get(column).ok_or("no place for the column")?;
+        let value = row.try_get_raw(place).map_err(|error| error.to_string())?;
+        read(value).map_err(|error| error.to_string().into())
+    })
+}
+
+/// A value, by the kind that SQLite says it has: in SQLite that is the value's affair, not the column's.
+fn read(value: SqliteValueRef<'_>) -> Result<Cell<'_>, BoxDynError> {
+    if value.is_null() {
+        return Ok(Cell::Null);
+    }
+    let kind = value.type_info().into_owned();
+    Ok(match kind.name() {
+        "INTEGER" => Cell::Int(Decode::<Sqlite>::decode(value)?),
+        "REAL" => Cell::Float(Decode::<Sqlite>::decode(value)?),
+        "TEXT" => Cell::Text(Decode::<Sqlite>::decode(value)?),
+        _ => Cell::Bytes(Decode::<Sqlite>::decode(value)?),
+    })
+}
+
+/// A value of a small result as text.
+fn text(value: SqliteValueRef<'_>) -> Result<Option<String>, sqlx::Error> {
+    Ok(match read(value).map_err(sqlx::Error::Decode)? {
+        Cell::Int(value) => Some(value.to_string()),
+        Cell::Float(value) => Some(value.to_string()),
+        Cell::Text(text) => Some(text.to_owned()),
+        Cell::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
+        _ => None,
+    })
+}
