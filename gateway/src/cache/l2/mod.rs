@@ -14,6 +14,8 @@ mod link;
 mod message;
 mod script;
 mod subscribe;
+#[cfg(test)]
+mod tests;
 
 use std::fmt;
 use std::sync::Arc;
@@ -73,6 +75,8 @@ pub struct L2Stats {
     pub failures: u64,
     /// Entries not written because too many were on their way.
     pub fills_skipped: u64,
+    /// Messages of other instances.
+    pub messages_heard: u64,
     /// Messages that were no messages of ours, or of another version.
     pub messages_malformed: u64,
 }
@@ -111,6 +115,7 @@ pub(super) struct L2 {
     subscribed: AtomicBool,
     failures: AtomicU64,
     fills_skipped: AtomicU64,
+    messages_heard: AtomicU64,
     messages_malformed: AtomicU64,
     events: EventSink,
 }
@@ -145,6 +150,7 @@ impl L2 {
             subscribed: AtomicBool::new(false),
             failures: AtomicU64::new(0),
             fills_skipped: AtomicU64::new(0),
+            messages_heard: AtomicU64::new(0),
             messages_malformed: AtomicU64::new(0),
             events,
         })
@@ -157,6 +163,7 @@ impl L2 {
             pending_tags: self.link.owed_count(),
             failures: self.failures.load(Ordering::Relaxed),
             fills_skipped: self.fills_skipped.load(Ordering::Relaxed),
+            messages_heard: self.messages_heard.load(Ordering::Relaxed),
             messages_malformed: self.messages_malformed.load(Ordering::Relaxed),
         }
     }

@@ -101,7 +101,12 @@ fn hear(shared: &Shared, l2: &L2, message: &Msg) {
     match message::decode(message.get_payload_bytes()) {
         // Our own: done already, before it was told.
         Some((instance, tags)) if instance == l2.instance && tags != [Tag::EVERYTHING] => {}
-        Some((_, tags)) => shared.generations.advance(&tags),
+        Some((instance, tags)) => {
+            shared.generations.advance(&tags);
+            if instance != l2.instance {
+                l2.messages_heard.fetch_add(1, Ordering::Release);
+            }
+        }
         None => {
             l2.messages_malformed.fetch_add(1, Ordering::Relaxed);
         }
