@@ -1,0 +1,3 @@
+INSERT INTO player_item (item_id, player_id, item_type, qty, acquired_at, version)
+VALUES (:_id, :player_id, :item_type, :qty, :_now, 1)
+ON DUPLICATE KEY UPDATE qty = qty + :qty, version = version + 1

@@ -1,0 +1,9 @@
+-- @desc       Gives items to a player: a new row, or more in the row that is there.
+-- @kind       exec
+-- @param      player_id bigint min=1
+-- @param      item_type int min=1
+-- @param      qty int min=1 max=9999
+-- @allow      game_server
+-- @http       POST /v1/{game}/players/{player_id}/items:grant
+-- @invalidate player_items:{player_id}
+-- @dialects   mysql, sqlite

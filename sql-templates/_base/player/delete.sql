@@ -1,0 +1,13 @@
+-- @desc       Deletes a player by marking it: orders and logs go on naming it.
+-- @kind       exec
+-- @param      player_id bigint min=1
+-- @param      version bigint min=1
+-- @allow      admin
+-- @http       DELETE /v1/{game}/players/{player_id}
+-- @invalidate player:{player_id}
+-- @audit
+UPDATE player
+SET    status = 9, version = version + 1
+WHERE  player_id = :player_id
+  AND  version = :version
+  AND  status <> 9

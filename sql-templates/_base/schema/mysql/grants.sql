@@ -1,0 +1,18 @@
+-- What the gateway may do on a game's database, and no more. Run by a DBA, inside that database
+-- (`mysql game1 < grants.sql`); `gateway migrate` never runs it.
+--
+-- The users are made first, with passwords and hosts of your own:
+--   CREATE USER 'gateway'@'10.0.%' IDENTIFIED BY '...';
+--   CREATE USER 'gateway_migrate'@'10.0.%' IDENTIFIED BY '...';
+-- then put the host into the lines below in place of `%`.
+
+-- Serving: rows of these tables. No DDL, no other table, no right to hand rights on. Cancelling a slow
+-- query needs no right: a user may end its own.
+GRANT SELECT, INSERT, UPDATE         ON player         TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON game_character TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON player_item    TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON game_order     TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON auth_token     TO 'gateway'@'%';
+
+-- Migrating (`gateway migrate`, from an operator's machine): the tables of this database.
+GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';

@@ -1,0 +1,56 @@
+-- Sample rows for an empty database: `:players` players, from id 1001, at most a million of them.
+--
+-- The same rows on every database, from arithmetic alone. Each player has one to three characters,
+-- three to seven items, up to two orders, and one login token, whose hash is the player's id in hexadecimal, padded to 64 digits.
+-- Two levels of a thousand numbers keep below the servers' limit for recursion (1000).
+
+INSERT INTO player (player_id, account_name, nickname, server_id, player_level, vip_level, experience,
+                    gold, status, version, created_at, last_login_at)
+WITH RECURSIVE thousand (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM thousand WHERE n < 999),
+     wanted (players) AS (SELECT CAST(:players AS SIGNED)),
+     numbers (n) AS (
+       SELECT high.n * 1000 + low.n
+       FROM   wanted
+       JOIN   thousand high ON high.n * 1000 < wanted.players
+       JOIN   thousand low  ON high.n * 1000 + low.n < wanted.players
+     )
+SELECT 1001 + n, CONCAT('account', 1001 + n), CONCAT('Player', 1001 + n), 1 + n % 10, 1 + n * 7 % 100,
+       n % 16, n * 37, n * 101, CASE WHEN n % 50 = 49 THEN 2 ELSE 1 END, 1,
+       TIMESTAMP('2026-01-01 00:00:00') + INTERVAL n SECOND,
+       CASE WHEN n % 5 = 4 THEN NULL ELSE TIMESTAMP('2026-03-01 00:00:00') + INTERVAL n SECOND END
+FROM   numbers;
+
+INSERT INTO game_character (character_id, player_id, server_id, char_name, class_id, char_level,
+                            experience, version, created_at)
+SELECT p.player_id * 100 + s.slot, p.player_id, p.server_id, CONCAT('Hero', p.player_id, '_', s.slot),
+       1 + (p.player_id + s.slot) % 6, 1 + (p.player_id * 3 + s.slot) % 100, p.player_id % 1000 * s.slot,
+       1, p.created_at + INTERVAL s.slot MINUTE
+FROM   player p
+JOIN   (SELECT 1 AS slot UNION ALL SELECT 2 UNION ALL SELECT 3) s ON s.slot <= 1 + p.player_id % 3
+WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO player_item (item_id, player_id, item_type, qty, acquired_at, expires_at, version)
+SELECT p.player_id * 10000 + s.slot, p.player_id, s.slot, 1 + (p.player_id + s.slot) % 99,
+       p.created_at + INTERVAL s.slot HOUR,
+       CASE WHEN s.slot = 7 THEN TIMESTAMP('2030-01-01 00:00:00') ELSE NULL END, 1
+FROM   player p
+JOIN   (SELECT 1 AS slot UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5
+        UNION ALL SELECT 6 UNION ALL SELECT 7) s ON s.slot <= 3 + p.player_id % 5
+WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO game_order (order_id, order_no, player_id, product_id, qty, amount, currency, channel, status,
+                        version, created_at, paid_at)
+SELECT p.player_id * 100000 + s.slot, CONCAT('SO', p.player_id, '-', LPAD(s.slot, 4, '0')), p.player_id,
+       CONCAT('gems_', s.slot * 60), 1, s.slot * 6 - 0.01, 'CNY', 'web', (p.player_id + s.slot) % 5, 1,
+       p.created_at + INTERVAL s.slot DAY,
+       CASE WHEN (p.player_id + s.slot) % 5 IN (1, 2, 3)
+            THEN p.created_at + INTERVAL s.slot DAY + INTERVAL 1 MINUTE ELSE NULL END
+FROM   player p
+JOIN   (SELECT 1 AS slot UNION ALL SELECT 2) s ON s.slot <= p.player_id % 3
+WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO auth_token (token_id, player_id, token_hash, device, issued_at, expires_at, version)
+SELECT p.player_id * 10, p.player_id, LPAD(LOWER(HEX(p.player_id)), 64, '0'), 'phone', p.created_at,
+       TIMESTAMP('2030-01-01 00:00:00'), 1
+FROM   player p
+WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;

@@ -1,0 +1,4 @@
+-- SQLite has no users: whoever may write the file may do everything. Give the file and its folder to the
+-- gateway's own account and to nobody else:
+--   chown gateway: game1.db && chmod 600 game1.db
+--   chmod 700 the folder, which also holds the write-ahead log

@@ -1,0 +1,2 @@
+-- game1 has a leaderboard: a new player may stand on it.
+-- @invalidate player_top

@@ -1,0 +1,3 @@
+-- game2 runs on a smaller database: pages are smaller, and only admins search.
+-- @page  keyset = @sort default=20 max=50
+-- @allow admin

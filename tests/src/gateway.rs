@@ -1,0 +1,241 @@
+//! The gateway's binary: as a running server, and as a command.
+
+use std::fs;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, Command, ExitStatus, Stdio};
+
+use serde_json::Value;
+use tempfile::TempDir;
+
+use crate::credential::Credential;
+use crate::http::{Http, Response};
+use crate::keeper::{Signal, send_signal};
+use crate::mariadb::Schemas;
+use crate::setup::{at, write_file};
+use crate::wait::wait_until;
+use crate::wire::{Codec, Wire};
+
+/// The binary: `GATEWAY_BIN`, else the one that cargo built beside this test program.
+pub fn binary() -> PathBuf {
+    if let Some(path) = std::env::var_os("GATEWAY_BIN") {
+        return path.into();
+    }
+    let program = std::env::current_exe().expect("this program's path");
+    let folder = program.parent().and_then(Path::parent).expect("target/debug/deps/e2e");
+    let path = folder.join("gateway");
+    assert!(path.is_file(), "{} is missing: cargo build -p gateway", path.display());
+    path
+}
+
+/// What a command printed, and how it ended.
+#[derive(Clone, Debug)]
+pub struct Output {
+    /// Exit status; `None` when a signal ended it.
+    pub status: Option<i32>,
+    /// Standard output.
+    pub stdout: String,
+    /// Standard error.
+    pub stderr: String,
+}
+
+impl Output {
+    /// Its standard output.
+    ///
+    /// # Panics
+    ///
+    /// When it ended with another status than 0.
+    #[track_caller]
+    pub fn succeeded(self) -> String {
+        assert_eq!(self.status, Some(0), "{}{}", self.stdout, self.stderr);
+        self.stdout
+    }
+
+    /// Standard output and error.
+    pub fn text(&self) -> String {
+        format!("{}{}", self.stdout, self.stderr)
+    }
+}
+
+/// Runs a subcommand to its end.
+pub fn run(arguments: &[&str]) -> Output {
+    let output = Command::new(binary())
+        .args(arguments)
+        .stdin(Stdio::null())
+        .output()
+        .expect("the binary starts");
+    Output {
+        status: output.status.code(),
+        stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
+        stderr: String::from_utf8_lossy(&output.stderr).into_owned(),
+    }
+}
+
+/// A running `gateway serve`, with everything that belongs to it.
+#[derive(Debug)]
+pub struct Gateway<'a> {
+    /// The configuration that it was started with; a reload may have another.
+    pub config: Value,
+    process: Child,
+    folder: TempDir,
+    schemas: Option<Schemas<'a>>,
+}
+
+impl<'a> Gateway<'a> {
+    pub(crate) fn start(config: Value, folder: TempDir, schemas: Option<Schemas<'a>>) -> Self {
+        let log = fs::File::create(folder.path().join("gateway.log")).expect("a log");
+        let process = Command::new(binary())
+            .args(["serve", "--config"])
+            .arg(folder.path().join("gateway.yaml"))
+            .stdin(Stdio::null())
+            .stdout(log.try_clone().expect("a second handle"))
+            .stderr(log)
+            .spawn()
+            .expect("the binary starts");
+        let mut gateway = Self { config, process, folder, schemas };
+        gateway.wait_ready();
+        gateway
+    }
+
+    fn wait_ready(&mut self) {
+        wait_until("the gateway is ready", || {
+            if let Some(status) = self.process.try_wait().expect("a child") {
+                panic!("the gateway ended with {status}:\n{}", self.log());
+            }
+            let mut http = Http::try_connect(self.admin_address())?;
+            (http.get("/readyz", "").status == 200).then_some(())
+        });
+    }
+
+    fn address(&self, pointer: &str) -> SocketAddr {
+        let text = self.config.pointer(pointer).and_then(Value::as_str).expect("an address");
+        text.parse().expect("an address")
+    }
+
+    /// Where game servers connect.
+    pub fn tcp_address(&self) -> SocketAddr {
+        self.address("/server/tcp/address")
+    }
+
+    /// Where web clients connect.
+    pub fn http_address(&self) -> SocketAddr {
+        self.address("/server/http/address")
+    }
+
+    /// Where operators connect.
+    pub fn admin_address(&self) -> SocketAddr {
+        self.address("/admin/address")
+    }
+
+    /// A TCP connection before its HELLO.
+    pub fn tcp(&self) -> Wire {
+        Wire::connect(self.tcp_address())
+    }
+
+    /// A TCP connection of a game server of `game`.
+    pub fn game_server(&self, game: &str) -> Wire {
+        let mut wire = self.tcp();
+        wire.hello_game_server(game);
+        wire
+    }
+
+    /// A TCP connection with a credential, for `game`.
+    pub fn connect(&self, game: &str, credential: &Credential, codec: Codec) -> Wire {
+        let mut wire = self.tcp();
+        wire.codec = codec;
+        wire.hello(game, credential);
+        wire
+    }
+
+    /// An HTTP connection.
+    pub fn http(&self) -> Http {
+        Http::connect(self.http_address())
+    }
+
+    /// One GET on the operators' port.
+    pub fn admin(&self, path: &str) -> Response {
+        Http::connect(self.admin_address()).get(path, "")
+    }
+
+    /// One metric's value: the sum over its lines that contain all of `labels`.
+    pub fn metric(&self, name: &str, labels: &[&str]) -> f64 {
+        let text = self.admin("/metrics").text();
+        let fits = |line: &&str| {
+            let head = line.strip_prefix(name);
+            head.is_some_and(|rest| rest.starts_with(['{', ' ']))
+                && labels.iter().all(|label| line.contains(label))
+        };
+        let value = |line: &str| line.rsplit(' ').next().and_then(|it| it.parse::<f64>().ok());
+        text.lines().filter(fits).filter_map(value).sum()
+    }
+
+    /// Its process.
+    pub fn pid(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Sends it a signal.
+    pub fn signal(&self, signal: Signal) {
+        send_signal(self.pid(), signal);
+    }
+
+    /// Waits for its end.
+    pub fn wait_exit(&mut self) -> ExitStatus {
+        wait_until("the gateway ends", || self.process.try_wait().expect("a child"))
+    }
+
+    /// Whether it still runs.
+    pub fn is_running(&mut self) -> bool {
+        self.process.try_wait().expect("a child").is_none()
+    }
+
+    /// What it printed so far: its log.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.folder.path().join("gateway.log")).expect("a log")
+    }
+
+    /// Its folder: configuration, SQLite files, audit log.
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// The schemas that it works on, when they are on a server.
+    pub const fn schemas(&self) -> Option<&Schemas<'a>> {
+        self.schemas.as_ref()
+    }
+
+    /// Changes the configuration file; the gateway is not told.
+    pub fn write_config(&mut self, pointer: &str, value: Value) {
+        *at(&mut self.config, pointer) = value;
+        let text = serde_json::to_string_pretty(&self.config).expect("JSON");
+        write_file(&self.folder.path().join("gateway.yaml"), &text);
+    }
+
+    /// Writes a file of its own copy of the templates; the gateway is not told.
+    pub fn write_template(&self, path: &str, text: &str) {
+        write_file(&self.folder.path().join("templates").join(path), text);
+    }
+
+    /// Runs SQL on one game's database behind the gateway's back.
+    pub fn sql(&self, game: &str, sql: &str) {
+        match &self.schemas {
+            Some(schemas) => {
+                schemas.server().query(&schemas.name(game), sql);
+            }
+            None => {
+                crate::setup::sqlite_script(&self.folder.path().join(format!("{game}.db")), sql);
+            }
+        }
+    }
+}
+
+impl Drop for Gateway<'_> {
+    fn drop(&mut self) {
+        // It may have ended already: by the test, or by itself.
+        let _ended = self.process.kill();
+        let _status = self.process.wait();
+        if std::thread::panicking() {
+            eprintln!("--- the gateway's log\n{}---", self.log());
+        }
+    }
+}

@@ -1,0 +1,296 @@
+//! A private MariaDB server, or the server that `MYSQL_TEST_DSN` names; and the schemas of one test.
+
+use std::io::Write as _;
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+use serde_json::{Value, json};
+use tempfile::TempDir;
+
+use crate::keeper::{Keeper, Signal, send_signal};
+use crate::wait::{free_address, wait_until};
+
+/// User and password of the private server.
+const USER: &str = "gateway";
+const PASSWORD: &str = "only-for-tests";
+
+/// Tells the schemas of one test program from each other.
+static SCHEMA_NUMBER: AtomicU32 = AtomicU32::new(0);
+
+/// A MySQL-compatible server.
+#[derive(Debug)]
+pub struct Mariadb {
+    address: SocketAddr,
+    user: String,
+    password: String,
+    folder: Option<PathBuf>,
+    process: Mutex<Option<Keeper>>,
+    /// Removes the folder of a server that is stopped and started again.
+    owned: Option<TempDir>,
+}
+
+impl Mariadb {
+    /// Starts a server that the test may stop and start. `None` and a word about it when none is installed.
+    pub fn start() -> Option<Self> {
+        crate::need::is_installed("mariadbd").then(|| {
+            let owned = TempDir::new().expect("a temporary folder");
+            let mut server = Self::install(owned.path());
+            server.run(None);
+            server.owned = Some(owned);
+            server.create_user();
+            server
+        })
+    }
+
+    /// The server for every test of the program: never stopped, gone with the program.
+    pub(crate) fn start_shared() -> Option<Self> {
+        if let Ok(dsn) = std::env::var("MYSQL_TEST_DSN") {
+            return Some(Self::from_dsn(&dsn));
+        }
+        crate::need::is_installed("mariadbd").then(|| {
+            let folder = TempDir::new().expect("a temporary folder").keep();
+            let server = Self::install(&folder);
+            server.run(Some(&folder));
+            server.create_user();
+            server
+        })
+    }
+
+    /// Takes `mysql://user:password@host:port/` apart.
+    fn from_dsn(dsn: &str) -> Self {
+        let parts = || {
+            let rest = dsn.strip_prefix("mysql://")?;
+            let (account, place) = rest.rsplit_once('@')?;
+            let (user, password) = account.split_once(':')?;
+            let address = place.split('/').next()?.parse().ok()?;
+            Some((user.to_owned(), password.to_owned(), address))
+        };
+        let (user, password, address) =
+            parts().expect("MYSQL_TEST_DSN is mysql://user:password@127.0.0.1:port/");
+        Self { address, user, password, folder: None, process: Mutex::new(None), owned: None }
+    }
+
+    fn install(folder: &Path) -> Self {
+        let output = Command::new("mariadb-install-db")
+            .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
+            .arg(format!("--datadir={}", folder.join("data").display()))
+            .output()
+            .expect("mariadb-install-db starts");
+        assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+        Self {
+            address: free_address(),
+            user: USER.to_owned(),
+            password: PASSWORD.to_owned(),
+            folder: Some(folder.to_path_buf()),
+            process: Mutex::new(None),
+            owned: None,
+        }
+    }
+
+    fn run(&self, removed_after: Option<&Path>) {
+        let folder = self.folder.clone().expect("a private server");
+        let text = |key: &str, name: &str| format!("--{key}={}", folder.join(name).display());
+        let port = format!("--port={}", self.address.port());
+        let (datadir, socket) = (text("datadir", "data"), text("socket", "socket"));
+        let pid_file = text("pid-file", "pid");
+        let mut command = vec!["mariadbd", "--no-defaults", &datadir, &socket, &pid_file, &port];
+        command.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
+        command.extend(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=2"]);
+        command.push("--max-connections=400");
+        let process = Keeper::spawn(&folder.join("log"), removed_after, &command);
+        *self.process.lock().expect("no panic under the lock") = Some(process);
+        wait_until("MariaDB accepts connections", || {
+            let mut ping = self.as_root("SELECT 1");
+            ping.output().ok()?.status.success().then_some(())
+        });
+    }
+
+    fn create_user(&self) {
+        let sql = format!(
+            "CREATE USER '{USER}'@'%' IDENTIFIED BY '{PASSWORD}'; GRANT ALL ON *.* TO '{USER}'@'%'"
+        );
+        assert!(self.as_root(&sql).status().expect("mariadb starts").success());
+    }
+
+    fn as_root(&self, sql: &str) -> Command {
+        let mut client = Command::new("mariadb");
+        let socket = self.folder.as_ref().expect("a private server").join("socket");
+        client.args(["--no-defaults", "-uroot", "-e", sql]).arg("-S").arg(socket);
+        client.stdout(Stdio::piped()).stderr(Stdio::piped());
+        client
+    }
+
+    /// The command line client, connected as the gateway is.
+    fn client(&self, schema: &str) -> Command {
+        let mut client = Command::new("mariadb");
+        client.args(["--no-defaults", "--batch", "--skip-column-names", "--unbuffered"]);
+        client.arg(format!("-h{}", self.address.ip()));
+        client.arg(format!("-P{}", self.address.port()));
+        client.arg(format!("-u{}", self.user)).arg(format!("-p{}", self.password));
+        if !schema.is_empty() {
+            client.arg(schema);
+        }
+        client.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+        client
+    }
+
+    /// Runs SQL and returns what it printed: a line a row, columns apart by a tab.
+    pub fn query(&self, schema: &str, sql: &str) -> String {
+        let mut child = self.client(schema).spawn().expect("mariadb starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        stdin.write_all(sql.as_bytes()).expect("the client reads");
+        drop(stdin);
+        let output = child.wait_with_output().expect("the client ends");
+        assert!(output.status.success(), "{sql}: {}", String::from_utf8_lossy(&output.stderr));
+        String::from_utf8(output.stdout).expect("UTF-8")
+    }
+
+    /// Locks a table against every other connection until the lock is dropped.
+    pub fn lock(&self, schema: &str, table: &str) -> TableLock {
+        use std::io::BufRead as _;
+        let mut child = self.client(schema).spawn().expect("mariadb starts");
+        let mut stdin = child.stdin.take().expect("piped");
+        let stdout = child.stdout.take().expect("piped");
+        writeln!(stdin, "LOCK TABLES {table} WRITE; SELECT 'locked';").expect("the client reads");
+        let mut reader = std::io::BufReader::new(stdout);
+        let mut line = String::new();
+        reader.read_line(&mut line).expect("an answer");
+        assert_eq!(line.trim(), "locked");
+        TableLock { child, stdin: Some(stdin), _stdout: reader }
+    }
+
+    /// Connections that wait for a table's lock now.
+    pub fn waiting_count(&self, schema: &str) -> usize {
+        let sql = format!(
+            "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{schema}' AND state LIKE 'Waiting for table%'"
+        );
+        self.query("", &sql).trim().parse().expect("a number")
+    }
+
+    /// Kills the server at once.
+    pub fn kill(&self) {
+        let process = self.process.lock().expect("no panic under the lock").take();
+        drop(process);
+    }
+
+    /// Starts it again, with what it had on disk.
+    pub fn restart(&self) {
+        self.kill();
+        self.run(None);
+    }
+
+    /// Lets it hang, or go on.
+    pub fn signal(&self, signal: Signal) {
+        let process = self.process.lock().expect("no panic under the lock");
+        send_signal(process.as_ref().expect("a running private server").pid(), signal);
+    }
+
+    /// Makes the schemas of one test, empty.
+    pub fn schemas<'a>(&'a self, games: &[&str]) -> Schemas<'a> {
+        let number = SCHEMA_NUMBER.fetch_add(1, Ordering::Relaxed);
+        let own = format!("e2e_{}_{number}", std::process::id());
+        let schemas =
+            Schemas { server: self, own, games: games.iter().map(ToString::to_string).collect() };
+        for game in &schemas.games {
+            let name = schemas.name(game);
+            self.query("", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
+        }
+        schemas
+    }
+}
+
+/// A locked table; dropping it unlocks.
+#[derive(Debug)]
+pub struct TableLock {
+    child: Child,
+    stdin: Option<ChildStdin>,
+    _stdout: std::io::BufReader<ChildStdout>,
+}
+
+impl Drop for TableLock {
+    fn drop(&mut self) {
+        drop(self.stdin.take());
+        self.child.wait().expect("the client ends");
+    }
+}
+
+/// One schema for each game, dropped at the end. The server may be gone by then.
+#[derive(Debug)]
+pub struct Schemas<'a> {
+    server: &'a Mariadb,
+    own: String,
+    games: Vec<String>,
+}
+
+impl Schemas<'_> {
+    /// The schema's name of a game.
+    pub fn name(&self, game: &str) -> String {
+        format!("{}_{game}", self.own)
+    }
+
+    /// The games that have one.
+    pub fn games(&self) -> &[String] {
+        &self.games
+    }
+
+    /// The server that they are on.
+    pub const fn server(&self) -> &Mariadb {
+        self.server
+    }
+
+    /// `database.connections.<game>`.
+    pub fn connection(&self, game: &str) -> Value {
+        json!({
+            "type": "mysql",
+            "host": self.server.address.ip().to_string(),
+            "port": self.server.address.port(),
+            "username": self.server.user,
+            "password": self.server.password,
+            "database": self.name(game),
+            "max_open_conns": 4,
+        })
+    }
+}
+
+impl Drop for Schemas<'_> {
+    fn drop(&mut self) {
+        // A test that stopped its own server has nothing left to drop.
+        let stopped = self.server.process.lock().is_ok_and(|process| process.is_none());
+        if self.server.folder.is_some() && stopped {
+            return;
+        }
+        for game in &self.games {
+            // A failing test may leave the server hanging: nothing here may hang or fail on top of it.
+            let drop_it = format!("DROP DATABASE IF EXISTS {}", self.name(game));
+            let mut client = self.server.client("");
+            client.args(["--connect-timeout=5", "-e", &drop_it]);
+            let _dropped = client.output();
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn server_killed_and_restarted_keeps_its_rows_and_a_lock_makes_others_wait() {
+        let Some(server) = Mariadb::start() else { return };
+        let schemas = server.schemas(&["game1"]);
+        let name = schemas.name("game1");
+        server.query(&name, "CREATE TABLE t (a INT); INSERT INTO t VALUES (7)");
+        server.restart();
+        assert_eq!(server.query(&name, "SELECT a FROM t").trim(), "7");
+
+        let lock = server.lock(&name, "t");
+        std::thread::scope(|scope| {
+            let reader = scope.spawn(|| server.query(&name, "SELECT a FROM t"));
+            wait_until("the reader waits", || (server.waiting_count(&name) == 1).then_some(()));
+            drop(lock);
+            assert_eq!(reader.join().unwrap().trim(), "7");
+        });
+    }
+}
