@@ -14,7 +14,6 @@ use crate::auth::AuthError;
 use crate::backend::BackendError;
 use crate::bind::BindError;
 use crate::catalog::BusinessError;
-use crate::observe::Category;
 use crate::snapshot::RouteError;
 
 /// Why a request was not served.
@@ -92,7 +91,7 @@ impl Error {
         match self {
             Self::Wire { message, .. } => Cow::Borrowed(message),
             Self::Route(error) => error.to_string().into(),
-            Self::Auth(error) => error.client_message(),
+            Self::Auth(error) => error.client_message().into(),
             Self::Bind(error) => error.to_string().into(),
             Self::Backend(error) => error.client_message().into(),
             Self::Business(error) => Cow::Borrowed(&error.name),
@@ -101,20 +100,6 @@ impl Error {
             Self::Draining => "draining, use another instance".into(),
             Self::Deadline => "deadline exceeded".into(),
             Self::Internal(_) => "internal error".into(),
-        }
-    }
-
-    /// The class that metrics count it in.
-    pub fn category(&self) -> Category {
-        match self {
-            Self::Wire { .. } => Category::Wire,
-            Self::Route(_) => Category::Route,
-            Self::Auth(_) => Category::Auth,
-            Self::Bind(_) => Category::Bind,
-            Self::Backend(_) => Category::Database,
-            Self::Business(_) | Self::NoSuchRow => Category::Business,
-            Self::Overloaded | Self::Draining | Self::Deadline => Category::Limit,
-            Self::Internal(_) => Category::Gateway,
         }
     }
 }

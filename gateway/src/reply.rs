@@ -141,11 +141,17 @@ pub struct Reply {
     pub included: Vec<Part>,
 }
 
+/// The later of two places.
+const fn slower(one: CacheOutcome, other: CacheOutcome) -> CacheOutcome {
+    let rank = |outcome: CacheOutcome| match outcome { CacheOutcome::L1 => 0, _ => 1 };
+    if rank(one) < rank(other) { other } else { one }
+}
+
 impl Reply {
     /// Where it came from: of several parts, the slowest place.
     pub fn outcome(&self) -> CacheOutcome {
         let outcomes = self.included.iter().map(|part| part.outcome);
-        outcomes.fold(self.first.outcome, CacheOutcome::slower)
+        outcomes.fold(self.first.outcome, slower)
     }
 
     /// Appends the answer to `out` as MessagePack.

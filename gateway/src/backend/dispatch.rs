@@ -3,6 +3,7 @@
 //! The number of tasks is bounded: while [`Dispatch::running_count_max`] run, nothing is taken, the queue
 //! fills, and the frontends refuse (1001).
 
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -37,10 +38,12 @@ pub struct Job {
 /// Who asks, and under which id.
 #[derive(Clone, Debug)]
 pub struct Asker {
-    /// The principal; `None` without a credential.
-    pub principal: Option<Arc<Principal>>,
+    /// The principal; nobody's without a credential.
+    pub principal: Arc<Principal>,
     /// The request's id.
     pub trace: Box<str>,
+    /// The client's address.
+    pub peer: SocketAddr,
 }
 
 /// An answer.

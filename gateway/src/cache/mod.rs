@@ -128,6 +128,11 @@ impl<E> Cache<E> {
         self.shared.clock.now_ms()
     }
 
+    /// The same clock at a moment that was read already.
+    pub fn ms_at(&self, moment: Instant) -> u64 {
+        l1::millis(moment.saturating_duration_since(self.shared.clock.origin))
+    }
+
     /// How it is doing. Takes L1's filling lock for a moment.
     pub fn stats(&self) -> CacheStats {
         CacheStats {
