@@ -4,7 +4,8 @@ use std::time::Duration;
 
 use super::Secret;
 use super::fault::FaultKind;
-use super::reader::{Fallback, Section, is_name, live, restart};
+use super::reader::{Fallback, Form, Section, is_name, live, restart};
+use super::setting::Shown;
 
 /// `cache`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -46,14 +47,17 @@ impl CacheConfig {
                 Duration::ZERO..=60 * second,
             ),
             tag_slots: section
-                .parsed(
+                .scalar(
                     restart("tag_slots"),
                     Fallback::Default(65_536),
-                    "a power of two from 1024 to 16777216",
-                    &|text| {
-                        let slots: u32 = text.parse().ok()?;
-                        let fits = (1 << 10..=1 << 24).contains(&slots) && slots.is_power_of_two();
-                        fits.then_some(slots)
+                    &Form {
+                        expected: "a power of two from 1024 to 16777216".to_owned(),
+                        parse: &|text| {
+                            let slots: u32 = text.parse().ok()?;
+                            let within = (1 << 10..=1 << 24).contains(&slots);
+                            (within && slots.is_power_of_two()).then_some(slots)
+                        },
+                        show: &|slots| Shown::Plain(slots.to_string().into()),
                     },
                 )
                 .unwrap_or(1 << 10),

@@ -173,3 +173,160 @@ fn key_ids(config: &Config, reading: &Reading<'_>) {
         unknown(format!("auth.game_servers[{index}].games"), &key.games);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tests::{SMALL, check_faults, check_good, parse};
+
+    #[test]
+    fn listeners_on_one_address_are_refused_and_port_zero_never_collides() {
+        check_faults(
+            "server: {tcp: {address: ':9000'}, http: {address: '127.0.0.1:9000'}}\n",
+            &[
+                "line 1: `server.http.address` is 127.0.0.1:9000, which `server.tcp.address` listens on",
+            ],
+        );
+        check_good("server: {tcp: {address: '127.0.0.2:9000'}, http: {address: '127.0.0.1:9000'}}");
+        check_good("server: {tcp: {address: ':0'}, http: {address: ':0'}}");
+    }
+
+    #[test]
+    fn admin_port_off_loopback_needs_a_token() {
+        check_faults(
+            "admin: {address: ':9999'}\n",
+            &["line 1: `admin.address` is not a loopback address: it needs `admin.token`"],
+        );
+        check_good("admin: {address: ':9999', token: '${GATEWAY_ADMIN_TOKEN}'}");
+        check_good("admin: {address: '[::1]:9999'}");
+    }
+
+    #[test]
+    fn credentials_for_every_origin_are_refused() {
+        check_faults(
+            "server: {http: {cors: {origins: ['*'], credentials: true}}}\n",
+            &[
+                "line 1: `server.http.cors.credentials` cannot be true while `origins` is `*`: list the origins",
+            ],
+        );
+        check_good("server: {http: {cors: {origins: ['*']}}}");
+        assert!(parse("server: {http: {cors: {origins: ['*', 'https://a']}}}").is_err());
+        assert!(parse("server: {http: {cors: {origins: ['https://a/']}}}").is_err());
+    }
+
+    #[test]
+    fn pool_counts_are_in_order_or_refused() {
+        let pool = |keys: &str| {
+            format!("database: {{connections: {{main: {{type: sqlite, path: a, {keys}}}}}}}")
+        };
+        check_good(&pool("max_open_conns: 5, max_idle_conns: 5, min_idle_conns: 5"));
+        check_good(&pool("max_idle_conns: 0"));
+        check_faults(
+            &pool("max_open_conns: 5, max_idle_conns: 6, min_idle_conns: 7"),
+            &[
+                "line 1: `database.connections.main.max_idle_conns` is 6, more than `max_open_conns` (5)",
+                "line 1: `database.connections.main.min_idle_conns` is 7, more than `max_idle_conns` (6)",
+            ],
+        );
+    }
+
+    #[test]
+    fn game_ids_are_unique_and_keys_name_existing_games() {
+        let text = "\
+database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main}, other: {id: game1, database: main}}
+auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game9]}]}
+";
+        check_faults(
+            text,
+            &[
+                "line 2: `games.other.id` is \"game1\", which `games.game1` has already",
+                "line 3: `auth.game_servers[0].games` names the game \"game9\", which `games` does not have",
+            ],
+        );
+    }
+
+    #[test]
+    fn roles_that_inherit_each_other_are_refused() {
+        check_good("auth: {roles: {admin: {inherits: [gm]}, gm: {inherits: [player]}}}");
+        check_faults(
+            "auth: {roles: {a: {inherits: [b]}, b: {inherits: [a]}, c: {inherits: [a]}}}\n",
+            &[
+                "line 1: `auth.roles.a.inherits` leads back to the role itself",
+                "line 1: `auth.roles.b.inherits` leads back to the role itself",
+            ],
+        );
+    }
+
+    #[test]
+    fn jwt_keys_are_told_apart_by_kid_and_fit_their_algorithm() {
+        let keys = |items: &str| format!("auth: {{jwt: {{keys: [{items}]}}}}\n");
+        let hs = "alg: HS256, secret: '${GATEWAY_JWT_SECRET}'";
+        check_good(&keys(&format!("{{{hs}}}, {{kid: a, {hs}}}, {{kid: b, {hs}}}")));
+        assert!(parse(&keys(&format!("{{{hs}}}, {{{hs}}}"))).is_err());
+        assert!(parse(&keys(&format!("{{kid: a, {hs}}}, {{kid: a, {hs}}}"))).is_err());
+        check_good(&keys("{alg: ES256, public_key: 'file:keys/web-1.pem'}"));
+        check_faults(
+            &keys("{alg: none}, {alg: ES256, kid: k, secret: x}"),
+            &[
+                "line 1: `auth.jwt.keys[0].alg` is \"none\", but has to be HS256 | RS256 | ES256 | EdDSA",
+                "line 1: `auth.jwt.keys[1].secret` belongs to HS256; other algorithms have a `public_key`",
+                "line 1: `auth.jwt.keys[1].public_key` is missing: it needs `${NAME}` or `file:PATH`",
+            ],
+        );
+        check_faults(
+            "auth: {jwt: {}}\n",
+            &["`auth.jwt.keys` is empty: no token could be verified"],
+        );
+    }
+
+    #[test]
+    fn drain_shorter_than_a_deadline_is_a_warning_and_an_equal_one_is_not() {
+        let text = |drain: &str| format!("{SMALL}server: {{drain_timeout: {drain}}}\n");
+        let (_, warnings) = parse(&text("4999ms")).expect("it works");
+        let told: Vec<String> = warnings.iter().map(ToString::to_string).collect();
+        let expected = "line 3: `server.drain_timeout` is shorter than `games.game1.deadline`: \
+                        a shutdown may cut requests";
+        assert_eq!(told, [expected]);
+        assert_eq!(parse(&text("5s")).expect("good").1, []);
+    }
+
+    #[test]
+    fn outputs_and_audit_log_have_files_of_their_own() {
+        check_good("logging: {outputs: [{file: a}, {file: b}], audit_file: c}");
+        check_faults(
+            "logging: {outputs: [{file: a}, {file: a}], audit_file: a}\n",
+            &[
+                "line 1: `logging.outputs[1].file` is written to by another output",
+                "line 1: `logging.audit_file` is a log output too: the audit log has its own file",
+            ],
+        );
+    }
+
+    #[test]
+    fn cache_holds_two_of_the_largest_results_or_is_refused() {
+        check_good("cache: {l1_bytes_max: 8MiB}\nlimits: {result_bytes_max: 4MiB}");
+        assert!(parse("cache: {l1_bytes_max: 8388607}\nlimits: {result_bytes_max: 4MiB}").is_err());
+    }
+
+    #[test]
+    fn tag_slots_are_a_power_of_two_between_their_limits() {
+        for good in [1024, 1 << 24] {
+            check_good(&format!("cache: {{tag_slots: {good}}}"));
+        }
+        for broken in [512, 1023, 1025, 1 << 25] {
+            assert!(parse(&format!("cache: {{tag_slots: {broken}}}")).is_err(), "{broken}");
+        }
+    }
+
+    #[test]
+    fn roles_at_the_bound_pass_and_one_more_is_refused() {
+        let roles = |count: usize| {
+            let sections: Vec<String> =
+                (0..count).map(|number| format!("r{number}: {{}}")).collect();
+            format!("auth: {{roles: {{{}}}}}", sections.join(", "))
+        };
+        check_good(&roles(ROLE_COUNT_MAX));
+        assert!(parse(&roles(ROLE_COUNT_MAX + 1)).is_err());
+    }
+}

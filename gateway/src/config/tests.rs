@@ -11,6 +11,7 @@ pub(super) fn env() -> Env {
     let variables: HashMap<&str, String> = [
         ("GATEWAY_ADMIN_TOKEN", long.to_owned()),
         ("GAME1_DB_PASSWORD", "hunter2".to_owned()),
+        ("GAME2_DB_PASSWORD", "hunter3".to_owned()),
         ("REDIS_PASSWORD", "redis-pass".to_owned()),
         ("GATEWAY_JWT_SECRET", long.to_owned()),
         ("GAME1_SERVER_KEY", format!("{long}-1")),
@@ -23,7 +24,7 @@ pub(super) fn env() -> Env {
     Env {
         variable: Box::new(move |name| variables.get(name).cloned()),
         read_file: Box::new(|path| match path.to_str() {
-            Some("config/secrets/game2_db_password") => Ok(b"from-a-file\n".to_vec()),
+            Some("config/secrets/password") => Ok(b"from-a-file\n".to_vec()),
             Some("config/keys/web-1.pem") => {
                 Ok(b"-----BEGIN PUBLIC KEY-----\nAA==\n-----END PUBLIC KEY-----\n".to_vec())
             }
@@ -38,14 +39,14 @@ pub(super) fn parse(text: &str) -> Result<(Config, Vec<Warning>), Vec<ConfigFaul
 }
 
 #[track_caller]
-fn check_faults(text: &str, expected: &[&str]) {
+pub(super) fn check_faults(text: &str, expected: &[&str]) {
     let faults = parse(text).expect_err("the text is refused");
     let told: Vec<String> = faults.iter().map(ToString::to_string).collect();
     assert_eq!(told, expected);
 }
 
 #[track_caller]
-fn check_good(text: &str) -> Config {
+pub(super) fn check_good(text: &str) -> Config {
     match parse(text) {
         Ok((config, _)) => config,
         Err(faults) => panic!("refused: {faults:#?}"),
@@ -53,7 +54,7 @@ fn check_good(text: &str) -> Config {
 }
 
 /// The least that serves: one SQLite connection and one game.
-const SMALL: &str = "\
+pub(super) const SMALL: &str = "\
 database: {connections: {main: {type: sqlite, path: a.db}}}
 games: {game1: {database: main}}
 ";
@@ -214,6 +215,19 @@ cache: {redis: {url: 'http://:${REDIS_PASSWORD}@h'}}
 }
 
 #[test]
+fn secret_file_is_found_beside_the_configuration_and_its_last_newline_is_not_part_of_it() {
+    let text = SMALL.replace(
+        "type: sqlite, path: a.db",
+        "type: mysql, host: h, username: u, password: 'file:secrets/password', database: d",
+    );
+    let (config, warnings) = parse(&text).expect("good");
+    let Endpoint::Server { password, .. } = &config.database.connections[0].endpoint else {
+        panic!("a server")
+    };
+    assert_eq!((password.expose(), warnings), ("from-a-file", vec![]));
+}
+
+#[test]
 fn secret_that_cannot_be_had_is_told_by_its_name() {
     check_faults(
         "auth:\n  jwt_secret: ${NOT_SET}\n  cursor_secret: file:none\nadmin: {token: '${X'}\n",
@@ -229,106 +243,6 @@ fn secret_that_cannot_be_had_is_told_by_its_name() {
 fn shared_secret_of_32_bytes_passes_and_of_31_is_refused() {
     check_good("auth: {jwt_secret: '${GATEWAY_JWT_SECRET}'}");
     assert!(parse("auth: {jwt_secret: '${SHORT}'}").is_err());
-}
-
-#[test]
-fn listeners_on_one_address_are_refused_and_port_zero_never_collides() {
-    check_faults(
-        "server: {tcp: {address: ':9000'}, http: {address: '127.0.0.1:9000'}}\n",
-        &["line 1: `server.http.address` is 127.0.0.1:9000, which `server.tcp.address` listens on"],
-    );
-    check_good("server: {tcp: {address: '127.0.0.2:9000'}, http: {address: '127.0.0.1:9000'}}");
-    check_good("server: {tcp: {address: ':0'}, http: {address: ':0'}}");
-}
-
-#[test]
-fn admin_port_off_loopback_needs_a_token() {
-    check_faults(
-        "admin: {address: ':9999'}\n",
-        &["line 1: `admin.address` is not a loopback address: it needs `admin.token`"],
-    );
-    check_good("admin: {address: ':9999', token: '${GATEWAY_ADMIN_TOKEN}'}");
-    check_good("admin: {address: '[::1]:9999'}");
-}
-
-#[test]
-fn credentials_for_every_origin_are_refused() {
-    check_faults(
-        "server: {http: {cors: {origins: ['*'], credentials: true}}}\n",
-        &[
-            "line 1: `server.http.cors.credentials` cannot be true while `origins` is `*`: list the origins",
-        ],
-    );
-    check_good("server: {http: {cors: {origins: ['*']}}}");
-    assert!(parse("server: {http: {cors: {origins: ['*', 'https://a']}}}").is_err());
-    assert!(parse("server: {http: {cors: {origins: ['https://a/']}}}").is_err());
-}
-
-#[test]
-fn pool_counts_are_in_order_or_refused() {
-    let pool = |keys: &str| {
-        format!("database: {{connections: {{main: {{type: sqlite, path: a, {keys}}}}}}}")
-    };
-    check_good(&pool("max_open_conns: 5, max_idle_conns: 5, min_idle_conns: 5"));
-    check_good(&pool("max_idle_conns: 0"));
-    check_faults(
-        &pool("max_open_conns: 5, max_idle_conns: 6, min_idle_conns: 7"),
-        &[
-            "line 1: `database.connections.main.max_idle_conns` is 6, more than `max_open_conns` (5)",
-            "line 1: `database.connections.main.min_idle_conns` is 7, more than `max_idle_conns` (6)",
-        ],
-    );
-}
-
-#[test]
-fn game_ids_are_unique_and_keys_name_existing_games() {
-    let text = format!(
-        "{}{}",
-        SMALL.replace("}}\n", "}, other: {id: game1, database: main}}\n").replacen(
-            ", other: {id: game1, database: main}",
-            "",
-            1
-        ),
-        "auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game9]}]}\n"
-    );
-    check_faults(
-        &text,
-        &[
-            "line 2: `games.other.id` is \"game1\", which `games.game1` has already",
-            "line 3: `auth.game_servers[0].games` names the game \"game9\", which `games` does not have",
-        ],
-    );
-}
-
-#[test]
-fn roles_that_inherit_each_other_are_refused() {
-    check_good("auth: {roles: {admin: {inherits: [gm]}, gm: {inherits: [player]}}}");
-    check_faults(
-        "auth: {roles: {a: {inherits: [b]}, b: {inherits: [a]}, c: {inherits: [a]}}}\n",
-        &[
-            "line 1: `auth.roles.a.inherits` leads back to the role itself",
-            "line 1: `auth.roles.b.inherits` leads back to the role itself",
-        ],
-    );
-}
-
-#[test]
-fn jwt_keys_are_told_apart_by_kid_and_fit_their_algorithm() {
-    let keys = |items: &str| format!("auth: {{jwt: {{keys: [{items}]}}}}\n");
-    let hs = "alg: HS256, secret: '${GATEWAY_JWT_SECRET}'";
-    check_good(&keys(&format!("{{{hs}}}, {{kid: a, {hs}}}, {{kid: b, {hs}}}")));
-    assert!(parse(&keys(&format!("{{{hs}}}, {{{hs}}}"))).is_err());
-    assert!(parse(&keys(&format!("{{kid: a, {hs}}}, {{kid: a, {hs}}}"))).is_err());
-    check_good(&keys("{alg: ES256, public_key: 'file:keys/web-1.pem'}"));
-    check_faults(
-        &keys("{alg: none}, {alg: ES256, kid: k, secret: x}"),
-        &[
-            "line 1: `auth.jwt.keys[0].alg` is \"none\", but has to be HS256 | RS256 | ES256 | EdDSA",
-            "line 1: `auth.jwt.keys[1].secret` belongs to HS256; other algorithms have a `public_key`",
-            "line 1: `auth.jwt.keys[1].public_key` is missing: it needs `${NAME}` or `file:PATH`",
-        ],
-    );
-    check_faults("auth: {jwt: {}}\n", &["`auth.jwt.keys` is empty: no token could be verified"]);
 }
 
 #[test]

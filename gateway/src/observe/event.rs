@@ -13,7 +13,7 @@ pub enum Event<'a> {
         /// What it listens on and with how many threads, in words.
         summary: &'a str,
     },
-    /// io_uring is not to be had; frontends run on epoll.
+    /// `io_uring` is not to be had; frontends run on epoll.
     IoUringUnavailable {
         /// What the kernel said.
         reason: &'a str,
@@ -64,6 +64,38 @@ pub enum Event<'a> {
         trace: &'a str,
         /// Database time.
         elapsed: Duration,
+        /// Its parameters, masked ones hidden by the caller; empty: not told.
+        params: &'a str,
+    },
+    /// A request failed by the gateway's or the database's fault.
+    RequestFailed {
+        /// The request.
+        trace: &'a str,
+        /// The game named.
+        game: &'a str,
+        /// The operation named.
+        operation: &'a str,
+        /// What the client was told.
+        code: u16,
+        /// Why, with its chain of causes.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// The audit log could not be written; the operation was refused.
+    AuditFailed {
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// The configuration has something that works and should not stay, or that waits for a restart.
+    ConfigWarning {
+        /// What.
+        text: &'a str,
+    },
+    /// A thread of the gateway panicked or ended on its own.
+    ThreadLost {
+        /// The thread's name.
+        thread: &'a str,
+        /// The panic's message, or what is known.
+        message: &'a str,
     },
     /// Redis does not answer; L2 is bypassed.
     RedisDown {
@@ -89,4 +121,110 @@ pub enum Event<'a> {
         /// Connections closed with work still in flight.
         cut_count: usize,
     },
+}
+
+/// An event's kind: the `event` of its log line and the label of its count.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[expect(missing_docs, reason = "documented at the events of the same names")]
+pub enum EventKind {
+    Started,
+    IoUringUnavailable,
+    RingFlagsRefused,
+    Reloaded,
+    ReloadRefused,
+    ConnectionPanicked,
+    AcceptFailed,
+    DatabaseDown,
+    DatabaseUp,
+    SlowQuery,
+    RequestFailed,
+    AuditFailed,
+    ConfigWarning,
+    ThreadLost,
+    RedisDown,
+    RedisUp,
+    SubscriptionLost,
+    SubscriptionConfirmed,
+    Draining,
+    Stopped,
+}
+
+impl EventKind {
+    /// Every kind, in the order of the discriminants.
+    pub const ALL: [Self; 20] = [
+        Self::Started,
+        Self::IoUringUnavailable,
+        Self::RingFlagsRefused,
+        Self::Reloaded,
+        Self::ReloadRefused,
+        Self::ConnectionPanicked,
+        Self::AcceptFailed,
+        Self::DatabaseDown,
+        Self::DatabaseUp,
+        Self::SlowQuery,
+        Self::RequestFailed,
+        Self::AuditFailed,
+        Self::ConfigWarning,
+        Self::ThreadLost,
+        Self::RedisDown,
+        Self::RedisUp,
+        Self::SubscriptionLost,
+        Self::SubscriptionConfirmed,
+        Self::Draining,
+        Self::Stopped,
+    ];
+
+    /// The name in logs and metrics.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Started => "started",
+            Self::IoUringUnavailable => "io_uring_unavailable",
+            Self::RingFlagsRefused => "ring_flags_refused",
+            Self::Reloaded => "reloaded",
+            Self::ReloadRefused => "reload_refused",
+            Self::ConnectionPanicked => "connection_panicked",
+            Self::AcceptFailed => "accept_failed",
+            Self::DatabaseDown => "database_down",
+            Self::DatabaseUp => "database_up",
+            Self::SlowQuery => "slow_query",
+            Self::RequestFailed => "request_failed",
+            Self::AuditFailed => "audit_failed",
+            Self::ConfigWarning => "config_warning",
+            Self::ThreadLost => "thread_lost",
+            Self::RedisDown => "redis_down",
+            Self::RedisUp => "redis_up",
+            Self::SubscriptionLost => "subscription_lost",
+            Self::SubscriptionConfirmed => "subscription_confirmed",
+            Self::Draining => "draining",
+            Self::Stopped => "stopped",
+        }
+    }
+}
+
+impl Event<'_> {
+    /// Its kind.
+    pub const fn kind(&self) -> EventKind {
+        match self {
+            Self::Started { .. } => EventKind::Started,
+            Self::IoUringUnavailable { .. } => EventKind::IoUringUnavailable,
+            Self::RingFlagsRefused => EventKind::RingFlagsRefused,
+            Self::Reloaded { .. } => EventKind::Reloaded,
+            Self::ReloadRefused { .. } => EventKind::ReloadRefused,
+            Self::ConnectionPanicked { .. } => EventKind::ConnectionPanicked,
+            Self::AcceptFailed { .. } => EventKind::AcceptFailed,
+            Self::DatabaseDown { .. } => EventKind::DatabaseDown,
+            Self::DatabaseUp { .. } => EventKind::DatabaseUp,
+            Self::SlowQuery { .. } => EventKind::SlowQuery,
+            Self::RequestFailed { .. } => EventKind::RequestFailed,
+            Self::AuditFailed { .. } => EventKind::AuditFailed,
+            Self::ConfigWarning { .. } => EventKind::ConfigWarning,
+            Self::ThreadLost { .. } => EventKind::ThreadLost,
+            Self::RedisDown { .. } => EventKind::RedisDown,
+            Self::RedisUp { .. } => EventKind::RedisUp,
+            Self::SubscriptionLost { .. } => EventKind::SubscriptionLost,
+            Self::SubscriptionConfirmed => EventKind::SubscriptionConfirmed,
+            Self::Draining => EventKind::Draining,
+            Self::Stopped { .. } => EventKind::Stopped,
+        }
+    }
 }
