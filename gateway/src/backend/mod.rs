@@ -20,6 +20,8 @@ mod sqlite;
 mod statement;
 #[cfg(test)]
 mod testing;
+#[cfg(test)]
+mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
 

@@ -1,4 +1,6 @@
 //! What a pool does when nobody asks: pings, retires, keeps some idle, looks whether the database is back.
+//!
+//! There is a round at least every `health_interval`, and one whenever something changed that calls for it.
 
 use std::sync::{Arc, Weak};
 use std::time::{Duration, Instant};

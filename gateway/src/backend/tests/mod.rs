@@ -1,0 +1,6 @@
+//! Tests of the backend that need a database: SQLite files always, MariaDB where there is one.
+
+mod outage;
+mod pool;
+mod run;
+mod types;
