@@ -1,2 +1,2 @@
 -- game1 has a leaderboard: whatever changes a player makes it stale too.
--- @invalidate player:{player_id}, player_top
+-- @invalidate player_top
