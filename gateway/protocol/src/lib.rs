@@ -15,6 +15,8 @@ mod id;
 mod mac;
 mod payload;
 mod value;
+#[cfg(test)]
+mod vectors;
 
 pub use code::{BusinessCode, Code};
 pub use frame::{

@@ -18,6 +18,9 @@ pub enum Codec {
 }
 
 impl Codec {
+    /// Every codec.
+    pub const ALL: &'static [Self] = &[Self::MsgPack, Self::Json];
+
     /// The codec of that number in a header; `None` for a number that this version does not know.
     pub const fn from_number(number: u8) -> Option<Self> {
         match number {
