@@ -172,18 +172,47 @@ pub fn bind_each<'a, E: From<BindError>>(
         put(&mut bound, index, checked(slot, value)?);
         bound.given |= bit;
     }
+    fill_missing(slots, &mut bound)?;
+    check_requires(&template.requires, &bound.values)?;
+    Ok(bound)
+}
+
+/// Fills a template's slots from values of the right types: an `@include`'s arguments.
+///
+/// # Errors
+///
+/// As [`bind_each`], but for types, which are equal by the catalog's checks.
+pub fn bind_scalars<'a, 'n>(
+    template: &Template,
+    given: impl IntoIterator<Item = (&'n str, Scalar<'a>)>,
+) -> Result<Bound<'a>, BindError> {
+    let slots = template.slots.as_slice();
+    let mut bound = Bound { values: smallvec![Scalar::Null; slots.len()], given: 0 };
+    for (name, value) in given {
+        let (index, slot) = find(slots, name, 0)?;
+        if value != Scalar::Null {
+            put(&mut bound, index, checked(slot, value)?);
+            bound.given |= 1_u64.checked_shl(u32::try_from(index).unwrap_or(u32::MAX)).unwrap_or(0);
+        }
+    }
+    fill_missing(slots, &mut bound)?;
+    check_requires(&template.requires, &bound.values)?;
+    Ok(bound)
+}
+
+/// Puts defaults into the slots that nobody filled.
+fn fill_missing(slots: &[Slot], bound: &mut Bound<'_>) -> Result<(), BindError> {
     for (index, slot) in slots.iter().enumerate() {
         if bound.is_given(index) {
             continue;
         }
         if let Some(default) = &slot.default {
-            put(&mut bound, index, checked(slot, default.clone())?);
+            put(bound, index, checked(slot, default.clone())?);
         } else if slot.required {
-            return Err(BindError::Missing { name: slot.name.clone() }.into());
+            return Err(BindError::Missing { name: slot.name.clone() });
         }
     }
-    check_requires(&template.requires, &bound.values)?;
-    Ok(bound)
+    Ok(())
 }
 
 /// The slot of a name, with its index.

@@ -20,7 +20,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::{Admission, AuthError, Claim, NonceBook, Presented, Principal, TokenCache};
 use crate::backend::{Asker, BackendError, Job};
-use crate::bind::{Bound, Param, bind_each};
+use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{Cache, KeyRef, Stored};
 use crate::catalog::Scalar;
 use crate::error::Error;
@@ -441,7 +441,7 @@ impl Worker {
                 let value = bound.values.get(arg.slot).cloned().unwrap_or(Scalar::Null);
                 (arg.param.as_ref(), value)
             });
-            let child_bound = Bound::from_scalars(&child.template, given)?;
+            let child_bound = bind_scalars(&child.template, given)?;
             check_claims(child, request.principal, admission, &child_bound)?;
             parts.push(self.begin_part(request, game, child, child_bound)?);
         }

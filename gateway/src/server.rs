@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, Job, Pools};
-use crate::cache::Cache;
+use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
+use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, Loaded, LoadFaults, Origin, Reloader};
-use crate::frontend::{Door, Stop};
-use crate::observe::{Audit, Event, Logging, Metrics, emit};
+use crate::frontend::Stop;
+use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::{frontend, queue};
 
@@ -61,6 +61,17 @@ fn machine(what: impl Into<String>) -> impl FnOnce(io::Error) -> ServerError {
     move |source| ServerError::Machine { what, source }
 }
 
+/// What could not be put together, with its causes.
+fn started(error: impl std::error::Error) -> ServerError {
+    let mut text = error.to_string();
+    let mut cause = error.source();
+    while let Some(error) = cause {
+        text = format!("{text}: {error}");
+        cause = error.source();
+    }
+    ServerError::Start(text)
+}
+
 /// Where a started gateway listens.
 #[derive(Clone, Copy, Debug)]
 pub struct Addresses {
@@ -81,16 +92,17 @@ pub struct Addresses {
 /// [`ServerError`] when it cannot start; a running gateway stops with `Ok`.
 pub fn run(plan: Plan, listening: impl FnOnce(Addresses)) -> Result<(), ServerError> {
     let loaded = Loaded::read(&plan.origin, plan.samples_allowed)?;
-    let logging = Logging::start(&loaded.config.logging).map_err(machine("logging"))?;
-    for warning in &loaded.warnings {
-        emit(&Event::ConfigWarning { warning });
+    let logs = Logs::start(&loaded.config.logging).map_err(started)?;
+    let logs = Arc::new(logs);
+    for text in &loaded.warnings {
+        emit(&Event::ConfigWarning { text });
     }
-    let metrics = Arc::new(Metrics::new());
-    let server = Server::start(loaded, plan, metrics, &logging)?;
+    let server = Server::start(loaded, plan, &logs)?;
+    let Addresses { tcp, http, admin } = server.addresses;
+    emit(&Event::Started { summary: &format!("tcp={tcp} http={http} admin={admin}") });
     listening(server.addresses);
-    let ended = server.wait();
-    logging.finish();
-    ended
+    // The logs are dropped last: what waits is then written out.
+    server.wait()
 }
 
 /// A running gateway.
@@ -98,6 +110,7 @@ struct Server {
     addresses: Addresses,
     core: Arc<Core>,
     backend: Runtime,
+    background: Background,
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
@@ -106,60 +119,46 @@ struct Server {
 }
 
 impl Server {
-    fn start(
-        loaded: Loaded,
-        plan: Plan,
-        metrics: Arc<Metrics>,
-        logging: &Logging,
-    ) -> Result<Self, ServerError> {
+    fn start(loaded: Loaded, plan: Plan, logs: &Arc<Logs>) -> Result<Self, ServerError> {
         let config = Arc::new(loaded.config.clone());
+        let metrics = Arc::new(Metrics::new());
         let snapshot = loaded.into_snapshot(1, &metrics)?;
-        let runtime = &config.runtime;
-        let bound = frontend::bind(
-            config.server.tcp.address,
-            config.server.http.address,
-            runtime.frontend_threads,
-        );
-        let (listeners, tcp, http) = bound.map_err(machine(format!(
-            "cannot listen on {} and {}",
-            config.server.tcp.address, config.server.http.address
-        )))?;
-        let admin = TcpListener::bind(config.admin.address)
-            .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
-        let addresses =
-            Addresses { tcp, http, admin: admin.local_addr().map_err(machine("admin port"))? };
+        let (listeners, admin, addresses) = listen(&config)?;
         let backend = Builder::new_multi_thread()
-            .worker_threads(runtime.backend_threads)
+            .worker_threads(config.runtime.backend_threads)
             .thread_name("be")
             .enable_all()
             .build()
             .map_err(machine("backend threads"))?;
-
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(|event| emit(event)));
-        let cache = Arc::new(cache.map_err(|error| ServerError::Start(error.to_string()))?);
+        let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
-        let core = Arc::new(core.map_err(|error| ServerError::Start(error.to_string()))?);
-        let pools = backend.block_on(Pools::open(&config.database));
-        let audit = match &config.logging.audit_file {
-            Some(path) => Some(Audit::open(path).map_err(machine("logging.audit_file"))?),
-            None => None,
+        let core = Arc::new(core);
+        let sink: crate::backend::EventSink = Arc::new(|event| emit(event));
+        let pools = Pools::open(&config.database, backend.handle().clone(), sink);
+        let pools = Arc::new(pools);
+        let audit = config.logging.audit_file.as_deref().map(Audit::open);
+        let parts = FetcherParts {
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(&pools),
+            cache: Arc::clone(&cache),
+            metrics: Arc::clone(&metrics),
+            audit: audit.transpose().map_err(started)?,
         };
-        let fetcher = Fetcher::new(&config, Arc::clone(&core.snapshot), &pools, &cache, audit)
-            .map_err(|error| ServerError::Start(error.to_string()))?;
+        let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
         let dispatch = Dispatch {
             fetcher: Arc::new(fetcher),
             running_count_max: config.limits.backend_queue_max as usize,
         };
-        cache.spawn(backend.handle());
+        let background = cache.spawn(backend.handle());
         let dispatch = backend.spawn(dispatch.run(taken));
-
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         let frontends = start_frontends(&core, &config, listeners, &stop)?;
-        register_gauges(&metrics, &core, &pools, &stop, logging);
-        let control = start_control(plan, &config, &core, &pools, (admin, metrics))?;
-        Ok(Self { addresses, core, backend, pools, dispatch, frontends, control, drain })
+        crate::control::register_metrics(&core, &pools, logs);
+        let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
+        Ok(Self { addresses, core, backend, background, pools, dispatch, frontends, control, drain })
     }
 
     /// Waits for the word to stop, and stops.
@@ -182,9 +181,10 @@ impl Server {
         drop(self.core);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
-            self.pools.close().await;
+            self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
+        drop(self.background);
         self.backend.shutdown_timeout(BACKEND_END);
         emit(&Event::Stopped { cut_count });
         match told {
@@ -192,6 +192,19 @@ impl Server {
             Err(_panic) => Err(ServerError::Start("the control thread panicked".into())),
         }
     }
+}
+
+type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
+
+/// Binds every listener before any thread is started: a port that is taken stops the start.
+fn listen(config: &Config) -> Result<Listening, ServerError> {
+    let (tcp, http) = (config.server.tcp.address, config.server.http.address);
+    let (listeners, tcp, http) = frontend::bind(tcp, http, config.runtime.frontend_threads)
+        .map_err(machine(format!("cannot listen on {tcp} and {http}")))?;
+    let admin = TcpListener::bind(config.admin.address)
+        .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
+    let address = admin.local_addr().map_err(machine("admin port"))?;
+    Ok((listeners, admin, Addresses { tcp, http, admin: address }))
 }
 
 fn start_frontends(
@@ -215,14 +228,13 @@ fn start_control(
     config: &Config,
     core: &Arc<Core>,
     pools: &Arc<Pools>,
-    (admin, metrics): (TcpListener, Arc<Metrics>),
+    (admin, logs): (TcpListener, Arc<Logs>),
 ) -> Result<JoinHandle<io::Result<()>>, ServerError> {
     let reloader = Reloader {
         paths: crate::control::watch_paths(&plan.origin, config),
         origin: plan.origin,
         samples_allowed: plan.samples_allowed,
-        metrics,
-        apply_logging: Logging::apply,
+        logs,
     };
     let control = Control { core: Arc::clone(core), pools: Arc::clone(pools), reloader };
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {

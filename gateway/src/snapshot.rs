@@ -29,6 +29,8 @@ pub struct Snapshot {
     pub catalog_hash: Box<str>,
     /// Verifies credentials.
     pub authenticator: Arc<Authenticator>,
+    /// The text of the JWKS file that the authenticator was made with.
+    pub jwks: Option<String>,
     games: HashMap<Box<str>, Game, RandomState>,
 }
 
@@ -199,6 +201,8 @@ pub struct Parts {
     pub catalog: Catalog,
     /// The keys.
     pub authenticator: Arc<Authenticator>,
+    /// The text of the JWKS file, where there is one.
+    pub jwks: Option<String>,
 }
 
 /// Builds a snapshot.
@@ -208,7 +212,7 @@ pub struct Parts {
 /// Every fault that only shows when configuration and catalog meet: roles that nobody declares, kill
 /// switches of operations that do not exist, audited operations without an audit log.
 pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapshot, Vec<String>> {
-    let Parts { config, catalog, authenticator } = parts;
+    let Parts { config, catalog, authenticator, jwks } = parts;
     let mut faults = Vec::new();
     let mut games = HashMap::default();
     for game_config in &config.games {
@@ -227,7 +231,7 @@ pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapsho
         return Err(faults);
     }
     let catalog_hash = catalog.hash().into();
-    Ok(Snapshot { generation, config, catalog_hash, authenticator, games })
+    Ok(Snapshot { generation, config, catalog_hash, authenticator, jwks, games })
 }
 
 struct GameBuilder<'b> {
@@ -279,9 +283,9 @@ impl GameBuilder<'_> {
         }
         let access = match self.authenticator.roles().compile(&template.allow) {
             Ok(access) => access,
-            Err(unknown) => {
-                let roles = unknown.join("`, `");
-                self.faults.push(format!("{name}: @allow names `{roles}`, not in `auth.roles`"));
+            Err(faults) => {
+                let faults = faults.iter().map(|fault| format!("{name}: @allow: {fault}"));
+                self.faults.extend(faults);
                 return None;
             }
         };

@@ -163,6 +163,7 @@ impl Authenticator {
     /// and 3005 when a token's issuer or audience is no longer accepted.
     pub fn renew(&self, principal: &Principal, now: u64) -> Result<Arc<Principal>, AuthError> {
         match &principal.credential {
+            Credential::None => Err(AuthError::Missing),
             Credential::Token(token) => {
                 let verifier = self.tokens.as_ref().ok_or(AuthError::Revoked)?;
                 verifier.check_again(token, now)?;

@@ -7,6 +7,8 @@ use sha2::{Digest as _, Sha256};
 /// The credential behind a principal: no secret, but enough to find its key again.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Credential {
+    /// None: who asks without one.
+    None,
     /// A token.
     Token(Box<TokenCredential>),
     /// An API key.

@@ -23,6 +23,18 @@ pub struct Principal {
 }
 
 impl Principal {
+    /// Who asks without a credential: no role, no game, no claim, and `public` for a name.
+    pub fn nobody() -> Self {
+        Self {
+            caller: "public".into(),
+            roles: RoleMask::default(),
+            games: Games::Only([].into()),
+            claims: [].into(),
+            expires_at: None,
+            credential: Credential::None,
+        }
+    }
+
     /// The claim of that name. Cost: a binary search, no allocation.
     ///
     /// - `name`: as in the token; of a claim within maps the path, with dots.

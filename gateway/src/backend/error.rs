@@ -64,9 +64,29 @@ pub enum BackendError {
     /// A page's cursor is not ours, or of another query.
     #[error("bad cursor")]
     BadCursor,
+    /// The gateway has no value for what a template asks of it: `:_id` while the clock is wrong.
+    #[error("nothing to supply: {0}")]
+    Supply(String),
 }
 
 impl BackendError {
+    /// What the client is told: never the driver's words.
+    pub fn client_message(&self) -> String {
+        match self {
+            Self::PoolExhausted { .. } => "database busy, retry later".into(),
+            Self::Unreachable { .. } => "database unreachable, retry later".into(),
+            Self::Query { .. } | Self::Column { .. } => "the statement failed".into(),
+            Self::Duplicate { .. } => "duplicate row".into(),
+            Self::TimedOut => "the database took too long".into(),
+            Self::OutcomeUnknown { .. } => "the outcome of the write is unknown".into(),
+            Self::Deadline => "deadline exceeded".into(),
+            Self::TooLarge { limit } => format!("the result is larger than {limit}"),
+            Self::BadCursor => "bad cursor".into(),
+            Self::Supply(_) => "internal error".into(),
+        }
+    }
+
+
     /// The code on the wire.
     pub const fn code(&self) -> Code {
         match self {
@@ -79,6 +99,7 @@ impl BackendError {
             Self::Deadline => Code::DeadlineExceeded,
             Self::TooLarge { .. } => Code::ResultTooLarge,
             Self::BadCursor => Code::BadCursor,
+            Self::Supply(_) => Code::Internal,
         }
     }
 }

@@ -5,14 +5,17 @@ mod connection;
 mod cursor;
 mod decimal;
 mod encode;
+mod dispatch;
 mod error;
 mod fault;
+mod fetch;
 mod id;
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
 mod pack;
 mod pool;
+mod pools;
 mod run;
 mod script;
 #[cfg(feature = "sqlite")]
@@ -26,8 +29,11 @@ mod tests;
 mod upsert;
 
 pub use cursor::CursorKey;
+pub use dispatch::{Asker, Dispatch, Fetched, Job};
 pub use error::BackendError;
+pub use fetch::{Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
 pub use pool::{EventSink, Pool, PoolStats};
+pub use pools::Pools;
 pub use run::{Limits, Outcome, run};
 pub use statement::Supplied;

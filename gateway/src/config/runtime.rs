@@ -15,6 +15,9 @@ pub struct RuntimeConfig {
     pub ring_entries: u32,
     /// Whether each frontend thread is pinned to its CPU.
     pub pin: bool,
+    /// This instance's number in the ids that it gives out (`:_id`), 0 to 1023; unique among the
+    /// instances that write to the same tables. Default 0.
+    pub node: u16,
 }
 
 impl RuntimeConfig {
@@ -44,6 +47,7 @@ impl RuntimeConfig {
                 256..=32_768,
             ),
             pin: section.flag(restart("pin"), true),
+            node: section.count(restart("node"), Fallback::Default(0), 0..=1023),
         }
     }
 }

@@ -3,6 +3,7 @@
 //! One thread with a runtime of its own; nothing here is on a request's path.
 
 mod admin;
+mod gauges;
 mod reload;
 mod signals;
 mod status;
@@ -17,7 +18,8 @@ use crate::backend::Pools;
 use crate::config::AdminConfig;
 use crate::pipeline::Core;
 
-pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader};
+pub use gauges::register_metrics;
+pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, watch_paths};
 
 /// The control thread's work.
 #[derive(Debug)]

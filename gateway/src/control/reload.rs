@@ -3,12 +3,15 @@
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
+use std::time::Instant;
+
+use gateway_protocol::GameId;
 
 use crate::auth::Authenticator;
 use crate::backend::Pools;
 use crate::catalog::Catalog;
-use crate::config::{Config, Env};
-use crate::observe::{Event, Metrics, emit};
+use crate::config::{Config, Dialect, Env};
+use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
 
@@ -65,6 +68,7 @@ pub struct Loaded {
     pub warnings: Vec<String>,
     catalog: Catalog,
     authenticator: Authenticator,
+    jwks: Option<String>,
 }
 
 impl Origin {
@@ -97,7 +101,7 @@ impl Loaded {
     pub fn read(origin: &Origin, samples_allowed: bool) -> Result<Self, LoadFaults> {
         let (config, mut warnings) = origin.config()?;
         let mut faults = Vec::new();
-        let games: Vec<_> = config.game_dialects().collect();
+        let games: Vec<_> = game_dialects(&config);
         let catalog = match Catalog::load(&config.templates, &games) {
             Ok((catalog, findings)) => {
                 warnings.extend(findings.iter().map(ToString::to_string));
@@ -108,18 +112,15 @@ impl Loaded {
                 None
             }
         };
-        let authenticator = match read_jwks(&config) {
-            Ok(jwks) => Authenticator::new(&config.auth, jwks.as_deref(), samples_allowed)
-                .map_err(|found| faults.extend(found.iter().map(ToString::to_string)))
-                .ok(),
-            Err(fault) => {
-                faults.push(fault);
-                None
-            }
-        };
+        let jwks = read_jwks(&config).unwrap_or_else(|fault| {
+            faults.push(fault);
+            None
+        });
+        let authenticator = Authenticator::new(&config.auth, jwks.as_deref(), samples_allowed)
+            .map_err(|found| faults.extend(found.iter().map(ToString::to_string)));
         match (catalog, authenticator) {
-            (Some(catalog), Some(authenticator)) if faults.is_empty() => {
-                Ok(Self { config, warnings, catalog, authenticator })
+            (Some(catalog), Ok(authenticator)) if faults.is_empty() => {
+                Ok(Self { config, warnings, catalog, authenticator, jwks })
             }
             _ => Err(LoadFaults(faults)),
         }
@@ -131,11 +132,21 @@ impl Loaded {
     ///
     /// [`LoadFaults`] that show only when configuration and templates meet.
     pub fn into_snapshot(self, generation: u64, metrics: &Metrics) -> Result<Snapshot, LoadFaults> {
-        let Self { config, catalog, authenticator, .. } = self;
+        let Self { config, catalog, authenticator, jwks, .. } = self;
         let authenticator = Arc::new(authenticator);
-        let parts = Parts { config: Arc::new(config), catalog, authenticator };
+        let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks };
         build(generation, parts, metrics).map_err(LoadFaults)
     }
+}
+
+/// The games, each with the dialect of its database.
+fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
+    let dialect_of = |name: &str| {
+        let mut connections = config.database.connections.iter();
+        connections.find(|connection| *connection.name == *name).map(|found| found.dialect)
+    };
+    let games = config.games.iter();
+    games.filter_map(|game| Some((game.id.clone(), dialect_of(&game.database)?))).collect()
 }
 
 fn read_jwks(config: &Config) -> Result<Option<String>, String> {
@@ -153,10 +164,8 @@ pub struct Reloader {
     pub origin: Origin,
     /// Whether the demo's published secrets may be used.
     pub samples_allowed: bool,
-    /// The metrics that operations are counted in.
-    pub metrics: Arc<Metrics>,
-    /// Puts a changed log level into effect.
-    pub apply_logging: fn(&Config),
+    /// Where a changed level goes.
+    pub logs: Arc<Logs>,
     /// The folders and files to watch.
     pub paths: Vec<PathBuf>,
 }
@@ -176,13 +185,14 @@ impl Reloader {
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
-                pools.reconfigure(&snapshot.config.database).await;
-                core.cache.resize(snapshot.config.cache.l1_bytes_max);
-                (self.apply_logging)(&snapshot.config);
+                let deadline = Instant::now() + snapshot.config.server.drain_timeout;
+                pools.reconfigure(&snapshot.config.database, deadline).await;
+                core.cache.reload(&snapshot.config.cache);
+                self.logs.set_level(snapshot.config.logging.level);
                 core.snapshot.store(Arc::new(snapshot));
                 emit(&Event::Reloaded { generation, catalog: &catalog });
                 for key in &needs_restart {
-                    emit(&Event::NeedsRestart { key });
+                    emit(&Event::ConfigWarning { text: &format!("{key} waits for a restart") });
                 }
                 ReloadOutcome::Done { generation, needs_restart }
             }
@@ -198,11 +208,11 @@ impl Reloader {
         let mut loaded = Loaded::read(&self.origin, self.samples_allowed)?;
         let changes = Config::diff(&running.config, &loaded.config);
         loaded.config = loaded.config.reloaded_over(&running.config);
-        let needs_restart = changes.needs_restart().map(ToString::to_string).collect();
-        let snapshot = loaded.into_snapshot(running.generation + 1, &self.metrics)?;
+        let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
+        let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
         let is_same = *snapshot.config == *running.config
             && snapshot.catalog_hash == running.catalog_hash
-            && snapshot.authenticator.fingerprint() == running.authenticator.fingerprint();
+            && snapshot.jwks == running.jwks;
         Ok((!is_same).then_some((snapshot, needs_restart)))
     }
 }

@@ -18,18 +18,14 @@ use super::listener::BoundListeners;
 use super::registry::{Nudge, Registry};
 use super::{http, tcp};
 use crate::config::IoUring;
-use crate::observe::{Event, emit};
+use crate::observe::{Event, Transport, emit};
 use crate::pipeline::{Core, Worker};
 
-/// Connections that all threads of one protocol hold together.
+/// Connections that all threads of one protocol hold together, for their common limit. Written when a
+/// connection comes and goes, never by a request.
 #[derive(Debug, Default)]
 pub struct Door {
-    /// Open now.
-    pub open: AtomicUsize,
-    /// Accepted since the start.
-    pub accepted: AtomicUsize,
-    /// Refused at the limit since the start.
-    pub refused: AtomicUsize,
+    open: AtomicUsize,
 }
 
 /// How the threads are told to stop, and what they count.
@@ -120,16 +116,16 @@ async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Re
     let listening = [listeners.tcp.as_raw_fd(), listeners.http.as_raw_fd()];
     let tcp_listener = TcpListener::from_std(listeners.tcp)?;
     let http_listener = TcpListener::from_std(listeners.http)?;
+    let accept = |listener, door, transport| Accept {
+        thread: Rc::clone(&thread),
+        listener,
+        door,
+        transport,
+    };
     let tcp_door = Arc::clone(&stop.tcp);
-    let accept_tcp = accept(Rc::clone(&thread), tcp_listener, tcp_door, |thread| {
-        thread.worker.snapshot().config.server.tcp.connection_count_max
-    });
-    monoio::spawn(accept_tcp.run(tcp::serve));
+    monoio::spawn(accept(tcp_listener, tcp_door, Transport::Tcp).run(tcp::serve));
     let http_door = Arc::clone(&stop.http);
-    let accept_http = accept(Rc::clone(&thread), http_listener, http_door, |thread| {
-        thread.worker.snapshot().config.server.http.connection_count_max
-    });
-    monoio::spawn(accept_http.run(http::serve));
+    monoio::spawn(accept(http_listener, http_door, Transport::Http).run(http::serve));
     let sweeper = Rc::clone(&thread);
     monoio::spawn(async move {
         loop {
@@ -168,16 +164,7 @@ struct Accept {
     thread: Rc<Thread>,
     listener: TcpListener,
     door: Arc<Door>,
-    count_max: fn(&Thread) -> usize,
-}
-
-fn accept(
-    thread: Rc<Thread>,
-    listener: TcpListener,
-    door: Arc<Door>,
-    count_max: fn(&Thread) -> usize,
-) -> Accept {
-    Accept { thread, listener, door, count_max }
+    transport: Transport,
 }
 
 /// How long an accept loop waits after a failure: out of file descriptors, accept fails at once, and
@@ -205,22 +192,34 @@ impl Accept {
         }
     }
 
+    /// The limit may have been reloaded.
+    fn count_max(&self) -> usize {
+        let server = &self.thread.worker.snapshot().config.server;
+        match self.transport {
+            Transport::Tcp => server.tcp.connection_count_max,
+            Transport::Http | Transport::WebSocket => server.http.connection_count_max,
+        }
+    }
+
     fn admit<F>(&self, stream: TcpStream, serve: fn(Rc<Thread>, TcpStream) -> F)
     where
         F: Future<Output = ()> + 'static,
     {
         let door = Arc::clone(&self.door);
-        if door.open.fetch_add(1, Ordering::Relaxed) >= (self.count_max)(&self.thread) {
+        if door.open.fetch_add(1, Ordering::Relaxed) >= self.count_max() {
             door.open.fetch_sub(1, Ordering::Relaxed);
-            door.refused.fetch_add(1, Ordering::Relaxed);
+            self.thread.worker.recorder.connection_refused(self.transport);
             return;
         }
-        door.accepted.fetch_add(1, Ordering::Relaxed);
+        let transport = self.transport;
+        self.thread.worker.recorder.connection_opened(transport);
         let thread = Rc::clone(&self.thread);
         monoio::spawn(async move {
-            if let Err(message) = catch(serve(thread, stream)).await {
+            if let Err(message) = catch(serve(Rc::clone(&thread), stream)).await {
+                thread.worker.recorder.panicked();
                 emit(&Event::ConnectionPanicked { message: &message });
             }
+            thread.worker.recorder.connection_closed(transport);
             door.open.fetch_sub(1, Ordering::Relaxed);
         });
     }

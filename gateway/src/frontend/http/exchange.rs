@@ -144,6 +144,7 @@ impl Call<'_> {
         let request = pipeline::Request {
             principal: self.principal,
             trace: Trace::Text(context.trace),
+            peer: context.connection.peer,
             arrived: context.arrived,
             deadline: request::deadline(&head.headers, context.arrived)?,
         };

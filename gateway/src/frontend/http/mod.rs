@@ -15,6 +15,7 @@ mod response;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
+use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
@@ -47,7 +48,7 @@ const STREAM_BUFFER_BYTES: usize = 8 << 10;
 struct Connection {
     thread: Rc<Thread>,
     presence: Rc<Presence>,
-    peer: Rc<str>,
+    peer: SocketAddr,
 }
 
 /// Serves one connection to its end.
@@ -55,7 +56,7 @@ pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
     let snapshot = thread.worker.snapshot();
     let config = snapshot.config.server.http.clone();
     drop(snapshot);
-    let peer = stream.peer_addr().map_or_else(|_gone| "?".into(), |peer| peer.to_string().into());
+    let Ok(peer) = stream.peer_addr() else { return };
     let fd = stream.as_raw_fd();
     let registry = Rc::clone(&thread.http);
     let Some(prefix) = first_bytes(&registry, &config, fd, &mut stream).await else { return };

@@ -63,7 +63,7 @@ pub(super) fn principal(
         (Some(bearer), None) => {
             let (scheme, token) = bearer.split_once(' ').unwrap_or((bearer, ""));
             if !scheme.eq_ignore_ascii_case("bearer") {
-                return Err(AuthError::NotAccepted.into());
+                return Err(AuthError::Malformed { what: "Authorization" }.into());
             }
             Ok(Some(worker.bearer(snapshot, token.trim())?))
         }

@@ -19,7 +19,7 @@ use crate::auth::Principal;
 use crate::cache::Stored;
 use crate::config::CorsConfig;
 use crate::error::Error;
-use crate::observe::{CacheOutcome, Category};
+use crate::observe::{CacheOutcome, Transport};
 use crate::pipeline::{Trace, Worker};
 use crate::reply::{Reply, body_of, json_of};
 use crate::snapshot::Operation;
@@ -40,7 +40,7 @@ pub(super) struct Context<'a> {
     pub(super) operation: Option<Arc<Operation>>,
     pub(super) outcome: CacheOutcome,
     principal: Option<Arc<Principal>>,
-    refused: Option<(u16, Category)>,
+    refused: u16,
 }
 
 impl<'a> Context<'a> {
@@ -52,7 +52,7 @@ impl<'a> Context<'a> {
             operation: None,
             outcome: CacheOutcome::Bypass,
             principal: None,
-            refused: None,
+            refused: 0,
         }
     }
 
@@ -67,7 +67,7 @@ impl<'a> Context<'a> {
 
     /// Answers with a problem.
     pub(super) fn refuse(&mut self, error: &Error) -> Response<Full<Bytes>> {
-        self.refused = Some((error.code(), error.category()));
+        self.refused = error.code();
         self.worker().report(error, self.operation.as_deref(), Trace::Text(self.trace));
         problem(error)
     }
@@ -88,8 +88,8 @@ impl<'a> Context<'a> {
             if let Ok(version) = HeaderValue::from_str(&operation.version_text) {
                 headers.insert(X_TEMPLATE, version);
             }
-            if let Some(name) = self.outcome.header() {
-                headers.insert(X_CACHE, HeaderValue::from_static(name));
+            if operation.template.cache.is_some() {
+                headers.insert(X_CACHE, HeaderValue::from_static(self.outcome.name()));
             }
             let deprecated = operation.template.deprecated.as_deref();
             if let Some(Ok(reason)) = deprecated.map(HeaderValue::from_str) {
@@ -97,15 +97,13 @@ impl<'a> Context<'a> {
             }
         }
         cors::allow(cors, request, headers);
-        let (code, category) = self.refused.unwrap_or((0, Category::Ok));
         self.worker().finish(&crate::pipeline::Finished {
-            transport: "http",
-            peer: &self.connection.peer,
+            transport: Transport::Http,
+            peer: self.connection.peer,
             trace: Trace::Text(self.trace),
             operation: self.operation.as_deref(),
             caller: self.principal.as_ref().map(|principal| &*principal.caller),
-            code,
-            category,
+            code: self.refused,
             outcome: self.outcome,
             arrived: self.arrived,
         });

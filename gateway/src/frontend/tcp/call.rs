@@ -1,5 +1,6 @@
 //! CALL and BATCH: from a payload to a reply.
 
+use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
@@ -16,7 +17,7 @@ use crate::auth::Principal;
 use crate::bind::Param;
 use crate::cache::Stored;
 use crate::error::Error;
-use crate::observe::{CacheOutcome, Category, Stage};
+use crate::observe::{CacheOutcome, Stage, Transport};
 use crate::pipeline::{Finished, Request, Routed, Served, Trace, route};
 use crate::reply::{Reply, Waiting, body_of, json_of};
 use crate::snapshot::{Operation, RouteError, Snapshot};
@@ -109,6 +110,7 @@ struct Asked {
     codec: Codec,
     wants_meta: bool,
     trace: Trace<'static>,
+    peer: SocketAddr,
     arrived: Instant,
     deadline: Option<Instant>,
 }
@@ -120,7 +122,8 @@ impl Asked {
             id: header.request_id,
             codec: header.codec,
             wants_meta: header.flags & flag::WANTS_META != 0,
-            trace: Trace::Numbered { connection: connection.number, request: header.request_id.0 },
+            trace: connection.trace(header.request_id),
+            peer: connection.peer,
             arrived,
             deadline: header.deadline().map(|deadline| arrived + deadline),
         }
@@ -130,6 +133,7 @@ impl Asked {
         Request {
             principal: Some(principal),
             trace: self.trace,
+            peer: self.peer,
             arrived: self.arrived,
             deadline: self.deadline,
         }
@@ -201,13 +205,12 @@ impl Asked {
         let operation = of.map(|(operation, _)| &**operation);
         connection.worker().report(error, operation, self.trace);
         connection.worker().finish(&Finished {
-            transport: "tcp",
-            peer: connection.peer(),
+            transport: Transport::Tcp,
+            peer: connection.peer,
             trace: self.trace,
             operation,
             caller: of.map(|(_, principal)| &*principal.caller),
             code: error.code(),
-            category: error.category(),
             outcome: CacheOutcome::Bypass,
             arrived: self.arrived,
         });
@@ -222,13 +225,12 @@ impl Asked {
         failed: Option<&Error>,
     ) {
         connection.worker().finish(&Finished {
-            transport: "tcp",
-            peer: connection.peer(),
+            transport: Transport::Tcp,
+            peer: connection.peer,
             trace: self.trace,
             operation: Some(operation),
             caller: Some(&principal.caller),
             code: failed.map_or(0, Error::code),
-            category: failed.map_or(Category::Ok, Error::category),
             outcome,
             arrived: self.arrived,
         });
@@ -244,7 +246,7 @@ fn write_nothing(out: &mut Vec<u8>, codec: Codec) {
 
 /// Appends the beginning of `[meta, result]`, up to the result.
 fn write_meta(out: &mut Vec<u8>, codec: Codec, operation: &Operation, outcome: CacheOutcome) {
-    let cache = outcome.header().unwrap_or("none");
+    let cache = outcome.name();
     match codec {
         Codec::MsgPack => {
             msgpack::write_array_header(out, 2);

@@ -1,6 +1,6 @@
 //! One connection: who it is, what it asks, what it is told.
 
-use std::cell::{Cell, OnceCell, RefCell};
+use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -54,8 +54,7 @@ pub(super) struct Connection {
     pub(super) number: u64,
     frame_bytes_max: u32,
     outbox: Outbox,
-    peer: SocketAddr,
-    peer_text: OnceCell<Box<str>>,
+    pub(super) peer: SocketAddr,
     /// When the bytes that are being served arrived.
     arrived: Cell<Instant>,
     /// The thread's second of that moment.
@@ -82,7 +81,6 @@ impl Connection {
             frame_bytes_max: config.frame_bytes_max,
             outbox: Outbox::new(socket),
             peer,
-            peer_text: OnceCell::new(),
             arrived: Cell::new(Instant::now()),
             heard: Cell::new(presence.now()),
             watch: RefCell::new(None),
@@ -107,10 +105,6 @@ impl Connection {
 
     pub(super) fn worker(&self) -> &Worker {
         &self.thread.worker
-    }
-
-    pub(super) fn peer(&self) -> &str {
-        self.peer_text.get_or_init(|| self.peer.to_string().into())
     }
 
     /// The name of a request in logs.

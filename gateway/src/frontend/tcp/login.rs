@@ -4,14 +4,14 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_protocol::message::{Auth, Hello, Welcome};
-use gateway_protocol::{FrameHeader, FrameKind, HelloMac};
+use gateway_protocol::{FrameHeader, FrameKind, GameId};
 
 use super::connection::{Connection, Flow, Login};
 use crate::auth::{AuthError, HelloProof, Principal};
 use crate::error::Error;
 use crate::frontend::registry::Phase;
 use crate::pipeline::unix_seconds;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{RouteError, Snapshot};
 
 /// Serves a HELLO. A first one that fails closes the connection; so does a later one, which was to renew
 /// the credential.
@@ -45,23 +45,24 @@ fn log_in(
     hello: &Hello<'_>,
 ) -> Result<Login, Error> {
     let worker = connection.worker();
+    // A name that is no name names no game.
+    let game = hello.game.as_deref().map(|game| GameId::new(game).or(Err(RouteError::NoSuchGame)));
+    let game = game.transpose()?;
     let principal = match &hello.auth {
         Auth::ApiKey(key) => worker.api_key(snapshot, key)?,
         Auth::Jwt(token) => worker.bearer(snapshot, token)?,
         Auth::Mac { key_id, time, nonce, mac } => {
-            let game = hello.game.as_deref().unwrap_or_default();
-            let signed = HelloMac { key_id, time: *time, nonce, game, client: &hello.client };
-            let proof = HelloProof { signed, mac };
+            let game = game.as_ref();
+            let client = &hello.client;
+            let proof = HelloProof { key_id, time: *time, nonce, mac, game, client };
             snapshot.authenticator.hello(&proof, &worker.core().nonces, unix_seconds())?
         }
     };
-    if let Some(game) = &hello.game {
-        let game = snapshot.game(game)?;
-        if !principal.games.has(&game.id) {
-            return Err(AuthError::GameForbidden.into());
-        }
+    if let Some(game) = &game {
+        principal.admit_game(game)?;
+        snapshot.game(game.as_str())?;
     }
-    let game = hello.game.as_deref().map(Rc::from);
+    let game = game.map(|game| Rc::from(game.as_str()));
     Ok(Login { principal, generation: snapshot.generation, game })
 }
 
@@ -92,9 +93,7 @@ pub(super) fn renew(connection: &Connection, snapshot: &Arc<Snapshot>) -> Result
     let renewed: Option<Arc<Principal>> = {
         let login = connection.login.borrow();
         let Some(login) = login.as_ref() else { return Err(AuthError::Missing.into()) };
-        if login.principal.expires_at.is_some_and(|end| connection.unix_seconds() >= end) {
-            return Err(AuthError::Expired.into());
-        }
+        login.principal.check_time(connection.unix_seconds())?;
         if login.generation == snapshot.generation {
             None
         } else {

@@ -1,0 +1,94 @@
+//! The pools by their names in the configuration.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+use tokio::runtime::Handle;
+
+use super::pool::{EventSink, Pool, PoolStats};
+use crate::config::DatabaseConfig;
+
+type ByName = BTreeMap<Box<str>, Pool>;
+
+/// Every pool of the process. A reload adds, changes and closes them while requests run.
+pub struct Pools {
+    runtime: Handle,
+    sink: EventSink,
+    pools: ArcSwap<ByName>,
+}
+
+impl Pools {
+    /// Makes the pools and begins to open their idle connections.
+    pub fn open(config: &DatabaseConfig, runtime: Handle, sink: EventSink) -> Self {
+        let pools = Self { runtime, sink, pools: ArcSwap::default() };
+        let opened = config.connections.iter().map(|connection| {
+            let pool =
+                Pool::new(connection.clone(), pools.runtime.clone(), Arc::clone(&pools.sink));
+            (connection.name.clone(), pool)
+        });
+        pools.pools.store(Arc::new(opened.collect()));
+        pools
+    }
+
+    /// The pool of that name.
+    pub fn get(&self, name: &str) -> Option<Pool> {
+        self.pools.load().get(name).cloned()
+    }
+
+    /// Takes a new configuration: new pools are opened, changed ones resized, those no longer named
+    /// closed when their last request is done or at `deadline`.
+    pub async fn reconfigure(&self, config: &DatabaseConfig, deadline: Instant) {
+        let running = self.pools.load_full();
+        let mut next = ByName::new();
+        for connection in &config.connections {
+            let name = connection.name.clone();
+            let kept = running.get(&name).filter(|pool| pool.config().dialect == connection.dialect);
+            let pool = match kept {
+                Some(pool) => {
+                    if *pool.config() != *connection {
+                        pool.reconfigure(connection.clone());
+                    }
+                    pool.clone()
+                }
+                None => {
+                    Pool::new(connection.clone(), self.runtime.clone(), Arc::clone(&self.sink))
+                }
+            };
+            next.insert(name, pool);
+        }
+        self.pools.store(Arc::new(next));
+        let left: Vec<Pool> = {
+            let now = self.pools.load();
+            let is_left = |(name, pool): &(&Box<str>, &Pool)| {
+                now.get(*name).is_none_or(|kept| kept.config().dialect != pool.config().dialect)
+            };
+            running.iter().filter(is_left).map(|(_, pool)| pool.clone()).collect()
+        };
+        for pool in left {
+            self.runtime.spawn(async move { pool.close(deadline).await });
+        }
+    }
+
+    /// The figures of every pool, by name.
+    pub fn stats(&self) -> Vec<(Box<str>, PoolStats)> {
+        let pools = self.pools.load();
+        pools.iter().map(|(name, pool)| (name.clone(), pool.stats())).collect()
+    }
+
+    /// Closes every pool. Returns when all connections are closed, or at `deadline`.
+    pub async fn close(&self, deadline: Instant) {
+        let pools = self.pools.swap(Arc::default());
+        for pool in pools.values() {
+            pool.close(deadline).await;
+        }
+    }
+}
+
+impl fmt::Debug for Pools {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Pools").field("stats", &self.stats()).finish_non_exhaustive()
+    }
+}
