@@ -185,9 +185,7 @@ fn scalar_present(ty: &Type, cell: Cell<'_>) -> Option<Scalar<'static>> {
         Type::Str { .. } | Type::Enum(_) | Type::Json => {
             Scalar::Str(Cow::Owned(text(ty, cell)?.to_owned()))
         }
-        Type::Bytes { bytes_max } => {
-            Scalar::Bytes(Cow::Owned(bytes(cell, *bytes_max)?.to_owned()))
-        }
+        Type::Bytes { bytes_max } => Scalar::Bytes(Cow::Owned(bytes(cell, *bytes_max)?.to_owned())),
         Type::Date => Scalar::Date(moment::days_from_date(cell.date()?)),
         Type::Timestamp { .. } => Scalar::Timestamp(moment::micros_from_moment(cell.moment()?)),
         Type::List(_) => return None,
@@ -217,7 +215,9 @@ fn text<'r>(ty: &Type, cell: Cell<'r>) -> Option<&'r str> {
 
 fn bytes(cell: Cell<'_>, bytes_max: Option<u32>) -> Option<&[u8]> {
     match cell {
-        Cell::Bytes(bytes) if bytes_max.is_none_or(|max| bytes.len() <= max as usize) => Some(bytes),
+        Cell::Bytes(bytes) if bytes_max.is_none_or(|max| bytes.len() <= max as usize) => {
+            Some(bytes)
+        }
         _ => None,
     }
 }

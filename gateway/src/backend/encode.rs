@@ -125,12 +125,7 @@ impl<'t> Rows<'t> {
         if !self.has_next {
             self.seek.clear();
         }
-        Encoded {
-            body: self.body,
-            row_count: self.count,
-            version: self.version,
-            seek: self.seek,
-        }
+        Encoded { body: self.body, row_count: self.count, version: self.version, seek: self.seek }
     }
 
     fn check_room(&self, bytes: usize) -> Result<(), BackendError> {
@@ -228,7 +223,14 @@ mod tests {
     }
 
     fn shape(kind: Kind, columns: &[Column], row_count_max: u32) -> Shape<'_> {
-        Shape { kind, columns, version_column: Some(0), row_count_max, bytes_max: 4096, keyset: &[] }
+        Shape {
+            kind,
+            columns,
+            version_column: Some(0),
+            row_count_max,
+            bytes_max: 4096,
+            keyset: &[],
+        }
     }
 
     /// Pushes rows `1..=count` of one bigint column.

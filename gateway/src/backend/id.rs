@@ -68,7 +68,8 @@ impl IdSource {
                 return Err(IdSourceError::ClockWentBack { behind_ms: time - now });
             }
             // Only the number itself is shared, so no order with other memory is needed.
-            match self.last.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed) {
+            match self.last.compare_exchange_weak(last, next, Ordering::Relaxed, Ordering::Relaxed)
+            {
                 Ok(_) => return Ok(self.compose(next)),
                 Err(current) => last = current,
             }
@@ -143,7 +144,9 @@ mod tests {
         let source = source();
         let ids: HashSet<i64> = std::thread::scope(|scope| {
             let threads: Vec<_> = (0..4)
-                .map(|_| scope.spawn(|| (0..5000).flat_map(|_| source.next(NOW)).collect::<Vec<_>>()))
+                .map(|_| {
+                    scope.spawn(|| (0..5000).flat_map(|_| source.next(NOW)).collect::<Vec<_>>())
+                })
                 .collect();
             threads.into_iter().flat_map(|thread| thread.join().expect("no panic")).collect()
         });

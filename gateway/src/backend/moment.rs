@@ -169,7 +169,8 @@ mod tests {
 
     #[test]
     fn stored_texts_sort_as_their_moments_and_read_back() {
-        let moments = [-62_167_219_200_000_000, -1, 0, 1, 999_999, 1_000_000, 1_709_210_096_789_999];
+        let moments =
+            [-62_167_219_200_000_000, -1, 0, 1, 999_999, 1_000_000, 1_709_210_096_789_999];
         let texts: Vec<String> =
             moments.iter().map(|micros| stored_moment(*micros).expect("in range")).collect();
         assert!(texts.is_sorted());

@@ -52,7 +52,8 @@ impl Session {
         let mut driver = options.connect().await?;
         driver.execute(SESSION_SETUP).await?;
         let row = driver.fetch_one(sqlx::query(SESSION_QUESTION).persistent(false)).await?;
-        let server_number = <u64 as Decode<MySql>>::decode(row.try_get_raw(0)?).map_err(sqlx::Error::Decode)?;
+        let server_number =
+            <u64 as Decode<MySql>>::decode(row.try_get_raw(0)?).map_err(sqlx::Error::Decode)?;
         let decimal_type = row.try_get_raw(1)?.type_info().into_owned();
         Ok(Self { driver, options, server_number, decimal_type })
     }
@@ -151,7 +152,8 @@ impl KillOrder {
 }
 
 fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions, sqlx::Error> {
-    let Endpoint::Server { host, port, username, password, database, tls } = &config.endpoint else {
+    let Endpoint::Server { host, port, username, password, database, tls } = &config.endpoint
+    else {
         return Err(sqlx::Error::Configuration("MySQL needs a host, not a path".into()));
     };
     let ssl_mode = match tls {
@@ -202,9 +204,7 @@ fn add(
         Scalar::Decimal(text) => arguments.add(DecimalBind { text, ty: decimal_type }),
         Scalar::Str(text) | Scalar::Json(text) => arguments.add(&**text),
         Scalar::Bytes(bytes) => arguments.add(&**bytes),
-        Scalar::Date(days) => {
-            arguments.add(moment::date_from_days(*days).ok_or(OUT_OF_RANGE)?)
-        }
+        Scalar::Date(days) => arguments.add(moment::date_from_days(*days).ok_or(OUT_OF_RANGE)?),
         Scalar::Timestamp(micros) => {
             arguments.add(moment::moment_from_micros(*micros).ok_or(OUT_OF_RANGE)?)
         }
@@ -308,7 +308,9 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
         Native::Date => Cell::Date(Decode::<MySql>::decode(value)?),
         Native::Moment => Cell::Moment(Decode::<MySql>::decode(value)?),
         Native::Other => {
-            return Err(format!("the database's type {} has no form here", value.type_info()).into());
+            return Err(
+                format!("the database's type {} has no form here", value.type_info()).into()
+            );
         }
     })
 }

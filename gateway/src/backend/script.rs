@@ -261,7 +261,9 @@ impl Opening {
         self.stored |= self.creates && self.count <= 8 && kinds.iter().any(|kind| token.is(kind));
         if self.stored && token.is("BEGIN") && self.body == Body::None {
             if dialect != Dialect::Sqlite {
-                return Some("compound bodies (BEGIN … END) are not cut; write a body of one statement");
+                return Some(
+                    "compound bodies (BEGIN … END) are not cut; write a body of one statement",
+                );
             }
             self.body = Body::Open;
         } else {

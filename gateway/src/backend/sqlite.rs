@@ -26,8 +26,8 @@ use sqlx::sqlite::{
     SqliteValueRef,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either, Executor,
-    Row, SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either,
+    Executor, Row, SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
 };
 
 use super::cell::Cell;

@@ -64,7 +64,9 @@ pub(super) fn statement<'a>(
 pub(super) fn page_count(template: &Template, bound: &Bound<'_>) -> u32 {
     let Some(page) = &template.page else { return template.row_count_max };
     match bound.values.get(page.limit_slot) {
-        Some(Scalar::Int(count)) => u32::try_from(*count).map_or(0, |count| count.min(page.count_max)),
+        Some(Scalar::Int(count)) => {
+            u32::try_from(*count).map_or(0, |count| count.min(page.count_max))
+        }
         _ => page.default_count,
     }
 }
@@ -77,7 +79,9 @@ pub(super) fn keyset<'t>(template: &'t Template, bound: &Bound<'_>) -> &'t [Keys
     };
     match template.page.as_ref().map(|page| &page.keyset) {
         Some(Keyset::Fixed(columns)) => columns,
-        Some(Keyset::Sorted { sort_slot }) => sorted(*sort_slot).map_or(&[], |order| &order.columns),
+        Some(Keyset::Sorted { sort_slot }) => {
+            sorted(*sort_slot).map_or(&[], |order| &order.columns)
+        }
         None => &[],
     }
 }

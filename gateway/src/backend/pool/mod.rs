@@ -209,7 +209,10 @@ impl Pool {
 
 impl fmt::Debug for Pool {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_struct("Pool").field("name", &self.shared.name).field("stats", &self.stats()).finish()
+        f.debug_struct("Pool")
+            .field("name", &self.shared.name)
+            .field("stats", &self.stats())
+            .finish()
     }
 }
 

@@ -88,7 +88,13 @@ async fn open(shared: Arc<Shared>) {
         Ok(connection) => {
             let now = Instant::now();
             let expires_at = now + lifetime(&config);
-            slot.succeed(Open { connection, generation, expires_at, checked_at: now, used_at: now });
+            slot.succeed(Open {
+                connection,
+                generation,
+                expires_at,
+                checked_at: now,
+                used_at: now,
+            });
         }
         Err(error) => slot.fail(error),
     }

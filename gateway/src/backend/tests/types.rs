@@ -41,7 +41,14 @@ fn columns() -> Vec<Column> {
 fn rows() -> Vec<Vec<Scalar<'static>>> {
     let row = |id: i64, truth, small: i64, big, money: &'static str, ratio| {
         let (money, ratio) = (Scalar::Decimal(money.into()), Scalar::Float(ratio));
-        vec![Scalar::Int(id), Scalar::Bool(truth), Scalar::Int(small), Scalar::Int(big), money, ratio]
+        vec![
+            Scalar::Int(id),
+            Scalar::Bool(truth),
+            Scalar::Int(small),
+            Scalar::Int(big),
+            money,
+            ratio,
+        ]
     };
     let rest = |name: String, word: &'static str, raw: Vec<u8>, day, micros, doc: &'static str| {
         let (name, word) = (Scalar::Str(name.into()), Scalar::Str(word.into()));
@@ -53,7 +60,14 @@ fn rows() -> Vec<Vec<Scalar<'static>>> {
     vec![
         [
             row(1, true, i64::from(i32::MAX), i64::MAX, most, f64::MAX),
-            rest("é\u{1F600}'\\\0".repeat(40), "red", vec![0xff; 300], 19_782, 1_709_210_096_789_999, "{}"),
+            rest(
+                "é\u{1F600}'\\\0".repeat(40),
+                "red",
+                vec![0xff; 300],
+                19_782,
+                1_709_210_096_789_999,
+                "{}",
+            ),
         ]
         .concat(),
         [
@@ -205,7 +219,8 @@ async fn session_of_mysql_is_strict_and_in_utc_whatever_the_server_is() {
         let refused = mysql.execute(&Statement::plain(sql)).await;
         assert!(matches!(refused, Err(Failure::Refused(_))), "{values}: {refused:?}");
     }
-    let question = Statement::plain("SELECT @@session.time_zone, 'a' || 'b', @@character_set_client");
+    let question =
+        Statement::plain("SELECT @@session.time_zone, 'a' || 'b', @@character_set_client");
     let rows = mysql.fetch_texts(&question).await.expect("a row");
     let said: Vec<_> = rows[0].iter().map(|text| text.as_deref().unwrap_or("")).collect();
     assert_eq!(said, ["+00:00", "ab", "utf8mb4"]);
