@@ -402,7 +402,7 @@ impl Worker {
         }
         let key = operation.template.cache.is_some().then(|| {
             let principal = request.principal.map(Arc::as_ref);
-            self.with_key(operation, principal, &bound, KeyRef::to_key)
+            self.with_key(operation, principal, &bound, |key| key.to_key())
         });
         let limit = request.arrived + game.deadline;
         let deadline = request.deadline.map_or(limit, |own| own.min(limit));

@@ -143,8 +143,7 @@ pub struct Reply {
 
 /// The later of two places.
 const fn slower(one: CacheOutcome, other: CacheOutcome) -> CacheOutcome {
-    let rank = |outcome: CacheOutcome| match outcome { CacheOutcome::L1 => 0, _ => 1 };
-    if rank(one) < rank(other) { other } else { one }
+    if matches!(one, CacheOutcome::L1) { other } else { one }
 }
 
 impl Reply {
@@ -169,9 +168,9 @@ impl Reply {
             return Ok(());
         }
         let mut reader = msgpack::Reader::new(&body.msgpack);
-        let member_count = reader.map_header().map_err(|_not_a_map| NOT_A_MAP)?;
+        let member_count = reader.map("body").or(Err(NOT_A_MAP))?;
         let members = reader.rest();
-        msgpack::write_map_header(out, member_count as usize + self.included.len());
+        msgpack::write_map_header(out, member_count + self.included.len());
         out.extend_from_slice(members);
         for (include, part) in self.first.operation.template.includes.iter().zip(&self.included) {
             msgpack::write_str(out, &include.name);

@@ -14,7 +14,7 @@ use gateway_protocol::{Code, GameId};
 
 use crate::auth::{Access, Authenticator};
 use crate::cache::KeySpec;
-use crate::catalog::{Catalog, HttpMethod, Template};
+use crate::catalog::{Catalog, GameTemplates, HttpMethod, Template};
 use crate::config::{Config, GameConfig};
 use crate::observe::{Metrics, OpIndex};
 
@@ -216,7 +216,8 @@ pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapsho
     let mut faults = Vec::new();
     let mut games = HashMap::default();
     for game_config in &config.games {
-        let templates = catalog.game(&game_config.id);
+        let templates = catalog.game(game_config.id.as_str());
+        let templates = templates.map(GameTemplates::templates).unwrap_or_default();
         let mut builder = GameBuilder {
             config: &config,
             game: game_config,
@@ -230,7 +231,7 @@ pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapsho
     if !faults.is_empty() {
         return Err(faults);
     }
-    let catalog_hash = catalog.hash().into();
+    let catalog_hash = catalog.hash.clone();
     Ok(Snapshot { generation, config, catalog_hash, authenticator, jwks, games })
 }
 

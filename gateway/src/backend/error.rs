@@ -2,6 +2,8 @@
 
 use gateway_protocol::Code;
 
+use crate::catalog::RenderError;
+
 /// A failure of the store side. `Display` and its sources are for our log; clients see a code and a word.
 #[derive(Debug, thiserror::Error)]
 pub enum BackendError {
@@ -64,6 +66,9 @@ pub enum BackendError {
     /// A page's cursor is not ours, or of another query.
     #[error("bad cursor")]
     BadCursor,
+    /// A list that is empty or longer than the statement can take.
+    #[error("list: {0}")]
+    List(#[from] RenderError),
     /// The gateway has no value for what a template asks of it: `:_id` while the clock is wrong.
     #[error("nothing to supply: {0}")]
     Supply(String),
@@ -82,6 +87,7 @@ impl BackendError {
             Self::Deadline => "deadline exceeded".into(),
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
             Self::BadCursor => "bad cursor".into(),
+            Self::List(fault) => fault.to_string(),
             Self::Supply(_) => "internal error".into(),
         }
     }
@@ -99,6 +105,7 @@ impl BackendError {
             Self::Deadline => Code::DeadlineExceeded,
             Self::TooLarge { .. } => Code::ResultTooLarge,
             Self::BadCursor => Code::BadCursor,
+            Self::List(_) => Code::ParamRange,
             Self::Supply(_) => Code::Internal,
         }
     }

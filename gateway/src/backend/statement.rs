@@ -3,13 +3,12 @@
 //! Invariant: every value is a bind. What varies in the text is which of the template's own pieces it has.
 
 use std::borrow::Cow;
-use std::fmt::Write as _;
 
 use super::connection::Statement;
 use super::{BackendError, CursorKey};
 use crate::auth::Claim;
 use crate::bind::Bound;
-use crate::catalog::{Direction, Keyset, KeysetColumn, Piece, Scalar, Source, Template};
+use crate::catalog::{BindRef, Keyset, KeysetColumn, Scalar, Shape, Source, Template};
 
 /// What the gateway itself gives to a statement. One value for the whole request, so that a retry and a
 /// second database see the same.
@@ -32,32 +31,24 @@ pub struct Supplied<'a> {
 ///
 /// # Errors
 ///
-/// [`BackendError::BadCursor`] when a page's cursor is not ours.
+/// [`BackendError::BadCursor`] when a page's cursor is not ours; [`BackendError::List`] for a list that is
+/// empty where that would touch every row, or longer than the dialect takes.
 pub(super) fn statement<'a>(
     template: &'a Template,
     bound: &'a Bound<'_>,
     supplied: &Supplied<'a>,
     cursor_key: &CursorKey,
 ) -> Result<Statement<'a>, BackendError> {
-    if let [Piece::Text(sql)] = &*template.plan.pieces
-        && template.page.is_none()
-    {
-        return Ok(Statement::plain(&**sql));
+    let values = Values { template, bound, supplied: *supplied };
+    if let Some(fixed) = template.plan.fixed() {
+        let binds = fixed.binds.iter().map(|bind| values.value(bind, &[])).collect();
+        return Ok(Statement { sql: Cow::Borrowed(&fixed.sql), binds });
     }
-    let mut render = Render {
-        bound,
-        supplied: *supplied,
-        keyset: keyset(template, bound),
-        seek: seek(template, bound, cursor_key)?,
-        sql: String::with_capacity(512),
-        binds: Vec::with_capacity(template.slots.len() + 4),
-    };
-    render.pieces(&template.plan.pieces);
-    if template.page.is_some() {
-        render.sql.push_str("\nLIMIT ?");
-        render.binds.push(Scalar::Int(i64::from(page_count(template, bound)) + 1));
-    }
-    Ok(Statement { sql: Cow::Owned(render.sql), binds: render.binds })
+    let seek = seek(template, bound, cursor_key)?;
+    let shape = Shape::new(&template.plan, &bound.values, bound.given, !seek.is_empty());
+    let rendered = template.plan.render(template.dialect, &shape)?;
+    let binds = rendered.binds.iter().map(|bind| values.value(bind, &seek)).collect();
+    Ok(Statement { sql: Cow::Owned((*rendered.sql).into()), binds })
 }
 
 /// Rows of the page that is asked for.
@@ -98,44 +89,30 @@ fn seek(
     }
 }
 
-/// A statement in the making.
-struct Render<'a, 'b> {
+/// Where the values of a statement's binds come from.
+struct Values<'a, 'b> {
+    template: &'a Template,
     bound: &'a Bound<'b>,
     supplied: Supplied<'a>,
-    keyset: &'a [KeysetColumn],
-    /// Where the page begins; empty: at the start.
-    seek: Vec<Scalar<'static>>,
-    sql: String,
-    binds: Vec<Scalar<'a>>,
 }
 
-impl<'a> Render<'a, '_> {
-    fn pieces(&mut self, pieces: &'a [Piece]) {
-        for piece in pieces {
-            match piece {
-                Piece::Text(text) => self.sql.push_str(text),
-                Piece::Bind(source) => {
-                    let value = self.value(source);
-                    self.bind(value);
-                }
-                Piece::List(slot) => self.list(*slot),
-                Piece::Optional { slots, pieces } => {
-                    if slots.iter().all(|slot| self.bound.is_given(*slot)) {
-                        self.pieces(pieces);
-                    }
-                }
-                Piece::Keyset => self.seek_predicate(),
-                Piece::Sort => self.sort(),
+impl<'a> Values<'a, '_> {
+    /// - `seek`: where the page begins; empty: at the start.
+    fn value(&self, bind: &BindRef, seek: &[Scalar<'static>]) -> Scalar<'a> {
+        match bind {
+            BindRef::Source(source) => self.source(source),
+            BindRef::ListItem { slot, index } => match self.bound.values.get(*slot) {
+                Some(Scalar::List(items)) => items.get(*index).map_or(Scalar::Null, borrowed),
+                _ => Scalar::Null,
+            },
+            BindRef::Seek(column) => seek.get(*column).cloned().unwrap_or(Scalar::Null),
+            BindRef::PageLimit => {
+                Scalar::Int(i64::from(page_count(self.template, self.bound)) + 1)
             }
         }
     }
 
-    fn bind(&mut self, value: Scalar<'a>) {
-        self.sql.push('?');
-        self.binds.push(value);
-    }
-
-    fn value(&self, source: &Source) -> Scalar<'a> {
+    fn source(&self, source: &Source) -> Scalar<'a> {
         match source {
             Source::Slot(slot) => self.bound.values.get(*slot).map_or(Scalar::Null, borrowed),
             Source::Now => {
@@ -146,61 +123,6 @@ impl<'a> Render<'a, '_> {
             Source::Caller => Scalar::Str(Cow::Borrowed(self.supplied.caller)),
             Source::Claim(name) => claim(self.supplied.claims, name),
             Source::Trace => Scalar::Str(Cow::Borrowed(self.supplied.trace)),
-        }
-    }
-
-    /// `?, ?, …`, padded with the last item to a power of two, so that few texts are prepared.
-    fn list(&mut self, slot: usize) {
-        let Some(Scalar::List(items)) = self.bound.values.get(slot) else {
-            return self.sql.push_str("NULL");
-        };
-        let Some(last) = items.last() else { return self.sql.push_str("NULL") };
-        let padding = items.len().next_power_of_two() - items.len();
-        let all = items.iter().chain(std::iter::repeat_n(last, padding));
-        for (index, item) in all.enumerate() {
-            if index > 0 {
-                self.sql.push_str(", ");
-            }
-            self.bind(borrowed(item));
-        }
-    }
-
-    /// `AND (a < ? OR (a = ? AND b < ?))`: the expanded form, which reads only the page's index rows.
-    fn seek_predicate(&mut self) {
-        if self.seek.is_empty() {
-            return;
-        }
-        let columns = self.keyset;
-        let seek = std::mem::take(&mut self.seek);
-        self.sql.push_str("AND (");
-        for (depth, (column, value)) in columns.iter().zip(&seek).enumerate() {
-            self.sql.push_str(if depth == 0 { "(" } else { " OR (" });
-            for (equal, value) in columns.iter().zip(&seek).take(depth) {
-                self.sql.push_str(&equal.sql);
-                self.sql.push_str(" = ");
-                self.bind(value.clone());
-                self.sql.push_str(" AND ");
-            }
-            self.sql.push_str(&column.sql);
-            self.sql.push_str(match column.direction {
-                Direction::Asc => " > ",
-                Direction::Desc => " < ",
-            });
-            self.bind(value.clone());
-            self.sql.push(')');
-        }
-        self.sql.push(')');
-    }
-
-    fn sort(&mut self) {
-        for (index, column) in self.keyset.iter().enumerate() {
-            let comma = if index == 0 { "" } else { ", " };
-            let direction = match column.direction {
-                Direction::Asc => "ASC",
-                Direction::Desc => "DESC",
-            };
-            // Writing to a String cannot fail.
-            let _written = write!(self.sql, "{comma}{} {direction}", column.sql);
         }
     }
 }

@@ -103,8 +103,8 @@ impl Loaded {
         let mut faults = Vec::new();
         let games: Vec<_> = game_dialects(&config);
         let catalog = match Catalog::load(&config.templates, &games) {
-            Ok((catalog, findings)) => {
-                warnings.extend(findings.iter().map(ToString::to_string));
+            Ok(catalog) => {
+                warnings.extend(catalog.warnings.iter().map(ToString::to_string));
                 Some(catalog)
             }
             Err(findings) => {

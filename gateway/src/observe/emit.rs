@@ -53,7 +53,9 @@ fn log(event: &Event<'_>, name: &str) {
         }
         Event::ThreadLost { thread, message } => tracing::error!(event = name, thread, message),
         Event::ConfigWarning { text } => tracing::warn!(event = name, text),
-        Event::AuditFailed { error } | Event::RedisDown { error } => {
+        Event::AuditFailed { error }
+        | Event::RedisDown { error }
+        | Event::WatchFailed { error } => {
             tracing::error!(event = name, error);
         }
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),

@@ -90,6 +90,11 @@ pub enum Event<'a> {
         /// What.
         text: &'a str,
     },
+    /// Files cannot be watched for changes; SIGHUP still reloads.
+    WatchFailed {
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
     /// A thread of the gateway panicked or ended on its own.
     ThreadLost {
         /// The thread's name.
@@ -140,6 +145,7 @@ pub enum EventKind {
     RequestFailed,
     AuditFailed,
     ConfigWarning,
+    WatchFailed,
     ThreadLost,
     RedisDown,
     RedisUp,
@@ -151,7 +157,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 20] = [
+    pub const ALL: [Self; 21] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -165,6 +171,7 @@ impl EventKind {
         Self::RequestFailed,
         Self::AuditFailed,
         Self::ConfigWarning,
+        Self::WatchFailed,
         Self::ThreadLost,
         Self::RedisDown,
         Self::RedisUp,
@@ -190,6 +197,7 @@ impl EventKind {
             Self::RequestFailed => "request_failed",
             Self::AuditFailed => "audit_failed",
             Self::ConfigWarning => "config_warning",
+            Self::WatchFailed => "watch_failed",
             Self::ThreadLost => "thread_lost",
             Self::RedisDown => "redis_down",
             Self::RedisUp => "redis_up",
@@ -218,6 +226,7 @@ impl Event<'_> {
             Self::RequestFailed { .. } => EventKind::RequestFailed,
             Self::AuditFailed { .. } => EventKind::AuditFailed,
             Self::ConfigWarning { .. } => EventKind::ConfigWarning,
+            Self::WatchFailed { .. } => EventKind::WatchFailed,
             Self::ThreadLost { .. } => EventKind::ThreadLost,
             Self::RedisDown { .. } => EventKind::RedisDown,
             Self::RedisUp { .. } => EventKind::RedisUp,

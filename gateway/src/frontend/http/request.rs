@@ -31,8 +31,11 @@ const X_DEADLINE_MS: HeaderName = HeaderName::from_static("x-deadline-ms");
 /// Longest request id that is taken over from a client, in bytes.
 const TRACE_BYTES_MAX: usize = 64;
 
-/// Most query parameters; a template has 64 slots, a list may repeat one of them.
-const QUERY_PARAMS_MAX: usize = 1024;
+/// Most names in a query: a template has 64 slots.
+const QUERY_NAMES_MAX: usize = 64;
+
+/// Most values of one name.
+const QUERY_PARAMS_MAX: usize = 10_000;
 
 /// The request's id: the client's, if it is short and harmless, else one of ours.
 pub(super) fn trace(headers: &HeaderMap, worker: &Worker) -> String {
@@ -148,9 +151,10 @@ pub(super) fn query_params<'q>(
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
         let (name, value) = pair.split_once('=').unwrap_or((pair, ""));
         let (name, value) = (decode_form(name)?, Value::Str(decode_form(value)?));
+        let count = params.len() - before;
         let own = params.get_mut(before..).unwrap_or_default();
         match own.iter_mut().find(|param| param.name == name) {
-            None if own.len() >= QUERY_PARAMS_MAX => {
+            None if count >= QUERY_NAMES_MAX => {
                 return Err(malformed("too many query parameters"));
             }
             None => params.push(Param { name, value, untyped: true }),

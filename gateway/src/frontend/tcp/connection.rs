@@ -42,7 +42,6 @@ pub(super) struct Login {
 }
 
 /// A connection's state. Shared by its reader and by the tasks of its calls, all on one thread.
-#[derive(Debug)]
 pub(super) struct Connection {
     pub(super) thread: Rc<Thread>,
     pub(super) presence: Rc<Presence>,
@@ -62,6 +61,12 @@ pub(super) struct Connection {
     /// Cancels the read of a large buffer.
     watch: RefCell<Option<Canceller>>,
     told_to_leave: Cell<bool>,
+}
+
+impl std::fmt::Debug for Connection {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Connection").field("number", &self.number).finish_non_exhaustive()
+    }
 }
 
 impl Connection {
