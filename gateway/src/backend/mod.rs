@@ -6,6 +6,7 @@ mod cursor;
 mod decimal;
 mod encode;
 mod error;
+mod explain;
 mod fault;
 mod id;
 mod moment;
@@ -27,6 +28,7 @@ mod upsert;
 
 pub use cursor::CursorKey;
 pub use error::BackendError;
+pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use id::{IdSource, IdSourceError};
 pub use pool::{EventSink, Pool, PoolStats};
 pub use run::{Limits, Outcome, run};
