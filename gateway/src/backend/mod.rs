@@ -9,6 +9,8 @@ mod error;
 mod explain;
 mod fault;
 mod id;
+mod migrate;
+mod migration;
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
@@ -30,6 +32,9 @@ pub use cursor::CursorKey;
 pub use error::BackendError;
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use id::{IdSource, IdSourceError};
+pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
+pub use migration::{Migration, MigrationFault, read_migrations};
 pub use pool::{EventSink, Pool, PoolStats};
+pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
 pub use statement::Supplied;

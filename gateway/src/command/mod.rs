@@ -1,1 +1,3 @@
-//! To come.
+//! The subcommands of the binary.
+
+pub mod migrate;
