@@ -38,17 +38,37 @@ impl<'a> Statement<'a> {
     }
 }
 
-/// A column of a prepared statement: its name, and its type in the database's words.
+/// A column of a prepared statement.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Described {
     /// As the database names it.
     pub name: String,
-    /// The database's type; `NULL` where it does not know.
+    /// Its type in the database's words.
     pub native: String,
+    /// The form of its values.
+    pub form: Form,
+}
+
+/// The form that a column's values have, as far as a database knows before it has any.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Form {
+    Integer,
+    Float,
+    Decimal,
+    Text,
+    Bytes,
+    Date,
+    Moment,
+    /// One that has no form on the wire.
+    Other,
+    /// The database does not know: an expression of SQLite.
+    Unknown,
 }
 
 /// A row of a small result that the gateway itself reads: texts, NULL as `None`.
 pub(super) type TextRow = Vec<Option<String>>;
+/// The same with the columns' names.
+pub(super) type NamedRow = Vec<(String, Option<String>)>;
 
 /// A result on its way: what made it useless, and how many rows were dropped since.
 #[derive(Debug, Default)]
@@ -183,7 +203,20 @@ impl Connection {
         &mut self,
         statement: &Statement<'_>,
     ) -> Result<Vec<TextRow>, sqlx::Error> {
-        either!(self, session => session.fetch_texts(statement).await)
+        let rows = self.fetch_named(statement).await?;
+        Ok(rows.into_iter().map(|row| row.into_iter().map(|(_, text)| text).collect()).collect())
+    }
+
+    /// As [`Connection::fetch_texts`], with the columns' names.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub(super) async fn fetch_named(
+        &mut self,
+        statement: &Statement<'_>,
+    ) -> Result<Vec<NamedRow>, sqlx::Error> {
+        either!(self, session => session.fetch_named(statement).await)
     }
 
     /// Prepares a statement and says which columns it has.

@@ -18,7 +18,7 @@ use sqlx::{
 };
 
 use super::cell::Cell;
-use super::connection::{Described, Intake, Statement, TextRow};
+use super::connection::{Described, Form, Intake, NamedRow, Statement};
 use super::encode::{Rows, positions};
 use super::fault::Failure;
 use super::{BackendError, moment, upsert};
@@ -92,15 +92,19 @@ impl Session {
         self.driver.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
     }
 
-    pub(super) async fn fetch_texts(
+    pub(super) async fn fetch_named(
         &mut self,
         statement: &Statement<'_>,
-    ) -> Result<Vec<TextRow>, sqlx::Error> {
+    ) -> Result<Vec<NamedRow>, sqlx::Error> {
         let query = self.query(statement)?.persistent(false);
         let rows = self.driver.fetch_all(query).await?;
-        rows.iter()
-            .map(|row| (0..row.len()).map(|index| text(row.try_get_raw(index)?)).collect())
-            .collect()
+        let named = |row: &MySqlRow| {
+            let value = |(index, column): (usize, &sqlx::mysql::MySqlColumn)| {
+                Ok((column.name().to_owned(), text(row.try_get_raw(index)?)?))
+            };
+            row.columns().iter().enumerate().map(value).collect()
+        };
+        rows.iter().map(named).collect()
     }
 
     pub(super) async fn describe(&mut self, sql: &str) -> Result<Vec<Described>, sqlx::Error> {
@@ -108,6 +112,7 @@ impl Session {
         let describe = |column: &sqlx::mysql::MySqlColumn| Described {
             name: column.name().to_owned(),
             native: column.type_info().name().to_owned(),
+            form: form(column.type_info()),
         };
         Ok(prepared.columns().iter().map(describe).collect())
     }
@@ -313,6 +318,21 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
             );
         }
     })
+}
+
+/// The form of a prepared column's values.
+fn form(ty: &MySqlTypeInfo) -> Form {
+    match Native::of(ty) {
+        Native::Signed | Native::Unsigned => Form::Integer,
+        Native::Float => Form::Float,
+        Native::Decimal => Form::Decimal,
+        Native::Text => Form::Text,
+        Native::Bytes => Form::Bytes,
+        Native::Date => Form::Date,
+        Native::Moment => Form::Moment,
+        Native::Other if ty.is_null() => Form::Unknown,
+        Native::Other => Form::Other,
+    }
 }
 
 /// A value of a small result as text.

@@ -23,7 +23,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{
     SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous,
-    SqliteValueRef,
+    SqliteTypeInfo, SqliteValueRef,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either,
@@ -31,7 +31,7 @@ use sqlx::{
 };
 
 use super::cell::Cell;
-use super::connection::{Described, Intake, Statement, TextRow};
+use super::connection::{Described, Form, Intake, NamedRow, Statement};
 use super::encode::{Rows, positions};
 use super::fault::Failure;
 use super::{BackendError, moment};
@@ -106,14 +106,19 @@ impl Session {
         self.driver.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
     }
 
-    pub(super) async fn fetch_texts(
+    pub(super) async fn fetch_named(
         &mut self,
         statement: &Statement<'_>,
-    ) -> Result<Vec<TextRow>, sqlx::Error> {
-        let rows = self.driver.fetch_all(query(statement)?.persistent(false)).await?;
-        rows.iter()
-            .map(|row| (0..row.len()).map(|index| text(row.try_get_raw(index)?)).collect())
-            .collect()
+    ) -> Result<Vec<NamedRow>, sqlx::Error> {
+        let query = query(statement)?.persistent(false);
+        let rows = self.driver.fetch_all(query).await?;
+        let named = |row: &SqliteRow| {
+            let value = |(index, column): (usize, &sqlx::sqlite::SqliteColumn)| {
+                Ok((column.name().to_owned(), text(row.try_get_raw(index)?)?))
+            };
+            row.columns().iter().enumerate().map(value).collect()
+        };
+        rows.iter().map(named).collect()
     }
 
     pub(super) async fn describe(&mut self, sql: &str) -> Result<Vec<Described>, sqlx::Error> {
@@ -121,6 +126,7 @@ impl Session {
         let describe = |column: &sqlx::sqlite::SqliteColumn| Described {
             name: column.name().to_owned(),
             native: column.type_info().name().to_owned(),
+            form: form(column.type_info()),
         };
         Ok(prepared.columns().iter().map(describe).collect())
     }
@@ -200,6 +206,17 @@ fn read(value: SqliteValueRef<'_>) -> Result<Cell<'_>, BoxDynError> {
         "TEXT" => Cell::Text(Decode::<Sqlite>::decode(value)?),
         _ => Cell::Bytes(Decode::<Sqlite>::decode(value)?),
     })
+}
+
+/// The form of a prepared column's values, by the column's declaration. Dates and moments are texts.
+fn form(ty: &SqliteTypeInfo) -> Form {
+    match ty.name() {
+        "INTEGER" | "BOOLEAN" => Form::Integer,
+        "REAL" => Form::Float,
+        "TEXT" | "DATE" | "DATETIME" => Form::Text,
+        "BLOB" => Form::Bytes,
+        _ => Form::Unknown,
+    }
 }
 
 /// A value of a small result as text.
