@@ -169,6 +169,14 @@ impl<'a> Gateway<'a> {
         text.lines().filter(fits).filter_map(value).sum()
     }
 
+    /// Memory that its process holds, in bytes.
+    pub fn resident_bytes(&self) -> u64 {
+        let status = fs::read_to_string(format!("/proc/{}/status", self.pid())).expect("it runs");
+        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:")).expect("VmRSS");
+        let kib: u64 = line.trim().trim_end_matches(" kB").parse().expect("a number");
+        kib << 10
+    }
+
     /// Its process.
     pub fn pid(&self) -> u32 {
         self.process.id()

@@ -200,6 +200,11 @@ impl Wire {
         self.stream.shutdown(Shutdown::Write).expect("a socket");
     }
 
+    /// Sends no more, if the gateway has not closed already.
+    pub fn half_close_if_open(&self) {
+        let _closed_already = self.stream.shutdown(Shutdown::Write);
+    }
+
     fn take_id(&mut self) -> u32 {
         let id = self.next_id;
         self.next_id += 1;

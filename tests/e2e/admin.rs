@@ -1,0 +1,155 @@
+//! The operators' port, the metrics and the logs.
+
+use std::collections::BTreeSet;
+
+use gateway_tests::{ADMIN_KEY, Codec, Credential, Http, Setup, Transport, wait_until};
+use serde_json::{Value, json};
+
+const PLAYER: &str = "/v1/game1/players/1001";
+
+fn admin() -> Credential {
+    Credential::ApiKey(ADMIN_KEY.to_owned())
+}
+
+#[test]
+fn health_tells_life_and_readiness_with_every_dependency() {
+    let gateway = Setup::sqlite().start();
+    assert_eq!(gateway.admin("/livez").status, 200);
+    let ready = gateway.admin("/readyz");
+    assert_eq!(ready.status, 200);
+    let body = ready.json();
+    let text = body.to_string();
+    assert!(text.contains("game1") && text.contains("game2"), "{text}");
+    assert_eq!(gateway.admin("/nothing").status, 404);
+}
+
+#[test]
+fn admin_paths_are_not_on_the_web_port_and_calls_are_not_on_the_admin_port() {
+    let gateway = Setup::sqlite().start();
+    for path in ["/metrics", "/readyz", "/livez"] {
+        assert_eq!(gateway.http().get(path, &admin().headers()).status, 404, "{path}");
+    }
+    assert_eq!(Http::connect(gateway.admin_address()).get(PLAYER, &admin().headers()).status, 404);
+}
+
+#[test]
+fn admin_token_is_asked_for_everywhere_but_at_the_health_checks() {
+    let token = "an-admin-token-of-the-tests-of-48-bytes-or-more!";
+    let gateway = Setup::sqlite().set("/admin/token", json!(token)).start();
+    for path in ["/livez", "/readyz"] {
+        assert_eq!(gateway.admin(path).status, 200, "{path}");
+    }
+    assert_eq!(gateway.admin("/metrics").status, 401);
+    let get =
+        |headers: &str| Http::connect(gateway.admin_address()).get("/metrics", headers).status;
+    assert_eq!(get("Authorization: Bearer wrong\r\n"), 401);
+    assert_eq!(get(&format!("Authorization: Bearer {token}\r\n")), 200);
+}
+
+#[test]
+fn metrics_are_well_formed_and_count_what_happened() {
+    let gateway = Setup::sqlite().start();
+    for _ in 0..5 {
+        assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
+    }
+    assert_eq!(gateway.http().get("/v1/game1/players/5", &admin().headers()).status, 404);
+    let _open = gateway.connect("game1", &admin(), Codec::Msgpack);
+
+    let text = gateway.admin("/metrics").text();
+    let mut typed = BTreeSet::new();
+    for line in text.lines() {
+        if let Some(rest) = line.strip_prefix("# TYPE ") {
+            assert!(
+                typed.insert(rest.split(' ').next().unwrap().to_owned()),
+                "typed twice: {line}"
+            );
+        } else if !line.starts_with('#') && !line.is_empty() {
+            let (_, value) = line.rsplit_once(' ').unwrap();
+            assert!(value.parse::<f64>().is_ok(), "{line}");
+        }
+    }
+    assert!(typed.iter().any(|name| name.starts_with("gateway_")), "{typed:?}");
+    let requests = gateway.metric("gateway_requests_total", &["player.get"]);
+    assert!((requests - 6.0).abs() < f64::EPSILON, "{requests}\n{text}");
+    for hidden in ["1001", "Player", ADMIN_KEY] {
+        assert!(!text.contains(&format!("\"{hidden}")), "a label holds {hidden}");
+    }
+}
+
+#[test]
+fn log_is_one_json_object_a_line_whatever_clients_send() {
+    let gateway = Setup::sqlite().start();
+    let mut http = gateway.http();
+    http.get(
+        "/v1/game1/players?server_id=1&name_prefix=a%0a%7b%22level%22%3a%22fake%22%7d%1b%5b31m",
+        &admin().headers(),
+    );
+    let odd = "X-Request-Id: \x7f\t\"}{\r\n";
+    let _odd = gateway.http().get(PLAYER, &format!("{}{odd}", admin().headers()));
+    Transport::TcpJson.call(&gateway, &admin(), "game1", "a\n{\"fake\":1}", &json!({}));
+    assert_eq!(http.get(PLAYER, &admin().headers()).status, 200);
+    wait_until("the last request is logged", || gateway.log().contains("player.get").then_some(()));
+    let log = gateway.log();
+    for line in log.lines().filter(|line| line.starts_with('{')) {
+        let entry: Value =
+            serde_json::from_str(line).unwrap_or_else(|error| panic!("{error}: {line}"));
+        assert!(entry.get("fake").is_none() && entry["level"] != "fake", "{line}");
+    }
+    let objects = log.lines().filter(|line| line.starts_with('{')).count();
+    assert!(objects > 0, "{log}");
+    assert!(!log.contains('\u{1b}'), "an escape sequence of a client reached the console");
+}
+
+#[test]
+fn log_level_changes_live() {
+    let mut gateway = Setup::sqlite().set("/logging/level", json!("error")).start();
+    assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
+    gateway.write_config("/logging/level", json!("info"));
+    gateway.signal(gateway_tests::Signal::Reload);
+    wait_until("requests are logged", || {
+        gateway.http().get(PLAYER, &admin().headers());
+        gateway.log().contains("player.get").then_some(())
+    });
+}
+
+#[test]
+fn audited_operation_is_on_record_before_its_reply_and_masked_values_are_nowhere() {
+    let gateway = Setup::sqlite().set("/logging/level", json!("debug")).start();
+    let game = Credential::with_roles(&["game_server"]);
+    let audit = gateway.folder().join("audit.log");
+    for count in 1..=3_usize {
+        let revoke = json!({ "player_id": 1000 + count });
+        assert_eq!(
+            Transport::Http.call(&gateway, &game, "game1", "auth_token.revoke_all", &revoke).code,
+            0
+        );
+        let text = std::fs::read_to_string(&audit).unwrap();
+        assert_eq!(text.lines().count(), count, "{text}");
+        let record: Value = serde_json::from_str(text.lines().last().unwrap()).unwrap();
+        let told = record.to_string();
+        for part in ["game1", "auth_token.revoke_all", "jwt:staff-1", &(1000 + count).to_string()] {
+            assert!(told.contains(part), "{part} is missing: {told}");
+        }
+    }
+    let hash = format!("{:064x}", 1001);
+    let get = json!({ "player_id": 1001, "token_hash": hash });
+    assert_eq!(Transport::Http.call(&gateway, &game, "game1", "auth_token.get", &get).code, 0);
+    let bad = json!({ "player_id": 1001, "token_hash": hash, "surplus": 1 });
+    assert_eq!(Transport::Http.call(&gateway, &game, "game1", "auth_token.get", &bad).code, 2013);
+    wait_until("the requests are logged", || {
+        gateway.log().contains("auth_token.get").then_some(())
+    });
+    assert!(!gateway.log().contains(&hash), "a masked value is in the log");
+    assert!(!std::fs::read_to_string(&audit).unwrap().contains(&hash));
+}
+
+#[test]
+fn audit_that_cannot_be_written_refuses_the_operation() {
+    // A device that is always full.
+    let gateway = Setup::sqlite().set("/logging/audit_file", json!("/dev/full")).start();
+    let game = Credential::with_roles(&["game_server"]);
+    let revoke = json!({ "player_id": 1001 });
+    let answer = Transport::Http.call(&gateway, &game, "game1", "auth_token.revoke_all", &revoke);
+    assert_eq!(answer.code / 1000, 1, "{answer:?}");
+    assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
+}

@@ -1,0 +1,87 @@
+//! Leaving: what is in flight is finished, what comes later is turned away.
+
+use gateway_tests::{
+    ADMIN_KEY, CALL, Codec, Credential, GOAWAY, REPLY, Setup, Signal, shared_mariadb, wait_until,
+};
+use serde_json::json;
+
+fn admin() -> Credential {
+    Credential::ApiKey(ADMIN_KEY.to_owned())
+}
+
+#[test]
+fn gateway_told_to_end_says_goaway_closes_and_exits_with_0() {
+    let mut gateway = Setup::sqlite().start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    assert_eq!(wire.call("player.get", &json!({ "player_id": 1001 })).0, 0);
+    let mut http = gateway.http();
+    assert_eq!(http.get("/v1/game1/players/1001", &admin().headers()).status, 200);
+    gateway.signal(Signal::Drain);
+    let goaway = wire.expect_frame();
+    assert_eq!((goaway.kind, goaway.id), (GOAWAY, 0));
+    assert!(goaway.value().get("reason").is_some());
+    wire.expect_closed();
+    assert!(http.read().is_none(), "an idle connection is closed");
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn calls_in_flight_are_finished_and_later_ones_are_refused() {
+    let Some(server) = shared_mariadb() else { return };
+    let mut gateway = Setup::mariadb(server).set("/server/drain_timeout", json!("30s")).start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    let lock = server.lock(&schema, "player");
+    let call = wire.request(CALL, &json!(["player.count", { "server_id": 1 }]));
+    wire.send(&call);
+    wait_until("the call is with the database", || {
+        (server.waiting_count(&schema) == 1).then_some(())
+    });
+    gateway.signal(Signal::Drain);
+    assert_eq!(wire.expect_frame().kind, GOAWAY);
+    let late = wire.request(CALL, &json!(["item.list_by_player", { "player_id": 1001 }]));
+    let refused = wire.exchange(&late);
+    assert_eq!((refused.kind, refused.id, refused.number), (REPLY, late.id, 1002));
+    assert_eq!(gateway.admin("/readyz").status, 503);
+    drop(lock);
+    let reply = wire.expect_frame();
+    assert_eq!((reply.id, reply.number), (call.id, 0), "{}", reply.value());
+    wire.expect_closed();
+    assert_eq!(gateway.wait_exit().code(), Some(0));
+}
+
+#[test]
+fn drain_ends_at_its_timeout_even_when_a_call_does_not() {
+    let Some(server) = shared_mariadb() else { return };
+    let mut gateway = Setup::mariadb(server)
+        .set("/server/drain_timeout", json!("1s"))
+        .set("/database/connections/game1/query_timeout", json!("60s"))
+        .set("/games/game1/deadline", json!("60s"))
+        .start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    let lock = server.lock(&schema, "player");
+    let call = wire.request(CALL, &json!(["player.count", { "server_id": 1 }]));
+    wire.send(&call);
+    wait_until("the call is with the database", || {
+        (server.waiting_count(&schema) == 1).then_some(())
+    });
+    gateway.signal(Signal::Drain);
+    gateway.wait_exit();
+    drop(lock);
+}
+
+#[test]
+fn gateway_restarted_on_its_own_ports_serves_again() {
+    let mut gateway = Setup::sqlite().start();
+    let mut again = Setup::beside(&gateway);
+    for pointer in ["/server/tcp/address", "/server/http/address", "/admin/address"] {
+        let address = gateway.config.pointer(pointer).unwrap().clone();
+        again = again.set(pointer, address);
+    }
+    let _open = gateway.connect("game1", &admin(), Codec::Msgpack);
+    gateway.signal(Signal::Drain);
+    gateway.wait_exit();
+    let again = again.start();
+    assert_eq!(again.http().get("/v1/game1/players/1001", &admin().headers()).status, 200);
+}

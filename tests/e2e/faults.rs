@@ -1,0 +1,248 @@
+//! Databases that stop, hang, refuse or are full: each has its code, within the deadline, and the next good
+//! request is served.
+
+use std::time::{Duration, Instant};
+
+use gateway_tests::{
+    ADMIN_KEY, Credential, Gateway, Mariadb, Response, Setup, Signal, shared_mariadb, wait_until,
+};
+use serde_json::json;
+
+/// Uncached, on game1's table `player`.
+const COUNT: &str = "/v1/game1/players:count?server_id=3";
+
+/// The deadline of these tests' gateways, and what a reply after it may be late by on a busy machine.
+const DEADLINE: &str = "1s";
+const LATE: Duration = Duration::from_secs(20);
+
+fn admin() -> String {
+    Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
+}
+
+fn setup(server: &Mariadb) -> Setup<'_> {
+    Setup::mariadb(server)
+        .set("/games/game1/deadline", json!(DEADLINE))
+        .set("/games/game2/deadline", json!(DEADLINE))
+        .set("/database/connections/game1/query_timeout", json!("800ms"))
+        .set("/database/connections/game1/connect_timeout", json!("500ms"))
+        .set("/database/connections/game1/acquire_timeout", json!("500ms"))
+        .set("/database/connections/game1/health_interval", json!("1s"))
+}
+
+/// A request is answered, and not so late that it has been forgotten.
+#[track_caller]
+fn ask(gateway: &Gateway<'_>, target: &str) -> Response {
+    let started = Instant::now();
+    let reply = gateway.http().get(target, &admin());
+    assert!(started.elapsed() < LATE, "{target} took {:?}", started.elapsed());
+    reply
+}
+
+#[track_caller]
+fn recovers(gateway: &Gateway<'_>) {
+    wait_until("the database is used again", || (ask(gateway, COUNT).status == 200).then_some(()));
+}
+
+#[test]
+fn database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back() {
+    let Some(server) = Mariadb::start() else { return };
+    let gateway = setup(&server).start();
+    assert_eq!(ask(&gateway, COUNT).status, 200);
+    let player = "/v1/game1/players/1001";
+    assert_eq!(ask(&gateway, player).status, 200);
+    server.kill();
+    for _ in 0..5 {
+        let reply = ask(&gateway, COUNT);
+        assert_eq!((reply.status, reply.code()), (503, 1302), "{}", reply.text());
+        for hidden in ["127.0.0.1", "mysql", "MariaDB", "refused", "os error"] {
+            assert!(!reply.text().contains(hidden), "{}", reply.text());
+        }
+    }
+    assert_eq!(ask(&gateway, player).header("x-cache"), Some("l1"), "what is cached is served");
+    let ready = gateway.admin("/readyz");
+    assert_eq!(ready.status, 200, "one dead database does not take the instance out");
+    server.restart();
+    recovers(&gateway);
+}
+
+#[test]
+fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on() {
+    let Some(server) = Mariadb::start() else { return };
+    let gateway = setup(&server).start();
+    assert_eq!(ask(&gateway, COUNT).status, 200);
+    server.signal(Signal::Stop);
+    for _ in 0..3 {
+        let reply = ask(&gateway, COUNT);
+        assert!([1003, 1301, 1302, 1304].contains(&reply.code()), "{}", reply.text());
+        assert!([503, 504].contains(&reply.status));
+    }
+    server.signal(Signal::Continue);
+    recovers(&gateway);
+}
+
+#[test]
+fn write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not_at_all() {
+    let Some(server) = Mariadb::start() else { return };
+    let gateway = setup(&server).start();
+    let target = "/v1/game1/players/1001";
+    assert_eq!(ask(&gateway, target).status, 200);
+    server.signal(Signal::Stop);
+    let body = json!({ "version": 1, "gold": 7 });
+    let reply = gateway.http().send_json("PATCH", target, &admin(), &body);
+    assert!([1003, 1301, 1302, 1305].contains(&reply.code()), "{}", reply.text());
+    assert!([503, 504].contains(&reply.status), "{}", reply.text());
+    server.signal(Signal::Continue);
+    recovers(&gateway);
+    let schema = gateway.schemas().unwrap().name("game1");
+    wait_until("the gateway tells what is stored", || {
+        let stored =
+            server.query(&schema, "SELECT gold, version FROM player WHERE player_id = 1001");
+        let row = ask(&gateway, target).json();
+        let told = format!("{}\t{}", row["gold"].as_str()?, row["version"].as_i64()?);
+        (told == stored.trim() && ["0\t1", "7\t2"].contains(&told.as_str())).then_some(())
+    });
+}
+
+#[test]
+fn slow_query_is_cancelled_on_the_server_at_its_deadline() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = setup(server).start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let lock = server.lock(&schema, "player");
+    let reply = ask(&gateway, COUNT);
+    assert!([1003, 1304].contains(&reply.code()), "{}", reply.text());
+    wait_until("nothing runs on the server any more", || {
+        (server.waiting_count(&schema) == 0).then_some(())
+    });
+    drop(lock);
+    recovers(&gateway);
+}
+
+#[test]
+fn write_that_waits_for_a_lock_is_told_as_unknown_at_its_deadline() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = setup(server).start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let target = "/v1/game1/players/1001";
+    assert_eq!(ask(&gateway, target).status, 200);
+    let lock = server.lock(&schema, "player");
+    let reply =
+        gateway.http().send_json("PATCH", target, &admin(), &json!({ "version": 1, "gold": 7 }));
+    assert!([1003, 1305].contains(&reply.code()), "{}", reply.text());
+    assert_eq!(reply.status, 504);
+    drop(lock);
+    recovers(&gateway);
+}
+
+#[test]
+fn pool_that_is_full_refuses_what_it_cannot_queue_and_serves_again_after() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = setup(server)
+        .set("/database/connections/game1/max_open_conns", json!(1))
+        .set("/database/connections/game1/acquire_waiting_max", json!(1))
+        .set("/database/connections/game1/acquire_timeout", json!("5s"))
+        .set("/database/connections/game1/query_timeout", json!("30s"))
+        .set("/games/game1/deadline", json!("30s"))
+        .start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let lock = server.lock(&schema, "player");
+    std::thread::scope(|scope| {
+        let holds = scope.spawn(|| gateway.http().get(COUNT, &admin()).status);
+        wait_until("the only connection is taken", || {
+            (server.waiting_count(&schema) == 1).then_some(())
+        });
+        let others: Vec<_> = (4..10)
+            .map(|id| {
+                let gateway = &gateway;
+                let target = format!("/v1/game1/players:count?server_id={id}");
+                scope.spawn(move || gateway.http().get(&target, &admin()))
+            })
+            .collect();
+        // One may wait for the connection until its time is over; the rest is refused at once.
+        let replies: Vec<Response> = others.into_iter().map(|it| it.join().unwrap()).collect();
+        for reply in &replies {
+            assert_eq!((reply.status, reply.code()), (503, 1301), "{}", reply.text());
+        }
+        // The other game has a pool of its own.
+        let other_game = COUNT.replace("game1", "game2");
+        assert_eq!(gateway.http().get(&other_game, &admin()).status, 200);
+        drop(lock);
+        assert_eq!(holds.join().unwrap(), 200);
+    });
+    recovers(&gateway);
+}
+
+#[test]
+fn statement_that_the_database_refuses_is_told_without_its_words() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = setup(server).start();
+    gateway.sql("game1", "RENAME TABLE player TO player_gone");
+    let reply = ask(&gateway, COUNT);
+    assert_eq!((reply.status, reply.code()), (500, 1303), "{}", reply.text());
+    assert!(
+        !reply.text().contains("player_gone") && !reply.text().contains("exist"),
+        "{}",
+        reply.text()
+    );
+    wait_until("the log tells the database's words", || {
+        gateway.log().contains("1146").then_some(())
+    });
+    gateway.sql("game1", "RENAME TABLE player_gone TO player");
+    recovers(&gateway);
+}
+
+#[test]
+fn connection_that_the_server_closes_is_replaced_without_an_error_for_a_read() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = setup(server).start();
+    assert_eq!(ask(&gateway, COUNT).status, 200);
+    let schema = gateway.schemas().unwrap().name("game1");
+    let ids = format!("SELECT id FROM information_schema.processlist WHERE db = '{schema}'");
+    for id in server.query("", &ids).lines() {
+        server.query("", &format!("KILL CONNECTION {id}"));
+    }
+    assert_eq!(ask(&gateway, COUNT).status, 200);
+}
+
+#[test]
+fn gateway_starts_without_its_database_and_serves_when_it_comes() {
+    let Some(server) = Mariadb::start() else { return };
+    let setup = setup(&server);
+    server.kill();
+    let gateway = setup.start();
+    let reply = ask(&gateway, COUNT);
+    assert_eq!((reply.status, reply.code()), (503, 1302), "{}", reply.text());
+    server.restart();
+    recovers(&gateway);
+}
+
+#[test]
+fn result_over_the_row_limit_is_an_error_and_never_cut() {
+    let two = "-- @desc   More than its limit.\n\
+        -- @kind   many\n\
+        -- @param  server_id int\n\
+        -- @result player_id bigint\n\
+        -- @allow  admin\n\
+        -- @limit  LIMIT\n\
+        SELECT p.player_id\nFROM   player p\nWHERE  p.server_id = :server_id\n";
+    let gateway = Setup::sqlite()
+        .own_templates()
+        .template("_base/player/thirty.sql", &two.replace("LIMIT", "30"))
+        .template("_base/player/less.sql", &two.replace("LIMIT", "29"))
+        .start();
+    let call = |operation: &str| {
+        let target = format!("/v1/game1/call/{operation}");
+        gateway.http().send_json("POST", &target, &admin(), &json!({ "server_id": 3 }))
+    };
+    assert_eq!(call("player.thirty").json().as_array().map(Vec::len), Some(30));
+    let reply = call("player.less");
+    assert_eq!((reply.status, reply.code()), (422, 2024));
+}
+
+#[test]
+fn result_over_the_byte_limit_is_an_error() {
+    let gateway = Setup::sqlite().set("/limits/result_bytes_max", json!(1024)).start();
+    let reply = gateway.http().get("/v1/game1/players?server_id=3&limit=100", &admin());
+    assert_eq!((reply.status, reply.code()), (422, 2024), "{}", reply.text());
+    assert_eq!(gateway.http().get("/v1/game1/players/1001", &admin()).status, 200);
+}

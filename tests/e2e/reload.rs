@@ -1,0 +1,158 @@
+//! Reload: as a whole or not at all, and nobody notices but by what changed.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use gateway_tests::{ADMIN_KEY, CALL, Codec, Credential, Gateway, Setup, Signal, wait_until};
+use serde_json::{Value, json};
+
+const PLAYER: &str = "/v1/game1/players/1001";
+
+fn admin() -> Credential {
+    Credential::ApiKey(ADMIN_KEY.to_owned())
+}
+
+/// The code of one call now; 0 is served.
+fn code(gateway: &Gateway<'_>, game: &str, operation: &str, params: &Value) -> u16 {
+    let target = format!("/v1/{game}/call/{operation}");
+    let reply = gateway.http().send_json("POST", &target, &admin().headers(), params);
+    if reply.status == 200 { 0 } else { reply.code() }
+}
+
+const NEW_OPERATION: &str = "-- @desc   The newest operation.\n\
+    -- @kind   one\n\
+    -- @param  player_id bigint\n\
+    -- @result nickname string\n\
+    -- @allow  admin\n\
+    SELECT p.nickname\nFROM   player p\nWHERE  p.player_id = :player_id\n";
+
+#[test]
+fn new_operation_is_served_after_a_reload_and_the_catalogs_hash_changes() {
+    let gateway = Setup::sqlite().own_templates().start();
+    let params = json!({ "player_id": 1001 });
+    let hash = || gateway.tcp().hello("game1", &admin())["catalog"].clone();
+    let before = hash();
+    assert_eq!(code(&gateway, "game1", "player.newest", &params), 2001);
+    gateway.write_template("_base/player/newest.sql", NEW_OPERATION);
+    gateway.signal(Signal::Reload);
+    wait_until("the operation is there", || {
+        (code(&gateway, "game1", "player.newest", &params) == 0).then_some(())
+    });
+    assert_ne!(hash(), before);
+}
+
+#[test]
+fn changed_configuration_is_taken_without_a_signal() {
+    let mut gateway = Setup::sqlite().start();
+    assert_eq!(code(&gateway, "game1", "player.get", &json!({ "player_id": 1001 })), 0);
+    gateway.write_config("/games/game1/enabled", json!(false));
+    wait_until("the game is off", || {
+        (code(&gateway, "game1", "player.get", &json!({ "player_id": 1001 })) == 2002).then_some(())
+    });
+}
+
+#[test]
+fn game_and_operation_are_switched_off_and_on_while_others_go_on() {
+    let mut gateway = Setup::sqlite().start();
+    let params = json!({ "player_id": 1001 });
+    let becomes = |gateway: &Gateway<'_>, operation: &str, expected: u16| {
+        gateway.signal(Signal::Reload);
+        wait_until(&format!("{operation} answers {expected}"), || {
+            (code(gateway, "game1", operation, &params) == expected).then_some(())
+        });
+    };
+    gateway.write_config("/games/game1/disabled_operations", json!(["player.get"]));
+    becomes(&gateway, "player.get", 2003);
+    assert_eq!(code(&gateway, "game1", "item.list_by_player", &params), 0);
+    assert_eq!(code(&gateway, "game2", "player.get", &params), 0);
+    gateway.write_config("/games/game1/disabled_operations", json!([]));
+    becomes(&gateway, "player.get", 0);
+    gateway.write_config("/games/game1/enabled", json!(false));
+    becomes(&gateway, "player.get", 2002);
+    assert_eq!(code(&gateway, "game2", "player.get", &params), 0);
+    gateway.write_config("/games/game1/enabled", json!(true));
+    becomes(&gateway, "player.get", 0);
+}
+
+#[test]
+fn faulty_template_leaves_everything_as_it_was_and_is_visible_until_it_is_mended() {
+    let gateway = Setup::sqlite().own_templates().start();
+    let params = json!({ "player_id": 1001 });
+    gateway.write_template("_base/player/newest.sql", NEW_OPERATION);
+    gateway.write_template("_base/player/broken.sql", "-- @kind one\n-- @cahce l1=1s\nSELECT 1\n");
+    gateway.signal(Signal::Reload);
+    wait_until("the refusal is in the log", || gateway.log().contains("broken.sql").then_some(()));
+    assert_eq!(
+        code(&gateway, "game1", "player.newest", &params),
+        2001,
+        "nothing of a faulty set is taken"
+    );
+    assert_eq!(code(&gateway, "game1", "player.get", &params), 0);
+    let ready = gateway.admin("/readyz");
+    assert_eq!(ready.status, 200, "the last good catalog serves");
+    assert!(ready.text().contains("reload"), "{}", ready.text());
+
+    std::fs::remove_file(gateway.folder().join("templates/_base/player/broken.sql")).unwrap();
+    gateway.signal(Signal::Reload);
+    wait_until("the mended set is taken", || {
+        (code(&gateway, "game1", "player.newest", &params) == 0).then_some(())
+    });
+}
+
+#[test]
+fn faulty_configuration_leaves_everything_as_it_was() {
+    let mut gateway = Setup::sqlite().start();
+    let params = json!({ "player_id": 1001 });
+    gateway.write_config("/games/game1/databse", json!("game1"));
+    gateway.write_config("/games/game1/enabled", json!(false));
+    gateway.signal(Signal::Reload);
+    wait_until("the refusal is in the log", || gateway.log().contains("databse").then_some(()));
+    assert_eq!(code(&gateway, "game1", "player.get", &params), 0);
+    assert!(gateway.is_running());
+}
+
+#[test]
+fn no_request_fails_while_snapshots_are_swapped() {
+    let gateway = Setup::sqlite().own_templates().start();
+    let ended = AtomicBool::new(false);
+    let text =
+        std::fs::read_to_string(gateway.folder().join("templates/_base/player/get.sql")).unwrap();
+    std::thread::scope(|scope| {
+        let calling = scope.spawn(|| {
+            let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+            let mut count = 0;
+            while !ended.load(Ordering::Acquire) {
+                for player_id in 1001..1021 {
+                    let call =
+                        wire.request(CALL, &json!(["player.get", { "player_id": player_id }]));
+                    let reply = wire.exchange(&call);
+                    assert_eq!(reply.number, 0, "{}", reply.value());
+                    assert_eq!(reply.value()["player_id"], player_id);
+                    count += 1;
+                }
+            }
+            count
+        });
+        for round in 0..10 {
+            let hash = || gateway.tcp().hello("game1", &admin())["catalog"].clone();
+            let before = hash();
+            let changed = text.replace("Called at every login", &format!("Round {round}"));
+            gateway.write_template("_base/player/get.sql", &changed);
+            gateway.signal(Signal::Reload);
+            wait_until("the snapshot is swapped", || (hash() != before).then_some(()));
+        }
+        ended.store(true, Ordering::Release);
+        assert!(calling.join().unwrap() > 0);
+    });
+}
+
+#[test]
+fn answer_tells_the_template_that_served_it() {
+    let gateway = Setup::sqlite().start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    let call = wire.request(CALL, &json!(["player.get", { "player_id": 1001 }]));
+    let meta = wire.exchange(&gateway_tests::Frame { flags: 2, ..call }).value()[0].clone();
+    let version = meta["template"].as_str().unwrap_or_default().to_owned();
+    assert!(version.len() == 16 && version.bytes().all(|byte| byte.is_ascii_hexdigit()), "{meta}");
+    gateway.http().get(PLAYER, &admin().headers());
+    wait_until("the log names the template", || gateway.log().contains(&version).then_some(()));
+}
