@@ -243,3 +243,23 @@ fn start_control(
     });
     thread.map_err(machine("control thread"))
 }
+
+/// A tokio runtime for a command that asks databases and then ends.
+#[derive(Debug)]
+pub struct CommandRuntime(Runtime);
+
+impl CommandRuntime {
+    /// Makes it, on the calling thread.
+    ///
+    /// # Errors
+    ///
+    /// The machine's.
+    pub fn new() -> io::Result<Self> {
+        Builder::new_current_thread().enable_all().build().map(Self)
+    }
+
+    /// Runs a future to its end.
+    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
+        self.0.block_on(future)
+    }
+}

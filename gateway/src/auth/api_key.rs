@@ -13,6 +13,7 @@ use subtle::ConstantTimeEq as _;
 use super::credential::Fingerprint;
 use super::error::AuthError;
 use super::fault::FaultKind;
+use super::sample::SAMPLE_PREFIX;
 use crate::config::Secret;
 
 /// Length of a secret, in bytes before encoding.
@@ -127,10 +128,21 @@ pub fn new_key(id: &str) -> Result<NewKey, NewKeyError> {
     let mut salt = [0; SALT_BYTES];
     getrandom::fill(&mut salt).map_err(NewKeyError::Random)?;
 
-    let secret = URL_SAFE_NO_PAD.encode(random);
-    let digest = digest_of(&salt, &secret);
-    let hash = format!("sha256:{}:{}", to_hex(&salt), to_hex(&digest));
-    Ok(NewKey { key: Secret::new(format!("{id}.{secret}")), hash: hash.into() })
+    Ok(made(id, &salt, &URL_SAFE_NO_PAD.encode(random)))
+}
+
+/// Makes the demo's published key: its secret is known to everybody, and `serve` refuses its id.
+///
+/// - `name`: the id is [`SAMPLE_PREFIX`] and this.
+/// - `secret`: what is published.
+pub fn sample_key(name: &str, secret: &str) -> NewKey {
+    made(&format!("{SAMPLE_PREFIX}{name}"), &[0; SALT_BYTES], secret)
+}
+
+fn made(id: &str, salt: &[u8; SALT_BYTES], secret: &str) -> NewKey {
+    let digest = digest_of(salt, secret);
+    let hash = format!("sha256:{}:{}", to_hex(salt), to_hex(&digest));
+    NewKey { key: Secret::new(format!("{id}.{secret}")), hash: hash.into() }
 }
 
 fn digest_of(salt: &[u8; SALT_BYTES], secret: &str) -> [u8; 32] {

@@ -25,7 +25,7 @@ mod token_cache;
 #[cfg(test)]
 mod testing;
 
-pub use api_key::{NewKey, NewKeyError, new_key};
+pub use api_key::{NewKey, NewKeyError, new_key, sample_key};
 pub use authenticator::Authenticator;
 pub use authorize::Admission;
 pub use credential::{Credential, Fingerprint, TokenCredential};

@@ -21,6 +21,7 @@ mod pool;
 mod pools;
 mod run;
 mod script;
+mod seed;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
@@ -43,4 +44,5 @@ pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::Pools;
 pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
+pub use seed::{SeedError, seed};
 pub use statement::Supplied;

@@ -99,6 +99,28 @@ pub(crate) fn lex(
     Ok(tokens)
 }
 
+/// Replaces each `:name` of a script by `?`, and names them in order.
+///
+/// # Errors
+///
+/// A sentence with line and column, when a string, a quoted name or a comment does not end.
+pub fn positional(text: &str, dialect: Dialect) -> Result<(String, Vec<&str>), String> {
+    let mut sql = String::with_capacity(text.len());
+    let mut names = Vec::new();
+    let tokens = lex(text, dialect, 1);
+    let unended = |fault: LexFault| format!("{}:{}: {}", fault.line, fault.column, fault.message);
+    for token in tokens.map_err(unended)? {
+        match token.text.strip_prefix(':') {
+            Some(name) if token.kind == TokenKind::Bind => {
+                sql.push('?');
+                names.push(name);
+            }
+            _ => sql.push_str(token.text),
+        }
+    }
+    Ok((sql, names))
+}
+
 /// The kind and length in bytes of the token at the start of `rest`, which is not empty.
 fn measure(rest: &str, dialect: Dialect) -> Result<(TokenKind, usize), &'static str> {
     use TokenKind as Kind;

@@ -41,6 +41,7 @@ pub use crate::config::Dialect;
 pub use check::combinations;
 pub use cursor::CursorKey;
 pub use finding::{Finding, Place, Rule, Severity};
+pub use lexer::positional;
 pub use load::{Survey, survey};
 pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use moment::{MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp};
