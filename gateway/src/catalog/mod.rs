@@ -3,15 +3,101 @@
 //! A [`Template`] is one operation of one game on one dialect, contract and SQL merged. It is built
 //! at load and read-only after. What is not declared in it does not exist for a request.
 //!
+//! The way of a file: `tree` reads it, `header` and `contract` read its lines, `resolve` merges it with the
+//! files that it overrides, `compile` makes a template of them, `check` asks what concerns several
+//! templates at once, and [`Plan::render`] makes SQL of it for each request.
+//!
 //! Invariant: nothing of a request ever becomes SQL text; every value is a bind.
 
+mod check;
+mod compile;
+mod contract;
+mod cursor;
+mod finding;
+mod header;
+mod lexer;
+pub(crate) mod load;
+mod narrow;
+mod plan;
+mod resolve;
 mod scalar;
+mod statement;
 mod template;
+mod tree;
+mod types;
+mod which;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
+pub use check::combinations;
+pub use cursor::CursorKey;
+pub use finding::{Finding, Place, Rule, Severity};
+pub use load::{Survey, survey};
+pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Direction, HttpMethod, HttpRoute, Include,
-    IncludeArg, Keyset, KeysetColumn, Kind, Operand, Order, Page, Piece, Plan, Require, Scope,
-    Slot, Source, TagPart, TagPattern, Template, Type,
+    IncludeArg, Keyset, KeysetColumn, Kind, Operand, Order, Page, Pattern, Require, Scope, Slot,
+    TagPart, TagPattern, Template, Type,
 };
+pub use which::{Origin, Provenance, provenance};
+
+/// The templates of every game, as one load found them.
+#[derive(Clone, Debug, Default)]
+pub struct Catalog {
+    games: Vec<GameTemplates>,
+    index: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// SHA-256 over all templates, 64 hexadecimal digits: equal on every instance with equal files and games.
+    pub hash: Box<str>,
+    /// What somebody should look at.
+    pub warnings: Vec<Finding>,
+}
+
+impl Catalog {
+    /// A game's templates.
+    pub fn game(&self, game: &str) -> Option<&GameTemplates> {
+        self.games.get(*self.index.get(game)?)
+    }
+
+    /// Every game, in order of their names.
+    pub fn games(&self) -> &[GameTemplates] {
+        &self.games
+    }
+
+    /// Routes a request to its template. Two hash look-ups; allocates nothing.
+    pub fn template(&self, game: &str, op: &str) -> Option<&Arc<Template>> {
+        self.game(game)?.template(op)
+    }
+}
+
+/// The templates of one game.
+#[derive(Clone, Debug)]
+pub struct GameTemplates {
+    /// The game.
+    pub id: GameId,
+    /// The dialect that its templates are compiled for.
+    pub dialect: Dialect,
+    templates: Vec<Arc<Template>>,
+    index: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+}
+
+impl GameTemplates {
+    /// The template of an operation.
+    pub fn template(&self, op: &str) -> Option<&Arc<Template>> {
+        self.templates.get(self.position(op)?)
+    }
+
+    /// Where an operation stands in [`templates`](Self::templates): a number for tables beside it.
+    pub fn position(&self, op: &str) -> Option<usize> {
+        self.index.get(op).copied()
+    }
+
+    /// Every template, in order of their names.
+    pub fn templates(&self) -> &[Arc<Template>] {
+        &self.templates
+    }
+}

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{BusinessCode, GameId, OpId};
 
-use super::{Dialect, Scalar};
+use super::{Dialect, Plan, Scalar};
 use crate::auth::AllowRule;
 
 /// One operation of one game on one dialect.
@@ -358,50 +358,4 @@ pub struct IncludeArg {
     pub param: Box<str>,
     /// This template's slot (index) that gives the value.
     pub slot: usize,
-}
-
-/// The SQL of a template, cut where a request decides.
-#[derive(Clone, Debug, PartialEq, Eq, Default)]
-pub struct Plan {
-    /// In order.
-    pub pieces: Vec<Piece>,
-}
-
-/// A piece of a plan.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Piece {
-    /// SQL as written.
-    Text(Box<str>),
-    /// One bind.
-    Bind(Source),
-    /// `IN (:ids)`: a slot (index) of list type, expanded and padded.
-    List(usize),
-    /// A line ending in `-- ?`: kept only if each of the slots was given (not absent, not by default).
-    Optional {
-        /// Indexes of the slots on the line.
-        slots: Vec<usize>,
-        /// Its pieces.
-        pieces: Vec<Piece>,
-    },
-    /// `AND 1 = 1 -- #keyset`: the seek predicate (or nothing on the first page).
-    Keyset,
-    /// `/* #sort */ …`: the chosen order's columns.
-    Sort,
-}
-
-/// Where a bind's value comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Source {
-    /// A slot (index).
-    Slot(usize),
-    /// `:_now`: one moment for the whole request.
-    Now,
-    /// `:_id`: a 63-bit time-ordered id.
-    Id,
-    /// `:_caller`: who asks.
-    Caller,
-    /// `:_claim.x`.
-    Claim(Box<str>),
-    /// `:_trace`: the request's id.
-    Trace,
 }

@@ -1,0 +1,36 @@
+//! The rules of `gateway check`, beyond what makes a single template whole.
+//!
+//! 1. Parameters and columns agree in every dialect: asked where a template is compiled, for every body.
+//! 2. [`predicate`]: writes and pages have a condition that cannot go.
+//! 3. [`stale`]: who writes a table invalidates what is cached of it.
+//! 4. [`portability`]: what another dialect reads differently.
+//! 5. With a database, every combination of optional lines is prepared: [`combinations`] names them.
+
+mod combinations;
+mod portability;
+mod predicate;
+mod relations;
+mod stale;
+mod syntax;
+
+use std::collections::BTreeSet;
+
+use gateway_protocol::OpId;
+
+pub use combinations::combinations;
+pub(crate) use portability::check as portability;
+pub(crate) use predicate::check as predicate;
+pub(crate) use relations::codes;
+pub(crate) use syntax::check as syntax;
+
+use super::compile::Compiled;
+use super::finding::Findings;
+
+/// Asks what concerns the templates of one game together.
+///
+/// - `names`: every operation that the game has, also those that did not compile.
+pub(crate) fn game(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: &mut Findings) {
+    relations::routes(compiled, findings);
+    relations::includes(compiled, names, findings);
+    stale::check(compiled, findings);
+}

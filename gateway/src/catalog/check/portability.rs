@@ -1,0 +1,308 @@
+//! Rule 4: what another dialect reads differently, or not at all.
+//!
+//! A body named for a dialect is asked for that one only; a body for every dialect for all of them (or those
+//! that `@dialects` names). For a dialect that no game uses the finding is a warning.
+
+use super::super::contract::{Decl, Key};
+use crate::catalog::Dialect;
+use crate::catalog::finding::{Findings, Place, Rule};
+use crate::catalog::lexer::{self, Token, TokenKind};
+use crate::catalog::resolve::Resolved;
+use crate::catalog::tree::Body;
+
+/// Most items of a list in Oracle.
+const ORACLE_ITEM_COUNT_MAX: u32 = 1_000;
+/// Words that cannot name a column or table in Oracle without quotes, and can elsewhere.
+const ORACLE_WORDS: [&str; 44] = [
+    "access",
+    "audit",
+    "cluster",
+    "comment",
+    "compress",
+    "connect",
+    "current",
+    "date",
+    "exclusive",
+    "file",
+    "identified",
+    "immediate",
+    "increment",
+    "initial",
+    "level",
+    "lock",
+    "long",
+    "maxextents",
+    "minus",
+    "mlslabel",
+    "mode",
+    "modify",
+    "nowait",
+    "number",
+    "offline",
+    "online",
+    "option",
+    "pctfree",
+    "prior",
+    "public",
+    "raw",
+    "rename",
+    "resource",
+    "row",
+    "rowid",
+    "rownum",
+    "rows",
+    "session",
+    "share",
+    "size",
+    "start",
+    "synonym",
+    "uid",
+    "user",
+];
+/// Words that cannot name a column or table in MySQL without quotes, and can elsewhere.
+const MYSQL_WORDS: [&str; 42] = [
+    "accessible",
+    "analyze",
+    "before",
+    "bigint",
+    "blob",
+    "call",
+    "cascade",
+    "change",
+    "condition",
+    "database",
+    "databases",
+    "delayed",
+    "describe",
+    "div",
+    "dual",
+    "each",
+    "enclosed",
+    "explain",
+    "fulltext",
+    "generated",
+    "groups",
+    "ignore",
+    "interval",
+    "key",
+    "keys",
+    "kill",
+    "lead",
+    "leave",
+    "lines",
+    "load",
+    "loop",
+    "match",
+    "mod",
+    "optimize",
+    "partition",
+    "range",
+    "rank",
+    "read",
+    "repeat",
+    "signal",
+    "usage",
+    "write",
+];
+/// The database's clock: two databases, and a retry, would see different times.
+const CLOCK_WORDS: [&str; 5] =
+    ["sysdate", "systimestamp", "current_timestamp", "current_date", "current_time"];
+/// The same as functions.
+const CLOCK_CALLS: [&str; 8] = [
+    "now",
+    "curdate",
+    "curtime",
+    "utc_timestamp",
+    "utc_date",
+    "utc_time",
+    "localtime",
+    "localtimestamp",
+];
+
+/// - `used`: the dialects of the games that are loaded.
+pub(crate) fn check(resolved: &Resolved, body: &Body, used: &[Dialect], findings: &mut Findings) {
+    let declared = resolved.one(Key::Dialects).and_then(|entry| match &*entry.decl {
+        Decl::Dialects(dialects) => Some(dialects.clone()),
+        _ => None,
+    });
+    let targets = match body.dialect {
+        Some(dialect) => vec![dialect],
+        None => declared.unwrap_or_else(|| Dialect::ALL.to_vec()),
+    };
+    let Ok(tokens) = lexer::lex(&body.text, resolved.dialect, body.first_line) else { return };
+    let code: Vec<Token<'_>> = tokens.into_iter().filter(Token::is_code).collect();
+    let mut rule = Portability { body, targets, used, findings, code: &code };
+    rule.names();
+    rule.literals();
+    rule.ranges();
+    rule.clocks();
+    rule.locks();
+    rule.lists(resolved);
+}
+
+struct Portability<'a, 'f> {
+    body: &'a Body,
+    targets: Vec<Dialect>,
+    used: &'a [Dialect],
+    findings: &'f mut Findings,
+    code: &'a [Token<'a>],
+}
+
+impl Portability<'_, '_> {
+    fn token(&self, index: usize) -> Option<&Token<'_>> {
+        self.code.get(index)
+    }
+
+    fn tell(&mut self, dialect: Dialect, index: usize, message: String, fix: &str) {
+        let Some(token) = self.code.get(index) else { return };
+        let place = Place { line: token.line, column: token.column, ..self.body.place() };
+        self.tell_at(dialect, &place, message, fix);
+    }
+
+    fn tell_at(&mut self, dialect: Dialect, place: &Place, message: String, fix: &str) {
+        if !self.targets.contains(&dialect) {
+            return;
+        }
+        if self.used.contains(&dialect) {
+            self.findings.error(Rule::Portability, place, message, fix);
+        } else {
+            self.findings.warning(Rule::Portability, place, message, fix);
+        }
+    }
+
+    /// Reserved words where only a name can stand.
+    fn names(&mut self) {
+        for index in 0..self.code.len() {
+            let Some(token) = self.token(index).filter(|token| token.kind == TokenKind::Word)
+            else {
+                continue;
+            };
+            let word = token.text.to_ascii_lowercase();
+            let before = index.checked_sub(1).and_then(|index| self.token(index));
+            let after = self.token(index + 1);
+            let is_member = before.is_some_and(|token| token.is_punct("."));
+            let is_alias = before.is_some_and(|token| token.is_word("as"));
+            let is_set = after.is_some_and(|token| token.is_punct("="))
+                && before.is_some_and(|token| token.is_word("set") || token.is_punct(","));
+            let is_list = before.is_some_and(|token| token.is_punct("(") || token.is_punct(","))
+                && after.is_some_and(|token| token.is_punct(",") || token.is_punct(")"));
+            let fix = "choose another name, or write a body for the dialect";
+            if (is_member || is_alias || is_set || is_list) && ORACLE_WORDS.contains(&word.as_str())
+            {
+                self.tell(Dialect::Oracle, index, format!("`{word}` is reserved in Oracle"), fix);
+            }
+            if (is_alias || is_set || is_list) && MYSQL_WORDS.contains(&word.as_str()) {
+                self.tell(Dialect::Mysql, index, format!("`{word}` is reserved in MySQL"), fix);
+            }
+        }
+    }
+
+    /// `''` is NULL in Oracle.
+    fn literals(&mut self) {
+        for index in 0..self.code.len() {
+            if self.token(index).is_some_and(|t| t.kind == TokenKind::Text && t.text == "''") {
+                let fix = "compare with IS NULL, or write a body for the dialect";
+                self.tell(Dialect::Oracle, index, "'' is NULL in Oracle".to_owned(), fix);
+            }
+        }
+    }
+
+    /// `(a, b) < (x, y)`: Oracle has no such thing, and MySQL reads as many rows as with OFFSET.
+    fn ranges(&mut self) {
+        for index in 0..self.code.len() {
+            let compares = self.token(index).is_some_and(|token| {
+                ["<", ">", "<=", ">="].iter().any(|sign| token.is_punct(sign))
+            });
+            let around = index
+                .checked_sub(1)
+                .and_then(|before| self.token(before))
+                .is_some_and(|t| t.is_punct(")"))
+                && self.token(index + 1).is_some_and(|token| token.is_punct("("));
+            if compares && around && self.has_comma_within(index + 1) {
+                let fix = "write `a < x OR (a = x AND b < y)`";
+                for dialect in [Dialect::Oracle, Dialect::Mysql] {
+                    let message =
+                        format!("a range over row values is none in {dialect}, or a slow one");
+                    self.tell(dialect, index, message, fix);
+                }
+            }
+        }
+    }
+
+    /// Whether the parenthesis at `open` has a comma at its own level.
+    fn has_comma_within(&self, open: usize) -> bool {
+        let mut depth = 0_u32;
+        for token in self.code.iter().skip(open) {
+            if token.is_punct("(") {
+                depth += 1;
+            } else if token.is_punct(")") {
+                depth = depth.saturating_sub(1);
+            } else if depth == 1 && (token.is_punct(",") || token.is_word("select")) {
+                return token.is_punct(",");
+            }
+            if depth == 0 {
+                return false;
+            }
+        }
+        false
+    }
+
+    fn clocks(&mut self) {
+        for index in 0..self.code.len() {
+            let Some(token) = self.token(index).filter(|token| token.kind == TokenKind::Word)
+            else {
+                continue;
+            };
+            let word = token.text.to_ascii_lowercase();
+            let is_member = index
+                .checked_sub(1)
+                .and_then(|before| self.token(before))
+                .is_some_and(|token| token.is_punct(".") || token.is_word("as"));
+            let is_call = self.token(index + 1).is_some_and(|token| token.is_punct("("));
+            let reads_clock = CLOCK_WORDS.contains(&word.as_str())
+                || (is_call && CLOCK_CALLS.contains(&word.as_str()))
+                || (is_call
+                    && self.token(index + 2).is_some_and(|t| t.text.eq_ignore_ascii_case("'now'")));
+            if reads_clock && !is_member {
+                let place = Place { line: token.line, column: token.column, ..self.body.place() };
+                let message =
+                    format!("`{word}` is the database's clock: a retry sees another time");
+                self.findings.error(Rule::Portability, &place, message, "bind `:_now`");
+            }
+        }
+    }
+
+    /// Oracle cannot lock what `FETCH FIRST` cut.
+    fn locks(&mut self) {
+        let pair = |first: &str, second: &str| {
+            let pairs = self.code.iter().zip(self.code.iter().skip(1));
+            pairs
+                .enumerate()
+                .find(|(_, (a, b))| a.is_word(first) && b.is_word(second))
+                .map(|(at, _)| at)
+        };
+        if let (Some(index), Some(_)) = (pair("fetch", "first"), pair("for", "update")) {
+            let fix = "lock by key, or write a body for the dialect";
+            let message = "FETCH FIRST with FOR UPDATE is ORA-02014 in Oracle".to_owned();
+            self.tell(Dialect::Oracle, index, message, fix);
+        }
+    }
+
+    fn lists(&mut self, resolved: &Resolved) {
+        for entry in resolved.all(Key::Param) {
+            let Decl::Param(param) = &*entry.decl else { continue };
+            if param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
+                let message = format!(
+                    "`{}` may have more than 1000 items, which Oracle refuses",
+                    param.slot.name
+                );
+                self.tell_at(
+                    Dialect::Oracle,
+                    &entry.place,
+                    message,
+                    "write max_items=1000 or less",
+                );
+            }
+        }
+    }
+}

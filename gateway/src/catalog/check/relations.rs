@@ -1,0 +1,150 @@
+//! What must be unique, and what must exist, among the templates of a game or of all games.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use gateway_protocol::{BusinessCode, OpId};
+
+use crate::catalog::compile::Compiled;
+use crate::catalog::contract::{Decl, Key, KindDecl};
+use crate::catalog::finding::{Findings, Place, Rule};
+use crate::catalog::{BusinessError, HttpMethod, Include, Type};
+
+/// Two routes of a game must not match the same request.
+pub(super) fn routes(compiled: &[Compiled], findings: &mut Findings) {
+    let mut seen: BTreeMap<(HttpMethod, String), &Compiled> = BTreeMap::new();
+    for one in compiled {
+        let Some(route) = &one.template.http else { continue };
+        if let Some(first) = seen.insert((route.method, path_shape(&route.path)), one) {
+            let message = format!("`{}` has the same route", first.template.op);
+            let fix = format!(
+                "give one of them another path (the other is at {})",
+                first.place(Key::Http)
+            );
+            findings.error(Rule::Http, one.place(Key::Http), message, fix);
+        }
+    }
+}
+
+/// A path with its parameters' names left out: they do not tell routes apart.
+fn path_shape(path: &str) -> String {
+    let mut shape = String::with_capacity(path.len());
+    let mut in_braces = false;
+    for character in path.chars() {
+        in_braces = (in_braces || character == '{') && character != '}';
+        if !in_braces {
+            shape.push(character);
+        }
+    }
+    shape
+}
+
+/// A code has one name and one status, and a name one code, in all templates.
+pub(crate) fn codes<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: &mut Findings) {
+    let mut by_code: BTreeMap<BusinessCode, (&BusinessError, &Place)> = BTreeMap::new();
+    let mut by_name: BTreeMap<&str, (&BusinessError, &Place)> = BTreeMap::new();
+    for entry in compiled.flat_map(|one| &one.resolved.entries) {
+        let error = match &*entry.decl {
+            Decl::Kind(KindDecl::Built(_, Some(error))) | Decl::OnDuplicate(error) => error,
+            Decl::Require(require) => &require.error,
+            _ => continue,
+        };
+        let (first, place) = *by_code.entry(error.code).or_insert((error, &entry.place));
+        let number = error.code.number();
+        if first.name != error.name {
+            let message = format!("code {number} is `{}` at {place}", first.name);
+            findings.error(Rule::Code, &entry.place, message, "take a number of its own");
+        } else if first.status != error.status {
+            let message = format!("code {number} has status {} at {place}", first.status);
+            let fix = format!("write `[{}]` in both", first.status);
+            findings.error(Rule::Code, &entry.place, message, fix);
+        }
+        let (first, place) = *by_name.entry(&error.name).or_insert((error, &entry.place));
+        if first.code != error.code {
+            let message = format!("`{}` is code {} at {place}", error.name, first.code.number());
+            findings.error(Rule::Code, &entry.place, message, "take a name of its own");
+        }
+    }
+}
+
+/// An included operation exists, reads, takes what it is given, and does not come back to the first.
+pub(super) fn includes(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: &mut Findings) {
+    let by_op: BTreeMap<&OpId, &Compiled> =
+        compiled.iter().map(|one| (&one.template.op, one)).collect();
+    for one in compiled {
+        for include in &one.template.includes {
+            let line =
+                one.resolved.all(Key::Include).find(|e| e.name.as_ref() == Some(&include.name));
+            let place = line.map_or(&one.resolved.place, |entry| &entry.place);
+            match by_op.get(&include.op) {
+                Some(target) => fits(one, include, target, place, findings),
+                // It has findings of its own.
+                None if names.contains(&include.op) => {}
+                None => {
+                    let message = format!("the game has no operation `{}`", include.op);
+                    findings.error(Rule::Include, place, message, "name an operation of this game");
+                }
+            }
+        }
+        if let Some(place) = one.resolved.one(Key::Include).map(|entry| &entry.place)
+            && comes_back(one, &by_op)
+        {
+            let message =
+                format!("`{}` includes itself, through others or directly", one.template.op);
+            findings.error(Rule::Include, place, message, "break the circle");
+        }
+    }
+}
+
+fn fits(
+    one: &Compiled,
+    include: &Include,
+    target: &Compiled,
+    place: &Place,
+    findings: &mut Findings,
+) {
+    let (op, target) = (&include.op, &target.template);
+    let mut error = |message: String, fix: &str| findings.error(Rule::Include, place, message, fix);
+    if target.kind.is_write() {
+        error(format!("`{op}` writes"), "include only reads");
+        return;
+    }
+    for arg in &include.args {
+        let Some(taken) = target.slots.iter().find(|slot| slot.name == arg.param) else {
+            error(
+                format!("`{op}` has no parameter `{}`", arg.param),
+                "name one: `op(its_name = our_name)`",
+            );
+            continue;
+        };
+        let Some(given) = one.template.slots.get(arg.slot) else { continue };
+        let alike = taken.ty == given.ty
+            || matches!((&taken.ty, &given.ty), (Type::Bigint, Type::Int))
+            || matches!((&taken.ty, &given.ty), (Type::Str { .. }, Type::Str { .. }));
+        if !alike {
+            error(
+                format!("`{}` and `{}` differ in type", arg.param, given.name),
+                "give it a value of its type",
+            );
+        }
+    }
+    let is_given = |name: &str| include.args.iter().any(|arg| &*arg.param == name);
+    for slot in target.slots.iter().filter(|slot| slot.required && !is_given(&slot.name)) {
+        error(format!("`{op}` needs `{}`", slot.name), "give it in the parentheses");
+    }
+}
+
+fn comes_back(start: &Compiled, by_op: &BTreeMap<&OpId, &Compiled>) -> bool {
+    let mut open: Vec<&OpId> = start.template.includes.iter().map(|include| &include.op).collect();
+    let mut seen = BTreeSet::new();
+    while let Some(op) = open.pop() {
+        if *op == start.template.op {
+            return true;
+        }
+        if seen.insert(op)
+            && let Some(next) = by_op.get(op)
+        {
+            open.extend(next.template.includes.iter().map(|include| &include.op));
+        }
+    }
+    false
+}

@@ -1,0 +1,535 @@
+//! The contract of one file: each header line read into a declaration.
+//!
+//! Reading asks only whether a line is well formed. Whether the lines of all files fit together, and
+//! fit the body, is asked when a template is compiled.
+
+mod access;
+mod caching;
+mod column;
+mod key;
+mod param;
+mod reader;
+mod rules;
+mod sorting;
+mod unbuilt;
+
+use std::sync::Arc;
+use std::time::Duration;
+
+pub(crate) use access::{AllowDecl, path_names};
+pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
+pub(crate) use key::{Key, Merge};
+pub(crate) use param::{ParamDecl, order as param_order};
+pub(crate) use reader::{Fault, Reader};
+pub(crate) use rules::{IncludeDecl, KindDecl, RequireDecl, RequireRight, business_error};
+pub(crate) use sorting::{OrderColumn, OrderDecl, PageDecl, PageKeyset};
+
+use super::finding::{Findings, Place, Rule};
+use super::header::Line;
+use super::{BusinessError, Column, Dialect, HttpRoute};
+
+/// A header line, read.
+#[derive(Clone, Debug)]
+pub(crate) struct Entry {
+    pub(crate) key: Key,
+    /// What tells it from other lines of its key, where the key merges by name.
+    pub(crate) name: Option<Box<str>>,
+    /// As written.
+    pub(crate) value: Arc<str>,
+    pub(crate) place: Place,
+    pub(crate) decl: Arc<Decl>,
+}
+
+/// What a header line declares.
+#[derive(Clone, Debug)]
+pub(crate) enum Decl {
+    /// `@desc`, `@deprecated`, `@stale_ok`, `@scan_ok`.
+    Text(Box<str>),
+    Kind(KindDecl),
+    Param(ParamDecl),
+    Result(Vec<Column>),
+    /// `@version`.
+    Name(Box<str>),
+    /// `@mask`.
+    Names(Vec<Box<str>>),
+    Include(IncludeDecl),
+    Allow(Vec<AllowDecl>),
+    Http(HttpRoute),
+    Cache(CacheDecl),
+    Invalidate(Vec<TagDecl>),
+    Page(PageDecl),
+    Order(OrderDecl),
+    Require(RequireDecl),
+    OnDuplicate(BusinessError),
+    /// `@timeout`, `@http_cache`.
+    Duration(Duration),
+    /// `@limit`.
+    Count(u32),
+    /// `@audit`, `@extends`, `@route primary`.
+    Flag,
+    Dialects(Vec<Dialect>),
+    /// Well formed, and nothing runs it yet; the parameters that it names.
+    Unbuilt(Vec<Box<str>>),
+}
+
+/// Reads a file's header lines; what is not well formed becomes a finding and is left out.
+pub(crate) fn read(lines: &[Line<'_>], findings: &mut Findings) -> Vec<Entry> {
+    let mut entries: Vec<Entry> = Vec::with_capacity(lines.len());
+    for line in lines {
+        let mut reader = Reader::new(line.value);
+        let decl = declaration(line.key, &mut reader).and_then(|decl| {
+            reader.end()?;
+            Ok(decl)
+        });
+        match decl {
+            Err(fault) => {
+                let before = line.value.get(..fault.at).unwrap_or(line.value).chars().count();
+                let column = line.place.column + u32::try_from(before).unwrap_or(0);
+                let place = Place { column, ..line.place.clone() };
+                let message = format!("@{}: {}", line.key.name(), fault.message);
+                findings.error(Rule::KeyValue, &place, message, fault.fix);
+            }
+            Ok((name, decl)) => {
+                let entry = Entry {
+                    key: line.key,
+                    name,
+                    value: line.value.into(),
+                    place: line.place.clone(),
+                    decl: Arc::new(decl),
+                };
+                if let Some(first) = entries.iter().find(|first| first.clashes(&entry)) {
+                    let message = format!("@{} stands twice", entry.title());
+                    let fix = format!("it stands in line {} already: keep one", first.place.line);
+                    findings.error(Rule::KeyDuplicate, &entry.place, message, fix);
+                } else {
+                    entries.push(entry);
+                }
+            }
+        }
+    }
+    entries
+}
+
+impl Entry {
+    /// Key and name, as a finding says them.
+    pub(crate) fn title(&self) -> String {
+        match &self.name {
+            Some(name) => format!("{} {name}", self.key.name()),
+            None => self.key.name().to_owned(),
+        }
+    }
+
+    /// Whether only one of the two can count.
+    pub(crate) fn clashes(&self, other: &Self) -> bool {
+        self.key == other.key
+            && match self.key.merge() {
+                Merge::Single => true,
+                Merge::Named => self.name == other.name,
+                Merge::Group | Merge::Additive => false,
+            }
+    }
+}
+
+type Read = Result<(Option<Box<str>>, Decl), Fault>;
+
+fn declaration(key: Key, reader: &mut Reader<'_>) -> Read {
+    let decl = match key {
+        Key::Desc | Key::Deprecated | Key::StaleOk | Key::ScanOk => text(reader)?,
+        Key::Kind => Decl::Kind(rules::kind(reader)?),
+        Key::Param => {
+            let param = param::param(reader)?;
+            return Ok((Some(param.slot.name.clone()), Decl::Param(param)));
+        }
+        Key::Result => Decl::Result(reader.list(column::column)?),
+        Key::Version => Decl::Name(reader.name()?.to_ascii_lowercase().into()),
+        Key::Include => {
+            let include = rules::include(reader)?;
+            return Ok((Some(include.name.clone()), Decl::Include(include)));
+        }
+        Key::Allow => Decl::Allow(reader.list(access::allow)?),
+        Key::Http => Decl::Http(access::http(reader)?),
+        Key::Cache => caching::cache(reader)?,
+        Key::Invalidate => Decl::Invalidate(reader.list(caching::tag)?),
+        Key::Page => Decl::Page(sorting::page(reader)?),
+        Key::Order => {
+            let order = sorting::order(reader)?;
+            return Ok((Some(order.name.clone()), Decl::Order(order)));
+        }
+        Key::Require => Decl::Require(rules::require(reader)?),
+        Key::On => {
+            let (name, error) = rules::on(reader)?;
+            return Ok((Some(name), Decl::OnDuplicate(error)));
+        }
+        Key::Timeout => Decl::Duration(timeout(reader)?),
+        Key::Limit => Decl::Count(limit(reader)?),
+        Key::Mask => Decl::Names(reader.list(|reader| reader.name().map(Into::into))?),
+        Key::Audit => Decl::Flag,
+        Key::Extends => {
+            reader.eat("_base");
+            Decl::Flag
+        }
+        Key::HttpCache => Decl::Duration(caching::http_cache(reader)?),
+        Key::Dialects => Decl::Dialects(reader.list(dialect)?),
+        Key::Route => unbuilt::route(reader)?,
+        Key::Return => return unbuilt::returned(reader),
+        Key::Replace => return unbuilt::replace(reader),
+        Key::Idempotent => unbuilt::idempotent(reader)?,
+        Key::Async => unbuilt::asynchronous(reader)?,
+        Key::Lane | Key::Shard => Decl::Unbuilt(vec![reader.name()?.into()]),
+        Key::Retry => unbuilt::retry(reader)?,
+        Key::Encrypt => Decl::Unbuilt(reader.list(|reader| reader.name().map(Into::into))?),
+        Key::Emit => unbuilt::emit(reader)?,
+    };
+    Ok((None, decl))
+}
+
+fn text(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
+    let text = reader.until(&[]);
+    if text.is_empty() {
+        return reader.fault("the text is missing", "write one line of text");
+    }
+    Ok(Decl::Text(text.into()))
+}
+
+/// Longest `@timeout`.
+const TIMEOUT_MAX: Duration = Duration::from_hours(1);
+/// Most rows that `@limit` can allow.
+const ROW_COUNT_MAX: u32 = 100_000;
+
+fn timeout(reader: &mut Reader<'_>) -> Result<Duration, Fault> {
+    let timeout = reader.duration()?;
+    if timeout.is_zero() || timeout > TIMEOUT_MAX {
+        return reader.fault("the time is out of range", "write 1ms to 1h");
+    }
+    Ok(timeout)
+}
+
+fn limit(reader: &mut Reader<'_>) -> Result<u32, Fault> {
+    let limit = reader.number()?;
+    if !(1..=ROW_COUNT_MAX).contains(&limit) {
+        return reader.fault("the limit is out of range", format!("write 1 to {ROW_COUNT_MAX}"));
+    }
+    Ok(limit)
+}
+
+fn dialect(reader: &mut Reader<'_>) -> Result<Dialect, Fault> {
+    let at = {
+        reader.rest();
+        reader.at()
+    };
+    let name = reader.name()?;
+    Dialect::from_name(name).ok_or_else(|| {
+        Fault::new(at, format!("there is no dialect `{name}`"), "use oracle, mysql, sqlite")
+    })
+}
+
+#[cfg(test)]
+pub(crate) mod tests {
+    use super::*;
+    use crate::catalog::header;
+
+    /// The rules that one header breaks, and the text of the first fault.
+    fn faults(text: &str) -> (Vec<Rule>, String) {
+        let mut findings = Findings::default();
+        let cut = header::cut(&"a.sql".into(), text, &mut findings);
+        read(&cut.lines, &mut findings);
+        let first = findings.0.first().map(ToString::to_string).unwrap_or_default();
+        (findings.0.iter().map(|finding| finding.rule).collect(), first)
+    }
+
+    #[track_caller]
+    fn check(good: &[&str], bad: &[&str]) {
+        for text in good {
+            assert_eq!(faults(&format!("-- @{text}")), (vec![], String::new()), "{text}");
+        }
+        for text in bad {
+            assert_eq!(faults(&format!("-- @{text}")).0, [Rule::KeyValue], "{text}");
+        }
+    }
+
+    #[test]
+    fn kinds_are_those_of_the_language() {
+        check(
+            &[
+                "kind one",
+                "kind one else 2101 A_B [404]",
+                "kind optional",
+                "kind many",
+                "kind page",
+                "kind exec",
+                "kind tx isolation=serializable",
+                "kind batch",
+                "kind call",
+            ],
+            &[
+                "kind",
+                "kind two",
+                "kind one else 2099 A",
+                "kind one else 3000 A",
+                "kind one else 2101",
+                "kind one else 2101 lower",
+                "kind one else 2101 A [200]",
+                "kind many else 2101 A",
+                "kind tx isolation=none",
+            ],
+        );
+    }
+
+    #[test]
+    fn params_take_the_options_of_their_type() {
+        check(
+            &[
+                "param a int",
+                "param a int required",
+                "param a int optional",
+                "param a int min=1 max=9",
+                "param a string(9) pattern=^[a-z]+$ sample='a b'",
+                "param a string(9) optional like=prefix",
+                "param a list(int) max_items=10000",
+                "param a int default=5",
+                "param a rows(b int, c date)",
+            ],
+            &[
+                "param",
+                "param a",
+                "param 1 int",
+                "param a string",
+                "param a int maximum=1",
+                "param a int min=1 min=2",
+                "param a int pattern=x",
+                "param a string(9) pattern=[",
+                "param a string(9) min=1",
+                "param a int like=prefix",
+                "param a string(9) like=suffix",
+                "param a int max_items=1",
+                "param a list(int) max_items=10001",
+                "param a list(int) max_items=0",
+                "param a int required optional",
+                "param a int required default=1",
+                "param a list(int) default=1",
+            ],
+        );
+    }
+
+    #[test]
+    fn results_say_their_form() {
+        check(
+            &["result a bigint as string, b string empty as null,", "result a decimal(3,1)"],
+            &[
+                "result",
+                "result a",
+                "result a int as string",
+                "result a int empty as null",
+                "result a string null as empty",
+                "result a list(int)",
+            ],
+        );
+    }
+
+    #[test]
+    fn access_names_roles_claims_and_routes() {
+        check(
+            &[
+                "allow public",
+                "allow a, b(x = claim.sub, y=claim.z)",
+                "http GET /v1/{game}/a/{b}/c",
+                "http POST /v1/{game}/items:transfer",
+                "http POST /v1/{game}/items/{id}:use",
+            ],
+            &[
+                "allow",
+                "allow Admin",
+                "allow a(x = sub)",
+                "allow a()",
+                "http /v1/{game}/a",
+                "http FETCH /v1/{game}/a",
+                "http GET /v2/{game}/a",
+                "http GET /v1/{game}",
+                "http GET /v1/{game}/a//b",
+                "http GET /v1/{game}/a/",
+                "http GET /v1/{game}/{a}{b}",
+                "http GET /v1/{game}/a/{b}/{b}",
+                "http GET /v1/{game}/{1}",
+                "http POST /v1/{game}/call/a",
+                "http POST /v1/{game}/batch",
+                "http GET /v1/{game}/a b",
+                "http GET /v1/{game}/x{a}",
+            ],
+        );
+    }
+
+    #[test]
+    fn caching_has_times_tags_and_a_scope() {
+        check(
+            &[
+                "cache l1=10m l2=1h negative=15s tag=player:{id}",
+                "cache l1=1s tag=a tag=b:{x},c",
+                "cache l2=1s scope=principal",
+                "invalidate a:{x}, b",
+                "http_cache public 30s",
+                "cache l1=1s stale=30s",
+            ],
+            &[
+                "cache",
+                "cache tag=a",
+                "cache l1=0s",
+                "cache l1=31d",
+                "cache l1=1s scope=role",
+                "cache l1=1s ttl=5s",
+                "cache l1=1s tag=",
+                "cache l1=1s tag={a",
+                "invalidate",
+                "invalidate a b",
+                "invalidate {a}",
+                "http_cache private 30s",
+                "http_cache public",
+                "http_cache public 2d",
+            ],
+        );
+    }
+
+    #[test]
+    fn orders_and_pages_name_columns() {
+        check(
+            &[
+                "page keyset = c.a DESC, b  default=5 max=50",
+                "page keyset=@sort",
+                "order a = c.x ASC, y DESC",
+                "page keyset = a max=10",
+            ],
+            &[
+                "page",
+                "page keyset = ",
+                "page keyset = a default=9 max=5",
+                "page keyset = a max=10001",
+                "page keyset = a default=0",
+                "page default=5",
+                "order a",
+                "order a = lower(b)",
+                "page keyset = a, a",
+            ],
+        );
+    }
+
+    #[test]
+    fn rules_and_relations_name_parameters_and_codes() {
+        check(
+            &[
+                "require a <> b else 2102 SAME",
+                "require a >= 5 else 2102 SMALL [400]",
+                "require a = 'x y' else 2102 A",
+                "on duplicate_key else 2104 TAKEN [409]",
+                "include items = item.list(player_id)",
+                "include items = item.list(owner = player_id, b)",
+                "include all = item.all()",
+            ],
+            &[
+                "require a b else 2102 A",
+                "require a = else 2102 A",
+                "require a = b",
+                "on deadlock else 2104 A",
+                "on duplicate_key 2104 A",
+                "include item.list(a)",
+                "include x = item.list",
+                "include x = Item(a)",
+            ],
+        );
+    }
+
+    #[test]
+    fn what_is_not_built_is_read_all_the_same() {
+        check(
+            &[
+                "idempotent key=request_id ttl=24h",
+                "async max=500 linger=5ms dead=10",
+                "async",
+                "lane a",
+                "retry 3 on=deadlock,lock_timeout",
+                "route primary",
+                "route replica max_lag=2s",
+                "shard a",
+                "encrypt a, b",
+                "emit player.changed",
+                "return x = debit.affected",
+                "replace step debit",
+            ],
+            &[
+                "idempotent",
+                "idempotent ttl=24h",
+                "idempotent key=a ttl=x",
+                "async max=0",
+                "async most=1",
+                "lane",
+                "retry",
+                "retry 3 on=rain",
+                "retry 0",
+                "route",
+                "route nearest",
+                "replica max_lag",
+                "shard",
+                "encrypt",
+                "emit",
+                "return x",
+                "return x = debit",
+                "replace debit",
+            ]
+            .map(|text| if text == "replica max_lag" { "route replica max_lag" } else { text }),
+        );
+    }
+
+    #[test]
+    fn single_keys_and_bounds_are_checked() {
+        check(
+            &[
+                "desc Some text.",
+                "version version",
+                "timeout 2s",
+                "limit 100000",
+                "mask a, b",
+                "audit",
+                "extends",
+                "extends _base",
+                "dialects mysql, sqlite",
+                "deprecated use x",
+                "stale_ok a reason",
+                "scan_ok a reason",
+            ],
+            &[
+                "desc",
+                "version",
+                "version a b",
+                "timeout 0s",
+                "timeout 2h",
+                "limit 0",
+                "limit 100001",
+                "mask",
+                "audit yes",
+                "extends game1",
+                "dialects",
+                "dialects db2",
+                "deprecated",
+                "stale_ok",
+                "scan_ok",
+            ],
+        );
+    }
+
+    #[test]
+    fn single_keys_stand_once_and_named_ones_once_a_name() {
+        assert_eq!(faults("-- @limit 1\n-- @limit 2").0, [Rule::KeyDuplicate]);
+        assert_eq!(faults("-- @param a int\n-- @param a int").0, [Rule::KeyDuplicate]);
+        assert_eq!(
+            faults("-- @param a int\n-- @param b int\n-- @result a int\n-- @result b int").0,
+            []
+        );
+    }
+
+    #[test]
+    fn fault_is_told_at_the_column_where_it_is() {
+        let (_, first) = faults("-- @param  a  varchar(5)");
+        assert!(
+            first.starts_with("a.sql:1:15: error[key-value]: @param: there is no type"),
+            "{first}"
+        );
+    }
+}

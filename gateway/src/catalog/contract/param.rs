@@ -1,0 +1,234 @@
+//! `@param name type …`.
+
+use std::cmp::Ordering;
+
+use super::reader::{Fault, Reader};
+use crate::catalog::types::{Declared, Side, declared};
+use crate::catalog::{Pattern, Scalar, Slot, Type};
+
+/// Most items of a list: what every driver's count of placeholders holds once padded.
+const ITEM_COUNT_MAX: u32 = 10_000;
+/// Most items of a list that does not say.
+const ITEM_COUNT_DEFAULT: u32 = 1_000;
+
+/// A declared parameter.
+#[derive(Clone, Debug)]
+pub(crate) struct ParamDecl {
+    pub(crate) slot: Slot,
+    /// `rows(name T, …)`: its fields. The slot's type then means nothing.
+    pub(crate) rows: Option<Vec<(Box<str>, Type)>>,
+}
+
+pub(super) fn param(reader: &mut Reader<'_>) -> Result<ParamDecl, Fault> {
+    let name = reader.name()?.into();
+    let (ty, rows) = match declared(reader, Side::Param)? {
+        Declared::Plain(ty) => (ty, None),
+        Declared::Rows(fields) => (Type::Json, Some(fields)),
+    };
+    let item_count_max = matches!(ty, Type::List(_)).then_some(ITEM_COUNT_DEFAULT);
+    let mut slot = Slot {
+        name,
+        ty,
+        required: true,
+        default: None,
+        min: None,
+        max: None,
+        pattern: None,
+        item_count_max,
+        like_prefix: false,
+        sample: None,
+    };
+    let start = reader.at();
+    let required = reader.eat_word("required");
+    if reader.eat_word("optional") {
+        slot.required = false;
+    }
+    if required && !slot.required {
+        return Err(Fault::new(start, "both required and optional", "keep one of them"));
+    }
+    reader.options(|reader, option| set(&mut slot, reader, option))?;
+    if required && slot.default.is_some() {
+        return Err(Fault::new(start, "a required parameter has no default", "remove one of them"));
+    }
+    if slot.default.is_some() {
+        slot.required = false;
+    }
+    bounds_agree(&slot)
+        .map_err(|message| Fault::new(start, message, "choose min <= default <= max"))?;
+    Ok(ParamDecl { slot, rows })
+}
+
+/// Takes one option; `false`: there is none of that name.
+fn set(slot: &mut Slot, reader: &mut Reader<'_>, option: &str) -> Result<bool, Fault> {
+    let at = reader.at();
+    let is_list = matches!(slot.ty, Type::List(_));
+    let is_text = matches!(slot.ty, Type::Str { .. });
+    let fits = match option {
+        "min" | "max" => is_ordered(&slot.ty),
+        "pattern" | "like" => is_text,
+        "default" => !is_list,
+        "max_items" => is_list,
+        "sample" => true,
+        _ => return Ok(false),
+    };
+    if !fits {
+        let message = format!("`{option}=` does not go with this type");
+        let fix = "min and max go with numbers and dates, pattern and like with string, max_items with \
+                   list, default with all but list";
+        return Err(Fault::new(at, message, fix));
+    }
+    match option {
+        "min" => slot.min = Some(scalar(slot, reader)?),
+        "max" => slot.max = Some(scalar(slot, reader)?),
+        "default" => slot.default = Some(scalar(slot, reader)?),
+        "sample" => slot.sample = Some(sample(slot, reader)?),
+        "pattern" => slot.pattern = Some(pattern(reader)?),
+        "like" => {
+            reader.expect_word("prefix")?;
+            slot.like_prefix = true;
+        }
+        _ => {
+            let count = reader.number()?;
+            if !(1..=ITEM_COUNT_MAX).contains(&count) {
+                let fix = format!("write 1 to {ITEM_COUNT_MAX}");
+                return Err(Fault::new(at, format!("a list has not {count} items"), fix));
+            }
+            slot.item_count_max = Some(count);
+        }
+    }
+    Ok(true)
+}
+
+const fn is_ordered(ty: &Type) -> bool {
+    matches!(
+        ty,
+        Type::Int
+            | Type::Bigint
+            | Type::Decimal { .. }
+            | Type::Float
+            | Type::Date
+            | Type::Timestamp { .. }
+    )
+}
+
+fn scalar(slot: &Slot, reader: &mut Reader<'_>) -> Result<Scalar<'static>, Fault> {
+    let at = reader.at();
+    let text = reader.text()?;
+    slot.ty
+        .parse(&text)
+        .map_err(|fault| Fault::new(at, fault.to_string(), "write a value of the type"))
+}
+
+/// A sample is kept as text; of a list it is one item.
+fn sample(slot: &Slot, reader: &mut Reader<'_>) -> Result<Box<str>, Fault> {
+    let at = reader.at();
+    let text = reader.text()?;
+    let items: Vec<&str> = match &slot.ty {
+        Type::List(_) => text.split(',').collect(),
+        _ => vec![&text],
+    };
+    let ty = if let Type::List(item) = &slot.ty { item } else { &slot.ty };
+    for item in items {
+        ty.parse(item)
+            .map_err(|fault| Fault::new(at, fault.to_string(), "write a value of the type"))?;
+    }
+    Ok(text.into())
+}
+
+fn pattern(reader: &mut Reader<'_>) -> Result<Pattern, Fault> {
+    let at = reader.at();
+    let text = reader.text()?;
+    // The whole text must match, whatever alternatives the pattern has.
+    let whole = format!("^(?:{text})$");
+    regex_lite::Regex::new(&whole).map(Pattern).map_err(|error| {
+        Fault::new(at, format!("not a pattern: {error}"), "write a regular expression")
+    })
+}
+
+fn bounds_agree(slot: &Slot) -> Result<(), String> {
+    let above = |low: &Option<Scalar<'_>>, high: &Option<Scalar<'_>>| match (low, high) {
+        (Some(low), Some(high)) => order(low, high) == Some(Ordering::Greater),
+        _ => false,
+    };
+    if above(&slot.min, &slot.max) {
+        return Err("min is above max".to_owned());
+    }
+    if above(&slot.min, &slot.default) || above(&slot.default, &slot.max) {
+        return Err("the default is outside min and max".to_owned());
+    }
+    Ok(())
+}
+
+/// How two values of one ordered type compare; `None` for others.
+pub(crate) fn order(left: &Scalar<'_>, right: &Scalar<'_>) -> Option<Ordering> {
+    match (left, right) {
+        (Scalar::Int(a), Scalar::Int(b)) | (Scalar::Timestamp(a), Scalar::Timestamp(b)) => {
+            Some(a.cmp(b))
+        }
+        (Scalar::Float(a), Scalar::Float(b)) => a.partial_cmp(b),
+        (Scalar::Date(a), Scalar::Date(b)) => Some(a.cmp(b)),
+        (Scalar::Decimal(a), Scalar::Decimal(b)) => Some(decimal_order(a, b)),
+        _ => None,
+    }
+}
+
+/// Canonical decimals of one scale: by sign, then by length, then by digits.
+fn decimal_order(left: &str, right: &str) -> Ordering {
+    let (a, b) = (left.strip_prefix('-'), right.strip_prefix('-'));
+    let magnitude = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
+    match (a, b) {
+        (Some(a), Some(b)) => magnitude(b, a),
+        (Some(_), None) => Ordering::Less,
+        (None, Some(_)) => Ordering::Greater,
+        (None, None) => magnitude(left, right),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn decimals_compare_by_value_not_by_text() {
+        for (left, right, expected) in [
+            ("9.00", "10.00", Ordering::Less),
+            ("-9.00", "-10.00", Ordering::Greater),
+            ("-1.00", "1.00", Ordering::Less),
+            ("1.10", "1.10", Ordering::Equal),
+            ("1.10", "1.09", Ordering::Greater),
+        ] {
+            assert_eq!(decimal_order(left, right), expected, "{left} {right}");
+        }
+    }
+
+    #[test]
+    fn bounds_that_cross_are_refused() {
+        let read = |text: &str| param(&mut Reader::new(text));
+        let slot = read("a int").unwrap().slot;
+        let with = |min, default, max| Slot {
+            min: Some(Scalar::Int(min)),
+            default: Some(Scalar::Int(default)),
+            max: Some(Scalar::Int(max)),
+            ..slot.clone()
+        };
+        assert!(bounds_agree(&with(1, 1, 1)).is_ok());
+        assert!(bounds_agree(&with(2, 1, 3)).is_err());
+        assert!(bounds_agree(&with(1, 4, 3)).is_err());
+        assert!(bounds_agree(&with(3, 3, 2)).is_err());
+    }
+
+    #[test]
+    fn pattern_must_match_the_whole_text() {
+        let param = param(&mut Reader::new("a string(9) pattern=a|b")).unwrap();
+        let pattern = param.slot.pattern.unwrap().0;
+        assert!(pattern.is_match("b") && !pattern.is_match("bb") && !pattern.is_match("xa"));
+    }
+
+    #[test]
+    fn defaults_and_samples_are_of_the_type_if_the_type_says_so() {
+        for (option, text) in [("default", "x"), ("sample", "x"), ("default", "5"), ("min", "5")] {
+            let read = param(&mut Reader::new(&format!("a int {option}={text}")));
+            assert_eq!(read.is_ok(), Type::Int.parse(text).is_ok(), "{option}={text}");
+        }
+    }
+}

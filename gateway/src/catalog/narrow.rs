@@ -1,0 +1,162 @@
+//! What an override may change: it narrows, it does not widen.
+//!
+//! A client written against the base, and an operator who read the base's rules, must find both to
+//! hold in every game.
+
+use super::contract::{AllowDecl, CacheDecl, Decl, Entry, ParamDecl, param_order};
+use super::finding::{Findings, Rule};
+use super::types::written;
+use super::{Column, Scope};
+
+/// Compares an override's line with the line that it replaces.
+pub(crate) fn check(base: &Entry, over: &Entry, findings: &mut Findings) {
+    for (message, fix) in widenings(&base.decl, &over.decl) {
+        let message = format!("@{}: {message}", over.title());
+        let fix = format!("{fix} ({} line {})", base.place.file, base.place.line);
+        findings.error(Rule::Override, &over.place, message, fix);
+    }
+}
+
+/// Compares an override's columns with those of the same names below.
+pub(crate) fn check_group(below: &[Entry], over: &Entry, findings: &mut Findings) {
+    let Decl::Result(columns) = &*over.decl else { return };
+    for column in columns {
+        let same = |entry: &Entry| match &*entry.decl {
+            Decl::Result(columns) => columns
+                .iter()
+                .find(|base| base.name == column.name)
+                .map(|base| differs(base, column)),
+            _ => None,
+        };
+        if below.iter().rev().find_map(same) == Some(true) {
+            let message = format!("@result {}: an override cannot change a type", column.name);
+            findings.error(Rule::Override, &over.place, message, "write the base's type and form");
+        }
+    }
+}
+
+fn differs(base: &Column, over: &Column) -> bool {
+    base.ty != over.ty || base.json_string != over.json_string
+}
+
+type Widening = (String, String);
+
+fn widenings(base: &Decl, over: &Decl) -> Vec<Widening> {
+    let one = |widens: bool, message: &str, fix: &str| {
+        if widens { vec![(message.to_owned(), fix.to_owned())] } else { Vec::new() }
+    };
+    match (base, over) {
+        (Decl::Param(base), Decl::Param(over)) => params(base, over),
+        (Decl::Allow(base), Decl::Allow(over)) => over
+            .iter()
+            .filter(|rule| !is_covered(base, rule))
+            .map(|rule| {
+                let message = format!("`{}` may call it here and not in the base", rule.role);
+                (message, "name only roles of the base, with at least its claims".to_owned())
+            })
+            .collect(),
+        (Decl::Kind(base), Decl::Kind(over)) => {
+            let same = std::mem::discriminant(base) == std::mem::discriminant(over)
+                && match (base, over) {
+                    (
+                        super::contract::KindDecl::Built(a, _),
+                        super::contract::KindDecl::Built(b, _),
+                    ) => a == b,
+                    _ => base == over,
+                };
+            one(
+                !same,
+                "an override cannot change the kind",
+                "write the base's kind, or another name",
+            )
+        }
+        (Decl::Cache(base), Decl::Cache(over)) => caches(base, over),
+        (Decl::Page(base), Decl::Page(over)) => one(
+            over.count_max > base.count_max,
+            "max is above the base's",
+            "write at most the base's",
+        ),
+        (Decl::Count(base), Decl::Count(over)) => {
+            one(over > base, "the limit is above the base's", "write at most the base's")
+        }
+        _ => Vec::new(),
+    }
+}
+
+fn params(base: &ParamDecl, over: &ParamDecl) -> Vec<Widening> {
+    use std::cmp::Ordering;
+    let (old, new) = (&base.slot, &over.slot);
+    let mut found = Vec::new();
+    let mut add = |widens: bool, message: String, fix: &str| {
+        if widens {
+            found.push((message, fix.to_owned()));
+        }
+    };
+    let changed = old.ty != new.ty || base.rows != over.rows;
+    let message =
+        format!("an override cannot change a type: {} is {}", written(&new.ty), written(&old.ty));
+    add(changed, message, "write the base's type");
+    add(old.required && !new.required, "required in the base".to_owned(), "keep it required");
+    let passes = |bound: &Option<super::Scalar<'_>>,
+                  by: &Option<super::Scalar<'_>>,
+                  side: Ordering| match (bound, by) {
+        (Some(bound), Some(by)) => param_order(by, bound) == Some(side),
+        (Some(_), None) => true,
+        (None, _) => false,
+    };
+    add(
+        passes(&old.min, &new.min, Ordering::Less),
+        "min is below the base's".to_owned(),
+        "write at least the base's",
+    );
+    add(
+        passes(&old.max, &new.max, Ordering::Greater),
+        "max is above the base's".to_owned(),
+        "write at most the base's",
+    );
+    add(
+        old.item_count_max < new.item_count_max,
+        "max_items is above the base's".to_owned(),
+        "write at most the base's",
+    );
+    add(
+        old.pattern.is_some() && old.pattern != new.pattern,
+        "the pattern is not the base's".to_owned(),
+        "keep the base's pattern: whether another is narrower cannot be seen",
+    );
+    add(
+        old.like_prefix != new.like_prefix,
+        "like= is not the base's".to_owned(),
+        "write it as in the base",
+    );
+    found
+}
+
+fn caches(base: &CacheDecl, over: &CacheDecl) -> Vec<Widening> {
+    let mut found = Vec::new();
+    for (name, base, over) in [
+        ("l1", base.l1_ttl, over.l1_ttl),
+        ("l2", base.l2_ttl, over.l2_ttl),
+        ("negative", base.negative_ttl, over.negative_ttl),
+    ] {
+        if over > base {
+            found.push((
+                format!("{name} is longer than the base's"),
+                "write at most the base's".to_owned(),
+            ));
+        }
+    }
+    if base.scope == Scope::Principal && over.scope == Scope::Global {
+        let fix = "keep scope=principal: one principal would see another's rows".to_owned();
+        found.push(("the scope is wider than the base's".to_owned(), fix));
+    }
+    found
+}
+
+/// Whether the base lets everyone in whom `rule` lets in.
+fn is_covered(base: &[AllowDecl], rule: &AllowDecl) -> bool {
+    base.iter().any(|old| {
+        &*old.role == "public"
+            || (old.role == rule.role && old.claims.iter().all(|claim| rule.claims.contains(claim)))
+    })
+}
