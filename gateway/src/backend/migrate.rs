@@ -8,6 +8,8 @@
 //! was begun and not done blocks every later run, until a person has looked: nobody else can know how far
 //! it came.
 
+use std::fmt;
+
 use super::connection::{Connection, Statement, TextRow};
 use super::migration::Migration;
 use super::script::{self, ScriptFault};
@@ -69,6 +71,18 @@ pub struct MigrationStep {
     pub name: Box<str>,
     /// What became of it.
     pub state: MigrationState,
+}
+
+/// `_base 0001 tables: applied`.
+impl fmt::Display for MigrationStep {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let state = match self.state {
+            MigrationState::Present => "present",
+            MigrationState::Applied => "applied",
+            MigrationState::Pending => "pending",
+        };
+        write!(f, "{} {:04} {}: {state}", self.scope, self.number, self.name)
+    }
 }
 
 /// Why a run was refused or failed.

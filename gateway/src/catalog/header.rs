@@ -41,14 +41,14 @@ pub(crate) fn cut<'a>(file: &Arc<str>, text: &'a str, findings: &mut Findings) -
         let trimmed = line.trim();
         if trimmed.starts_with("/*") && !trimmed.starts_with("/*+") && !trimmed.starts_with("/*!") {
             let Some((skipped, after)) = whole_comment(rest) else {
-                return Cut { lines, body: body(rest, number) };
+                return Cut { lines, body: Some(body(rest, number)) };
             };
             rest = after;
             number += skipped;
             continue;
         }
         if !trimmed.is_empty() && !trimmed.starts_with("--") || is_step(trimmed) {
-            return Cut { lines, body: body(rest, number) };
+            return Cut { lines, body: Some(body(rest, number)) };
         }
         let place =
             Place { file: Arc::clone(file), line: number, column: column_of(line, trimmed) };
@@ -67,8 +67,8 @@ pub(crate) fn is_step(comment: &str) -> bool {
     text == "@step" || text.starts_with("@step ") || text.starts_with("@step\t")
 }
 
-fn body(rest: &str, first_line: u32) -> Option<(&str, u32)> {
-    Some((rest.trim_end(), first_line))
+fn body(rest: &str, first_line: u32) -> (&str, u32) {
+    (rest.trim_end(), first_line)
 }
 
 /// A block comment alone on its lines: how many lines it takes, and what follows them.

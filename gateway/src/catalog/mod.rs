@@ -12,17 +12,14 @@
 mod check;
 mod compile;
 mod contract;
-mod cursor;
 mod decimal;
 mod finding;
 mod header;
 mod lexer;
-mod load;
+pub(crate) mod load;
 mod moment;
 mod narrow;
 mod plan;
-#[cfg(test)]
-pub(crate) mod planted;
 mod resolve;
 mod result;
 mod scalar;
@@ -39,13 +36,12 @@ use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
 pub use check::combinations;
-pub use cursor::CursorKey;
 pub use finding::{Finding, Place, Rule, Severity};
 pub use lexer::positional;
 pub use load::{Survey, survey};
-pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
-pub use moment::{MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp};
 pub use result::msgpack_to_json;
+pub use moment::{MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp};
+pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Direction, HttpMethod, HttpRoute, Include,

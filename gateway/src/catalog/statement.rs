@@ -5,6 +5,10 @@
 
 use super::lexer::{Token, TokenKind};
 
+/// Words that end a `WHERE`.
+const ENDS: [&str; 9] =
+    ["group", "order", "having", "limit", "fetch", "for", "union", "returning", "offset"];
+
 /// A token of code (no white space, no comment) and what is known of its place.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Code<'a> {
@@ -212,8 +216,6 @@ impl<'a> Statement<'a> {
         }) else {
             return false;
         };
-        const ENDS: [&str; 9] =
-            ["group", "order", "having", "limit", "fetch", "for", "union", "returning", "offset"];
         let predicate: Vec<Token<'_>> = firm
             .iter()
             .skip(start + 1)

@@ -152,7 +152,7 @@ impl Walk<'_> {
     /// - `name`: the path below the game's folder, with dots for slashes.
     fn file(&mut self, path: &Path, shown: &str, name: &str, folder: &mut Folder) {
         let Some(stem) = name.strip_suffix(".sql") else {
-            if !Path::new(name).extension().is_some_and(|extension| extension == "md") {
+            if Path::new(name).extension().is_none_or(|extension| extension != "md") {
                 let place = Place::start(&shown.into());
                 let fix = "end its name in `.sql`, or keep it elsewhere";
                 self.findings.warning(Rule::File, &place, "not a template, and not read", fix);

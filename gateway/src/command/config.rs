@@ -3,6 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
+use super::output::Outcome;
 use crate::config::{Config, ConfigFault, Env, Warning};
 
 /// Exit status when the configuration is good.
@@ -10,17 +11,6 @@ const EXIT_OK: u8 = 0;
 
 /// Exit status when it is not: `EX_CONFIG` of `sysexits.h`.
 const EXIT_CONFIG: u8 = 78;
-
-/// What a command prints and how it ends.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Outcome {
-    /// For standard output; ends with a newline.
-    pub stdout: String,
-    /// For standard error; empty, or ends with a newline.
-    pub stderr: String,
-    /// Exit status: 0, or 78 with faults.
-    pub status: u8,
-}
 
 /// Checks a file: every fault, one a line, or how many games and connections it has.
 ///

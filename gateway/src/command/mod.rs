@@ -1,23 +1,28 @@
 //! The subcommands of the binary, one file each. This file reads the command line and nothing else.
 
-//mod call;
+mod call;
 //pub mod check;
 pub mod config;
-//mod demo;
+mod demo;
 pub mod key;
-//pub mod migrate;
+pub mod migrate;
 mod output;
 //pub mod render;
-//mod seed;
+mod seed;
 mod serve;
 //pub mod which;
 
+use std::fmt::Write as _;
+use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
 use clap::{Args, Parser, Subcommand};
 
-use crate::config::Dialect;
+use crate::backend::MigrateMode;
+use crate::config::{Config, Env};
+use crate::server::CommandRuntime;
+use output::{Outcome, chain};
 
 /// Exit status of a configuration or template that is wrong (`EX_CONFIG` of sysexits).
 pub const EXIT_CONFIG: u8 = 78;
@@ -38,12 +43,6 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Bring the databases' schemas up to date.
     Migrate(MigrateArgs),
-    /// Check templates: everything that is wrong, with file, line, rule and fix.
-    Check(CheckArgs),
-    /// Show from which file and line each part of an operation comes.
-    Which(OperationArgs),
-    /// Print an operation's SQL with values in it, to paste into an SQL editor.
-    Render(RenderArgs),
     /// Call an operation over TCP, as a game server does.
     Call(call::CallArgs),
     /// Check or print a configuration.
@@ -52,10 +51,7 @@ enum Command {
         action: ConfigAction,
     },
     /// Make keys.
-    Key {
-        #[command(subcommand)]
-        action: KeyAction,
-    },
+    Key(key::KeyCommand),
 }
 
 #[derive(Debug, Args)]
@@ -77,47 +73,6 @@ struct MigrateArgs {
     seed: Option<u64>,
 }
 
-#[derive(Debug, Args)]
-struct CheckArgs {
-    /// The folder of templates.
-    #[arg(long, default_value = "sql-templates")]
-    templates: PathBuf,
-    /// Games and dialects to check, `game1=mysql`; default: every game folder on every dialect.
-    #[arg(long = "game", value_name = "GAME=DIALECT")]
-    games: Vec<String>,
-    /// Check for the games, dialects and roles of this configuration instead.
-    #[arg(long, conflicts_with_all = ["games"])]
-    config: Option<PathBuf>,
-    /// Also prepare and explain every statement on the configuration's databases.
-    #[arg(long, requires = "config")]
-    database: bool,
-    /// `text` for people, `json` for programs.
-    #[arg(long, default_value = "text")]
-    format: check::Format,
-}
-
-#[derive(Debug, Args)]
-struct OperationArgs {
-    /// The game.
-    game: String,
-    /// The operation, `player.get`.
-    operation: String,
-    /// The dialect.
-    #[arg(long, default_value = "mysql", value_parser = dialect)]
-    dialect: Dialect,
-    /// The folder of templates.
-    #[arg(long, default_value = "sql-templates")]
-    templates: PathBuf,
-}
-
-#[derive(Debug, Args)]
-struct RenderArgs {
-    #[command(flatten)]
-    operation: OperationArgs,
-    /// Parameters, `name=value`; the others take their samples.
-    params: Vec<String>,
-}
-
 #[derive(Debug, Subcommand)]
 enum ConfigAction {
     /// List every fault of a configuration file.
@@ -134,21 +89,62 @@ enum ConfigAction {
     },
 }
 
-#[derive(Debug, Subcommand)]
-enum KeyAction {
-    /// Make an API key: the key itself, once, and its entry for the configuration.
-    New {
-        /// The key's id: what logs call its holder.
-        id: String,
-        /// Its roles.
-        #[arg(long, value_delimiter = ',')]
-        roles: Vec<String>,
-        /// Its games.
-        #[arg(long, value_delimiter = ',')]
-        games: Vec<String>,
-    },
+/// Reads the command line and does what it says.
+pub fn run() -> ExitCode {
+    match Line::parse().command {
+        Command::Serve(file) => serve::serve(file.config).print(),
+        Command::Demo(args) => demo::run(&args).print(),
+        Command::Migrate(args) => migrate_command(&args).print(),
+        Command::Call(args) => call::run(&args).print(),
+        Command::Config { action } => {
+            let outcome = match action {
+                ConfigAction::Check { file } => config::check(&file, &Env::process()),
+                ConfigAction::Print { file } => config::print(&file, &Env::process()),
+            };
+            outcome.print()
+        }
+        Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {
+            Ok(()) => ExitCode::SUCCESS,
+            Err(error) => Outcome::failed(1, format!("gateway key: {}\n", chain(&error))).print(),
+        },
+    }
 }
 
-fn dialect(text: &str) -> Result<Dialect, String> {
-    Dialect::from_name(text).ok_or_else(|| "one of oracle, mysql, sqlite".to_owned())
+fn migrate_command(args: &MigrateArgs) -> Outcome {
+    let config = match Config::load(&args.file.config, &Env::process()) {
+        Ok((config, _)) => config,
+        Err(faults) => return config::refused(&args.file.config, &faults),
+    };
+    let runtime = match CommandRuntime::new() {
+        Ok(runtime) => runtime,
+        Err(error) => return Outcome::failed(1, format!("gateway migrate: {error}\n")),
+    };
+    let mode = if args.dry_run { MigrateMode::Status } else { MigrateMode::Apply };
+    let migrated = runtime.block_on(migrate::run(&config, None, mode));
+    let mut text = String::new();
+    match migrated {
+        Ok(databases) => {
+            for database in databases {
+                for step in database.steps {
+                    // Writing to a string does not fail.
+                    let _written = writeln!(text, "{}: {step}", database.connection);
+                }
+            }
+        }
+        Err(error) => {
+            return Outcome::failed(1, format!("gateway migrate: {}\n", chain(&error)));
+        }
+    }
+    if let Some(players) = args.seed.filter(|_| !args.dry_run) {
+        match runtime.block_on(seed::run(&config, players)) {
+            Ok(()) => {
+                let _written = writeln!(text, "seeded {players} players");
+            }
+            Err(error) => {
+                let stderr = format!("gateway migrate --seed: {error}\n");
+                return Outcome { stdout: text, stderr, status: 1 };
+            }
+        }
+    }
+    Outcome::ok(text)
 }

@@ -8,7 +8,7 @@ use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::statement::Statement;
 use crate::catalog::tree::Body;
-use crate::catalog::{Dialect, Kind, Piece, Source, Type};
+use crate::catalog::{Dialect, Kind, Piece, Source};
 
 /// What surrounds a body while it is cut.
 #[derive(Clone, Copy, Debug)]
@@ -72,16 +72,16 @@ enum Marker {
     Keyset,
 }
 
-struct Cutter<'a, 's, 'f> {
-    around: Around<'a, 's>,
-    findings: &'f mut Findings,
-    cut: CutBody<'a>,
+pub(super) struct Cutter<'a, 's, 'f> {
+    pub(super) around: Around<'a, 's>,
+    pub(super) findings: &'f mut Findings,
+    pub(super) cut: CutBody<'a>,
     /// Depth in the `ORDER BY` list that `/* #sort */` replaces.
     skipping: Option<u32>,
 }
 
 impl<'a> Cutter<'a, '_, '_> {
-    fn place(&self, token: &Token<'_>) -> Place {
+    pub(super) fn place(&self, token: &Token<'_>) -> Place {
         Place { line: token.line, column: token.column, ..self.around.body.place() }
     }
 
@@ -144,7 +144,7 @@ impl<'a> Cutter<'a, '_, '_> {
     fn block_comment(&mut self, token: &Token<'_>, place: &Place) {
         let inner = token.text.trim_start_matches("/*").trim_end_matches("*/").trim();
         let odd = inner.starts_with('#') && inner != "#sort";
-        if odd || inner.starts_with("?") || inner.starts_with('@') {
+        if odd || inner.starts_with('?') || inner.starts_with('@') {
             let message = format!("there is no marker `{inner}` in this kind of comment");
             self.findings.error(
                 Rule::Marker,
@@ -306,91 +306,13 @@ impl<'a> Cutter<'a, '_, '_> {
         self.skipping = Some((depth + opened).saturating_sub(closed));
         true
     }
-
-    fn bind(&mut self, token: &Token<'a>, before: &[Token<'a>], after: &[Token<'a>]) {
-        let place = self.place(token);
-        let name = token.text.trim_start_matches(':');
-        if name.starts_with('_') {
-            self.supplied(name, place);
-            return;
-        }
-        if name.contains('.') {
-            let message = format!("`:{name}` is a step's value, and this is no tx");
-            self.findings.error(Rule::ParamUndeclared, &place, message, "bind a parameter");
-            return;
-        }
-        let Some(index) = self.around.slots.need(name, &place, self.findings) else { return };
-        let Some(slot) = self.around.slots.list.get(index) else { return };
-        if matches!(slot.ty, Type::List(_)) {
-            self.list(index, &place, before, after);
-            return;
-        }
-        self.cut.pieces.push(Piece::Bind(Source::Slot(index)));
-        if slot.like_prefix {
-            self.like(&place, before, after);
-        }
-    }
-
-    fn supplied(&mut self, name: &str, place: Place) {
-        let source = match name {
-            "_now" => Source::Now,
-            "_id" => Source::Id,
-            "_caller" => Source::Caller,
-            "_trace" => Source::Trace,
-            _ => match name.strip_prefix("_claim.") {
-                Some(claim) => Source::Claim(claim.into()),
-                None => {
-                    let message = format!("the gateway supplies no `:{name}`");
-                    let fix = "use :_now, :_id, :_caller, :_claim.sub, :_trace";
-                    self.findings.error(Rule::ParamUndeclared, &place, message, fix);
-                    return;
-                }
-            },
-        };
-        self.cut.supplied.push((source.clone(), place));
-        self.cut.pieces.push(Piece::Bind(source));
-    }
-
-    /// A list stands alone in the parentheses of an `IN`.
-    fn list(&mut self, index: usize, place: &Place, before: &[Token<'a>], after: &[Token<'a>]) {
-        let mut back = before.iter().rev().filter(|token| token.is_code());
-        let opens = back.next().is_some_and(|token| token.is_punct("("));
-        let is_in = back.next().is_some_and(|token| token.is_word("in"));
-        let negated = back.next().is_some_and(|token| token.is_word("not"));
-        let closes =
-            after.iter().find(|token| token.is_code()).is_some_and(|token| token.is_punct(")"));
-        if !(opens && is_in && closes) {
-            let fix = "write `IN (:ids)` on one line";
-            self.findings.error(Rule::List, place, "a list stands alone in an IN", fix);
-        }
-        if negated || self.around.kind.is_write() {
-            self.cut.nonempty |= 1_u64.checked_shl(u32::try_from(index).unwrap_or(64)).unwrap_or(0);
-        }
-        self.cut.pieces.push(Piece::List(index));
-    }
-
-    /// A prefix is escaped with a backslash, which only MySQL expects without being told.
-    fn like(&mut self, place: &Place, before: &[Token<'a>], after: &[Token<'a>]) {
-        let is_like = before.iter().rev().find(|t| t.is_code()).is_some_and(|t| t.is_word("like"));
-        let escaped = after.iter().find(|t| t.is_code()).is_some_and(|t| t.is_word("escape"));
-        if !is_like || escaped {
-            let message = "a parameter with like=prefix stands behind LIKE, without an ESCAPE";
-            self.findings.error(Rule::Statement, place, message, "write `LIKE :name_prefix`");
-            return;
-        }
-        let escape = match self.around.dialect {
-            Dialect::Mysql => r" ESCAPE '\\'",
-            Dialect::Oracle | Dialect::Sqlite => r" ESCAPE '\'",
-        };
-        push_text(&mut self.cut.pieces, escape);
-    }
 }
 
 fn is_sort(token: &Token<'_>) -> bool {
     token.text.trim_start_matches("/*").trim_end_matches("*/").trim() == "#sort"
 }
 
-fn push_text(pieces: &mut Vec<Piece>, text: &str) {
+pub(super) fn push_text(pieces: &mut Vec<Piece>, text: &str) {
     if let Some(Piece::Text(last)) = pieces.last_mut() {
         let mut joined = std::mem::take(last).into_string();
         joined.push_str(text);

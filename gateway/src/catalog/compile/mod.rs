@@ -3,10 +3,12 @@
 //! A template is built only if nothing in it is wrong. What concerns several templates at once is asked
 //! afterwards, in [`check`](super::check).
 
+mod binds;
 mod body;
 mod relations;
 mod rows;
 mod slots;
+mod sharing;
 mod sorting;
 mod steps;
 
@@ -19,7 +21,7 @@ use super::contract::{Decl, Key, KindDecl};
 use super::finding::{Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
-use super::{BusinessError, Kind, Piece, Plan, Source, Template, check};
+use super::{BusinessError, Kind, Piece, Plan, Template, check};
 
 /// Most rows of a `many` that does not say.
 const ROW_COUNT_DEFAULT: u32 = 1_000;
@@ -225,21 +227,14 @@ impl Compiler<'_, '_> {
         if kind != Kind::Page {
             return;
         }
-        match self.resolved.one(Key::Page).map(|entry| (&*entry.decl, &entry.place)) {
-            Some((Decl::Page(page), place)) => {
-                slots.add_page((page.default_count, page.count_max), place, self.findings);
-            }
-            _ => {
-                let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
-                self.findings.error(
-                    Rule::KeyMissing,
-                    &self.resolved.place,
-                    "@page is missing",
-                    fix,
-                );
-                slots.add_page((1, 1), &self.resolved.place, self.findings);
-            }
+        let entry = self.resolved.one(Key::Page).map(|entry| (&*entry.decl, &entry.place));
+        if let Some((Decl::Page(page), place)) = entry {
+            slots.add_page((page.default_count, page.count_max), place, self.findings);
+            return;
         }
+        let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
+        self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        slots.add_page((1, 1), &self.resolved.place, self.findings);
     }
 
     /// The verb must do what the kind says.
@@ -271,60 +266,6 @@ impl Compiler<'_, '_> {
             let fix = "end the line with `-- ?`, or make the list required";
             self.findings.error(Rule::List, &body.place(), message, fix);
         }
-    }
-
-    /// What the gateway supplies must exist for every caller, and must not be kept for another one.
-    fn supplied(&mut self, supplied: &[(Source, Place)]) {
-        let is_public = self.is_public();
-        let is_cached = self.resolved.one(Key::Cache).is_some();
-        for (source, place) in supplied {
-            match source {
-                Source::Claim(claim) if is_public => {
-                    let message = format!("`public` callers have no claim `{claim}`");
-                    let fix = "remove `public` from @allow";
-                    self.findings.error(Rule::Allow, place, message, fix);
-                }
-                Source::Id | Source::Trace if is_cached => {
-                    let message = "a value of one request in a reply that is cached for others";
-                    self.findings.error(Rule::Cache, place, message, "remove it, or @cache");
-                }
-                Source::Now if is_cached => {
-                    let message = "a cached reply keeps the moment of its fetch";
-                    let fix = "keep the ttl short, or compare in the client";
-                    self.findings.warning(Rule::Cache, place, message, fix);
-                }
-                _ => {}
-            }
-        }
-    }
-
-    fn is_public(&self) -> bool {
-        self.resolved.one(Key::Allow).is_some_and(|entry| match &*entry.decl {
-            Decl::Allow(rules) => rules.iter().any(|rule| &*rule.role == "public"),
-            _ => false,
-        })
-    }
-
-    /// A CDN asks nobody who may see a reply.
-    fn public(&mut self, template: &Template) {
-        let Some(entry) = self.resolved.one(Key::HttpCache) else { return };
-        let is_personal =
-            template.cache.as_ref().is_some_and(|c| c.scope == super::Scope::Principal)
-                || template
-                    .plan
-                    .sources()
-                    .any(|source| matches!(source, Source::Caller | Source::Claim(_)));
-        let (message, fix) = if !self.is_public() {
-            (
-                "a reply that needs a credential cannot be in a CDN",
-                "add `public` to @allow, or remove it",
-            )
-        } else if is_personal {
-            ("a reply of one principal cannot be in a CDN", "remove it")
-        } else {
-            return;
-        };
-        self.findings.error(Rule::Http, &entry.place, message, fix);
     }
 
     fn row_count_max(&self, kind: Kind, page: Option<u32>) -> u32 {

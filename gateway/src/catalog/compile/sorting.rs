@@ -39,18 +39,14 @@ impl Compiler<'_, '_> {
             });
             let last = lower.rsplit('.').next().unwrap_or_default().to_owned();
             let name = by_text.unwrap_or(last);
-            match columns.iter().position(|column| *column.name == *name) {
-                Some(index) => found.push(KeysetColumn {
-                    sql: column.sql.clone(),
-                    column: index,
-                    direction: column.direction,
-                }),
-                None => {
-                    let message = format!("`{}` is not a column of @result", column.sql);
-                    let fix = "select and declare it: the next page begins at its value";
-                    self.findings.error(Rule::Order, place, message, fix);
-                }
-            }
+            let Some(index) = columns.iter().position(|column| *column.name == *name) else {
+                let message = format!("`{}` is not a column of @result", column.sql);
+                let fix = "select and declare it: the next page begins at its value";
+                self.findings.error(Rule::Order, place, message, fix);
+                continue;
+            };
+            let (sql, direction) = (column.sql.clone(), column.direction);
+            found.push(KeysetColumn { sql, column: index, direction });
         }
         found
     }

@@ -254,8 +254,8 @@ mod tests {
     fn durations_need_a_unit_and_fit_64_bits() {
         let duration = |text: &str| Reader::new(text).duration();
         assert_eq!(duration("500ms"), Ok(Duration::from_millis(500)));
-        assert_eq!(duration(" 2h"), Ok(Duration::from_secs(7_200)));
-        assert_eq!(duration("1d"), Ok(Duration::from_secs(86_400)));
+        assert_eq!(duration(" 2h"), Ok(Duration::from_hours(2)));
+        assert_eq!(duration("1d"), Ok(Duration::from_hours(24)));
         for bad in
             ["", "5", "5 minutes", "m", "-5s", "99999999999999999999s", "18446744073709551615d"]
         {
