@@ -134,6 +134,34 @@ async fn tags_of_writes_without_redis_are_delivered_before_it_is_used_again() {
     server.kill();
 }
 
+/// The subscription works, the look-ups do not: nobody said that no writer is in flight elsewhere.
+#[tokio::test]
+async fn what_redis_gave_no_leave_for_is_kept_no_longer_than_blind() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, database) = (Instance::on(&server).await, Database::default());
+    one.cache.shared.l2.as_ref().unwrap().connections.store(Arc::default());
+    assert!(!one.stats().blind);
+    for _ in 0..2 {
+        assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    }
+}
+
+/// Redis comes back while a write is in flight that it was never told of.
+#[tokio::test]
+async fn write_that_redis_was_not_told_of_keeps_its_tags_closed_here() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, database) = (Instance::on(&server).await, Database::default());
+    one.cache.shared.l2.as_ref().unwrap().connections.store(Arc::default());
+    let write = one.begin("row", WINDOW).await;
+    one.ready().await;
+    assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    one.filled().await;
+    let two = Instance::on(&server).await;
+    assert_eq!(two.read(&database, "row").await.1, Outcome::Miss);
+    assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    write.finish().await;
+}
+
 #[tokio::test]
 async fn more_tags_than_can_be_owed_are_owed_as_a_new_epoch() {
     let Some(mut server) = RedisServer::start().await else { return };

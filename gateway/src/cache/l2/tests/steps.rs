@@ -37,6 +37,46 @@ async fn every_key_in_redis_expires_but_the_servers_name() {
 }
 
 #[tokio::test]
+async fn generations_outlive_the_longest_entry_under_them() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (mut one, database) = (Instance::on(&server).await, Database::default());
+    database.set("row", 1);
+    one.policy.l2_ttl = Duration::from_hours(100);
+    one.read(&database, "row").await;
+    one.filled().await;
+    let mut connection = server.connection().await;
+    let keys: Vec<String> =
+        redis::cmd("KEYS").arg("gw:g:*").query_async(&mut connection).await.unwrap();
+    assert_eq!(keys.len(), 2);
+    for key in keys {
+        let left: u64 = redis::cmd("PTTL").arg(&key).query_async(&mut connection).await.unwrap();
+        assert!(left > 100 * 60 * 60 * 1000, "{key}: {left}");
+    }
+}
+
+#[tokio::test]
+async fn writers_that_died_leave_redis_when_another_ends() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, two) = (Instance::on(&server).await, Instance::on(&server).await);
+    let writers = one.cache.shared.l2.as_ref().unwrap().names.writers(tag("row"));
+    let lasting = one.begin("row", WINDOW).await;
+    let dying = two.begin("row", Duration::from_millis(1)).await;
+    two.die(dying);
+    assert_eq!(server.run(&["ZCARD", &writers]).await, redis::Value::Int(2));
+    // The millisecond may not be over at the first end.
+    let deadline = tokio::time::Instant::now() + PATIENCE;
+    loop {
+        one.begin("row", WINDOW).await.finish().await;
+        if server.run(&["ZCARD", &writers]).await == redis::Value::Int(1) {
+            break;
+        }
+        assert!(tokio::time::Instant::now() < deadline, "the dead writer stays");
+    }
+    lasting.finish().await;
+    assert_eq!(server.run(&["EXISTS", &writers]).await, redis::Value::Int(0));
+}
+
+#[tokio::test]
 async fn write_on_one_instance_is_seen_on_the_other_when_its_message_arrives() {
     let Some(server) = RedisServer::start().await else { return };
     let (one, two) = (Instance::on(&server).await, Instance::on(&server).await);
