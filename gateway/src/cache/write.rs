@@ -7,7 +7,9 @@
 //! 4. The caller replies.
 //!
 //! While a tag is closed nobody serves or keeps anything under it. A writer that vanishes after step
-//! 1 leaves its tags closed until its window is over: nothing stale is there to be served after.
+//! 1 leaves its tags closed until its window is over: nothing stale is there to be served after. Reads
+//! may join a fetch from before such a writer's commit as long as that fetch lasts: nobody was told
+//! that the write succeeded.
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;

@@ -1,8 +1,8 @@
 //! The steps of a write in Redis, each one atomic script.
 //!
 //! Per tag there is a random generation and a sorted set of writers in flight, scored with when they
-//! expire by Redis' own clock. The set lives as long as its last member: a writer that died closes
-//! the tag until then and no longer.
+//! expire by Redis' own clock. The set lives until its last member expires: a writer that died closes
+//! the tag until then and no longer. Dead members leave when a writer ends.
 //!
 //! A cluster would run each script once a slot, the PUBLISH last: validity is judged by what a reader
 //! finds per tag, so the scripts need not be atomic over tags.
@@ -21,7 +21,6 @@ local time = redis.call('TIME')
 local now = time[1] * 1000 + math.floor(time[2] / 1000)
 for i = 1, #KEYS, 2 do
     local generation, writers = KEYS[i], KEYS[i + 1]
-    redis.call('ZREMRANGEBYSCORE', writers, '-inf', now)
     redis.call('ZADD', writers, string.format('%.0f', now + ARGV[5]), ARGV[4])
     redis.call('PEXPIREAT', writers, redis.call('ZRANGE', writers, -1, -1, 'WITHSCORES')[2])
     redis.call('SET', generation, ARGV[5 + (i + 1) / 2], 'PX', ARGV[3])

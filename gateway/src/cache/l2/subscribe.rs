@@ -100,12 +100,10 @@ async fn follow(
 fn hear(shared: &Shared, l2: &L2, message: &Msg) {
     match message::decode(message.get_payload_bytes()) {
         // Our own: done already, before it was told.
-        Some((instance, tags)) if instance == l2.instance && tags != [Tag::EVERYTHING] => {}
-        Some((instance, tags)) => {
+        Some((instance, _)) if instance == l2.instance => {}
+        Some((_, tags)) => {
             shared.generations.advance(&tags);
-            if instance != l2.instance {
-                l2.messages_heard.fetch_add(1, Ordering::Release);
-            }
+            l2.messages_heard.fetch_add(1, Ordering::Release);
         }
         None => {
             l2.messages_malformed.fetch_add(1, Ordering::Relaxed);

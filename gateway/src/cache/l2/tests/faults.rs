@@ -18,8 +18,7 @@ async fn redis_that_is_down_makes_reads_slower_and_never_an_error() {
     server.restart().await;
     one.ready().await;
     assert_eq!((one.count_of("RedisUp"), one.count_of("RedisDown")), (1, 1));
-    one.read(&database, "row").await;
-    assert_eq!(one.read(&database, "row").await, (2, Outcome::L1));
+    eventually_keeps(&one, &database, "row", 2).await;
 }
 
 #[tokio::test]
@@ -39,8 +38,7 @@ async fn instance_that_starts_without_redis_serves_and_finds_it_later() {
     server.restart().await;
     one.ready().await;
     eventually("what was owed is delivered", || one.l2().pending_tags == 0).await;
-    one.read(&database, "row").await;
-    assert_eq!(one.read(&database, "row").await, (1, Outcome::L1));
+    eventually_keeps(&one, &database, "row", 1).await;
 }
 
 /// Redis is emptied between steps 1 and 2: it knows of no writer and of no generation.
@@ -132,6 +130,34 @@ async fn tags_of_writes_without_redis_are_delivered_before_it_is_used_again() {
     assert_eq!(one.read(&database, "row").await.0, 2);
     eventually_reads(&two, &database, "row", 2).await;
     server.kill();
+}
+
+/// The subscription works, the look-ups do not: nobody said that no writer is in flight elsewhere.
+#[tokio::test]
+async fn what_redis_gave_no_leave_for_is_kept_no_longer_than_blind() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, database) = (Instance::on(&server).await, Database::default());
+    one.cache.shared.l2.as_ref().unwrap().connections.store(Arc::default());
+    assert!(!one.stats().blind);
+    for _ in 0..2 {
+        assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    }
+}
+
+/// Redis comes back while a write is in flight that it was never told of.
+#[tokio::test]
+async fn write_that_redis_was_not_told_of_keeps_its_tags_closed_here() {
+    let Some(server) = RedisServer::start().await else { return };
+    let (one, database) = (Instance::on(&server).await, Database::default());
+    one.cache.shared.l2.as_ref().unwrap().connections.store(Arc::default());
+    let write = one.begin("row", WINDOW).await;
+    one.ready().await;
+    assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    one.filled().await;
+    let two = Instance::on(&server).await;
+    assert_eq!(two.read(&database, "row").await.1, Outcome::Miss);
+    assert_eq!(one.read(&database, "row").await.1, Outcome::Miss);
+    write.finish().await;
 }
 
 #[tokio::test]

@@ -42,6 +42,9 @@ struct Model {
     database: Database,
     /// Newest version that was acknowledged, by row.
     acknowledged: HashMap<&'static str, u64>,
+    /// Committed by writers that died while a read of the row was in the database: until that comes
+    /// back others may join it, for nobody was told of the write.
+    untold: HashMap<&'static str, u64>,
     version: u64,
     writes: Vec<OpenWrite>,
     reads: Vec<OpenRead>,
@@ -60,6 +63,7 @@ impl Model {
             instances,
             database: Database::default(),
             acknowledged: HashMap::new(),
+            untold: HashMap::new(),
             version: 0,
             writes: Vec::new(),
             reads: Vec::new(),
@@ -193,6 +197,14 @@ impl Model {
             self.note(format_args!("a read of {row} comes back: {seen}, known {known}"));
             self.check(known, seen, row);
         }
+        if let Some(version) = self.untold.remove(row) {
+            self.know(row, version);
+        }
+    }
+
+    fn know(&mut self, row: &'static str, version: u64) {
+        let known = self.acknowledged.entry(row).or_default();
+        *known = version.max(*known);
     }
 
     async fn begin(&mut self) {
@@ -227,11 +239,11 @@ impl Model {
         open.write.finish().await;
         self.note(format_args!("the write of {} is finished: {:?}", open.row, open.committed));
         if let Some(version) = open.committed {
-            self.acknowledged.insert(open.row, version);
+            self.know(open.row, version);
         }
     }
 
-    /// A writer vanishes. What it committed is known from here on: nothing older may be served.
+    /// A writer vanishes. Nothing older than what it committed may be served from here on.
     async fn die(&mut self) {
         let Some(picked) = self.writes.iter().position(|open| !open.forgotten) else { return };
         // Its step 1 has arrived everywhere.
@@ -240,7 +252,11 @@ impl Model {
         self.note(format_args!("the writer of {} dies: {:?}", open.row, open.committed));
         drop(open.write);
         if let Some(version) = open.committed {
-            self.acknowledged.insert(open.row, version);
+            if self.reads.iter().any(|read| read.row == open.row) {
+                self.untold.insert(open.row, version);
+            } else {
+                self.know(open.row, version);
+            }
         }
     }
 
