@@ -27,6 +27,10 @@ pub struct Migration {
     pub sql: Box<str>,
 }
 
+/// Files beside the migrations that are run by other means: sample rows by `gateway migrate --seed`, rights by
+/// a DBA.
+const COMPANIONS: [&str; 2] = ["seed.sql", "grants.sql"];
+
 impl fmt::Display for Migration {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{:04}_{}.sql", self.scope, self.number, self.name)
@@ -116,7 +120,9 @@ fn list(folder: &Path) -> io::Result<Vec<PathBuf>> {
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        if !entry.file_name().as_encoded_bytes().starts_with(b".") {
+        let name = entry.file_name();
+        let is_companion = COMPANIONS.iter().any(|companion| name == *companion);
+        if !is_companion && !name.as_encoded_bytes().starts_with(b".") {
             paths.push(entry.path());
         }
     }

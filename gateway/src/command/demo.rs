@@ -44,7 +44,7 @@ pub(super) struct DemoArgs {
 }
 
 /// What the demo's API key ends in; everybody knows it.
-const KEY_SECRET: &str = "try-it-here";
+const KEY_SECRET: &str = "try-it-here-everybody-knows-this-key-123456";
 
 /// Signs the demo's player tokens; everybody knows it.
 const TOKEN_SECRET: &str = "demo-only-signing-secret-of-no-worth";
@@ -207,7 +207,7 @@ fn print_commands(addresses: &Addresses, games: &[String]) {
          operators: {admin}.\n\n\
          curl -i -H 'X-API-Key: {key}' http://{http}/v1/{game}/players/{PLAYER}\n\
          curl -i -H 'X-API-Key: {key}' http://{http}/v1/{game}/players/{PLAYER}/profile\n\
-         curl -i -H 'X-API-Key: {key}' -d '{{\"player_id\":{PLAYER}}}' http://{http}/v1/{game}/call/player.get\n\
+         curl -i -H 'X-API-Key: {key}' --json '{{\"player_id\":{PLAYER}}}' http://{http}/v1/{game}/call/player.get\n\
          curl -i -H 'Authorization: Bearer {token}' http://{http}/v1/{game}/players/{PLAYER}\n\
          cargo run --release -- call --key {key} {game} player.get player_id={PLAYER}\n\
          curl http://{admin}/readyz\n\
