@@ -198,13 +198,15 @@ fn every_file_of_end_to_end_tests_is_a_module() {
 }
 
 #[test]
-fn imports_are_found_alone_in_groups_and_nested() {
+fn imports_and_ends_of_code_are_found_as_they_are_written() {
     let text = "use crate::cache::{Key, l1};\nuse crate::{bind, catalog::{Scalar, Type}, error as e};\n\
         fn f(_: crate::queue::Sender<u8>) {}";
     let found: Vec<&str> = crate_imports(text).into_iter().collect();
     assert_eq!(found, ["bind", "cache", "catalog", "error", "queue"]);
     assert!(names_crate("use tokio::net;", "tokio") && names_crate("::tokio::spawn()", "tokio"));
-    assert!(!names_crate("use crate::backend::tokio::x; my_tokio::y", "tokio"));
+    assert!(!names_crate("use crate::backend::tokio::x; my_tokio::y \"tokio::z\"", "tokio"));
+    let text = "use a::b;\n#[cfg(test)]\nmod testing;\nfn f() {}\n#[cfg(test)]\n#[expect(x)]\nmod tests {\n}";
+    assert!(code_of(text).ends_with("fn f() {}"), "{:?}", code_of(text));
 }
 
 fn root() -> PathBuf {
@@ -251,7 +253,15 @@ fn module_of(path: &str) -> &str {
 
 /// A file's text before its unit tests.
 fn code_of(text: &str) -> &str {
-    text.split_once("\n#[cfg(test)]\nmod tests").map_or(text, |(code, _)| code)
+    let is_of_tests = |rest: &str| {
+        let item =
+            rest.lines().map(str::trim).find(|line| !line.is_empty() && !line.starts_with("#["));
+        item.is_some_and(|line| line.contains("mod ") && line.ends_with('{'))
+    };
+    let tests = text
+        .match_indices("\n#[cfg(test)]")
+        .find(|(index, mark)| text.get(index + mark.len()..).is_some_and(is_of_tests));
+    tests.and_then(|(index, _)| text.get(..index)).unwrap_or(text)
 }
 
 /// The modules behind `crate::`, also those in groups.
@@ -298,7 +308,7 @@ fn names_crate(text: &str, name: &str) -> bool {
             let before = line.get(..index).unwrap_or_default();
             let is_absolute =
                 before.ends_with("::") && !before.trim_end_matches(':').ends_with(is_of_name);
-            is_absolute || !before.ends_with(|letter| is_of_name(letter) || letter == ':')
+            is_absolute || !before.ends_with(|c| is_of_name(c) || matches!(c, ':' | '"'))
         })
     })
 }

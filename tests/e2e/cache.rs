@@ -158,7 +158,7 @@ fn missing_row_is_remembered_and_forgotten_when_it_is_written() {
     assert_eq!(ask().header("x-cache"), Some("l1"));
     // Behind the gateway's back first, to see that it is remembered; then any write of the player's items.
     let insert = "INSERT INTO player_item (item_id, player_id, item_type, qty, acquired_at, version) \
-        VALUES (77, 1001, 900, 1, '2026-01-01 00:00:00.000000', 1);";
+        VALUES (77, 1001, 900, 1, '2026-01-01T00:00:00.000000Z', 1);";
     gateway.sql("game1", insert);
     assert_eq!(ask().code(), 2121);
     let game = Credential::with_roles(&["game_server"]);

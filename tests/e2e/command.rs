@@ -35,12 +35,12 @@ const PLANTED: &[(&str, &str, &str)] = &[
     (
         "an update without a firm predicate",
         "-- @kind exec\n-- @param player_id bigint optional\n-- @param gold bigint\n-- @allow admin\n-- @invalidate player:{player_id}\nUPDATE player SET gold = :gold\nWHERE player_id = :player_id -- ?\n",
-        "predicate",
+        "condition",
     ),
     (
         "a delete of everything",
         "-- @kind exec\n-- @allow admin\n-- @stale_ok a test\nDELETE FROM player\n",
-        "predicate",
+        "condition",
     ),
     (
         "a write that leaves cached reads stale",

@@ -1,8 +1,8 @@
 -- The tables of a game on SQLite: the embedded default, and tests that need no server.
 --
--- Forms of storage: ids INTEGER; times TEXT in UTC, `2026-01-31 23:59:59.000000`, always with six
+-- Forms of storage: ids INTEGER; times TEXT in UTC, `2026-01-31T23:59:59.000000Z`, always with six
 -- digits, so that texts sort as times do; days TEXT, `2026-01-31`; decimals TEXT, padded to their scale
--- (to be compared for equality only); truth values 0 and 1. STRICT refuses any other.
+-- (to be compared for equality only); truth values 0 and 1. STRICT refuses any other type.
 -- Names compare without the case of ASCII letters, everything else by its bytes.
 
 CREATE TABLE player (

@@ -16,24 +16,24 @@ WITH RECURSIVE thousand (n) AS (SELECT 0 UNION ALL SELECT n + 1 FROM thousand WH
      )
 SELECT 1001 + n, 'account' || (1001 + n), 'Player' || (1001 + n), 1 + n % 10, 1 + n * 7 % 100,
        n % 16, n * 37, n * 101, CASE WHEN n % 50 = 49 THEN 2 ELSE 1 END, 1,
-       strftime('%Y-%m-%d %H:%M:%S', '2026-01-01', n || ' seconds') || '.000000',
+       strftime('%Y-%m-%dT%H:%M:%S', '2026-01-01', n || ' seconds') || '.000000Z',
        CASE WHEN n % 5 = 4 THEN NULL
-            ELSE strftime('%Y-%m-%d %H:%M:%S', '2026-03-01', n || ' seconds') || '.000000' END
+            ELSE strftime('%Y-%m-%dT%H:%M:%S', '2026-03-01', n || ' seconds') || '.000000Z' END
 FROM   numbers;
 
 INSERT INTO game_character (character_id, player_id, server_id, char_name, class_id, char_level,
                             experience, version, created_at)
 SELECT p.player_id * 100 + s.slot, p.player_id, p.server_id, 'Hero' || p.player_id || '_' || s.slot,
        1 + (p.player_id + s.slot) % 6, 1 + (p.player_id * 3 + s.slot) % 100, p.player_id % 1000 * s.slot,
-       1, strftime('%Y-%m-%d %H:%M:%S', p.created_at, s.slot || ' minutes') || '.000000'
+       1, strftime('%Y-%m-%dT%H:%M:%S', p.created_at, s.slot || ' minutes') || '.000000Z'
 FROM   player p
 JOIN   (SELECT 1 AS slot UNION ALL SELECT 2 UNION ALL SELECT 3) s ON s.slot <= 1 + p.player_id % 3
 WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
 
 INSERT INTO player_item (item_id, player_id, item_type, qty, acquired_at, expires_at, version)
 SELECT p.player_id * 10000 + s.slot, p.player_id, s.slot, 1 + (p.player_id + s.slot) % 99,
-       strftime('%Y-%m-%d %H:%M:%S', p.created_at, s.slot || ' hours') || '.000000',
-       CASE WHEN s.slot = 7 THEN '2030-01-01 00:00:00.000000' ELSE NULL END, 1
+       strftime('%Y-%m-%dT%H:%M:%S', p.created_at, s.slot || ' hours') || '.000000Z',
+       CASE WHEN s.slot = 7 THEN '2030-01-01T00:00:00.000000Z' ELSE NULL END, 1
 FROM   player p
 JOIN   (SELECT 1 AS slot UNION ALL SELECT 2 UNION ALL SELECT 3 UNION ALL SELECT 4 UNION ALL SELECT 5
         UNION ALL SELECT 6 UNION ALL SELECT 7) s ON s.slot <= 3 + p.player_id % 5
@@ -44,9 +44,9 @@ INSERT INTO game_order (order_id, order_no, player_id, product_id, qty, amount, 
 SELECT p.player_id * 100000 + s.slot, printf('SO%d-%04d', p.player_id, s.slot), p.player_id,
        'gems_' || (s.slot * 60), 1, printf('%d.99', s.slot * 6 - 1), 'CNY', 'web',
        (p.player_id + s.slot) % 5, 1,
-       strftime('%Y-%m-%d %H:%M:%S', p.created_at, s.slot || ' days') || '.000000',
+       strftime('%Y-%m-%dT%H:%M:%S', p.created_at, s.slot || ' days') || '.000000Z',
        CASE WHEN (p.player_id + s.slot) % 5 IN (1, 2, 3)
-            THEN strftime('%Y-%m-%d %H:%M:%S', p.created_at, s.slot || ' days', '1 minutes') || '.000000'
+            THEN strftime('%Y-%m-%dT%H:%M:%S', p.created_at, s.slot || ' days', '1 minutes') || '.000000Z'
             ELSE NULL END
 FROM   player p
 JOIN   (SELECT 1 AS slot UNION ALL SELECT 2) s ON s.slot <= p.player_id % 3
@@ -54,6 +54,6 @@ WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
 
 INSERT INTO auth_token (token_id, player_id, token_hash, device, issued_at, expires_at, version)
 SELECT p.player_id * 10, p.player_id, printf('%064x', p.player_id), 'phone', p.created_at,
-       '2030-01-01 00:00:00.000000', 1
+       '2030-01-01T00:00:00.000000Z', 1
 FROM   player p
 WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
