@@ -22,8 +22,10 @@ mod script;
 mod sqlite;
 mod statement;
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod testing;
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
@@ -35,6 +37,6 @@ pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
 pub use migration::{Migration, MigrationFault, read_migrations};
 pub use pool::{EventSink, Pool, PoolStats};
-pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
+pub use script::ScriptFault;
 pub use statement::Supplied;

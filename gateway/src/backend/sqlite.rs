@@ -163,7 +163,7 @@ fn query(
     for bind in &statement.binds {
         add(&mut arguments, bind).map_err(sqlx::Error::Encode)?;
     }
-    Ok(sqlx::query_with(AssertSqlSafe(&*statement.sql), arguments))
+    Ok(sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), arguments))
 }
 
 fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynError> {
@@ -185,7 +185,7 @@ fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynE
 
 fn push(rows: &mut Rows<'_>, row: &SqliteRow, places: &mut Vec<usize>) -> Result<(), BackendError> {
     if places.is_empty() {
-        *places = positions(rows.columns(), row.columns().iter().map(sqlx::Column::name))?;
+        *places = positions(rows.columns(), &row.columns().iter().map(sqlx::Column::name))?;
     }
     rows.push(|column| {
         let place = *places.get(column).ok_or("no place for the column")?;

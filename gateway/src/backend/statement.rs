@@ -57,7 +57,7 @@ pub(super) fn statement<'a>(
         render.sql.push_str("\nLIMIT ?");
         render.binds.push(Scalar::Int(i64::from(page_count(template, bound)) + 1));
     }
-    Ok(Statement { sql: Cow::Owned(render.sql), binds: render.binds })
+    Ok(Statement { sql: render.sql.into(), binds: render.binds })
 }
 
 /// Rows of the page that is asked for.
