@@ -4,6 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 use super::super::connection::TextRow;
 use super::super::connection::{Connection, Statement};
 use super::super::encode::Rows;
@@ -66,6 +67,7 @@ impl Lease {
 
     /// Runs a statement with a small result; see [`Connection::fetch_texts`].
     #[cfg(test)]
+    #[cfg(all(feature = "mysql", feature = "sqlite"))]
     pub(in crate::backend) async fn fetch_texts(
         &mut self,
         statement: &Statement<'_>,
