@@ -13,6 +13,10 @@ use crate::catalog::{Scalar, Type};
 
 /// A value as a driver read it; borrowed from the row.
 #[derive(Clone, Copy, Debug, PartialEq)]
+#[cfg_attr(
+    not(feature = "mysql"),
+    expect(dead_code, reason = "SQLite has some of these forms only")
+)]
 pub(super) enum Cell<'r> {
     /// SQL NULL.
     Null,
@@ -127,13 +131,13 @@ pub(super) fn write(
     cell: Cell<'_>,
 ) -> Result<(), Box<str>> {
     match (&cell, ty) {
-        (Cell::Null, _) => return Ok(pack::nil(out)),
+        (Cell::Null, _) => pack::nil(out),
         (Cell::Text(""), Type::Str { .. } | Type::Enum(_) | Type::Json) if empty_as_null => {
-            return Ok(pack::nil(out));
+            pack::nil(out);
         }
-        _ => {}
+        _ => return write_present(out, ty, cell).ok_or_else(|| fault(ty, &cell)),
     }
-    write_present(out, ty, cell).ok_or_else(|| fault(ty, &cell))
+    Ok(())
 }
 
 /// Takes a value as the declared type, for a cursor; full precision, whatever the wire shows.

@@ -1,6 +1,6 @@
 //! One connection to one database, whichever driver, and what may be asked of it.
 
-use std::borrow::Cow;
+use std::sync::Arc;
 use std::time::Duration;
 
 use super::BackendError;
@@ -26,14 +26,14 @@ const DRAIN_ROWS_MAX: u32 = 1000;
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Statement<'a> {
     /// With one `?` for each bind.
-    pub sql: Cow<'a, str>,
+    pub sql: Arc<str>,
     /// In the order of the `?`; no lists.
     pub binds: Vec<Scalar<'a>>,
 }
 
-impl<'a> Statement<'a> {
+impl Statement<'_> {
     /// A statement without binds.
-    pub(super) fn plain(sql: impl Into<Cow<'a, str>>) -> Self {
+    pub(super) fn plain(sql: impl Into<Arc<str>>) -> Self {
         Self { sql: sql.into(), binds: Vec::new() }
     }
 }
@@ -51,6 +51,10 @@ pub(super) struct Described {
 
 /// The form that a column's values have, as far as a database knows before it has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(
+    not(feature = "mysql"),
+    expect(dead_code, reason = "SQLite has some of these forms only")
+)]
 pub(super) enum Form {
     Integer,
     Float,

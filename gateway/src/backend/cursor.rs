@@ -36,7 +36,9 @@ impl CursorKey {
         values: &[Scalar<'_>],
     ) -> String {
         let mut bytes = Vec::with_capacity(values.len() * 16 + SEAL_BYTES);
-        values.iter().for_each(|value| write(&mut bytes, value));
+        for value in values {
+            write(&mut bytes, value);
+        }
         let seal = self.hash(template, keyset, &bytes).finalize().into_bytes();
         bytes.extend(seal.iter().take(SEAL_BYTES));
         URL_SAFE_NO_PAD.encode(bytes)
@@ -168,6 +170,7 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
 }
 
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests {
     use super::super::testing::{keyset, template};
     use super::*;
@@ -214,8 +217,9 @@ mod tests {
         let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
         let keyset = keyset(9);
         let cursor = key.seal(&template, &keyset, &values());
-        for length in 0..cursor.len() {
-            assert!(key.open(&template, &keyset, &cursor[..length]).is_err(), "{length}");
+        for (length, _) in cursor.char_indices() {
+            let (prefix, _) = cursor.split_at(length);
+            assert!(key.open(&template, &keyset, prefix).is_err(), "{length}");
         }
         let sealed = URL_SAFE_NO_PAD.decode(&cursor).expect("base64");
         for bit in 0..sealed.len() * 8 {
@@ -229,7 +233,9 @@ mod tests {
     #[test]
     fn reader_of_values_ends_on_any_bytes() {
         let mut bytes = Vec::new();
-        values().iter().for_each(|value| write(&mut bytes, value));
+        for value in values() {
+            write(&mut bytes, &value);
+        }
         for length in 0..bytes.len() {
             for bit in 0..8 {
                 let mut broken = bytes[..=length].to_vec();

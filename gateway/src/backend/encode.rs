@@ -200,7 +200,7 @@ pub(super) fn affected(count: u64) -> Vec<u8> {
 /// [`BackendError::Column`] for the first one that it does not have.
 pub(super) fn positions<'n>(
     columns: &[Column],
-    names: impl Iterator<Item = &'n str> + Clone,
+    names: &(impl Iterator<Item = &'n str> + Clone),
 ) -> Result<Vec<usize>, BackendError> {
     let place = |column: &Column| {
         names.clone().position(|name| name.eq_ignore_ascii_case(&column.name)).ok_or_else(|| {
@@ -291,8 +291,8 @@ mod tests {
     #[test]
     fn declared_columns_are_found_in_any_case_and_a_missing_one_is_named() {
         let columns = [column("b", Type::Int), column("a", Type::Int)];
-        assert_eq!(positions(&columns, ["A", "x", "B"].into_iter()).ok(), Some(vec![2, 0]));
-        let missing = positions(&columns, ["A"].into_iter());
+        assert_eq!(positions(&columns, &["A", "x", "B"].into_iter()).ok(), Some(vec![2, 0]));
+        let missing = positions(&columns, &["A"].into_iter());
         assert!(matches!(missing, Err(BackendError::Column { column, .. }) if &*column == "b"));
     }
 }

@@ -253,6 +253,7 @@ fn table_of<'t>(name: &str, tables: &'t [String], sql: &str) -> Option<&'t str> 
 }
 
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests {
     use super::super::testing::{Server, sqlite_config};
     use super::*;
@@ -284,7 +285,8 @@ mod tests {
 
     async fn check(config: &ConnectionConfig) {
         let mut examiner = examiner(config).await;
-        let columns = [column("id", Type::Bigint), column("name", Type::Str { chars_max: Some(20) })];
+        let columns =
+            [column("id", Type::Bigint), column("name", Type::Str { chars_max: Some(20) })];
         let one = vec![Scalar::Int(1)];
         let mut examine = async |sql: &str, rows_max| {
             examiner.examine(sql, one.clone(), &columns, rows_max).await.expect("asked")
@@ -294,22 +296,34 @@ mod tests {
 
         let scan = "SELECT p.id, p.name FROM player AS p WHERE p.note <> ?";
         let found = examine(scan, 1000).await;
-        assert!(matches!(&*found, [ExplainFinding::Scan { table, rows }]
-            if &**table == "p" && *rows > 1000), "{found:?}");
+        assert!(
+            matches!(&*found, [ExplainFinding::Scan { table, rows }]
+            if &**table == "p" && *rows > 1000),
+            "{found:?}"
+        );
         assert_eq!(examine(scan, 2500).await, []);
 
         let found = examine("SELECT id, guild AS name, note FROM player WHERE id = ?", 1).await;
-        assert!(matches!(&*found, [ExplainFinding::Form { column, .. },
+        assert!(
+            matches!(&*found, [ExplainFinding::Form { column, .. },
             ExplainFinding::Undeclared { column: other }]
-            if &**column == "name" && &**other == "note"), "{found:?}");
+            if &**column == "name" && &**other == "note"),
+            "{found:?}"
+        );
         let found = examine("SELECT id, id FROM player WHERE id = ?", 1).await;
-        assert_eq!(found, [
-            ExplainFinding::Twice { column: "id".into() },
-            ExplainFinding::Missing { column: "name".into() },
-        ]);
+        assert_eq!(
+            found,
+            [
+                ExplainFinding::Twice { column: "id".into() },
+                ExplainFinding::Missing { column: "name".into() },
+            ]
+        );
         let found = examine("SELECT id, nickname FROM player WHERE id = ?", 1).await;
-        assert!(matches!(&*found, [ExplainFinding::Refused { message }]
-            if message.contains("nickname")), "{found:?}");
+        assert!(
+            matches!(&*found, [ExplainFinding::Refused { message }]
+            if message.contains("nickname")),
+            "{found:?}"
+        );
 
         let write = "UPDATE player SET name = 'y' WHERE note = ?";
         let found = examiner.examine(write, vec![Scalar::Int(1)], &[], 1000).await.expect("asked");
@@ -322,14 +336,12 @@ mod tests {
         assert_eq!(changed, [[Some("0".to_owned())]]);
     }
 
-    #[cfg(feature = "sqlite")]
     #[tokio::test]
     async fn sqlite_statements_are_examined_without_being_run() {
         let folder = tempfile::tempdir().expect("a folder");
         check(&sqlite_config(folder.path())).await;
     }
 
-    #[cfg(feature = "mysql")]
     #[tokio::test]
     async fn mysql_statements_are_examined_without_being_run() {
         let Some(server) = Server::get() else { return };

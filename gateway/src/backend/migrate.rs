@@ -31,10 +31,8 @@ const MYSQL_HAS_HISTORY: &str = "SELECT COUNT(*) FROM information_schema.tables 
     WHERE table_schema = DATABASE() AND table_name = 'gateway_migration'";
 const SQLITE_HAS_HISTORY: &str =
     "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'gateway_migration'";
-const READ_HISTORY: &str =
-    "SELECT scope, number, name, checksum, applied_at IS NULL FROM gateway_migration ORDER BY scope, number";
-const BEGIN_FILE: &str =
-    "INSERT INTO gateway_migration (scope, number, name, checksum, applied_at) VALUES (?, ?, ?, ?, NULL)";
+const READ_HISTORY: &str = "SELECT scope, number, name, checksum, applied_at IS NULL FROM gateway_migration ORDER BY scope, number";
+const BEGIN_FILE: &str = "INSERT INTO gateway_migration (scope, number, name, checksum, applied_at) VALUES (?, ?, ?, ?, NULL)";
 const MYSQL_END_FILE: &str =
     "UPDATE gateway_migration SET applied_at = UTC_TIMESTAMP(6) WHERE scope = ? AND number = ?";
 const SQLITE_END_FILE: &str = "UPDATE gateway_migration \
@@ -104,7 +102,9 @@ pub enum MigrateError {
         connection: Box<str>,
     },
     /// An applied file was changed.
-    #[error("{file} was changed after it was applied: restore it, and put the change into a new file")]
+    #[error(
+        "{file} was changed after it was applied: restore it, and put the change into a new file"
+    )]
     Changed {
         /// Scope, number and name.
         file: Box<str>,
@@ -136,7 +136,7 @@ pub enum MigrateError {
         number: u32,
     },
     /// A file cannot be cut into statements.
-    #[error("{file}: {fault}")]
+    #[error("{file} cannot be cut into statements")]
     Script {
         /// Scope, number and name.
         file: Box<str>,
@@ -239,8 +239,7 @@ impl Run<'_> {
         &mut self,
         migrations: &[Migration],
     ) -> Result<Vec<MigrationStep>, MigrateError> {
-        let create =
-            if self.dialect == Dialect::Sqlite { SQLITE_HISTORY } else { MYSQL_HISTORY };
+        let create = if self.dialect == Dialect::Sqlite { SQLITE_HISTORY } else { MYSQL_HISTORY };
         self.connection.run_text(create).await.map_err(|source| self.failed(source))?;
         // Read under the lock: what another run did meanwhile is seen.
         let history = self.history().await?;
@@ -268,11 +267,13 @@ impl Run<'_> {
         binds.push(Scalar::Str((&*migration.checksum).into()));
         self.ask(Statement { sql: BEGIN_FILE.into(), binds }).await?;
         for part in cut(migration, self.dialect)? {
-            self.connection.run_text(part.text).await.map_err(|source| MigrateError::Statement {
-                file: migration.to_string().into(),
-                line: part.line,
-                dirty: self.dialect != Dialect::Sqlite,
-                source,
+            self.connection.run_text(part.text).await.map_err(|source| {
+                MigrateError::Statement {
+                    file: migration.to_string().into(),
+                    line: part.line,
+                    dirty: self.dialect != Dialect::Sqlite,
+                    source,
+                }
             })?;
         }
         let end = if self.dialect == Dialect::Sqlite { SQLITE_END_FILE } else { MYSQL_END_FILE };
@@ -332,10 +333,8 @@ fn first(rows: &[TextRow]) -> Option<&str> {
 }
 
 fn cut(migration: &Migration, dialect: Dialect) -> Result<Vec<script::Part<'_>>, MigrateError> {
-    script::split(&migration.sql, dialect).map_err(|fault| MigrateError::Script {
-        file: migration.to_string().into(),
-        fault,
-    })
+    script::split(&migration.sql, dialect)
+        .map_err(|fault| MigrateError::Script { file: migration.to_string().into(), fault })
 }
 
 /// Compares the files with the history.
@@ -350,9 +349,9 @@ fn compare(
     let scopes = |scope: &str| migrations.iter().any(|migration| *migration.scope == *scope);
     for entry in history.iter().filter(|entry| scopes(&entry.scope)) {
         let file = || format!("{}/{:04}_{}.sql", entry.scope, entry.number, entry.name).into();
-        let known = migrations.iter().find(|migration| {
-            *migration.scope == *entry.scope && migration.number == entry.number
-        });
+        let known = migrations
+            .iter()
+            .find(|migration| *migration.scope == *entry.scope && migration.number == entry.number);
         match known {
             _ if entry.dirty => {
                 let (scope, number) = (entry.scope.as_str().into(), entry.number);

@@ -1,6 +1,6 @@
 //! The files of a schema: found, numbered, read.
 
-use std::fmt;
+use std::fmt::{self, Write as _};
 use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
@@ -109,7 +109,11 @@ pub fn read_migrations(
             .map_err(|source| MigrationFault::Unreadable { path, source })?
             .replace("\r\n", "\n");
         let hash = Sha256::digest(text.as_bytes());
-        let checksum: String = hash.iter().map(|byte| format!("{byte:02x}")).collect();
+        let mut checksum = String::with_capacity(64);
+        for byte in hash {
+            // Writing to a String cannot fail.
+            let _written = write!(checksum, "{byte:02x}");
+        }
         let (scope, checksum, sql) = (scope.into(), checksum.into(), text.into());
         migrations.push(Migration { scope, number, name, checksum, sql });
     }
@@ -181,7 +185,9 @@ mod tests {
         assert!(matches!(late, Err(MigrationFault::Gap { expected: 1, .. })));
         let twice = read(&[("0001_a.sql", ""), ("0001_b.sql", "")]);
         assert!(matches!(twice, Err(MigrationFault::Twice { .. })));
-        for name in ["1_a.sql", "0001a.sql", "0001_.sql", "0001_a.txt", "0000_a.sql", "0001_a b.sql"] {
+        for name in
+            ["1_a.sql", "0001a.sql", "0001_.sql", "0001_a.txt", "0000_a.sql", "0001_a b.sql"]
+        {
             assert!(matches!(read(&[(name, "")]), Err(MigrationFault::Name { .. })), "{name}");
         }
     }

@@ -26,8 +26,10 @@ mod seed;
 mod sqlite;
 mod statement;
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod testing;
 #[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
@@ -45,4 +47,6 @@ pub use pools::Pools;
 pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
 pub use seed::{SeedError, seed};
+pub use run::{Limits, Outcome, run};
+pub use script::ScriptFault;
 pub use statement::Supplied;

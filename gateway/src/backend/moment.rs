@@ -82,6 +82,7 @@ pub(super) fn write_moment(out: &mut Vec<u8>, moment: PrimitiveDateTime, fractio
 }
 
 /// A day as SQLite stores it.
+#[cfg(any(feature = "sqlite", test))]
 pub(super) fn stored_date(days: i32) -> Option<String> {
     let mut text = Vec::with_capacity(DATE_BYTES);
     write_date(&mut text, date_from_days(days)?);
@@ -89,6 +90,7 @@ pub(super) fn stored_date(days: i32) -> Option<String> {
 }
 
 /// A moment as SQLite stores it.
+#[cfg(any(feature = "sqlite", test))]
 pub(super) fn stored_moment(micros: i64) -> Option<String> {
     let mut text = Vec::with_capacity(moment_bytes(STORED_FRACTION));
     write_moment(&mut text, moment_from_micros(micros)?, STORED_FRACTION);

@@ -8,9 +8,10 @@ use std::future::poll_fn;
 use std::sync::Arc;
 
 use sqlx::encode::IsNull;
-use sqlx::error::BoxDynError;
+use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
-    MySqlArguments, MySqlConnectOptions, MySqlRow, MySqlSslMode, MySqlTypeInfo, MySqlValueRef,
+    MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode, MySqlTypeInfo,
+    MySqlValueRef,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either, Encode,
@@ -36,6 +37,9 @@ const SESSION_SETUP: &str = "SET NAMES utf8mb4, SESSION time_zone = '+00:00', \
 /// The connection's number on the server, and a decimal, whose type binds need (see [`DecimalBind`]).
 const SESSION_QUESTION: &str = "SELECT CONNECTION_ID(), CAST(0 AS DECIMAL(1,0))";
 
+/// No connection has that number.
+const ER_NO_SUCH_THREAD: u16 = 1094;
+
 /// A connection to MySQL or MariaDB.
 #[derive(Debug)]
 pub(super) struct Session {
@@ -49,7 +53,7 @@ impl Session {
     /// Connects and sets the session up.
     pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, sqlx::Error> {
         let options = Arc::new(options(config)?);
-        let mut driver = options.connect().await?;
+        let mut driver = Box::pin(options.connect()).await?;
         driver.execute(SESSION_SETUP).await?;
         let row = driver.fetch_one(sqlx::query(SESSION_QUESTION).persistent(false)).await?;
         let server_number =
@@ -130,7 +134,7 @@ impl Session {
         statement: &Statement<'_>,
     ) -> Result<sqlx::query::Query<'static, MySql, MySqlArguments>, sqlx::Error> {
         let arguments = arguments(&statement.binds, &self.decimal_type)?;
-        Ok(sqlx::query_with(AssertSqlSafe(&*statement.sql), arguments))
+        Ok(sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), arguments))
     }
 }
 
@@ -144,16 +148,20 @@ pub(super) struct KillOrder {
 impl KillOrder {
     /// Connects, kills, closes. A statement that is over already is no error.
     pub(super) async fn run(self) -> Result<(), sqlx::Error> {
-        let mut driver = self.options.connect().await?;
+        let mut driver = Box::pin(self.options.connect()).await?;
         let kill = format!("KILL QUERY {}", self.server_number);
         match driver.execute(sqlx::raw_sql(AssertSqlSafe(kill))).await {
             Ok(_) => {}
-            // ER_NO_SUCH_THREAD: the connection is gone, and its statement with it.
-            Err(sqlx::Error::Database(error)) if error.code().is_some() => {}
+            // The connection is gone, and its statement with it.
+            Err(sqlx::Error::Database(error)) if is_numbered(&*error, ER_NO_SUCH_THREAD) => {}
             Err(error) => return Err(error),
         }
         driver.close().await
     }
+}
+
+fn is_numbered(error: &dyn DatabaseError, number: u16) -> bool {
+    error.try_downcast_ref::<MySqlDatabaseError>().is_some_and(|error| error.number() == number)
 }
 
 fn options(config: &ConnectionConfig) -> Result<MySqlConnectOptions, sqlx::Error> {
@@ -253,6 +261,8 @@ struct Place {
 enum Native {
     Signed,
     Unsigned,
+    /// 32 bits.
+    Single,
     Float,
     Decimal,
     Text,
@@ -266,7 +276,8 @@ impl Native {
     fn of(ty: &MySqlTypeInfo) -> Self {
         match ty.name() {
             "BIT" => Self::Unsigned,
-            "FLOAT" | "DOUBLE" => Self::Float,
+            "FLOAT" => Self::Single,
+            "DOUBLE" => Self::Float,
             "DECIMAL" => Self::Decimal,
             "DATE" => Self::Date,
             "DATETIME" | "TIMESTAMP" => Self::Moment,
@@ -286,7 +297,7 @@ impl Native {
 fn push(rows: &mut Rows<'_>, row: &MySqlRow, places: &mut Vec<Place>) -> Result<(), BackendError> {
     if places.is_empty() {
         let columns = row.columns();
-        for index in positions(rows.columns(), columns.iter().map(sqlx::Column::name))? {
+        for index in positions(rows.columns(), &columns.iter().map(sqlx::Column::name))? {
             let native =
                 columns.get(index).map_or(Native::Other, |column| Native::of(column.type_info()));
             places.push(Place { index, native });
@@ -306,6 +317,7 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
     Ok(match native {
         Native::Signed => Cell::Int(Decode::<MySql>::decode(value)?),
         Native::Unsigned => Cell::UInt(Decode::<MySql>::decode(value)?),
+        Native::Single => Cell::Float(widen(Decode::<MySql>::decode(value)?)),
         Native::Float => Cell::Float(Decode::<MySql>::decode(value)?),
         Native::Decimal => Cell::Decimal(Decode::<MySql>::decode(value)?),
         Native::Text => Cell::Text(Decode::<MySql>::decode(value)?),
@@ -320,11 +332,16 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
     })
 }
 
+/// The 64-bit number that is written like the 32-bit one: 0.1 stays 0.1, as it was stored.
+fn widen(single: f32) -> f64 {
+    single.to_string().parse().unwrap_or_else(|_| f64::from(single))
+}
+
 /// The form of a prepared column's values.
 fn form(ty: &MySqlTypeInfo) -> Form {
     match Native::of(ty) {
         Native::Signed | Native::Unsigned => Form::Integer,
-        Native::Float => Form::Float,
+        Native::Single | Native::Float => Form::Float,
         Native::Decimal => Form::Decimal,
         Native::Text => Form::Text,
         Native::Bytes => Form::Bytes,

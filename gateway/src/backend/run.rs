@@ -94,6 +94,13 @@ pub async fn run(
         return Ok(Outcome { stored, row_count: affected, elapsed });
     }
     let mut encoded = rows.finish();
+    if let Some(place) = encoded.seek.iter().position(|value| *value == Scalar::Null) {
+        // No row comes after NULL: the pages would end here and nobody would know.
+        let key = order.get(place).map_or("", |key| &key.sql);
+        let fault =
+            "is NULL in a row that a page ends with; a keyset needs columns that are not".into();
+        return Err(BackendError::Column { column: key.into(), fault });
+    }
     if !encoded.seek.is_empty() {
         let cursor = limits.cursor_key.seal(template, order, &encoded.seek);
         encoded.add_next(&cursor);

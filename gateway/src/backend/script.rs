@@ -123,10 +123,10 @@ impl<'a> Tokens<'a> {
         while let Some((at, character)) = characters.next() {
             if character == '\\' && escapes {
                 characters.next();
-            } else if character == close {
-                if characters.next_if(|(_, next)| *next == close && quote != '[').is_none() {
-                    return at + close.len_utf8();
-                }
+            } else if character == close
+                && characters.next_if(|(_, next)| *next == close && quote != '[').is_none()
+            {
+                return at + close.len_utf8();
             }
         }
         self.open = Some("a string or quoted name is never closed");
@@ -356,7 +356,7 @@ mod tests {
         let script = "CREATE TRIGGER t BEGIN 'é''\\'; END; /* é */ -- x\n [a] `b` \"c\" # d\n E;";
         for (end, _) in script.char_indices() {
             for dialect in Dialect::ALL {
-                let prefix = &script[..end];
+                let (prefix, _) = script.split_at(end);
                 if let Ok(parts) = split(prefix, dialect) {
                     assert!(parts.iter().all(|part| prefix.contains(part.text)));
                 }

@@ -19,6 +19,7 @@
 use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{
@@ -40,6 +41,10 @@ use crate::config::{ConnectionConfig, Endpoint};
 
 /// How many steps of its machine SQLite takes between two looks at [`Interrupt`]: well under a millisecond.
 const STEPS_PER_LOOK: i32 = 10_000;
+/// Another connection is at work.
+const SQLITE_BUSY: &str = "5";
+/// Between two attempts to open a file that is busy.
+const BUSY_PAUSE: Duration = Duration::from_millis(5);
 /// Rows between the driver's thread and the reader.
 const ROWS_AHEAD: usize = 64;
 
@@ -56,7 +61,7 @@ impl Session {
         let Endpoint::File(path) = &config.endpoint else {
             return Err(sqlx::Error::Configuration("SQLite needs a path, not a host".into()));
         };
-        let mut driver = SqliteConnectOptions::new()
+        let options = SqliteConnectOptions::new()
             .filename(path)
             .create_if_missing(true)
             .journal_mode(SqliteJournalMode::Wal)
@@ -66,9 +71,8 @@ impl Session {
             .statement_cache_capacity(config.statement_count_max as usize)
             .row_buffer_size(ROWS_AHEAD)
             .thread_name(|number| format!("sqlite-{number:03}"))
-            .disable_statement_logging()
-            .connect()
-            .await?;
+            .disable_statement_logging();
+        let mut driver = connect(&options, config.connect_timeout).await?;
         let interrupt = Interrupt::default();
         let looked_at = interrupt.clone();
         driver
@@ -140,6 +144,25 @@ impl Session {
     }
 }
 
+/// Opens the file. A new file is set to WAL by its first connection, and SQLite tells others that come at that
+/// moment that it is busy, whatever they are ready to wait; so they come again.
+async fn connect(
+    options: &SqliteConnectOptions,
+    patience: Duration,
+) -> Result<SqliteConnection, sqlx::Error> {
+    let limit = Instant::now() + patience;
+    loop {
+        match options.connect().await {
+            Err(sqlx::Error::Database(error))
+                if error.code().as_deref() == Some(SQLITE_BUSY) && Instant::now() < limit =>
+            {
+                tokio::time::sleep(BUSY_PAUSE).await;
+            }
+            connected => return connected,
+        }
+    }
+}
+
 /// Stops what SQLite does on one connection, for good.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Interrupt(Arc<AtomicBool>);
@@ -163,7 +186,7 @@ fn query(
     for bind in &statement.binds {
         add(&mut arguments, bind).map_err(sqlx::Error::Encode)?;
     }
-    Ok(sqlx::query_with(AssertSqlSafe(&*statement.sql), arguments))
+    Ok(sqlx::query_with(AssertSqlSafe(Arc::clone(&statement.sql)), arguments))
 }
 
 fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynError> {
@@ -185,7 +208,7 @@ fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynE
 
 fn push(rows: &mut Rows<'_>, row: &SqliteRow, places: &mut Vec<usize>) -> Result<(), BackendError> {
     if places.is_empty() {
-        *places = positions(rows.columns(), row.columns().iter().map(sqlx::Column::name))?;
+        *places = positions(rows.columns(), &row.columns().iter().map(sqlx::Column::name))?;
     }
     rows.push(|column| {
         let place = *places.get(column).ok_or("no place for the column")?;

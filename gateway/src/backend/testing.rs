@@ -7,7 +7,7 @@
 use std::io::{BufRead, BufReader, Write};
 use std::net::TcpListener;
 use std::path::Path;
-use std::process::{ChildStdin, Command, Stdio};
+use std::process::{Child, ChildStdin, Command, Stdio};
 use std::sync::mpsc::{Receiver, sync_channel};
 use std::sync::{Arc, Mutex, OnceLock};
 use std::time::{Duration, Instant};
@@ -74,8 +74,8 @@ pub(super) fn config(dialect: Dialect, endpoint: Endpoint) -> ConnectionConfig {
         open_count_max: 4,
         idle_count_min: 0,
         idle_count_max: 4,
-        lifetime: Duration::from_secs(3600),
-        idle_time: Duration::from_secs(1800),
+        lifetime: Duration::from_hours(1),
+        idle_time: Duration::from_mins(30),
         connect_timeout: Duration::from_secs(5),
         acquire_timeout: Duration::from_secs(5),
         acquire_waiting_max: 16,
@@ -97,7 +97,7 @@ pub(super) fn pool(config: ConnectionConfig) -> Pool {
 
 /// A moment far enough away that no test meets it.
 pub(super) fn far() -> Instant {
-    Instant::now() + Duration::from_secs(60)
+    Instant::now() + Duration::from_mins(1)
 }
 
 /// Waits until something holds. Bounded, so that what never holds fails the test.
@@ -137,6 +137,8 @@ pub(super) struct Server {
 
 /// The shell that the server belongs to.
 struct Shell {
+    /// Ends by itself when its input does, which is when the test binary ends.
+    _process: Child,
     orders: ChildStdin,
     answers: Receiver<String>,
 }
@@ -224,9 +226,9 @@ impl Server {
     fn external() -> Option<Self> {
         let named = std::env::var("GATEWAY_TEST_MYSQL").ok()?;
         let mut parts = named.splitn(4, ':');
-        let mut part = || parts.next().expect("host:port:user:password");
-        let (host, port) = (part(), part().parse().expect("a port"));
-        let endpoint = endpoint(host, port, part(), part());
+        let mut next = || parts.next().expect("host:port:user:password");
+        let (host, port) = (next(), next().parse().expect("a port"));
+        let endpoint = endpoint(host, port, next(), next());
         Some(Self { endpoint, shell: None, turn: RwLock::new(()) })
     }
 
@@ -244,7 +246,8 @@ impl Server {
             .stdout(Stdio::piped())
             .spawn()
             .expect("a shell");
-        let (orders, output) = (shell.stdin.take()?, shell.stdout.take()?);
+        let orders = shell.stdin.take().expect("piped");
+        let output = shell.stdout.take().expect("piped");
         let (sender, answers) = sync_channel(16);
         std::thread::spawn(move || {
             for line in BufReader::new(output).lines().map_while(Result::ok) {
@@ -255,7 +258,7 @@ impl Server {
             }
         });
         assert_eq!(answers.recv().as_deref(), Ok("ready"));
-        let shell = Some(Mutex::new(Shell { orders, answers }));
+        let shell = Some(Mutex::new(Shell { _process: shell, orders, answers }));
         let endpoint = endpoint("127.0.0.1", port, "gateway", "secret");
         Some(Self { endpoint, shell, turn: RwLock::new(()) })
     }

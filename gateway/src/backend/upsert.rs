@@ -18,7 +18,7 @@ pub(super) fn is_of_one_row(sql: &str) -> bool {
     }
     let (mut depth, mut row_count, mut in_values, mut sets) = (0_u32, 0_u32, false, false);
     let mut updates = false;
-    while let Some(token) = tokens.next() {
+    for token in tokens {
         match token {
             Token::Symbol('(') => {
                 row_count += u32::from(in_values && depth == 0);

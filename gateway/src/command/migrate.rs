@@ -59,7 +59,8 @@ pub async fn run(
     mode: MigrateMode,
 ) -> Result<Vec<Migrated>, MigrateCommandError> {
     let mut done = Vec::new();
-    for (connection, migrations) in plan(config, only)? {
+    let plan = plan(&config.templates, &config.database.connections, &config.games, only)?;
+    for (connection, migrations) in plan {
         let steps = migrate(connection, &migrations, mode).await?;
         done.push(Migrated { connection: connection.name.clone(), steps });
     }
@@ -68,30 +69,32 @@ pub async fn run(
 
 /// The databases to migrate, each with its files in the order to apply.
 fn plan<'c>(
-    config: &'c Config,
+    templates: &Path,
+    connections: &'c [ConnectionConfig],
+    games: &[GameConfig],
     only: Option<&GameId>,
 ) -> Result<Vec<(&'c ConnectionConfig, Vec<Migration>)>, MigrateCommandError> {
     if let Some(id) = only
-        && !config.games.iter().any(|game| game.id == *id)
+        && !games.iter().any(|game| game.id == *id)
     {
         return Err(MigrateCommandError::NoGame(id.clone()));
     }
-    for game in &config.games {
-        if !config.database.connections.iter().any(|connection| connection.name == game.database) {
+    for game in games {
+        if !connections.iter().any(|connection| connection.name == game.database) {
             let (game, connection) = (game.id.clone(), game.database.clone());
             return Err(MigrateCommandError::NoConnection { game, connection });
         }
     }
     let mut plan = Vec::new();
-    for connection in &config.database.connections {
-        let games: Vec<&GameConfig> =
-            config.games.iter().filter(|game| game.database == connection.name).collect();
+    for connection in connections {
+        let users: Vec<&GameConfig> =
+            games.iter().filter(|game| game.database == connection.name).collect();
         let wanted = match only {
-            Some(id) => games.iter().any(|game| game.id == *id),
-            None => !games.is_empty(),
+            Some(id) => users.iter().any(|game| game.id == *id),
+            None => !users.is_empty(),
         };
         if wanted {
-            plan.push((connection, files(&config.templates, connection, &games)?));
+            plan.push((connection, files(templates, connection, &users)?));
         }
     }
     Ok(plan)
@@ -107,4 +110,78 @@ fn files(
         migrations.extend(read_migrations(templates, game.id.as_str(), connection.dialect)?);
     }
     Ok(migrations)
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::config::{Dialect, Endpoint};
+
+    fn connection(name: &str) -> ConnectionConfig {
+        ConnectionConfig {
+            name: name.into(),
+            dialect: Dialect::Sqlite,
+            endpoint: Endpoint::File(format!("{name}.db").into()),
+            open_count_max: 1,
+            idle_count_min: 0,
+            idle_count_max: 1,
+            lifetime: Duration::from_secs(1),
+            idle_time: Duration::from_secs(1),
+            connect_timeout: Duration::from_secs(1),
+            acquire_timeout: Duration::from_secs(1),
+            acquire_waiting_max: 1,
+            query_timeout: Duration::from_secs(1),
+            statement_count_max: 1,
+            health_interval: Duration::from_secs(1),
+        }
+    }
+
+    fn game(id: &str, database: &str) -> GameConfig {
+        GameConfig {
+            id: GameId::new(id).expect("a name"),
+            name: id.into(),
+            database: database.into(),
+            enabled: true,
+            disabled_operations: Vec::new(),
+            deadline: Duration::from_secs(1),
+        }
+    }
+
+    /// What would be migrated, in short: `connection: files`.
+    fn planned(games: &[GameConfig], only: Option<&str>) -> Result<Vec<String>, String> {
+        let templates = tempfile::tempdir().expect("a folder");
+        for scope in ["_base", "game1", "game2"] {
+            let folder = templates.path().join(scope).join("schema/sqlite");
+            fs::create_dir_all(&folder).expect("made");
+            fs::write(folder.join("0001_a.sql"), "").expect("written");
+        }
+        let connections = [connection("one"), connection("two"), connection("unused")];
+        let only = only.map(|id| GameId::new(id).expect("a name"));
+        let plan = plan(templates.path(), &connections, games, only.as_ref());
+        let line = |(connection, files): &(&ConnectionConfig, Vec<Migration>)| {
+            let files: Vec<&str> = files.iter().map(|file| &*file.scope).collect();
+            format!("{}: {}", connection.name, files.join(" "))
+        };
+        plan.map(|plan| plan.iter().map(line).collect()).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn games_that_share_a_database_share_its_base_schema() {
+        let shared = [game("game1", "one"), game("game2", "one")];
+        assert_eq!(planned(&shared, None).expect("good"), ["one: _base game1 game2"]);
+        let apart = [game("game1", "one"), game("game2", "two")];
+        assert_eq!(planned(&apart, None).expect("good"), ["one: _base game1", "two: _base game2"]);
+        assert_eq!(planned(&apart, Some("game2")).expect("good"), ["two: _base game2"]);
+    }
+
+    #[test]
+    fn unknown_games_and_connections_are_named() {
+        let refused = planned(&[game("game1", "three")], None).expect_err("no such connection");
+        assert!(refused.contains("`game1`") && refused.contains("`three`"));
+        let refused = planned(&[game("game1", "one")], Some("game9")).expect_err("no such game");
+        assert!(refused.contains("`game9`"));
+    }
 }

@@ -3,7 +3,10 @@
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::super::connection::{Connection, Described, Statement, TextRow};
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+use super::super::connection::TextRow;
+use super::super::connection::{Connection, Statement};
 use super::super::encode::Rows;
 use super::super::fault::Failure;
 use super::Shared;
@@ -63,20 +66,13 @@ impl Lease {
     }
 
     /// Runs a statement with a small result; see [`Connection::fetch_texts`].
+    #[cfg(test)]
+    #[cfg(all(feature = "mysql", feature = "sqlite"))]
     pub(in crate::backend) async fn fetch_texts(
         &mut self,
         statement: &Statement<'_>,
     ) -> Result<Vec<TextRow>, Failure> {
         let done = self.begin()?.fetch_texts(statement).await.map_err(Failure::from);
-        self.end(done)
-    }
-
-    /// Prepares a statement; see [`Connection::describe`].
-    pub(in crate::backend) async fn describe(
-        &mut self,
-        sql: &str,
-    ) -> Result<Vec<Described>, Failure> {
-        let done = self.begin()?.describe(sql).await.map_err(Failure::from);
         self.end(done)
     }
 

@@ -16,7 +16,11 @@ fn file(scope: &str, number: u32, sql: &str) -> Migration {
 
 fn files() -> Vec<Migration> {
     vec![
-        file("_base", 1, "CREATE TABLE a (id INT);\n-- a comment; with a semicolon\nINSERT INTO a VALUES (1)"),
+        file(
+            "_base",
+            1,
+            "CREATE TABLE a (id INT);\n-- a comment; with a semicolon\nINSERT INTO a VALUES (1)",
+        ),
         file("_base", 2, "INSERT INTO a VALUES (2), (3);"),
         file("game1", 1, "CREATE TABLE b (id INT); INSERT INTO b SELECT id FROM a;"),
     ]
@@ -74,7 +78,8 @@ async fn instances_that_migrate_at_once_apply_every_file_once() {
         let mut applied = 0;
         for run in runs {
             let steps = run.await.expect("no panic").expect("done by one of them");
-            applied += states(&steps).iter().filter(|state| **state == MigrationState::Applied).count();
+            applied +=
+                states(&steps).iter().filter(|state| **state == MigrationState::Applied).count();
         }
         assert_eq!(applied, 3);
         assert_eq!((count(config, "a").await, count(config, "b").await), ("3".into(), "3".into()));
@@ -90,7 +95,9 @@ async fn files_that_were_changed_removed_or_put_between_are_refused() {
         let mut changed = files();
         changed[1] = file("_base", 2, "INSERT INTO a VALUES (4)");
         let refused = run(&changed).await;
-        assert!(matches!(&refused, Err(MigrateError::Changed { file }) if file.contains("_base/0002")));
+        assert!(
+            matches!(&refused, Err(MigrateError::Changed { file }) if file.contains("_base/0002"))
+        );
         let refused = run(&[files()[0].clone(), files()[2].clone()]).await;
         assert!(matches!(refused, Err(MigrateError::Gone { .. })));
         // Another game's history is not this run's affair.
@@ -122,7 +129,8 @@ async fn file_that_fails_leaves_nothing_in_sqlite_and_blocks_in_mysql() {
             assert!(error.to_string().contains("DELETE its row"), "{error}");
         }
         let mut connection = Connection::open(config).await.expect("it answers");
-        for sql in ["DELETE FROM a WHERE id = 2", "DELETE FROM gateway_migration WHERE number = 2"] {
+        for sql in ["DELETE FROM a WHERE id = 2", "DELETE FROM gateway_migration WHERE number = 2"]
+        {
             connection.run_text(sql).await.expect("by hand");
         }
         let done = migrate(config, &files(), MigrateMode::Apply).await.expect("mended");

@@ -184,18 +184,21 @@ async fn unsigned_numbers_keep_their_size_and_decimals_compare_exactly_in_mysql(
     let mut mysql = Connection::open(&server.database("numbers").await).await.expect("it answers");
     mysql
         .run_text(
-            "CREATE TABLE n (tiny TINYINT(1) UNSIGNED, big BIGINT UNSIGNED, exact DECIMAL(30,2), \
+            "CREATE TABLE n (tiny TINYINT(1) UNSIGNED, single FLOAT, big BIGINT UNSIGNED, exact DECIMAL(30,2), \
              bits BIT(9))",
         )
         .await
         .expect("a new table");
     mysql
-        .run_text("INSERT INTO n VALUES (200, 18446744073709551615, 12345678901234567890.12, b'100000001')")
+        .run_text("INSERT INTO n VALUES (200, 0.1, 18446744073709551615, 12345678901234567890.12, b'100000001')")
         .await
         .expect("a row");
     let columns = [column("tiny", Type::Int), column("bits", Type::Int)];
     let body = fetch(&mut mysql, "SELECT * FROM n", &columns).await.expect("fits");
     assert_eq!(body, b"\x91\x82\xa4tiny\xcc\xc8\xa4bits\xcd\x01\x01");
+    let body = fetch(&mut mysql, "SELECT single FROM n", &[column("single", Type::Float)]).await;
+    let tenth = [&b"\x91\x81\xa6single\xcb"[..], &0.1_f64.to_be_bytes()].concat();
+    assert_eq!(body.expect("fits"), tenth);
     let too_big = fetch(&mut mysql, "SELECT big FROM n", &[column("big", Type::Bigint)]).await;
     assert!(matches!(too_big, Err(Failure::Refused(_))));
     for (text, found) in [("12345678901234567890.12", "1"), ("12345678901234567890.13", "0")] {
