@@ -1,1 +1,5 @@
-//! To come.
+//! The subcommands of the binary.
+
+pub mod check;
+pub mod render;
+pub mod which;
