@@ -47,6 +47,4 @@ pub use pools::Pools;
 pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
 pub use seed::{SeedError, seed};
-pub use run::{Limits, Outcome, run};
-pub use script::ScriptFault;
 pub use statement::Supplied;

@@ -195,16 +195,41 @@ impl Plan {
         if let Some(fixed) = &self.fixed {
             return Ok(fixed.clone());
         }
+        let mut binds = Vec::new();
+        let sql = self.render_with(dialect, shape, &mut |sql, bind| {
+            binds.push(bind);
+            if dialect == Dialect::Oracle {
+                sql.push_str(":b");
+                sql.push_str(&binds.len().to_string());
+            } else {
+                sql.push('?');
+            }
+        })?;
+        Ok(Rendered { sql: sql.into(), binds: binds.into() })
+    }
+
+    /// The SQL of a shape with what `place` writes at each bind, in order: for `gateway render`, where
+    /// literals stand in their place. What is sent to a database comes from [`render`](Self::render).
+    ///
+    /// # Errors
+    ///
+    /// As [`render`](Self::render).
+    pub fn render_with(
+        &self,
+        dialect: Dialect,
+        shape: &Shape,
+        place: &mut dyn FnMut(&mut String, BindRef),
+    ) -> Result<String, RenderError> {
         let columns = self.orders.get(shape.order).map_or(&[][..], Vec::as_slice);
         if columns.is_empty() && !self.orders.is_empty() {
             return Err(RenderError::NoOrder(shape.order));
         }
-        let mut writer = Writer { dialect, sql: String::with_capacity(256), binds: Vec::new() };
+        let mut writer = Writer { dialect, sql: String::with_capacity(256), place };
         self.write(&self.pieces, shape, columns, &mut writer)?;
         if self.paged {
             writer.page_limit();
         }
-        Ok(Rendered { sql: writer.sql.into(), binds: writer.binds.into() })
+        Ok(writer.sql)
     }
 
     fn write(
@@ -212,7 +237,7 @@ impl Plan {
         pieces: &[Piece],
         shape: &Shape,
         columns: &[KeysetColumn],
-        writer: &mut Writer,
+        writer: &mut Writer<'_>,
     ) -> Result<(), RenderError> {
         for piece in pieces {
             match piece {
@@ -237,21 +262,15 @@ impl Plan {
     }
 }
 
-struct Writer {
+struct Writer<'p> {
     dialect: Dialect,
     sql: String,
-    binds: Vec<BindRef>,
+    place: &'p mut dyn FnMut(&mut String, BindRef),
 }
 
-impl Writer {
+impl Writer<'_> {
     fn bind(&mut self, bind: BindRef) {
-        self.binds.push(bind);
-        if self.dialect == Dialect::Oracle {
-            self.sql.push_str(":b");
-            self.sql.push_str(&self.binds.len().to_string());
-        } else {
-            self.sql.push('?');
-        }
+        (self.place)(&mut self.sql, bind);
     }
 
     fn list(&mut self, slot: usize, len: usize, nonempty: bool) -> Result<(), RenderError> {

@@ -1,0 +1,361 @@
+//! `gateway render GAME OP --dialect D name=value …`: the SQL of one call, with literals, for an SQL editor.
+//!
+//! What the gateway sends has placeholders; this text has not, and is for people only. Parameters are bound
+//! exactly as a request's are. What the gateway supplies can be given too: `_now=`, `_id=`, `_caller=`,
+//! `_trace=`, `_claim.sub=`.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+use std::path::Path;
+
+use gateway_protocol::{GameId, OpId, Value};
+use time::OffsetDateTime;
+use time::format_description::BorrowedFormatItem;
+use time::macros::format_description;
+
+use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
+use crate::bind::{Param, bind};
+use crate::catalog::{
+    BindRef, Dialect, Finding, RenderError, Scalar, Severity, Shape, Source, Template, Type, survey,
+};
+
+const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
+const MOMENT: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day] [hour]:[minute]:[second].[subsecond digits:6]");
+/// The form in which SQLite keeps moments.
+const MOMENT_SQLITE: &[BorrowedFormatItem<'_>] =
+    format_description!("[year]-[month]-[day]T[hour]:[minute]:[second].[subsecond digits:6]Z");
+
+/// One call to render.
+#[derive(Clone, Copy, Debug)]
+pub struct Call<'a> {
+    /// The game.
+    pub game: &'a GameId,
+    /// The operation.
+    pub op: &'a OpId,
+    /// The dialect, which need not be the game's own.
+    pub dialect: Dialect,
+    /// `name=value` each; a list's items between commas.
+    pub params: &'a [String],
+    /// `:_now` unless it is given, in microseconds since 1970-01-01T00:00:00Z.
+    pub now_micros: i64,
+}
+
+/// Renders a call. A page is rendered from its first row on, with the limit that a request would have.
+///
+/// Blocks: reads the folder.
+pub fn render(dir: &Path, call: &Call<'_>) -> Report {
+    let (game, op) = (call.game, call.op);
+    let survey = survey(dir, &[(game.clone(), call.dialect)]);
+    let is_wrong = |one: &&Finding| one.severity == Severity::Error && is_of(one, game, op);
+    let wrong: Vec<Finding> = survey.findings.iter().filter(is_wrong).cloned().collect();
+    let template = survey.templates().find(|template| template.op == *op);
+    let Some(template) = template.filter(|_| wrong.is_empty()) else {
+        let complaint = format!("{game} has no good operation {op} on {}", call.dialect);
+        let report = Report::refused(&complaint);
+        return Report { complaint: report.complaint + &lines(&wrong), ..report };
+    };
+    match text(template, call) {
+        Ok(text) => Report { text, complaint: String::new(), status: EXIT_OK },
+        Err(complaint) => {
+            Report { text: String::new(), complaint: complaint + "\n", status: EXIT_FAULTY }
+        }
+    }
+}
+
+/// Whether a finding stands in a file of the operation.
+fn is_of(finding: &Finding, game: &GameId, op: &OpId) -> bool {
+    let Some((folder, path)) = finding.place.file.split_once('/') else { return false };
+    let stem = path.split('.').next().unwrap_or_default();
+    (folder == game.as_str() || folder == "_base") && stem.replace('/', ".") == op.as_str()
+}
+
+fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
+    let mut supplied = Supplied { now_micros: call.now_micros, given: Vec::new() };
+    let mut params = Vec::with_capacity(call.params.len());
+    for written in call.params {
+        let (name, value) = written
+            .split_once('=')
+            .ok_or_else(|| format!("`{written}` is not written as name=value"))?;
+        if name.starts_with('_') {
+            supplied.given.push((name, value));
+            continue;
+        }
+        let slot = template.slots.iter().find(|slot| *slot.name == *name);
+        let is_list = slot.is_some_and(|slot| matches!(slot.ty, Type::List(_)));
+        let value = if is_list { list(value) } else { Value::Str(Cow::Borrowed(value)) };
+        params.push(Param { name: Cow::Borrowed(name), value, untyped: true });
+    }
+    if template.page.is_some() && params.iter().any(|param| param.name == "cursor") {
+        return Err("a cursor is opened by the gateway only: leave it out".to_owned());
+    }
+    let bound = bind(template, params).map_err(|error| error.to_string())?;
+    sql(template, &bound.values, bound.given, &supplied)
+}
+
+fn list(value: &str) -> Value<'_> {
+    let items = value.split(',').filter(|item| !item.is_empty());
+    Value::Array(items.map(|item| Value::Str(Cow::Borrowed(item))).collect())
+}
+
+/// What the gateway supplies to a request.
+struct Supplied<'a> {
+    now_micros: i64,
+    /// Name and value of what the command line says.
+    given: Vec<(&'a str, &'a str)>,
+}
+
+impl Supplied<'_> {
+    fn value(&self, source: &Source) -> Result<Scalar<'_>, String> {
+        let name = match source {
+            Source::Slot(_) => return Ok(Scalar::Null),
+            Source::Now => "_now".to_owned(),
+            Source::Id => "_id".to_owned(),
+            Source::Caller => "_caller".to_owned(),
+            Source::Trace => "_trace".to_owned(),
+            Source::Claim(claim) => format!("_claim.{claim}"),
+        };
+        let given = self.given.iter().find(|(one, _)| *one == name).map(|(_, value)| *value);
+        let parse =
+            |ty: Type, text: &str| ty.parse(text).map_err(|fault| format!("`{name}`: {fault}"));
+        match (source, given) {
+            (Source::Now, Some(text)) => parse(Type::Timestamp { fraction: 6 }, text),
+            (Source::Now, None) => Ok(Scalar::Timestamp(self.now_micros)),
+            (Source::Id, Some(text)) => parse(Type::Bigint, text),
+            (Source::Id, None) => Ok(Scalar::Int(1)),
+            (Source::Claim(_), None) => Err(format!("`{name}` is needed: write {name}=value")),
+            (_, Some(text)) => {
+                let number = text.parse().ok().filter(|_| matches!(source, Source::Claim(_)));
+                Ok(number.map_or_else(|| Scalar::Str(text.into()), Scalar::Int))
+            }
+            (_, None) => Ok(Scalar::Str("render".into())),
+        }
+    }
+}
+
+/// The statement with a literal at each place of a bind.
+fn sql(
+    template: &Template,
+    values: &[Scalar<'_>],
+    given: u64,
+    supplied: &Supplied<'_>,
+) -> Result<String, String> {
+    let shape = Shape::new(&template.plan, values, given, false);
+    let mut fault = None;
+    let mut place = |sql: &mut String, bind: BindRef| {
+        let written = value(template, values, supplied, &bind)
+            .and_then(|value| push_literal(sql, template.dialect, &value));
+        if let Err(message) = written {
+            fault.get_or_insert(message);
+        }
+    };
+    let text = template.plan.render_with(template.dialect, &shape, &mut place);
+    let text = text.map_err(|error| match error {
+        RenderError::EmptyList { slot } | RenderError::LongList { slot, .. } => {
+            let name = template.slots.get(slot).map_or("", |slot| &slot.name);
+            format!("parameter `{name}`: {error}")
+        }
+        RenderError::NoOrder(_) => error.to_string(),
+    })?;
+    fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+}
+
+/// What a request would bind there.
+fn value<'v>(
+    template: &Template,
+    values: &'v [Scalar<'_>],
+    supplied: &'v Supplied<'_>,
+    bind: &BindRef,
+) -> Result<Cow<'v, Scalar<'v>>, String> {
+    let at = |slot: usize| values.get(slot).unwrap_or(&Scalar::Null);
+    Ok(match bind {
+        BindRef::Source(Source::Slot(slot)) => Cow::Borrowed(at(*slot)),
+        BindRef::Source(source) => Cow::Owned(supplied.value(source)?),
+        BindRef::ListItem { slot, index } => match at(*slot) {
+            Scalar::List(items) => Cow::Borrowed(items.get(*index).unwrap_or(&Scalar::Null)),
+            other => Cow::Borrowed(other),
+        },
+        // Rendered without a cursor, a page has no seek predicate.
+        BindRef::Seek(_) => Cow::Owned(Scalar::Null),
+        BindRef::PageLimit => {
+            let page = template.page.as_ref();
+            let count = match page.map(|page| at(page.limit_slot)) {
+                Some(Scalar::Int(count)) => *count,
+                _ => page.map_or(0, |page| i64::from(page.default_count)),
+            };
+            Cow::Owned(Scalar::Int(count.saturating_add(1)))
+        }
+    })
+}
+
+/// Writes a value as a literal of the dialect, in the form in which the gateway binds it.
+fn push_literal(sql: &mut String, dialect: Dialect, value: &Scalar<'_>) -> Result<(), String> {
+    match value {
+        Scalar::Null => sql.push_str("NULL"),
+        Scalar::Bool(value) => sql.push(if *value { '1' } else { '0' }),
+        Scalar::Int(value) => sql.push_str(&value.to_string()),
+        Scalar::Float(value) => write!(sql, "{value:?}").map_err(|error| error.to_string())?,
+        Scalar::Decimal(text) => sql.push_str(text),
+        Scalar::Str(text) | Scalar::Json(text) => push_text(sql, dialect, text),
+        Scalar::Bytes(bytes) => {
+            sql.push_str(if dialect == Dialect::Oracle { "HEXTORAW('" } else { "X'" });
+            for byte in bytes.iter() {
+                write!(sql, "{byte:02X}").map_err(|error| error.to_string())?;
+            }
+            sql.push_str(if dialect == Dialect::Oracle { "')" } else { "'" });
+        }
+        Scalar::Date(days) => {
+            let day = i64::from(*days);
+            let date = moment(day.saturating_mul(86_400_000_000))?.date();
+            let date = date.format(DATE).map_err(|error| error.to_string())?;
+            sql.push_str(if dialect == Dialect::Sqlite { "" } else { "DATE " });
+            push_text(sql, dialect, &date);
+        }
+        Scalar::Timestamp(micros) => {
+            let format = if dialect == Dialect::Sqlite { MOMENT_SQLITE } else { MOMENT };
+            let text = moment(*micros)?.format(format).map_err(|error| error.to_string())?;
+            sql.push_str(if dialect == Dialect::Sqlite { "" } else { "TIMESTAMP " });
+            push_text(sql, dialect, &text);
+        }
+        Scalar::List(_) => return Err("a list stands in an IN only".to_owned()),
+    }
+    Ok(())
+}
+
+/// Quotes are doubled everywhere; MySQL's strings take a backslash for an escape too.
+fn push_text(sql: &mut String, dialect: Dialect, text: &str) {
+    sql.push('\'');
+    for character in text.chars() {
+        if character == '\'' || (character == '\\' && dialect == Dialect::Mysql) {
+            sql.push(character);
+        }
+        sql.push(character);
+    }
+    sql.push('\'');
+}
+
+fn moment(micros: i64) -> Result<OffsetDateTime, String> {
+    OffsetDateTime::from_unix_timestamp_nanos(i128::from(micros) * 1_000)
+        .map_err(|error| error.to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::check::EXIT_USAGE;
+    use super::*;
+    use crate::catalog::load::tests::{PLAYER_GET, SEARCH, games, write};
+
+    const WRITE: &str = "-- @kind exec\n-- @param name string(64) optional\n-- @param ids list(bigint)\n\
+                         -- @allow a\nUPDATE t SET n = :name, at = :_now, by = :_caller, c = :_claim.sub\n\
+                         WHERE i IN (:ids) AND j = :_id\n";
+
+    #[track_caller]
+    fn literal(dialect: Dialect, value: &Scalar<'_>, expected: &str) {
+        let mut sql = String::new();
+        push_literal(&mut sql, dialect, value).unwrap();
+        assert_eq!(sql, expected);
+    }
+
+    #[test]
+    fn literals_cannot_break_out_of_their_quotes() {
+        let text = Scalar::Str(r"O'Brien\' OR 1=1 --".into());
+        literal(Dialect::Mysql, &text, r"'O''Brien\\'' OR 1=1 --'");
+        literal(Dialect::Sqlite, &text, r"'O''Brien\'' OR 1=1 --'");
+        literal(Dialect::Oracle, &text, r"'O''Brien\'' OR 1=1 --'");
+        literal(Dialect::Mysql, &Scalar::Json(r#"{"a":"\n"}"#.into()), r#"'{"a":"\\n"}'"#);
+    }
+
+    #[test]
+    fn literals_have_the_form_that_is_bound() {
+        for dialect in Dialect::ALL {
+            literal(dialect, &Scalar::Null, "NULL");
+            literal(dialect, &Scalar::Bool(true), "1");
+            literal(dialect, &Scalar::Int(i64::MIN), "-9223372036854775808");
+            literal(dialect, &Scalar::Float(1e300), "1e300");
+            literal(dialect, &Scalar::Decimal("-1.50".into()), "-1.50");
+        }
+        let bytes = Scalar::Bytes(vec![0, 255].into());
+        literal(Dialect::Mysql, &bytes, "X'00FF'");
+        literal(Dialect::Oracle, &bytes, "HEXTORAW('00FF')");
+        literal(Dialect::Mysql, &Scalar::Date(-1), "DATE '1969-12-31'");
+        literal(Dialect::Sqlite, &Scalar::Date(19_782), "'2024-02-29'");
+        let moment = Scalar::Timestamp(1_709_251_199_000_001);
+        literal(Dialect::Oracle, &moment, "TIMESTAMP '2024-02-29 23:59:59.000001'");
+        literal(Dialect::Sqlite, &moment, "'2024-02-29T23:59:59.000001Z'");
+    }
+
+    /// One template, rendered with values as they are bound.
+    fn rendered(
+        text: &str,
+        values: &[Scalar<'_>],
+        given: u64,
+        named: &[(&str, &str)],
+    ) -> Result<String, String> {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", text)]);
+        let survey = survey(root.path(), &games(&[("game1", Dialect::Sqlite)]));
+        let template = survey.templates().next().expect("it compiles");
+        sql(template, values, given, &Supplied { now_micros: 0, given: named.to_vec() })
+    }
+
+    #[test]
+    fn each_bind_has_its_literal_and_what_the_gateway_supplies() {
+        let ids = Scalar::List(vec![Scalar::Int(5), Scalar::Int(6), Scalar::Int(7)]);
+        let values = [Scalar::Str("?".into()), ids];
+        let text = rendered(WRITE, &values, 3, &[("_caller", "it's me")]);
+        assert_eq!(text, Err("`_claim.sub` is needed: write _claim.sub=value".into()));
+        let named = [("_caller", "it's me"), ("_claim.sub", "9")];
+        let text = rendered(WRITE, &values, 3, &named).unwrap();
+        assert_eq!(
+            text,
+            "UPDATE t SET n = '?', at = '1970-01-01T00:00:00.000000Z', by = 'it''s me', c = 9\n\
+             WHERE i IN (5, 6, 7, 7) AND j = 1;\n"
+        );
+    }
+
+    #[test]
+    fn list_of_a_write_that_is_empty_is_refused_by_its_name() {
+        let values = [Scalar::Null, Scalar::List(Vec::new())];
+        let text = rendered(WRITE, &values, 2, &[("_claim.sub", "9")]);
+        assert!(text.unwrap_err().contains("`ids`"));
+    }
+
+    #[test]
+    fn page_has_the_limit_of_a_request_and_no_seek() {
+        let mut values = vec![Scalar::Int(3), Scalar::Null, Scalar::Null, Scalar::Null];
+        values.extend([Scalar::Str("level".into()), Scalar::Null, Scalar::Int(10)]);
+        let text = rendered(SEARCH, &values, 1, &[]).unwrap();
+        assert!(
+            text.ends_with("ORDER BY c.char_level DESC, c.character_id DESC\nLIMIT 11;\n"),
+            "{text}"
+        );
+        assert!(!text.contains(" OR "), "{text}");
+    }
+
+    #[test]
+    fn operation_that_is_not_there_or_is_faulty_ends_with_2() {
+        let root = tempfile::tempdir().unwrap();
+        let broken = PLAYER_GET.replace("@cache", "@cahce");
+        write(root.path(), &[("_base/player/get.sql", &broken)]);
+        let told = |op: &str| {
+            let (game, op) = (GameId::new("game1").unwrap(), OpId::new(op).unwrap());
+            let dialect = Dialect::Mysql;
+            render(root.path(), &Call { game: &game, op: &op, dialect, params: &[], now_micros: 0 })
+        };
+        assert_eq!(told("player.put").status, EXIT_USAGE);
+        assert!(told("player.get").complaint.contains("@cahce"));
+    }
+
+    #[test]
+    fn parameters_are_written_as_name_and_value() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/player/get.sql", PLAYER_GET)]);
+        let (game, op) = (GameId::new("game1").unwrap(), OpId::new("player.get").unwrap());
+        let params = ["player_id".to_owned()];
+        let dialect = Dialect::Mysql;
+        let call = Call { game: &game, op: &op, dialect, params: &params, now_micros: 0 };
+        let report = render(root.path(), &call);
+        assert_eq!(report.status, EXIT_FAULTY);
+        assert!(report.complaint.contains("`player_id` is not written as name=value"));
+    }
+}
