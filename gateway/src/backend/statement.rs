@@ -3,6 +3,7 @@
 //! Invariant: every value is a bind. What varies in the text is which of the template's own pieces it has.
 
 use std::borrow::Cow;
+use std::sync::Arc;
 
 use super::connection::Statement;
 use super::{BackendError, CursorKey};
@@ -42,13 +43,13 @@ pub(super) fn statement<'a>(
     let values = Values { template, bound, supplied: *supplied };
     if let Some(fixed) = template.plan.fixed() {
         let binds = fixed.binds.iter().map(|bind| values.value(bind, &[])).collect();
-        return Ok(Statement { sql: Cow::Borrowed(&fixed.sql), binds });
+        return Ok(Statement { sql: Arc::clone(&fixed.sql), binds });
     }
     let seek = seek(template, bound, cursor_key)?;
     let shape = Shape::new(&template.plan, &bound.values, bound.given, !seek.is_empty());
     let rendered = template.plan.render(template.dialect, &shape)?;
     let binds = rendered.binds.iter().map(|bind| values.value(bind, &seek)).collect();
-    Ok(Statement { sql: Cow::Owned((*rendered.sql).into()), binds })
+    Ok(Statement { sql: rendered.sql, binds })
 }
 
 /// Rows of the page that is asked for.
