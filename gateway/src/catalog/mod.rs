@@ -36,7 +36,7 @@ pub use crate::config::Dialect;
 pub use check::combinations;
 pub use cursor::CursorKey;
 pub use finding::{Finding, Place, Rule, Severity};
-pub use load::{Survey, survey};
+pub use load::{Survey, Surveyed, survey};
 pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
