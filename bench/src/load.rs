@@ -23,11 +23,7 @@ struct Count {
 }
 
 /// Runs one measurement.
-pub(crate) fn run(
-    args: &LoadArgs,
-    warm_up: Duration,
-    counted: Duration,
-) -> anyhow::Result<Report> {
+pub(crate) fn run(args: &LoadArgs, warm_up: Duration, counted: Duration) -> anyhow::Result<Report> {
     let mut flags = io_uring::IoUring::builder();
     flags.setup_coop_taskrun().setup_single_issuer();
     let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(8192).uring_builder(flags);
@@ -86,7 +82,9 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
         errors: count.errors.get(),
         elapsed,
         cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
-        grown_bytes: after_bytes.zip(before_bytes).map(|(after, before)| after.saturating_sub(before)),
+        grown_bytes: after_bytes
+            .zip(before_bytes)
+            .map(|(after, before)| after.saturating_sub(before)),
         latency,
     })
 }
@@ -155,7 +153,9 @@ async fn drive(
         out.clear();
         for _ in 0..args.pipeline {
             // A linear congruential step (Knuth's MMIX): which row is asked for need not be better.
-            seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            seed = seed
+                .wrapping_mul(6_364_136_223_846_793_005)
+                .wrapping_add(1_442_695_040_888_963_407);
             message::request(args, id, seed >> 33, &mut out)?;
             id = id.wrapping_add(1).max(1);
         }

@@ -52,7 +52,12 @@ pub(crate) fn hello(args: &LoadArgs) -> anyhow::Result<Option<Vec<u8>>> {
 }
 
 /// Appends one request; `seed` picks the value that varies.
-pub(crate) fn request(args: &LoadArgs, id: u32, seed: u64, out: &mut Vec<u8>) -> anyhow::Result<()> {
+pub(crate) fn request(
+    args: &LoadArgs,
+    id: u32,
+    seed: u64,
+    out: &mut Vec<u8>,
+) -> anyhow::Result<()> {
     if args.mode == Mode::Echo {
         out.extend_from_slice(&[0x55; MESSAGE_BYTES]);
         return Ok(());

@@ -371,7 +371,7 @@ impl Worker {
             None => {
                 let pending = self.send(request, game, operation, bound)?;
                 Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
-            },
+            }
         }
     }
 
@@ -385,7 +385,11 @@ impl Worker {
     ) -> Option<R> {
         operation.template.cache.as_ref()?;
         self.with_key(operation, request.principal.map(Arc::as_ref), bound, |key: KeyRef<'_>| {
-            self.core.cache.l1().read(key, self.core.cache.ms_at(request.arrived), |stored, _life| read(stored))
+            self.core.cache.l1().read(
+                key,
+                self.core.cache.ms_at(request.arrived),
+                |stored, _life| read(stored),
+            )
         })
     }
 
@@ -463,7 +467,11 @@ impl Worker {
             });
             if let Some(stored) = found {
                 let operation = Arc::clone(operation);
-                return Ok(PartWaiting::Ready(Part { operation, stored, outcome: CacheOutcome::L1 }));
+                return Ok(PartWaiting::Ready(Part {
+                    operation,
+                    stored,
+                    outcome: CacheOutcome::L1,
+                }));
             }
         }
         Ok(PartWaiting::Pending(self.send(request, game, operation, bound)?))

@@ -83,11 +83,7 @@ impl PartWaiting {
             }
         })?;
         let fetched = answered.map_err(|error| explain(&pending.operation, error))?;
-        Ok(Part {
-            operation: pending.operation,
-            stored: fetched.stored,
-            outcome: fetched.outcome,
-        })
+        Ok(Part { operation: pending.operation, stored: fetched.stored, outcome: fetched.outcome })
     }
 }
 
@@ -96,10 +92,7 @@ impl PartWaiting {
 /// # Errors
 ///
 /// The template's `else`, or [`Error::NoSuchRow`], when there is no row and `one` is promised.
-pub fn body_of<'a>(
-    operation: &Operation,
-    stored: &'a Stored,
-) -> Result<Option<&'a Body>, Error> {
+pub fn body_of<'a>(operation: &Operation, stored: &'a Stored) -> Result<Option<&'a Body>, Error> {
     match stored {
         Stored::Present(body) => Ok(Some(body)),
         Stored::Absent if operation.template.kind == Kind::One => {

@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, Loaded, LoadFaults, Origin, Reloader};
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader};
 use crate::frontend::Stop;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -158,7 +158,17 @@ impl Server {
         let frontends = start_frontends(&core, &config, listeners, &stop)?;
         crate::control::register_metrics(&core, &pools, logs);
         let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
-        Ok(Self { addresses, core, backend, background, pools, dispatch, frontends, control, drain })
+        Ok(Self {
+            addresses,
+            core,
+            backend,
+            background,
+            pools,
+            dispatch,
+            frontends,
+            control,
+            drain,
+        })
     }
 
     /// Waits for the word to stop, and stops.

@@ -92,7 +92,6 @@ impl BackendError {
         }
     }
 
-
     /// The code on the wire.
     pub const fn code(&self) -> Code {
         match self {

@@ -154,10 +154,10 @@ impl Call<'_> {
 
     fn pool(&self) -> Result<Pool, BackendError> {
         let name = &self.operation.pool;
-        self.fetcher.pools.get(name).ok_or_else(|| BackendError::Unreachable {
-            pool: name.clone(),
-            source: None,
-        })
+        self.fetcher
+            .pools
+            .get(name)
+            .ok_or_else(|| BackendError::Unreachable { pool: name.clone(), source: None })
     }
 
     async fn run_on(self, pool: &Pool) -> Result<Outcome, BackendError> {
@@ -167,7 +167,10 @@ impl Call<'_> {
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
         let supplied = Supplied {
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
-            id: fetcher.ids.next(now_ms).map_err(|error| BackendError::Supply(error.to_string()))?,
+            id: fetcher
+                .ids
+                .next(now_ms)
+                .map_err(|error| BackendError::Supply(error.to_string()))?,
             caller: &asker.principal.caller,
             claims: &asker.principal.claims,
             trace: &asker.trace,

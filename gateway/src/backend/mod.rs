@@ -37,14 +37,16 @@ mod upsert;
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job};
 pub use error::BackendError;
-pub use fetch::{Fetcher, FetcherParts};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
+pub use fetch::{Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
 pub use migration::{Migration, MigrationFault, read_migrations};
 pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::Pools;
-pub use script::ScriptFault;
 pub use run::{Limits, Outcome, run};
+pub use script::ScriptFault;
 pub use seed::{SeedError, seed};
+/// A driver's own failure, as commands report it.
+pub use sqlx::Error as DriverError;
 pub use statement::Supplied;

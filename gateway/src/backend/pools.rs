@@ -45,7 +45,8 @@ impl Pools {
         let mut next = ByName::new();
         for connection in &config.connections {
             let name = connection.name.clone();
-            let kept = running.get(&name).filter(|pool| pool.config().dialect == connection.dialect);
+            let kept =
+                running.get(&name).filter(|pool| pool.config().dialect == connection.dialect);
             let pool = match kept {
                 Some(pool) => {
                     if *pool.config() != *connection {
@@ -53,9 +54,7 @@ impl Pools {
                     }
                     pool.clone()
                 }
-                None => {
-                    Pool::new(connection.clone(), self.runtime.clone(), Arc::clone(&self.sink))
-                }
+                None => Pool::new(connection.clone(), self.runtime.clone(), Arc::clone(&self.sink)),
             };
             next.insert(name, pool);
         }

@@ -51,11 +51,7 @@ pub enum SeedError {
 /// # Errors
 ///
 /// [`SeedError`].
-pub async fn seed(
-    config: &ConnectionConfig,
-    script: &str,
-    players: u64,
-) -> Result<(), SeedError> {
+pub async fn seed(config: &ConnectionConfig, script: &str, players: u64) -> Result<(), SeedError> {
     let refused = |source| SeedError::Refused { line: 0, source };
     let patient = ConnectionConfig {
         query_timeout: std::time::Duration::from_secs(STATEMENT_SECONDS),

@@ -107,9 +107,7 @@ impl<'a> Values<'a, '_> {
                 _ => Scalar::Null,
             },
             BindRef::Seek(column) => seek.get(*column).cloned().unwrap_or(Scalar::Null),
-            BindRef::PageLimit => {
-                Scalar::Int(i64::from(page_count(self.template, self.bound)) + 1)
-            }
+            BindRef::PageLimit => Scalar::Int(i64::from(page_count(self.template, self.bound)) + 1),
         }
     }
 

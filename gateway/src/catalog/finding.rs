@@ -46,7 +46,8 @@ impl Severity {
     }
 }
 
-/// The rule that a finding breaks. Its [`id`](Rule::id) is stable: scripts may filter by it.
+/// The rule that a finding breaks. Its [`id`](Rule::id) is stable: scripts may filter by it. `Database` and
+/// `Scan` are rule 5's: a statement that a database refuses, and one that reads a whole large table.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "the names say it, `id` gives the text and `ALL` the list")]
 pub enum Rule {
@@ -81,11 +82,13 @@ pub enum Rule {
     Stale,
     Portability,
     Syntax,
+    Database,
+    Scan,
 }
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 31] = [
+    pub const ALL: [Self; 33] = [
         Self::File,
         Self::Lex,
         Self::Marker,
@@ -117,6 +120,8 @@ impl Rule {
         Self::Stale,
         Self::Portability,
         Self::Syntax,
+        Self::Database,
+        Self::Scan,
     ];
 
     /// The rule's name in output.
@@ -153,6 +158,8 @@ impl Rule {
             Self::Stale => "stale",
             Self::Portability => "portability",
             Self::Syntax => "syntax",
+            Self::Database => "database",
+            Self::Scan => "scan",
         }
     }
 }

@@ -10,7 +10,7 @@ use sha2::{Digest, Sha256};
 
 use super::compile::{Compiled, compile};
 use super::contract::{Decl, Key};
-use super::finding::{Finding, Findings, Severity};
+use super::finding::{Finding, Findings, Place, Severity};
 use super::resolve::{Resolved, layers, resolve};
 use super::tree::{Body, Tree};
 use super::{Catalog, Dialect, GameTemplates, Template, check};
@@ -66,19 +66,40 @@ impl Survey {
     #[must_use]
     pub fn with_syntax(mut self) -> Self {
         let mut findings = Findings(self.findings);
-        for one in self.games.iter().flat_map(|(_, _, compiled)| compiled) {
-            let place = one.resolved.body.as_ref().map(Body::place);
-            let place = place.as_ref().unwrap_or(&one.resolved.place);
-            check::syntax(&one.template, place, &mut findings);
+        for (_, _, compiled) in &self.games {
+            for one in compiled {
+                let body = one.resolved.body.as_ref().map(Body::place);
+                let place = body.as_ref().unwrap_or(&one.resolved.place);
+                check::syntax(&one.template, place, &mut findings);
+            }
         }
         self.findings = findings.into_sorted();
         self
     }
 
-    /// The templates that compiled, by game, dialect and name: for rule 5.
-    pub fn templates(&self) -> impl Iterator<Item = &Template> {
-        self.games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| &one.template)
+    /// The templates that compiled, by game, dialect and name: for rule 5 and for `gateway render`.
+    pub fn templates(&self) -> impl Iterator<Item = Surveyed<'_>> {
+        self.games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| {
+            let scan_ok = one.resolved.one(Key::ScanOk).and_then(|entry| match &*entry.decl {
+                Decl::Text(reason) => Some(&**reason),
+                _ => None,
+            });
+            let body = one.resolved.body.as_ref().map(Body::place);
+            let place = body.unwrap_or_else(|| one.resolved.place.clone());
+            Surveyed { template: &one.template, place, scan_ok }
+        })
     }
+}
+
+/// A template that compiled, and what a finding about it needs.
+#[derive(Clone, Debug)]
+pub struct Surveyed<'s> {
+    /// The template.
+    pub template: &'s Template,
+    /// Where its body begins.
+    pub place: Place,
+    /// `@scan_ok`: why it may read a whole table.
+    pub scan_ok: Option<&'s str>,
 }
 
 /// Looks at every template without loading it: for `gateway check`, where a game may stand several
@@ -536,6 +557,8 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
         list("t.id IN (:id, 5)", "id list(int)", &[Rule::List]);
         list("t.id = :id", "id list(int)", &[Rule::List]);
         list("t.id = (:id)", "id list(int)", &[Rule::List]);
+        list("t.id IN (:id) IS NULL", "id list(int)", &[Rule::List]);
+        list("t.id IN (:id) = 0", "id list(int)", &[Rule::List]);
     }
 
     #[test]
@@ -546,6 +569,20 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
         assert_eq!(nonempty(&read.replacen("= :id", "NOT IN (:id)", 1)), 1);
         let write = WRITE.replacen("id int", "id list(int)", 1);
         assert_eq!(nonempty(&write.replacen("= :id", "IN (:id)", 1)), 1);
+        for (condition, expected) in [
+            ("NOT t.id IN (:id)", 1),
+            ("NOT (t.a = 1 OR t.id IN (:id))", 1),
+            ("NOT EXISTS (SELECT u.a FROM u WHERE u.b = 1\n AND u.id IN (:id))", 1),
+            ("NOT (t.a = 1) AND t.id IN (:id)", 0),
+            ("t.a IS NOT NULL AND (t.b = 1 OR t.id IN (:id))", 0),
+            ("EXISTS (SELECT u.a FROM u WHERE NOT u.b AND u.id IN (:id))", 0),
+        ] {
+            assert_eq!(
+                nonempty(&read.replacen("t.id = :id", condition, 1)),
+                expected,
+                "{condition}"
+            );
+        }
     }
 
     #[test]

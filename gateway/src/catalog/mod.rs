@@ -38,10 +38,12 @@ pub use crate::config::Dialect;
 pub use check::combinations;
 pub use finding::{Finding, Place, Rule, Severity};
 pub use lexer::positional;
-pub use load::{Survey, survey};
-pub use result::msgpack_to_json;
-pub use moment::{MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp};
+pub use load::{Survey, Surveyed, survey};
+pub use moment::{
+    MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp,
+};
 pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use result::msgpack_to_json;
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Direction, HttpMethod, HttpRoute, Include,

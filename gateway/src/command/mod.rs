@@ -1,26 +1,29 @@
 //! The subcommands of the binary, one file each. This file reads the command line and nothing else.
 
 mod call;
-//pub mod check;
+pub mod check;
 pub mod config;
 mod demo;
+mod examine;
 pub mod key;
 pub mod migrate;
 mod output;
-//pub mod render;
+pub mod render;
 mod seed;
 mod serve;
-//pub mod which;
+pub mod which;
 
 use std::fmt::Write as _;
 use std::io;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::SystemTime;
 
 use clap::{Args, Parser, Subcommand};
+use gateway_protocol::{GameId, OpId};
 
 use crate::backend::MigrateMode;
-use crate::config::{Config, Env};
+use crate::config::{Config, Dialect, Env};
 use crate::server::CommandRuntime;
 use output::{Outcome, chain};
 
@@ -43,6 +46,12 @@ enum Command {
     Demo(demo::DemoArgs),
     /// Bring the databases' schemas up to date.
     Migrate(MigrateArgs),
+    /// Check templates: everything that is wrong, with file, line, rule and fix.
+    Check(CheckArgs),
+    /// Show from which file and line each part of an operation comes.
+    Which(OperationArgs),
+    /// Print an operation's SQL with values in it, to paste into an SQL editor.
+    Render(RenderArgs),
     /// Call an operation over TCP, as a game server does.
     Call(call::CallArgs),
     /// Check or print a configuration.
@@ -73,6 +82,49 @@ struct MigrateArgs {
     seed: Option<u64>,
 }
 
+#[derive(Debug, Args)]
+struct CheckArgs {
+    /// The folder of templates.
+    #[arg(long, default_value = "sql-templates")]
+    templates: PathBuf,
+    /// Games and dialects to check, `game1=mysql`; default: every game folder, on MySQL and SQLite.
+    #[arg(long = "game", value_name = "GAME=DIALECT")]
+    games: Vec<String>,
+    /// Check for the games and dialects of this configuration instead.
+    #[arg(long, conflicts_with_all = ["games"])]
+    config: Option<PathBuf>,
+    /// Also prepare and explain every statement on the configuration's databases.
+    #[arg(long, requires = "config")]
+    database: bool,
+    /// `text` for people, `json` for programs.
+    #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+    format: String,
+}
+
+#[derive(Debug, Args)]
+struct OperationArgs {
+    /// The game.
+    #[arg(value_parser = game)]
+    game: GameId,
+    /// The operation, `player.get`.
+    #[arg(value_parser = operation)]
+    operation: OpId,
+    /// The dialect.
+    #[arg(long, default_value = "mysql", value_parser = dialect)]
+    dialect: Dialect,
+    /// The folder of templates.
+    #[arg(long, default_value = "sql-templates")]
+    templates: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct RenderArgs {
+    #[command(flatten)]
+    operation: OperationArgs,
+    /// Parameters, `name=value`; the others take their samples.
+    params: Vec<String>,
+}
+
 #[derive(Debug, Subcommand)]
 enum ConfigAction {
     /// List every fault of a configuration file.
@@ -95,6 +147,12 @@ pub fn run() -> ExitCode {
         Command::Serve(file) => serve::serve(file.config).print(),
         Command::Demo(args) => demo::run(&args).print(),
         Command::Migrate(args) => migrate_command(&args).print(),
+        Command::Check(args) => check_command(&args).print(),
+        Command::Which(args) => {
+            let OperationArgs { game, operation, dialect, templates } = &args;
+            Outcome::from(which::which(templates, game, operation, *dialect)).print()
+        }
+        Command::Render(args) => render_command(&args).print(),
         Command::Call(args) => call::run(&args).print(),
         Command::Config { action } => {
             let outcome = match action {
@@ -147,4 +205,75 @@ fn migrate_command(args: &MigrateArgs) -> Outcome {
         }
     }
     Outcome::ok(text)
+}
+
+fn game(text: &str) -> Result<GameId, String> {
+    GameId::new(text).map_err(|error| error.to_string())
+}
+
+fn operation(text: &str) -> Result<OpId, String> {
+    OpId::new(text).map_err(|error| error.to_string())
+}
+
+fn dialect(text: &str) -> Result<Dialect, String> {
+    Dialect::from_name(text).ok_or_else(|| "one of oracle, mysql, sqlite".to_owned())
+}
+
+/// `game1=mysql`, or `game1` for MySQL and SQLite.
+fn game_dialects(text: &str) -> Result<Vec<(GameId, Dialect)>, String> {
+    if let Some((name, of)) = text.split_once('=') {
+        return Ok(vec![(game(name)?, dialect(of)?)]);
+    }
+    let id = game(text)?;
+    Ok(vec![(id.clone(), Dialect::Mysql), (id, Dialect::Sqlite)])
+}
+
+fn check_command(args: &CheckArgs) -> Outcome {
+    let format = match args.format.as_str() {
+        "json" => check::Format::Json,
+        _ => check::Format::People,
+    };
+    let mut games = Vec::new();
+    for text in &args.games {
+        match game_dialects(text) {
+            Ok(pairs) => games.extend(pairs),
+            Err(fault) => {
+                return Outcome::failed(check::EXIT_USAGE, format!("--game {text}: {fault}\n"));
+            }
+        }
+    }
+    let Some(file) = &args.config else {
+        return check::check(&args.templates, &games, format, Vec::new()).into();
+    };
+    let config = match Config::load(file, &Env::process()) {
+        Ok((config, _)) => config,
+        Err(faults) => return config::refused(file, &faults),
+    };
+    let mut more = Vec::new();
+    if args.database {
+        let runtime = CommandRuntime::new().map_err(|error| error.to_string());
+        let examined = runtime
+            .and_then(|runtime| runtime.block_on(examine::examine(&config.templates, &config)));
+        match examined {
+            Ok(findings) => more = findings,
+            Err(text) => {
+                return Outcome::failed(check::EXIT_USAGE, format!("gateway check: {text}\n"));
+            }
+        }
+    }
+    let games = crate::control::game_dialects(&config);
+    check::check(&config.templates, &games, format, more).into()
+}
+
+fn render_command(args: &RenderArgs) -> Outcome {
+    let OperationArgs { game, operation, dialect, templates } = &args.operation;
+    let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    let call = render::Call {
+        game,
+        op: operation,
+        dialect: *dialect,
+        params: &args.params,
+        now_micros: i64::try_from(micros).unwrap_or(i64::MAX),
+    };
+    render::render(templates, &call).into()
 }

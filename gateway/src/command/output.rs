@@ -3,6 +3,8 @@
 use std::io::{self, Write};
 use std::process::ExitCode;
 
+use super::check::Report;
+
 /// A command's end: two texts and a status.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Outcome {
@@ -34,8 +36,14 @@ impl Outcome {
     }
 }
 
+impl From<Report> for Outcome {
+    fn from(report: Report) -> Self {
+        Self { stdout: report.text, stderr: report.complaint, status: report.status }
+    }
+}
+
 /// An error with its causes, on one line.
-pub fn chain(error: &dyn std::error::Error) -> String {
+pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {

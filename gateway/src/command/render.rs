@@ -49,7 +49,7 @@ pub fn render(dir: &Path, call: &Call<'_>) -> Report {
     let survey = survey(dir, &[(game.clone(), call.dialect)]);
     let is_wrong = |one: &&Finding| one.severity == Severity::Error && is_of(one, game, op);
     let wrong: Vec<Finding> = survey.findings.iter().filter(is_wrong).cloned().collect();
-    let template = survey.templates().find(|template| template.op == *op);
+    let template = survey.templates().map(|one| one.template).find(|one| one.op == *op);
     let Some(template) = template.filter(|_| wrong.is_empty()) else {
         let complaint = format!("{game} has no good operation {op} on {}", call.dialect);
         let report = Report::refused(&complaint);
@@ -294,7 +294,7 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("_base/x.sql", text)]);
         let survey = survey(root.path(), &games(&[("game1", Dialect::Sqlite)]));
-        let template = survey.templates().next().expect("it compiles");
+        let template = survey.templates().next().expect("it compiles").template;
         sql(template, values, given, &Supplied { now_micros: 0, given: named.to_vec() })
     }
 

@@ -14,14 +14,16 @@ pub fn register_metrics(core: &Arc<Core>, pools: &Arc<Pools>, logs: &Logs) {
     let depth = Arc::clone(&queue);
     let labels = [("queue", "backend")];
     metrics.gauge("gateway_queue_jobs", "Jobs waiting.", &labels, move || depth.depth());
-    metrics.counter("gateway_queue_refused_total", "Jobs refused.", &labels, move || {
-        queue.refused()
-    });
+    metrics
+        .counter("gateway_queue_refused_total", "Jobs refused.", &labels, move || queue.refused());
     // Weak: the metrics belong to the core, and would keep it alive.
     let weak = Arc::downgrade(core);
-    metrics.gauge("gateway_snapshot_generation", "Reloads that took effect, and 1.", &[], move || {
-        weak.upgrade().map_or(0, |core| core.snapshot.load().generation)
-    });
+    metrics.gauge(
+        "gateway_snapshot_generation",
+        "Reloads that took effect, and 1.",
+        &[],
+        move || weak.upgrade().map_or(0, |core| core.snapshot.load().generation),
+    );
     let lost = logs.lost_lines();
     metrics.family("gateway_log_lines_lost_total", "Log lines lost.", Kind::Counter, move |out| {
         let (dropped, failed) = lost();

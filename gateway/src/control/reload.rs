@@ -140,7 +140,7 @@ impl Loaded {
 }
 
 /// The games, each with the dialect of its database.
-fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
+pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
     let dialect_of = |name: &str| {
         let mut connections = config.database.connections.iter();
         connections.find(|connection| *connection.name == *name).map(|found| found.dialect)

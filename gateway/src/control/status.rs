@@ -23,9 +23,10 @@ pub(super) async fn ready(shared: &Shared) -> (bool, Value) {
         databases.insert(name.to_string(), state);
     }
     let cache = shared.core.cache.stats();
-    let redis = cache.l2.map_or(Value::Null, |l2| {
-        json!({ "up": l2.up, "subscribed": !cache.blind, "pending_tags": l2.pending_tags })
-    });
+    let redis = cache.l2.map_or(
+        Value::Null,
+        |l2| json!({ "up": l2.up, "subscribed": !cache.blind, "pending_tags": l2.pending_tags }),
+    );
     let body = json!({
         "status": if is_draining { "draining" } else { "ready" },
         "version": env!("CARGO_PKG_VERSION"),

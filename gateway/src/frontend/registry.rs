@@ -63,7 +63,10 @@ pub(super) struct Presence {
 
 impl std::fmt::Debug for Presence {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.debug_struct("Presence").field("fd", &self.fd).field("phase", &self.phase).finish_non_exhaustive()
+        f.debug_struct("Presence")
+            .field("fd", &self.fd)
+            .field("phase", &self.phase)
+            .finish_non_exhaustive()
     }
 }
 

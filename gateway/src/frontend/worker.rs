@@ -9,8 +9,8 @@ use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use monoio::net::{TcpListener, TcpStream};
-use nix::sys::socket::{Shutdown, shutdown};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
+use nix::sys::socket::{Shutdown, shutdown};
 
 use super::buffer::BufferPool;
 use super::catch::catch;

@@ -8,19 +8,19 @@ use crate::catalog::finding::{Findings, Rule};
 use crate::catalog::{TagPart, TagPattern};
 
 pub(super) fn check(compiled: &[Compiled], findings: &mut Findings) {
-    let mut readers: BTreeMap<&str, Vec<&Compiled>> = BTreeMap::new();
+    let mut readers: BTreeMap<&str, Vec<(&Compiled, Vec<String>)>> = BTreeMap::new();
     let accepts = |one: &Compiled| one.resolved.one(Key::StaleOk).is_some();
     for read in compiled.iter().filter(|one| one.template.cache.is_some() && !accepts(one)) {
+        let tags = read.template.cache.iter().flat_map(|cache| &cache.tags);
+        let tags: Vec<String> = tags.map(shape).collect();
         for table in &read.tables_read {
-            readers.entry(table).or_default().push(read);
+            readers.entry(table).or_default().push((read, tags.clone()));
         }
     }
     for write in compiled.iter().filter(|one| one.template.kind.is_write() && !accepts(one)) {
         let told: BTreeSet<String> = write.template.invalidate.iter().map(shape).collect();
         for table in &write.tables_written {
-            for read in readers.get(table.as_str()).into_iter().flatten() {
-                let tags = read.template.cache.iter().flat_map(|cache| &cache.tags);
-                let tags: Vec<String> = tags.map(shape).collect();
+            for (read, tags) in readers.get(table.as_str()).into_iter().flatten() {
                 if tags.iter().any(|tag| told.contains(tag)) {
                     continue;
                 }

@@ -6,7 +6,8 @@ use crate::catalog::lexer::Token;
 use crate::catalog::{Dialect, Piece, Source, Type};
 
 impl<'a> Cutter<'a, '_, '_> {
-    pub(super) fn bind(&mut self, token: &Token<'a>, before: &[Token<'a>], after: &[Token<'a>]) {
+    /// - `after`: the next two tokens of code on the line.
+    pub(super) fn bind(&mut self, token: &Token<'a>, after: [Option<&Token<'a>>; 2]) {
         let place = self.place(token);
         let name = token.text.trim_start_matches(':');
         if name.starts_with('_') {
@@ -21,12 +22,12 @@ impl<'a> Cutter<'a, '_, '_> {
         let Some(index) = self.around.slots.need(name, &place, self.findings) else { return };
         let Some(slot) = self.around.slots.list.get(index) else { return };
         if matches!(slot.ty, Type::List(_)) {
-            self.list(index, &place, before, after);
+            self.list(index, &place, after);
             return;
         }
         self.cut.pieces.push(Piece::Bind(Source::Slot(index)));
         if slot.like_prefix {
-            self.like(&place, before, after);
+            self.like(&place, after);
         }
     }
 
@@ -49,29 +50,31 @@ impl<'a> Cutter<'a, '_, '_> {
         self.cut.pieces.push(Piece::Bind(source));
     }
 
-    /// A list stands alone in the parentheses of an `IN`.
-    fn list(&mut self, index: usize, place: &Place, before: &[Token<'a>], after: &[Token<'a>]) {
-        let mut back = before.iter().rev().filter(|token| token.is_code());
+    /// A list stands alone in the parentheses of an `IN`, which is a condition of its own: with no items it
+    /// is unknown, and what compares an unknown is unknown too.
+    fn list(&mut self, index: usize, place: &Place, [closes, next]: [Option<&Token<'a>>; 2]) {
+        let mut back = self.history.iter().rev();
         let opens = back.next().is_some_and(|token| token.is_punct("("));
         let is_in = back.next().is_some_and(|token| token.is_word("in"));
-        let negated = back.next().is_some_and(|token| token.is_word("not"));
-        let closes =
-            after.iter().find(|token| token.is_code()).is_some_and(|token| token.is_punct(")"));
-        if !(opens && is_in && closes) {
-            let fix = "write `IN (:ids)` on one line";
+        let closes = closes.is_some_and(|token| token.is_punct(")"));
+        let compared = next.is_some_and(|token| {
+            token.is_word("is") || ["=", "<>", "!=", "<", ">", "<=", ">="].contains(&token.text)
+        });
+        if !(opens && is_in && closes) || compared {
+            let fix = "write `IN (:ids)` on one line, as a condition of its own";
             self.findings.error(Rule::List, place, "a list stands alone in an IN", fix);
         }
-        if negated || self.around.kind.is_write() {
-            self.cut.nonempty |= 1_u64.checked_shl(u32::try_from(index).unwrap_or(64)).unwrap_or(0);
+        if self.around.kind.is_write() || is_negated(back) {
+            let bit = 1_u64.checked_shl(u32::try_from(index).unwrap_or(64)).unwrap_or(0);
+            self.cut.nonempty |= bit;
         }
         self.cut.pieces.push(Piece::List(index));
     }
 
     /// A prefix is escaped with a backslash, which only MySQL expects without being told.
-    fn like(&mut self, place: &Place, before: &[Token<'a>], after: &[Token<'a>]) {
-        let is_like = before.iter().rev().find(|t| t.is_code()).is_some_and(|t| t.is_word("like"));
-        let escaped = after.iter().find(|t| t.is_code()).is_some_and(|t| t.is_word("escape"));
-        if !is_like || escaped {
+    fn like(&mut self, place: &Place, [next, _]: [Option<&Token<'a>>; 2]) {
+        let is_like = self.history.last().is_some_and(|token| token.is_word("like"));
+        if !is_like || next.is_some_and(|token| token.is_word("escape")) {
             let message = "a parameter with like=prefix stands behind LIKE, without an ESCAPE";
             self.findings.error(Rule::Statement, place, message, "write `LIKE :name_prefix`");
             return;
@@ -82,4 +85,30 @@ impl<'a> Cutter<'a, '_, '_> {
         };
         push_text(&mut self.cut.pieces, escape);
     }
+}
+
+/// Whether a NOT stands over a condition, directly or around its parentheses.
+///
+/// - `back`: the code before the condition's `IN`, the nearest first.
+fn is_negated<'t, 'a: 't>(back: impl Iterator<Item = &'t Token<'a>>) -> bool {
+    const BOUNDS: [&str; 13] = [
+        "and", "or", "where", "on", "having", "when", "then", "else", "select", "from", "by",
+        "set", "case",
+    ];
+    let (mut depth, mut is_other_condition) = (0_u32, false);
+    for token in back {
+        if token.is_punct(")") {
+            depth += 1;
+        } else if token.is_punct("(") && depth == 0 {
+            is_other_condition = false;
+        } else if token.is_punct("(") {
+            depth -= 1;
+        } else if depth > 0 {
+        } else if token.is_punct(",") || BOUNDS.iter().any(|word| token.is_word(word)) {
+            is_other_condition = true;
+        } else if token.is_word("not") && !is_other_condition {
+            return true;
+        }
+    }
+    false
 }

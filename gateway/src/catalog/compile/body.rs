@@ -46,7 +46,8 @@ pub(crate) fn cut<'a>(around: Around<'a, '_>, findings: &mut Findings) -> Option
         }
     };
     drop_last_semicolon(&mut tokens);
-    let mut cutter = Cutter { around, findings, cut: CutBody::default(), skipping: None };
+    let mut cutter =
+        Cutter { around, findings, cut: CutBody::default(), history: Vec::new(), skipping: None };
     cutter.signs(&tokens);
     let mut code = Vec::with_capacity(tokens.len());
     for line in tokens.split_inclusive(|t| t.kind == TokenKind::Space && t.text.ends_with('\n')) {
@@ -76,6 +77,8 @@ pub(super) struct Cutter<'a, 's, 'f> {
     pub(super) around: Around<'a, 's>,
     pub(super) findings: &'f mut Findings,
     pub(super) cut: CutBody<'a>,
+    /// The code so far, markers' lines too.
+    pub(super) history: Vec<Token<'a>>,
     /// Depth in the `ORDER BY` list that `/* #sort */` replaces.
     skipping: Option<u32>,
 }
@@ -262,25 +265,23 @@ impl<'a> Cutter<'a, '_, '_> {
             }
             match token.kind {
                 TokenKind::Bind => {
-                    let before = tokens.get(..index).unwrap_or_default();
-                    let after = tokens.get(index + 1..).unwrap_or_default();
-                    self.bind(token, before, after);
+                    let mut after = tokens.iter().skip(index + 1).filter(|token| token.is_code());
+                    self.bind(token, [after.next(), after.next()]);
                 }
                 TokenKind::BlockComment if is_sort(token) => {
                     let place = self.place(token);
                     if self.cut.sort.is_some() {
-                        self.findings.error(
-                            Rule::Order,
-                            &place,
-                            "a second `/* #sort */`",
-                            "keep one of them",
-                        );
+                        let message = "a second `/* #sort */`";
+                        self.findings.error(Rule::Order, &place, message, "keep one of them");
                     }
                     self.cut.sort = Some(place);
                     self.cut.pieces.push(Piece::Sort);
                     self.skipping = Some(0);
                 }
                 _ => push_text(&mut self.cut.pieces, token.text),
+            }
+            if token.is_code() {
+                self.history.push(*token);
             }
         }
     }

@@ -53,7 +53,7 @@ pub(super) async fn run(
     let request = Request {
         principal,
         trace: Trace::Text(context.trace),
-            peer: context.connection.peer,
+        peer: context.connection.peer,
         arrived: context.arrived,
         deadline: request::deadline(&head.headers, context.arrived)?,
     };

@@ -88,7 +88,10 @@ fn target<'s, 'p>(
     let (game, rest) = split_path(path).ok_or(RouteError::NoSuchOperation)?;
     if let Some(op) = rest.strip_prefix("/call/") {
         post_only(head)?;
-        return Ok(Target::Operation { routed: pipeline::route(snapshot, game, op)?, matched: None });
+        return Ok(Target::Operation {
+            routed: pipeline::route(snapshot, game, op)?,
+            matched: None,
+        });
     }
     if rest == "/batch" {
         post_only(head)?;

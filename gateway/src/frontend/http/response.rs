@@ -191,7 +191,8 @@ fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut Header
     let template = &operation.template;
     let is_cacheable = template.cache.is_some() || template.version_column.is_some();
     let etag = etag.filter(|_| is_cacheable && !template.kind.is_write());
-    let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok()) else {
+    let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok())
+    else {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return;
     };

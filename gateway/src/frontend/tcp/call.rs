@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{
-    Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag,
-    json, msgpack,
+    Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag, json,
+    msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};

@@ -15,11 +15,7 @@ use crate::snapshot::{RouteError, Snapshot};
 
 /// Serves a HELLO. A first one that fails closes the connection; so does a later one, which was to renew
 /// the credential.
-pub(super) fn serve(
-    connection: &Rc<Connection>,
-    header: &FrameHeader,
-    payload: &mut [u8],
-) -> Flow {
+pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
     let snapshot = connection.worker().snapshot();
     let login = Hello::decode(header.codec, payload)
         .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })
@@ -75,12 +71,8 @@ fn welcome(connection: &Connection, header: &FrameHeader, snapshot: &Snapshot) {
         frame_bytes_max: connection.frame_bytes_max(),
         inflight_max: connection.inflight_max,
     };
-    let reply = FrameHeader {
-        kind: FrameKind::Welcome,
-        flags: 0,
-        deadline_ms_or_code: 0,
-        ..*header
-    };
+    let reply =
+        FrameHeader { kind: FrameKind::Welcome, flags: 0, deadline_ms_or_code: 0, ..*header };
     connection.send(&reply, |out| welcome.encode(header.codec, out));
 }
 

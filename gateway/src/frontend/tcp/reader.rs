@@ -88,8 +88,11 @@ impl Reader {
         if self.buffer.len() == self.buffer.capacity() {
             // Doubled as bytes really arrive: an announced length alone takes no memory.
             let grown = (self.buffer.capacity() * 2).max(BUFFER_BYTES);
-            let mut larger =
-                if grown == BUFFER_BYTES { connection.take_buffer() } else { Vec::with_capacity(grown) };
+            let mut larger = if grown == BUFFER_BYTES {
+                connection.take_buffer()
+            } else {
+                Vec::with_capacity(grown)
+            };
             larger.extend_from_slice(&self.buffer);
             connection.give_back(std::mem::replace(&mut self.buffer, larger));
         } else if kept == 0 && connection.is_silent() && self.buffer.capacity() > IDLE_BUFFER_BYTES

@@ -1,0 +1,150 @@
+//! Rule 5 of `gateway check`: every statement prepared and explained on a real database.
+
+use std::path::Path;
+
+use gateway_protocol::GameId;
+
+use crate::backend::{DriverError, Examiner, ExplainFinding, SCAN_ROWS_MAX};
+use crate::catalog::{
+    BindRef, Finding, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
+    combinations, survey,
+};
+use crate::config::{Config, ConnectionConfig, Dialect};
+
+/// Examines the templates of every game on the database that the configuration gives it.
+///
+/// # Errors
+///
+/// A sentence, when a database cannot be asked at all.
+pub(super) async fn examine(dir: &Path, config: &Config) -> Result<Vec<Finding>, String> {
+    let mut findings = Vec::new();
+    for game in &config.games {
+        let mut connections = config.database.connections.iter();
+        let Some(connection) = connections.find(|connection| connection.name == game.database)
+        else {
+            continue;
+        };
+        let games = [(game.id.clone(), connection.dialect)];
+        examine_game(dir, &games, connection, &mut findings).await.map_err(|error| {
+            format!("database `{}`: {}", connection.name, super::output::chain(&error))
+        })?;
+    }
+    findings.sort_unstable();
+    findings.dedup();
+    Ok(findings)
+}
+
+async fn examine_game(
+    dir: &Path,
+    games: &[(GameId, Dialect)],
+    connection: &ConnectionConfig,
+    findings: &mut Vec<Finding>,
+) -> Result<(), DriverError> {
+    let survey = survey(dir, games);
+    let mut examiner = Examiner::open(connection).await?;
+    for one in survey.templates() {
+        for shape in combinations(one.template) {
+            let Ok(rendered) = one.template.plan.render(connection.dialect, &shape) else {
+                continue;
+            };
+            let values = Samples { template: one.template, shape: &shape };
+            let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
+            let columns = &one.template.columns;
+            let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
+            findings.extend(found.iter().filter_map(|found| finding(&one, found)));
+        }
+    }
+    Ok(())
+}
+
+fn finding(one: &Surveyed<'_>, found: &ExplainFinding) -> Option<Finding> {
+    let (rule, severity, fix) = match found {
+        ExplainFinding::Refused { .. } => {
+            (Rule::Database, Severity::Error, "make the statement one that the database takes")
+        }
+        ExplainFinding::Scan { .. } if one.scan_ok.is_some() => return None,
+        ExplainFinding::Scan { .. } => {
+            (Rule::Scan, Severity::Error, "add an index, or `@scan_ok` and the reason")
+        }
+        ExplainFinding::Undeclared { .. } => {
+            (Rule::Database, Severity::Warning, "declare it with `@result`, or do not select it")
+        }
+        ExplainFinding::Missing { .. }
+        | ExplainFinding::Twice { .. }
+        | ExplainFinding::Form { .. } => {
+            (Rule::Database, Severity::Error, "make `@result` and the selected columns agree")
+        }
+    };
+    Some(Finding {
+        place: one.place.clone(),
+        severity,
+        rule,
+        message: found.to_string().into(),
+        fix: fix.into(),
+    })
+}
+
+/// Values that a statement can be explained with.
+struct Samples<'a> {
+    template: &'a Template,
+    shape: &'a Shape,
+}
+
+impl Samples<'_> {
+    fn of(&self, bind: &BindRef) -> Scalar<'static> {
+        match bind {
+            BindRef::Source(Source::Slot(slot)) | BindRef::ListItem { slot, .. } => {
+                self.slot(*slot)
+            }
+            BindRef::Source(Source::Now) => Scalar::Timestamp(1_767_225_600_000_000),
+            BindRef::Source(Source::Id) => Scalar::Int(1),
+            BindRef::Source(Source::Caller | Source::Claim(_) | Source::Trace) => {
+                Scalar::Str("sample".into())
+            }
+            BindRef::Seek(column) => self.seek(*column),
+            BindRef::PageLimit => {
+                Scalar::Int(self.template.page.as_ref().map_or(1, |page| page.default_count.into()))
+            }
+        }
+    }
+
+    /// The slot's `sample=`, or a value of its type.
+    fn slot(&self, index: usize) -> Scalar<'static> {
+        let Some(slot) = self.template.slots.get(index) else { return Scalar::Null };
+        let ty = match &slot.ty {
+            Type::List(item) => item,
+            other => other,
+        };
+        let sample = slot.sample.as_deref().and_then(|text| ty.parse(text).ok());
+        sample.unwrap_or_else(|| value_of(ty))
+    }
+
+    /// A value of the type of a column of the chosen order.
+    fn seek(&self, index: usize) -> Scalar<'static> {
+        let order = self.template.plan.orders.get(self.shape.order);
+        let column = order.and_then(|columns| columns.get(index)).map(|column| column.column);
+        let column = column.and_then(|column| self.template.columns.get(column));
+        column.map_or(Scalar::Null, |column| value_of(&column.ty))
+    }
+}
+
+fn value_of(ty: &Type) -> Scalar<'static> {
+    match ty {
+        Type::Bool => Scalar::Bool(true),
+        Type::Int | Type::Bigint => Scalar::Int(1),
+        Type::Decimal { scale: 0, .. } => Scalar::Decimal("1".into()),
+        Type::Decimal { scale, .. } => {
+            Scalar::Decimal(format!("1.{}", "0".repeat((*scale).into())).into())
+        }
+        Type::Float => Scalar::Float(1.0),
+        Type::Str { .. } => Scalar::Str("sample".into()),
+        Type::Bytes { .. } => Scalar::Bytes((&b"s"[..]).into()),
+        Type::Date => Scalar::Date(20_000),
+        Type::Timestamp { .. } => Scalar::Timestamp(1_767_225_600_000_000),
+        Type::Json => Scalar::Json("{}".into()),
+        Type::Enum(words) => {
+            Scalar::Str(words.first().map_or("sample", |word| word).to_owned().into())
+        }
+        Type::List(item) => value_of(item),
+    }
+}
