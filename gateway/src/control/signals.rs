@@ -35,26 +35,26 @@ pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
 /// Reloads when the configuration file or a template changed and then came to rest.
 pub(super) async fn watch_files(shared: Arc<Shared>) {
     // One waiting word is enough: it says that something changed.
-    let (changed, mut changes) = mpsc::channel(1);
-    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+    let (teller, mut changes) = mpsc::channel(1);
+    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| !event.kind.is_access()) {
             // Full: the reader already knows.
-            let _known = changed.try_send(());
+            let _known = teller.try_send(());
         }
     });
-    let mut watcher = match watcher {
+    let mut watcher = match started {
         Ok(watcher) => watcher,
         Err(error) => return emit(&Event::WatchFailed { error: &error }),
     };
-    let mut watched = Vec::new();
+    let mut followed = Vec::new();
     loop {
         let wanted = shared.reloader.lock().await.watched();
-        for path in wanted.iter().filter(|path| !watched.contains(*path)) {
+        for path in wanted.iter().filter(|path| !followed.contains(*path)) {
             if let Err(error) = watcher.watch(Path::new(path), RecursiveMode::Recursive) {
                 emit(&Event::WatchFailed { error: &error });
             }
         }
-        watched = wanted;
+        followed = wanted;
         if changes.recv().await.is_none() {
             return;
         }

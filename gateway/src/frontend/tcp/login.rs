@@ -18,7 +18,7 @@ use crate::snapshot::{RouteError, Snapshot};
 pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
     let snapshot = connection.worker().snapshot();
     let login = Hello::decode(header.codec, payload)
-        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })
+        .map_err(Error::from)
         .and_then(|hello| log_in(connection, &snapshot, &hello));
     match login {
         Ok(login) => {
