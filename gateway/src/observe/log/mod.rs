@@ -54,7 +54,7 @@ pub struct Logs {
     level: Arc<AtomicU8>,
     dropped: Vec<ErrorCounter>,
     failed: Arc<AtomicU64>,
-    guards: Vec<WorkerGuard>,
+    _guards: Vec<WorkerGuard>,
 }
 
 impl Logs {
@@ -95,7 +95,7 @@ impl Logs {
         let format = if config.json { Format::Json } else { Format::Text };
         let layer = Lines { level: Arc::clone(&level), format, writers };
         let dispatch = Dispatch::new(tracing_subscriber::registry().with(layer));
-        Ok(Self { dispatch, level, dropped, failed, guards })
+        Ok(Self { dispatch, level, dropped, failed, _guards: guards })
     }
 
     /// Changes the level of the gateway's own events at once.
@@ -117,11 +117,6 @@ impl Logs {
             let dropped = dropped.iter().map(|counter| counter.dropped_lines() as u64).sum();
             (dropped, failed.load(Ordering::Relaxed))
         }
-    }
-
-    /// Outputs that are open.
-    pub fn output_count(&self) -> usize {
-        self.guards.len()
     }
 }
 
