@@ -305,7 +305,7 @@ fn reload_keeps_every_value_that_needs_a_restart() {
     let new = check_good(&format!(
         "{SMALL}{}",
         "\
-runtime: {io_uring: 'off', frontend_threads: 2, backend_threads: 2, ring_entries: 256, pin: false}
+runtime: {io_uring: 'off', frontend_threads: 2, backend_threads: 2, ring_entries: 256, pin: false, node: 7}
 server: {tcp: {address: ':1', heartbeat: 20s}, http: {address: ':2'}}
 admin: {address: '127.0.0.1:3'}
 cache: {tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}

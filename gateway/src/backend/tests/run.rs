@@ -135,8 +135,11 @@ async fn pages_meet_every_row_once_and_the_last_one_names_no_next() {
     );
     let key =
         |sql: &str, column| KeysetColumn { sql: sql.into(), column, direction: Direction::Desc };
+    let keyset = vec![key("name", 1), key("id", 0)];
+    template.plan.orders = vec![keyset.clone()];
+    template.plan.paged = true;
     template.page = Some(Page {
-        keyset: Keyset::Fixed(vec![key("name", 1), key("id", 0)]),
+        keyset: Keyset::Fixed(keyset),
         default_count: 2,
         count_max: 2,
         cursor_slot: 1,
