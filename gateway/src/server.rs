@@ -156,7 +156,7 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         let frontends = start_frontends(&core, &config, listeners, &stop)?;
-        crate::control::register_metrics(&core, &pools, logs);
+        crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
         Ok(Self {
             addresses,
