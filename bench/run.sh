@@ -20,8 +20,8 @@ stop() {
 trap stop EXIT
 
 # Runs a command on a CPU in the background; its process is $!.
-on() { local cpu=$1; shift; taskset -c "$cpu" "$@" >>"$home/log" 2>&1 & pids+=($!); }
-until_open() { for _ in $(seq 300); do (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.1; done; echo "port $1 stays closed" >&2; cat "$home/log" >&2; exit 1; }
+on() { local cpu=$1; shift; taskset -c "$cpu" "$@" >>"$home/output" 2>&1 & pids+=($!); }
+until_open() { for _ in $(seq 300); do (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.1; done; echo "port $1 stays closed" >&2; cat "$home/output" >&2; exit 1; }
 cpu() { awk '{print $14+$15}' "/proc/$1/stat"; }
 
 mkdir -p "$home"/{db,run,log}

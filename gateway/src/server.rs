@@ -19,7 +19,7 @@ use tokio::runtime::{Builder, Runtime};
 use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader};
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Sources};
 use crate::frontend::Stop;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -241,7 +241,7 @@ fn start_control(
     (admin, logs): (TcpListener, Arc<Logs>),
 ) -> Result<JoinHandle<io::Result<()>>, ServerError> {
     let reloader = Reloader {
-        paths: crate::control::watch_paths(&plan.origin, config),
+        sources: Sources::of(&plan.origin, config),
         origin: plan.origin,
         samples_allowed: plan.samples_allowed,
         logs,

@@ -19,7 +19,7 @@ use crate::config::AdminConfig;
 use crate::pipeline::Core;
 
 pub use gauges::register_metrics;
-pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, game_dialects, watch_paths};
+pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, Sources, game_dialects};
 
 /// The control thread's work.
 #[derive(Debug)]

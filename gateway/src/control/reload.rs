@@ -166,22 +166,17 @@ pub struct Reloader {
     pub samples_allowed: bool,
     /// Where a changed level goes.
     pub logs: Arc<Logs>,
-    /// The folders and files to watch.
-    pub paths: Vec<PathBuf>,
+    /// What it was read from.
+    pub sources: Sources,
 }
 
 impl Reloader {
-    /// What to watch for changes.
-    pub(super) fn watched(&self) -> Vec<PathBuf> {
-        self.paths.clone()
-    }
-
     /// Builds a new snapshot and swaps it in.
     pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
         match self.prepare(core) {
             Ok(None) => ReloadOutcome::Unchanged,
             Ok(Some((snapshot, needs_restart))) => {
-                self.paths = watch_paths(&self.origin, &snapshot.config);
+                self.sources = Sources::of(&self.origin, &snapshot.config);
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
@@ -217,21 +212,57 @@ impl Reloader {
     }
 }
 
-/// The files that a snapshot depends on. A file is watched through its folder: editors replace it.
-pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<PathBuf> {
-    let mut paths = vec![config.templates.clone()];
-    let mut add_folder = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
-        if !paths.contains(&folder) {
-            paths.push(folder);
+/// The files that a snapshot is built from.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Sources {
+    /// The folder of templates, with everything in it.
+    pub templates: PathBuf,
+    /// Single files: the configuration, the JWKS.
+    pub files: Vec<PathBuf>,
+}
+
+impl Sources {
+    /// What a configuration is read from, as absolute paths.
+    pub fn of(origin: &Origin, config: &Config) -> Self {
+        let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_path_buf());
+        let jwks = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref());
+        let file = match origin {
+            Origin::File(path) => Some(path.as_path()),
+            Origin::Text { .. } => None,
+        };
+        Self {
+            templates: absolute(&config.templates),
+            files: file.into_iter().chain(jwks).map(absolute).collect(),
         }
-    };
-    if let Origin::File(path) = origin {
-        add_folder(path);
     }
-    if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
-        add_folder(jwks);
+
+    /// Whether a path that changed is one of them. What stands beside a file, a log or the audit log, is not.
+    pub fn concern(&self, path: &Path) -> bool {
+        path.starts_with(&self.templates) || self.files.iter().any(|file| file == path)
     }
-    paths
+
+    /// The folders to watch, and whether with everything in them. A file is watched through its folder,
+    /// because editors replace it.
+    pub fn folders(&self) -> impl Iterator<Item = (&Path, bool)> {
+        let parents = self.files.iter().filter_map(|file| file.parent());
+        std::iter::once((self.templates.as_path(), true)).chain(parents.map(|path| (path, false)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn templates_and_named_files_concern_a_reload_and_their_neighbours_do_not() {
+        let sources = Sources { templates: "/t".into(), files: vec!["/c/gateway.yaml".into()] };
+        for path in ["/t", "/t/game1/player/get.sql", "/c/gateway.yaml"] {
+            assert!(sources.concern(Path::new(path)), "{path}");
+        }
+        for path in ["/c/audit.log", "/c/gateway.yaml.swp", "/c", "/templates/x"] {
+            assert!(!sources.concern(Path::new(path)), "{path}");
+        }
+        let folders: Vec<_> = sources.folders().collect();
+        assert_eq!(folders, [(Path::new("/t"), true), (Path::new("/c"), false)]);
+    }
 }

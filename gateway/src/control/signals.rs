@@ -1,15 +1,15 @@
 //! Signals, and changes of the files that a snapshot is built from.
 
 use std::io;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
 
-use super::Shared;
+use super::{Shared, Sources};
 use crate::observe::{Event, emit};
 
 /// How long files must have been at rest before they are read: editors and deployments write several,
@@ -36,8 +36,14 @@ pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
 pub(super) async fn watch_files(shared: Arc<Shared>) {
     // One waiting word is enough: it says that something changed.
     let (changed, mut changes) = mpsc::channel(1);
+    let sources = Arc::new(ArcSwap::from_pointee(Sources::default()));
+    let concerned = Arc::clone(&sources);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        if event.is_ok_and(|event| !event.kind.is_access()) {
+        let sources = concerned.load();
+        let concerns = |event: notify::Event| {
+            !event.kind.is_access() && event.paths.iter().any(|path| sources.concern(path))
+        };
+        if event.is_ok_and(concerns) {
             // Full: the reader already knows.
             let _known = changed.try_send(());
         }
@@ -46,15 +52,18 @@ pub(super) async fn watch_files(shared: Arc<Shared>) {
         Ok(watcher) => watcher,
         Err(error) => return emit(&Event::WatchFailed { error: &error }),
     };
-    let mut watched = Vec::new();
     loop {
-        let wanted = shared.reloader.lock().await.watched();
-        for path in wanted.iter().filter(|path| !watched.contains(*path)) {
-            if let Err(error) = watcher.watch(Path::new(path), RecursiveMode::Recursive) {
-                emit(&Event::WatchFailed { error: &error });
+        let wanted = shared.reloader.lock().await.sources.clone();
+        if wanted != **sources.load() {
+            for (folder, is_deep) in wanted.folders() {
+                let mode =
+                    if is_deep { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
+                if let Err(error) = watcher.watch(folder, mode) {
+                    emit(&Event::WatchFailed { error: &error });
+                }
             }
+            sources.store(Arc::new(wanted));
         }
-        watched = wanted;
         if changes.recv().await.is_none() {
             return;
         }

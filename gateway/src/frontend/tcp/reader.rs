@@ -26,11 +26,19 @@ pub(super) struct Reader {
     served: usize,
     /// Bytes of a refused frame that are still to be passed over.
     skip: usize,
+    /// Whether the last receive took all the room there was: more is waiting.
+    was_filled: bool,
 }
 
 impl Reader {
     pub(super) fn new(socket: TcpOwnedReadHalf) -> Self {
-        Self { socket, buffer: Vec::with_capacity(IDLE_BUFFER_BYTES), served: 0, skip: 0 }
+        Self {
+            socket,
+            buffer: Vec::with_capacity(IDLE_BUFFER_BYTES),
+            served: 0,
+            skip: 0,
+            was_filled: false,
+        }
     }
 
     /// Serves frames until the connection ends, from either side.
@@ -69,6 +77,7 @@ impl Reader {
             self.socket.read(slice).await
         };
         self.buffer = slice.into_inner();
+        self.was_filled = self.buffer.len() == capacity;
         match read {
             Ok(0) => Received::End,
             Ok(_) => Received::Bytes,
@@ -85,7 +94,8 @@ impl Reader {
             self.buffer.truncate(kept);
             self.served = 0;
         }
-        if self.buffer.len() == self.buffer.capacity() {
+        if self.was_filled {
+            self.was_filled = false;
             // Doubled as bytes really arrive: an announced length alone takes no memory.
             let grown = (self.buffer.capacity() * 2).max(BUFFER_BYTES);
             let mut larger = if grown == BUFFER_BYTES {
