@@ -55,7 +55,10 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     match served {
         Ok(Served::Hit(Ok(()))) => {
             worker.lap(Stage::Encode);
-            asked.finish(connection, routed.operation, &login.principal, CacheOutcome::L1, None);
+            let principal = &login.principal;
+            let finished =
+                asked.finished(connection, routed.operation, principal, CacheOutcome::L1);
+            worker.finish_hit(&finished);
         }
         Ok(Served::Wait(waiting)) => spawn(connection, asked, routed.operation, login, waiting),
         Ok(Served::Hit(Err(error))) | Err(error) => {
@@ -95,7 +98,10 @@ fn spawn(
             Ok(reply.outcome())
         });
         match answered {
-            Ok(outcome) => asked.finish(&connection, &operation, &principal, outcome, None),
+            Ok(outcome) => {
+                let finished = asked.finished(&connection, &operation, &principal, outcome);
+                connection.worker().finish(&finished);
+            }
             Err(error) => asked.refuse(&connection, Some((&operation, &principal)), &error),
         }
         connection.inflight.end();
@@ -216,24 +222,24 @@ impl Asked {
         });
     }
 
-    fn finish(
+    /// What there is to tell of a request that was answered.
+    fn finished<'a>(
         &self,
         connection: &Connection,
-        operation: &Operation,
-        principal: &Principal,
+        operation: &'a Operation,
+        principal: &'a Principal,
         outcome: CacheOutcome,
-        failed: Option<&Error>,
-    ) {
-        connection.worker().finish(&Finished {
+    ) -> Finished<'a> {
+        Finished {
             transport: Transport::Tcp,
             peer: connection.peer,
             trace: self.trace,
             operation: Some(operation),
             caller: Some(&principal.caller),
-            code: failed.map_or(0, Error::code),
+            code: 0,
             outcome,
             arrived: self.arrived,
-        });
+        }
     }
 }
 

@@ -201,6 +201,11 @@ impl Connection {
         self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
     }
 
+    /// Counts the hits of the frames that were served since the last receive or wait.
+    pub(super) fn settle(&self) {
+        self.worker().settle(self.arrived.get());
+    }
+
     pub(super) async fn flush(&self) {
         self.outbox.flush(&self.thread.buffers, &self.presence).await;
     }

@@ -15,7 +15,7 @@ use super::connection::{Connection, Flow};
 use crate::frontend::buffer::BUFFER_BYTES;
 
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
-const IDLE_BUFFER_BYTES: usize = 256;
+const IDLE_BUFFER_BYTES: usize = 128;
 
 /// A connection's reading side.
 #[derive(Debug)]
@@ -42,7 +42,7 @@ impl Reader {
     }
 
     /// Serves frames until the connection ends, from either side.
-    pub(super) async fn run(mut self, connection: &Rc<Connection>) {
+    pub(super) async fn run(&mut self, connection: &Rc<Connection>) {
         loop {
             match self.receive(connection).await {
                 Received::Bytes => {}
@@ -51,6 +51,7 @@ impl Reader {
             }
             connection.arrived();
             let flow = self.serve_frames(connection).await;
+            connection.settle();
             connection.flush().await;
             connection.wait_for_room().await;
             if flow == Flow::Close || connection.is_broken() {
@@ -61,7 +62,7 @@ impl Reader {
             // Answers that were promised leave first.
             connection.finish().await;
         }
-        connection.give_back(self.buffer);
+        connection.give_back(std::mem::take(&mut self.buffer));
     }
 
     /// Waits for bytes.
@@ -142,6 +143,7 @@ impl Reader {
             }
             if connection.is_full() {
                 // Answer what was served before waiting for a place.
+                connection.settle();
                 connection.flush().await;
                 connection.wait_for_place().await;
             }
