@@ -198,7 +198,7 @@ fn call_tries_an_operation_from_the_shell() {
     let gateway = Setup::sqlite().start();
     let address = gateway.tcp_address().to_string();
     let call = |operation: &str, parameter: &str| {
-        run(&["call", "--address", &address, "--api-key", ADMIN_KEY, "game1", operation, parameter])
+        run(&["call", "--address", &address, "--key", ADMIN_KEY, "game1", operation, parameter])
     };
     let body: Value =
         serde_json::from_str(&call("player.get", "player_id=1001").succeeded()).unwrap();
