@@ -20,7 +20,9 @@ use crate::pipeline::Core;
 use crate::queue;
 
 pub use gauges::register_metrics;
-pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, game_dialects, watch_paths};
+pub use reload::{
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, game_dialects, watch_paths,
+};
 
 /// The control thread's work.
 #[derive(Debug)]
