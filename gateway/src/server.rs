@@ -16,7 +16,9 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, CLAIM_COUNT_MAX, Dispatch, Fetcher, FetcherParts, Job, Pools, run_claims};
+use crate::backend::{
+    BackendError, CLAIM_COUNT_MAX, Dispatch, Fetcher, FetcherParts, Job, Pools, run_claims,
+};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, ControlStop, LoadFaults, Loaded, Origin, Reloader};

@@ -14,9 +14,9 @@ use gateway_protocol::{
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
+use super::call;
 use super::inflight::InFlight;
 use super::outbox::Outbox;
-use super::call;
 use crate::auth::Principal;
 use crate::config::TcpConfig;
 use crate::error::Error;
