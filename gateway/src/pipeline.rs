@@ -19,7 +19,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{Admission, AuthError, Claim, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{Asker, BackendError, Job};
+use crate::backend::{Asker, BackendError, Claim as NonceClaim, Job};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{Cache, KeyRef, Stored};
 use crate::catalog::Scalar;
@@ -123,6 +123,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
+    /// The way to the nonces of all instances; `None` without Redis.
+    pub claims: Option<queue::Sender<NonceClaim>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -141,6 +143,7 @@ impl Core {
             backend,
             metrics,
             nonces: NonceBook::default(),
+            claims: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }

@@ -1,5 +1,6 @@
 //! Builds a snapshot aside, checks it whole, and swaps it in; or keeps the old one and says why.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -166,17 +167,22 @@ pub struct Reloader {
     pub samples_allowed: bool,
     /// Where a changed level goes.
     pub logs: Arc<Logs>,
-    /// What it was read from.
-    pub sources: Sources,
+    /// The folders and files to watch.
+    pub paths: Vec<WatchPath>,
 }
 
 impl Reloader {
+    /// What to watch for changes.
+    pub(super) fn watched(&self) -> Vec<WatchPath> {
+        self.paths.clone()
+    }
+
     /// Builds a new snapshot and swaps it in.
     pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
         match self.prepare(core) {
             Ok(None) => ReloadOutcome::Unchanged,
             Ok(Some((snapshot, needs_restart))) => {
-                self.sources = Sources::of(&self.origin, &snapshot.config);
+                self.paths = watch_paths(&self.origin, &snapshot.config);
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
@@ -212,41 +218,53 @@ impl Reloader {
     }
 }
 
-/// The files that a snapshot is built from.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Sources {
-    /// The folder of templates, with everything in it.
-    pub templates: PathBuf,
-    /// Single files: the configuration, the JWKS.
-    pub files: Vec<PathBuf>,
+/// Something that a snapshot was built from, and that is watched for changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchPath {
+    /// The folder, absolute.
+    pub folder: PathBuf,
+    /// The file in it; `None`: everything below the folder.
+    pub file: Option<OsString>,
 }
 
-impl Sources {
-    /// What a configuration is read from, as absolute paths.
-    pub fn of(origin: &Origin, config: &Config) -> Self {
-        let absolute = |path: &Path| std::path::absolute(path).unwrap_or(path.to_path_buf());
-        let jwks = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref());
-        let file = match origin {
-            Origin::File(path) => Some(path.as_path()),
-            Origin::Text { .. } => None,
+impl WatchPath {
+    fn folder(path: &Path) -> Self {
+        Self { folder: absolute(path), file: None }
+    }
+
+    /// A file is watched through its folder: editors replace it.
+    fn file(path: &Path) -> Self {
+        let path = absolute(path);
+        let folder = path.parent().unwrap_or(&path).to_path_buf();
+        Self { folder, file: path.file_name().map(OsString::from) }
+    }
+
+    /// Whether a change at `path` may be one of what is watched. Logs and databases may lie beside a
+    /// configuration and change all the time.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
+        let Some(file) = &self.file else { return path.starts_with(&self.folder) };
+        let is_own = |name: &OsStr| {
+            // Kubernetes swaps a link `..data` that the file lies behind.
+            name == file || name.as_encoded_bytes().starts_with(b"..")
         };
-        Self {
-            templates: absolute(&config.templates),
-            files: file.into_iter().chain(jwks).map(absolute).collect(),
-        }
+        path.parent() == Some(&*self.folder) && path.file_name().is_some_and(is_own)
     }
+}
 
-    /// Whether a path that changed is one of them. What stands beside a file, a log or the audit log, is not.
-    pub fn concern(&self, path: &Path) -> bool {
-        path.starts_with(&self.templates) || self.files.iter().any(|file| file == path)
-    }
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_path_buf())
+}
 
-    /// The folders to watch, and whether with everything in them. A file is watched through its folder,
-    /// because editors replace it.
-    pub fn folders(&self) -> impl Iterator<Item = (&Path, bool)> {
-        let parents = self.files.iter().filter_map(|file| file.parent());
-        std::iter::once((self.templates.as_path(), true)).chain(parents.map(|path| (path, false)))
+/// What a snapshot depends on.
+pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<WatchPath> {
+    let mut paths = vec![WatchPath::folder(&config.templates)];
+    if let Origin::File(path) = origin {
+        paths.push(WatchPath::file(path));
     }
+    if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
+        paths.push(WatchPath::file(jwks));
+    }
+    paths
 }
 
 #[cfg(test)]
@@ -254,15 +272,15 @@ mod tests {
     use super::*;
 
     #[test]
-    fn templates_and_named_files_concern_a_reload_and_their_neighbours_do_not() {
-        let sources = Sources { templates: "/t".into(), files: vec!["/c/gateway.yaml".into()] };
-        for path in ["/t", "/t/game1/player/get.sql", "/c/gateway.yaml"] {
-            assert!(sources.concern(Path::new(path)), "{path}");
+    fn file_is_told_from_what_lies_beside_it() {
+        let file = WatchPath::file(Path::new("/etc/gateway/gateway.yaml"));
+        assert!(file.concerns(Path::new("/etc/gateway/gateway.yaml")));
+        assert!(file.concerns(Path::new("/etc/gateway/..data")));
+        for other in ["/etc/gateway/gateway.log", "/etc/gateway", "/etc/gateway/a/gateway.yaml"] {
+            assert!(!file.concerns(Path::new(other)), "{other}");
         }
-        for path in ["/c/audit.log", "/c/gateway.yaml.swp", "/c", "/templates/x"] {
-            assert!(!sources.concern(Path::new(path)), "{path}");
-        }
-        let folders: Vec<_> = sources.folders().collect();
-        assert_eq!(folders, [(Path::new("/t"), true), (Path::new("/c"), false)]);
+        let folder = WatchPath::folder(Path::new("/etc/gateway/templates"));
+        assert!(folder.concerns(Path::new("/etc/gateway/templates/game1/player/get.sql")));
+        assert!(!folder.concerns(Path::new("/etc/gateway/templates.old/get.sql")));
     }
 }

@@ -1,6 +1,7 @@
 //! Signals, and changes of the files that a snapshot is built from.
 
 use std::io;
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -8,13 +9,17 @@ use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
 use tokio::signal::unix::{SignalKind, signal};
 use tokio::sync::mpsc;
+use tokio::time::timeout;
 
-use super::{Shared, Sources};
+use super::{Shared, WatchPath};
 use crate::observe::{Event, emit};
 
 /// How long files must have been at rest before they are read: editors and deployments write several,
 /// one after the other.
 const SETTLE: Duration = Duration::from_millis(300);
+
+/// How long they may keep the reload waiting, when they are never at rest.
+const SETTLE_MAX: Duration = Duration::from_secs(3);
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reloads meanwhile.
 pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
@@ -36,14 +41,10 @@ pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
 pub(super) async fn watch_files(shared: Arc<Shared>) {
     // One waiting word is enough: it says that something changed.
     let (changed, mut changes) = mpsc::channel(1);
-    let sources = Arc::new(ArcSwap::from_pointee(Sources::default()));
-    let concerned = Arc::clone(&sources);
+    let watched = Arc::new(ArcSwap::from_pointee(Vec::<WatchPath>::new()));
+    let concerned = Arc::clone(&watched);
     let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
-        let sources = concerned.load();
-        let concerns = |event: notify::Event| {
-            !event.kind.is_access() && event.paths.iter().any(|path| sources.concern(path))
-        };
-        if event.is_ok_and(concerns) {
+        if event.is_ok_and(|event| is_change(&event, &concerned.load())) {
             // Full: the reader already knows.
             let _known = changed.try_send(());
         }
@@ -53,21 +54,31 @@ pub(super) async fn watch_files(shared: Arc<Shared>) {
         Err(error) => return emit(&Event::WatchFailed { error: &error }),
     };
     loop {
-        let wanted = shared.reloader.lock().await.sources.clone();
-        if wanted != **sources.load() {
-            for (folder, is_deep) in wanted.folders() {
-                let mode =
-                    if is_deep { RecursiveMode::Recursive } else { RecursiveMode::NonRecursive };
-                if let Err(error) = watcher.watch(folder, mode) {
-                    emit(&Event::WatchFailed { error: &error });
-                }
+        let wanted = shared.reloader.lock().await.watched();
+        let before = watched.swap(Arc::new(wanted.clone()));
+        let new: Vec<_> = wanted.iter().filter(|path| !before.contains(path)).collect();
+        for path in &new {
+            let mode = match path.file {
+                Some(_) => RecursiveMode::NonRecursive,
+                None => RecursiveMode::Recursive,
+            };
+            if let Err(error) = watcher.watch(&path.folder, mode) {
+                emit(&Event::WatchFailed { error: &error });
             }
-            sources.store(Arc::new(wanted));
         }
-        if changes.recv().await.is_none() {
-            return;
+        // What changed between its reading and the watch on it was told to nobody: read it again.
+        if new.is_empty() {
+            if changes.recv().await.is_none() {
+                return;
+            }
+            let at_rest = async { while timeout(SETTLE, changes.recv()).await.is_ok() {} };
+            let _never_at_rest = timeout(SETTLE_MAX, at_rest).await.is_err();
         }
-        while tokio::time::timeout(SETTLE, changes.recv()).await.is_ok() {}
         shared.reload().await;
     }
+}
+
+fn is_change(event: &notify::Event, watched: &[WatchPath]) -> bool {
+    let concerns = |path: &PathBuf| watched.iter().any(|watched| watched.concerns(path));
+    !event.kind.is_access() && (event.need_rescan() || event.paths.iter().any(concerns))
 }

@@ -7,8 +7,8 @@ use std::time::Instant;
 
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{
-    Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag, json,
-    msgpack,
+    Code, Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag,
+    json, msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};
@@ -27,6 +27,12 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let worker = connection.worker();
     worker.begin_request(connection.arrival());
     let asked = Asked::new(connection, header);
+    if header.flags & flag::DRY_RUN != 0 {
+        // Not built: what was to change nothing must not be carried out.
+        let message = "dry run is not supported".into();
+        let error = Error::Wire { code: Code::Unsupported, message };
+        return asked.refuse(connection, None, &error);
+    }
     let snapshot = worker.snapshot();
     if let Err(error) = login::renew(connection, &snapshot) {
         return asked.refuse(connection, None, &error);

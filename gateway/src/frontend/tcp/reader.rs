@@ -6,12 +6,13 @@
 
 use std::rc::Rc;
 
-use gateway_protocol::{HEADER_BYTES, decode_header};
+use gateway_protocol::{FrameKind, HEADER_BYTES, decode_header};
 use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, CancelableAsyncReadRent};
 use monoio::net::tcp::TcpOwnedReadHalf;
 
 use super::connection::{Connection, Flow};
+use super::login;
 use crate::frontend::buffer::BUFFER_BYTES;
 
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
@@ -136,7 +137,12 @@ impl Reader {
             let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
                 return Flow::Continue;
             };
-            let flow = connection.serve_frame(&header, payload);
+            let flow = if header.kind == FrameKind::Hello {
+                // Boxed: it comes once, and every connection's task would carry its state.
+                Box::pin(login::serve(connection, &header, payload)).await
+            } else {
+                connection.serve_frame(&header, payload)
+            };
             self.served += header.frame_bytes();
             if flow == Flow::Close {
                 return flow;
