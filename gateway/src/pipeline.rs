@@ -165,14 +165,16 @@ impl Core {
     }
 }
 
+/// A snapshot under a count of one thread's own: cloning an `Arc` writes to a line that all threads share.
+pub type LocalSnapshot = Rc<Arc<Snapshot>>;
+
 /// One frontend thread's part of the pipeline: its view of the snapshot, its verified tokens, its
 /// counters. Not shared, so a hit writes to no memory that another thread touches.
 #[derive(Debug)]
 pub struct Worker {
     core: Arc<Core>,
     cached: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
-    /// The snapshot under a count of this thread's own: cloning an `Arc` writes to a shared line.
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<LocalSnapshot>,
     tokens: RefCell<TokenCache>,
     key: RefCell<Vec<u8>>,
     /// This thread's counters.
@@ -219,7 +221,7 @@ impl Worker {
     }
 
     /// The newest snapshot.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> LocalSnapshot {
         let mut cached = self.cached.borrow_mut();
         let newest = cached.load();
         let mut current = self.current.borrow_mut();
@@ -400,13 +402,11 @@ impl Worker {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
         }
         let found = self.look_up(operation, request, &bound, |stored| hit(operation, stored));
-        match found {
-            Some(answer) => Ok(Served::Hit(answer)),
-            None => {
-                let pending = self.send(request, game, operation, bound)?;
-                Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
-            }
+        if let Some(answer) = found {
+            return Ok(Served::Hit(answer));
         }
+        let pending = self.send(request, game, operation, bound)?;
+        Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
     }
 
     /// Asks L1. `None`: a miss, or an operation that is not cached.
@@ -438,6 +438,10 @@ impl Worker {
         if self.core.is_draining() {
             return Err(Error::Draining);
         }
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method's path is not general over the key's lifetime"
+        )]
         let key = operation.template.cache.is_some().then(|| {
             let principal = request.principal.map(Arc::as_ref);
             self.with_key(operation, principal, &bound, |key| key.to_key())

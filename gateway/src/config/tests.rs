@@ -292,10 +292,9 @@ fn diff_tells_what_reloads_and_what_waits_for_a_restart() {
         "{SMALL}server: {{tcp: {{address: ':9000', heartbeat: 20s}}}}\nauth: {{roles: {{gm: {{}}}}}}\n"
     ));
     let changes = Config::diff(&old, &new);
-    let keys = |keys: &[Box<str>]| keys.iter().map(ToString::to_string).collect::<Vec<_>>();
-    assert_eq!(keys(&changes.restart), ["server.tcp.address"]);
-    let reloaded = ["server.tcp.heartbeat", "auth.roles.gm.inherits", "auth.roles"];
-    assert_eq!(keys(&changes.reloaded), reloaded);
+    let paths = |paths: &[Box<str>]| paths.join(" ");
+    assert_eq!(paths(&changes.restart), "server.tcp.address");
+    assert_eq!(paths(&changes.reloaded), "server.tcp.heartbeat auth.roles.gm.inherits auth.roles");
     assert!(Config::diff(&old, &old).is_empty());
 }
 

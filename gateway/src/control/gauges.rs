@@ -80,10 +80,13 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
     });
 }
 
+/// A figure of the cache: its name, its help, and where it is read.
+type CacheGauge = (&'static str, &'static str, fn(&CacheStats) -> u64);
+
 fn register_cache(metrics: &Metrics, cache: &Arc<Cache<BackendError>>) {
     let cache = Arc::downgrade(cache);
     let stats = move || cache.upgrade().map(|cache| cache.stats());
-    let gauges: [(&'static str, &'static str, fn(&CacheStats) -> u64); 6] = [
+    let gauges: [CacheGauge; 6] = [
         ("gateway_l1_bytes", "Memory of the cache in process.", |stats| stats.l1.bytes),
         ("gateway_l1_entries", "Its entries.", |stats| stats.l1.entry_count as u64),
         ("gateway_cache_epoch", "How often everything became stale.", |stats| stats.epoch),

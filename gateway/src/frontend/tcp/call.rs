@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{
-    Code, Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag,
-    json, msgpack,
+    Code, Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};
@@ -39,7 +38,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     }
     let login = connection.login.borrow();
     let Some(login) = login.as_ref() else { return };
-    let routed = match Call::decode(header.codec, payload).map_err(unreadable) {
+    let routed = match Call::decode(header.codec, payload).map_err(Error::from) {
         Ok(call) => {
             worker.lap(Stage::Decode);
             find(&snapshot, login, call.game.as_deref(), &call.op).map(|routed| (routed, call))
@@ -52,7 +51,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     };
     let request = asked.request(&login.principal);
     let params = call.params.map(|entry| {
-        let (name, value) = entry.map_err(unreadable)?;
+        let (name, value) = entry?;
         Ok(Param { name, value, untyped: false })
     });
     let served = worker.serve(&request, routed, params, |operation, stored| {
@@ -82,10 +81,6 @@ fn find<'s>(
 ) -> Result<Routed<'s>, Error> {
     let game = game.or(login.game.as_deref()).ok_or(RouteError::NoSuchGame)?;
     Ok(route(snapshot, game, op)?)
-}
-
-fn unreadable(error: PayloadError) -> Error {
-    Error::Wire { code: error.code(), message: error.to_string().into() }
 }
 
 fn spawn(
@@ -298,9 +293,9 @@ pub(super) fn serve_batch(connection: &Rc<Connection>, header: &FrameHeader, pay
     let count_max = snapshot.config.limits.batch_items_max as usize;
     let mut items = Vec::new();
     let calls = Batch::decode(header.codec, payload, count_max);
-    let read = calls.map_err(unreadable).and_then(|calls| {
+    let read = calls.map_err(Error::from).and_then(|calls| {
         for call in calls {
-            let call = call.map_err(unreadable)?;
+            let call = call?;
             items.push(begin_item(connection, &asked, &snapshot, login, call));
         }
         Ok(())
@@ -331,7 +326,7 @@ fn begin_item(
     let begun = find(snapshot, login, None, &call.op).and_then(|routed| {
         let request = asked.request(&login.principal);
         let params = call.params.map(|entry| {
-            let (name, value) = entry.map_err(unreadable)?;
+            let (name, value) = entry?;
             Ok(Param { name, value, untyped: false })
         });
         connection.worker().serve(&request, routed, params, |operation, stored| {

@@ -197,7 +197,7 @@ impl Connection {
 
     /// Answers a frame that is passed over.
     pub(super) fn refuse_skipped(&self, id: RequestId, error: &FrameError) {
-        let error = Error::Wire { code: error.code(), message: error.to_string().into() };
+        let error = Error::from(error);
         self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
     }
 

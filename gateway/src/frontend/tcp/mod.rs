@@ -1,7 +1,7 @@
 //! The game servers' protocol: frames in, frames out.
 //!
-//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs and
-//! BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
+//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its calls and
+//! batches, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
 //! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
@@ -23,7 +23,7 @@ use monoio::net::TcpStream;
 
 use self::connection::Connection;
 use self::reader::Reader;
-use super::registry::{Phase, PhaseLimits, Place};
+use super::registry::{Phase, PhaseLimits, Place, whole_seconds};
 use super::worker::Thread;
 
 /// Serves one connection to its end.
@@ -42,15 +42,12 @@ fn open(thread: Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Conn
         let snapshot = thread.worker.snapshot();
         snapshot.config.server.tcp.clone()
     };
-    let seconds = |duration: std::time::Duration| {
-        u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).max(1)
-    };
-    let silence = seconds(config.heartbeat * 2);
+    let silence = whole_seconds(config.heartbeat * 2);
     let limits = PhaseLimits {
         idle: silence,
         reading: silence,
-        writing: seconds(config.write_timeout),
-        greeting: seconds(config.hello_timeout),
+        writing: whole_seconds(config.write_timeout),
+        greeting: whole_seconds(config.hello_timeout),
     };
     let fd = stream.as_raw_fd();
     let peer = stream.peer_addr().ok()?;
