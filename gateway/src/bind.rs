@@ -12,7 +12,7 @@ use gateway_protocol::{Code, Value};
 use smallvec::{SmallVec, smallvec};
 
 use crate::catalog::{
-    BusinessError, Comparison, Operand, Require, Scalar, ScalarFault, Slot, Template,
+    BusinessError, Comparison, Operand, Require, Scalar, ScalarFault, Slot, Template, Type,
 };
 
 /// Characters of an undeclared name that a message repeats.
@@ -164,6 +164,10 @@ pub fn bind_each<'a, E: From<BindError>>(
         seen |= bit;
         if param.value == Value::Null {
             continue;
+        }
+        let is_repeated = param.untyped && matches!(param.value, Value::Array(_));
+        if is_repeated && !matches!(slot.ty, Type::List(_)) {
+            return Err(BindError::Twice { name: slot.name.clone() }.into());
         }
         let value = slot
             .ty
@@ -342,7 +346,7 @@ mod tests {
     use gateway_protocol::{BusinessCode, Codec, GameId, OpId, PayloadError};
 
     use super::*;
-    use crate::catalog::{Dialect, Kind, Pattern, Plan, Type};
+    use crate::catalog::{Dialect, Kind, Pattern, Plan};
 
     fn slot(name: &str, ty: Type) -> Slot {
         Slot {
@@ -585,6 +589,18 @@ mod tests {
         let template = template(vec![slot("a", Type::Int)]);
         assert_eq!(bind(&template, vec![param(true)]).unwrap().values[0], Scalar::Int(7));
         assert_eq!(bind(&template, vec![param(false)]).unwrap_err().code(), 2011);
+    }
+
+    /// A query's repeated name is a list where one is declared, and a doubled name elsewhere.
+    #[test]
+    fn untyped_list_for_a_slot_that_takes_one_value_is_given_twice() {
+        let values = Value::Array(vec![Value::Str("7".into()), Value::Str("8".into())]);
+        let param = |untyped| Param { name: "a".into(), value: values.clone(), untyped };
+        let one = template(vec![slot("a", Type::Int)]);
+        assert_eq!(bind(&one, vec![param(true)]).unwrap_err().code(), 2014);
+        assert_eq!(bind(&one, vec![param(false)]).unwrap_err().code(), 2011);
+        let list = template(vec![slot("a", Type::List(Box::new(Type::Int)))]);
+        assert!(bind(&list, vec![param(true)]).is_ok());
     }
 
     #[derive(Debug, PartialEq, thiserror::Error)]

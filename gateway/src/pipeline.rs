@@ -19,10 +19,11 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{Admission, AuthError, Claim, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{Asker, BackendError, Job};
+use crate::backend::{Asker, BackendError, Claim as NonceClaim, Job};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{Cache, KeyRef, Stored};
 use crate::catalog::Scalar;
+use crate::config::RequestLog;
 use crate::error::Error;
 use crate::observe::{
     CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Transport, emit,
@@ -122,6 +123,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
+    /// The way to the nonces of all instances; `None` without Redis.
+    pub claims: Option<queue::Sender<NonceClaim>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -140,6 +143,7 @@ impl Core {
             backend,
             metrics,
             nonces: NonceBook::default(),
+            claims: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
@@ -176,6 +180,8 @@ pub struct Worker {
     /// This thread's counters.
     pub recorder: Recorder,
     lap_from: Cell<Option<Instant>>,
+    /// Hits that are answered and not yet counted: an operation, and how many in a row.
+    hits: Cell<(OpIndex, u32)>,
     requests: Cell<u64>,
     /// Stands for who gives no credential.
     nobody: Arc<Principal>,
@@ -196,6 +202,7 @@ impl Worker {
             key: RefCell::new(Vec::with_capacity(256)),
             recorder: core.metrics.recorder(),
             lap_from: Cell::new(None),
+            hits: Cell::new((OpIndex::NONE, 0)),
             requests: Cell::new(0),
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
@@ -273,6 +280,33 @@ impl Worker {
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
         read(operation.key_spec.build(OWNER_EPOCH, bound, principal, hasher, &mut scratch))
+    }
+
+    /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
+    /// in the log.
+    ///
+    /// Call `settle` before the next await.
+    pub fn finish_hit(&self, finished: &Finished<'_>) {
+        let picks = self.current.borrow().config.logging.requests;
+        let Some(operation) = finished.operation else { return };
+        if !matches!(picks, RequestLog::Off | RequestLog::Errors) {
+            return self.finish(finished);
+        }
+        let (index, count) = self.hits.get();
+        if index != operation.index {
+            self.settle(finished.arrived);
+            self.hits.set((operation.index, 1));
+        } else {
+            self.hits.set((index, count.saturating_add(1)));
+        }
+    }
+
+    /// Counts the hits that arrived together and were answered since the last call.
+    pub fn settle(&self, arrived: Instant) {
+        let (index, count) = self.hits.replace((OpIndex::NONE, 0));
+        if count > 0 {
+            self.recorder.hits(index, count, arrived.elapsed());
+        }
     }
 
     /// Ends a request: counts it, and logs it if the configuration picks it.

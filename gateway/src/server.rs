@@ -16,10 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
+use crate::backend::{
+    BackendError, CLAIM_COUNT_MAX, Dispatch, Fetcher, FetcherParts, Job, Pools, run_claims,
+};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader};
+use crate::control::{Control, ControlStop, LoadFaults, Loaded, Origin, Reloader};
 use crate::frontend::Stop;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -114,8 +116,15 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
-    control: JoinHandle<io::Result<()>>,
+    control: ControlThread,
     drain: queue::Signal<bool>,
+}
+
+/// The control thread, and the words between it and the server.
+struct ControlThread {
+    thread: JoinHandle<io::Result<()>>,
+    told_to_stop: queue::Answer<()>,
+    drained: queue::Signal<bool>,
 }
 
 impl Server {
@@ -133,7 +142,12 @@ impl Server {
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
-        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
+        let mut core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
+        if config.cache.redis.is_some() {
+            let (claims, taken) = queue::bounded(CLAIM_COUNT_MAX);
+            core.claims = Some(claims);
+            backend.spawn(run_claims(Arc::clone(&cache), taken));
+        }
         let core = Arc::new(core);
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
@@ -156,7 +170,7 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         let frontends = start_frontends(&core, &config, listeners, &stop)?;
-        crate::control::register_metrics(&core, &pools, logs);
+        crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
         Ok(Self {
             addresses,
@@ -173,7 +187,9 @@ impl Server {
 
     /// Waits for the word to stop, and stops.
     fn wait(self) -> Result<(), ServerError> {
-        let told = self.control.join();
+        let ControlThread { thread: control, told_to_stop, drained } = self.control;
+        // An error: the control thread failed, and says why below.
+        let _failed = told_to_stop.blocking_recv().is_err();
         emit(&Event::Draining);
         self.core.drain();
         self.drain.set(true);
@@ -187,6 +203,8 @@ impl Server {
                 Err(_panic) => return Err(ServerError::Start("a frontend thread panicked".into())),
             }
         }
+        drained.set(true);
+        let told = control.join();
         // The last sender goes with the core: the dispatch then ends when every job is answered.
         drop(self.core);
         self.backend.block_on(async {
@@ -239,19 +257,23 @@ fn start_control(
     core: &Arc<Core>,
     pools: &Arc<Pools>,
     (admin, logs): (TcpListener, Arc<Logs>),
-) -> Result<JoinHandle<io::Result<()>>, ServerError> {
+) -> Result<ControlThread, ServerError> {
     let reloader = Reloader {
         paths: crate::control::watch_paths(&plan.origin, config),
         origin: plan.origin,
         samples_allowed: plan.samples_allowed,
         logs,
     };
-    let control = Control { core: Arc::clone(core), pools: Arc::clone(pools), reloader };
+    let (told, told_to_stop) = queue::reply();
+    let (drained, watch) = queue::signal(false);
+    let stop = ControlStop { told, drained: watch };
+    let control = Control { core: Arc::clone(core), pools: Arc::clone(pools), reloader, stop };
     let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
         let runtime = Builder::new_current_thread().enable_all().build()?;
         runtime.block_on(control.run(admin))
     });
-    thread.map_err(machine("control thread"))
+    let thread = thread.map_err(machine("control thread"))?;
+    Ok(ControlThread { thread, told_to_stop, drained })
 }
 
 /// A tokio runtime for a command that asks databases and then ends.

@@ -144,12 +144,32 @@ fn audited_operation_is_on_record_before_its_reply_and_masked_values_are_nowhere
 }
 
 #[test]
-fn audit_that_cannot_be_written_refuses_the_operation() {
-    // A device that is always full.
-    let gateway = Setup::sqlite().set("/logging/audit_file", json!("/dev/full")).start();
+fn audit_that_cannot_be_written_leaves_the_operation_unconfirmed() {
+    // The audit log is beyond the limit of a file already: every record is refused, as on a full disk.
+    let limit = 4 << 20;
+    let setup = Setup::sqlite().file_bytes_max(limit);
+    let audit = setup.folder.path().join("audit.log");
+    let first = format!("{{\"seq\":1,\"params\":\"{}\"}}\n", "x".repeat(5 << 20));
+    std::fs::write(&audit, &first).unwrap();
+    let gateway = setup.start();
     let game = Credential::with_roles(&["game_server"]);
     let revoke = json!({ "player_id": 1001 });
-    let answer = Transport::Http.call(&gateway, &game, "game1", "auth_token.revoke_all", &revoke);
-    assert_eq!(answer.code / 1000, 1, "{answer:?}");
+    for _ in 0..2 {
+        let answer =
+            Transport::Http.call(&gateway, &game, "game1", "auth_token.revoke_all", &revoke);
+        assert_eq!((answer.code, answer.status), (1305, Some(504)), "{answer:?}");
+    }
+    wait_until("the log says so", || gateway.log().contains("audit").then_some(()));
     assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
+    assert_eq!(std::fs::read(&audit).unwrap().len(), first.len(), "nothing of a record stays");
+}
+
+#[test]
+fn audit_log_that_is_a_device_is_refused_at_the_start() {
+    let setup = Setup::sqlite().set("/logging/audit_file", json!("/dev/zero"));
+    setup.write_config();
+    let output =
+        gateway_tests::run(&["serve", "--config", &setup.config_path().display().to_string()]);
+    assert_eq!(output.status, Some(1), "{}", output.text());
+    assert!(output.text().contains("/dev/zero"), "{}", output.text());
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use gateway_tests::{ADMIN_KEY, Setup, binary, run, sql_templates, wait_until};
+use gateway_tests::{ADMIN_KEY, Setup, binary, run, sql_templates};
 use serde_json::{Value, json};
 
 #[test]
@@ -198,7 +198,7 @@ fn call_tries_an_operation_from_the_shell() {
     let gateway = Setup::sqlite().start();
     let address = gateway.tcp_address().to_string();
     let call = |operation: &str, parameter: &str| {
-        run(&["call", "--address", &address, "--api-key", ADMIN_KEY, "game1", operation, parameter])
+        run(&["call", "--address", &address, "--key", ADMIN_KEY, "game1", operation, parameter])
     };
     let body: Value =
         serde_json::from_str(&call("player.get", "player_id=1001").succeeded()).unwrap();
@@ -226,27 +226,57 @@ impl Drop for Demo {
 }
 
 #[test]
-fn demo_prints_a_curl_line_that_works() {
-    if !gateway_tests::is_installed("curl")
-        || std::net::TcpListener::bind("127.0.0.1:8081").is_err()
-    {
-        // The demo's ports are fixed, so that its printed lines are; here somebody else has one.
-        return;
-    }
+fn every_line_that_the_demo_prints_works_and_its_folder_is_gone_after_it() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let log = folder.path().join("demo.log");
     let process = Command::new(binary())
-        .args(["demo", "--players", "50"])
+        .args(["demo", "--players", "50", "--templates"])
+        .arg(sql_templates())
+        .args(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("TMPDIR", folder.path())
         .stdout(Stdio::piped())
-        .stderr(Stdio::null())
+        .stderr(std::fs::File::create(&log).unwrap())
         .spawn()
         .unwrap();
     let mut demo = Demo(process);
-    let mut lines = BufReader::new(demo.0.stdout.take().unwrap()).lines();
-    let line = wait_until("a curl line is printed", || {
-        let line = lines.next()?.unwrap();
-        line.trim_start().starts_with("curl ").then(|| line.trim().to_owned())
-    });
-    let output = Command::new("sh").args(["-c", &line]).output().unwrap();
-    assert!(output.status.success(), "{line}");
-    let body = String::from_utf8(output.stdout).unwrap();
-    assert!(body.contains("Player") || body.contains("player"), "{line}: {body}");
+    let mut printed = Vec::new();
+    for line in BufReader::new(demo.0.stdout.take().unwrap()).lines() {
+        let line = line.unwrap();
+        let is_last = line.starts_with("listening ");
+        printed.push(line);
+        if is_last {
+            break;
+        }
+    }
+    let told = || format!("{printed:#?}\n{}", std::fs::read_to_string(&log).unwrap());
+    let listening = printed.last().unwrap_or_else(|| panic!("it ended: {}", told()));
+    assert!(listening.starts_with("listening "), "{}", told());
+    let tcp = listening.split("tcp=").nth(1).unwrap().split(' ').next().unwrap();
+
+    let curls: Vec<_> = printed.iter().filter(|line| line.starts_with("curl ")).collect();
+    assert!(curls.len() >= 5 && gateway_tests::is_installed("curl"), "{}", told());
+    for line in curls {
+        let line = line.replacen("curl ", "curl --fail-with-body --silent --show-error ", 1);
+        let output = Command::new("sh").args(["-c", &line]).output().unwrap();
+        let body = String::from_utf8_lossy(&output.stdout).into_owned();
+        assert!(output.status.success(), "{line}: {body}{}", told());
+        assert!(!line.contains("/players/") || body.contains("Player1001"), "{line}: {body}");
+    }
+
+    let call = printed.iter().find_map(|line| line.split_once(" -- call ")).unwrap().1;
+    let mut arguments = vec!["call"];
+    if !call.contains("--address") {
+        arguments.extend(["--address", tcp]);
+    }
+    arguments.extend(call.split(' '));
+    assert!(run(&arguments).succeeded().contains("Player1001"));
+
+    gateway_tests::send_signal(demo.0.id(), gateway_tests::Signal::Drain);
+    assert_eq!(demo.0.wait().unwrap().code(), Some(0), "{}", told());
+    let left: Vec<_> = std::fs::read_dir(folder.path())
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name())
+        .filter(|name| name != "demo.log")
+        .collect();
+    assert!(left.is_empty(), "{left:?}");
 }

@@ -14,6 +14,7 @@ mod operations;
 mod refusal;
 mod wire;
 mod tcp;
+mod client;
 mod http;
 mod auth;
 mod cache;

@@ -82,9 +82,21 @@ pub struct Gateway<'a> {
 }
 
 impl<'a> Gateway<'a> {
-    pub(crate) fn start(config: Value, folder: TempDir, schemas: Option<Schemas<'a>>) -> Self {
+    pub(crate) fn start(
+        config: Value,
+        folder: TempDir,
+        schemas: Option<Schemas<'a>>,
+        file_bytes_max: Option<u64>,
+    ) -> Self {
         let log = fs::File::create(folder.path().join("gateway.log")).expect("a log");
-        let process = Command::new(binary())
+        let mut command = Command::new(binary());
+        if let Some(bytes) = file_bytes_max {
+            // In blocks of 512 bytes; without the trap the signal would end the process.
+            let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+            command = Command::new("sh");
+            command.args(["-c", &script, "limited"]).arg(binary());
+        }
+        let process = command
             .args(["serve", "--config"])
             .arg(folder.path().join("gateway.yaml"))
             .stdin(Stdio::null())

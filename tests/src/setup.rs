@@ -34,6 +34,7 @@ pub struct Setup<'a> {
     /// Holds the configuration, the SQLite files, logs, and a copy of the templates when one is made.
     pub folder: TempDir,
     schemas: Option<Schemas<'a>>,
+    file_bytes_max: Option<u64>,
 }
 
 impl<'a> Setup<'a> {
@@ -104,7 +105,7 @@ impl<'a> Setup<'a> {
                 "outputs": [{ "console": true }],
             },
         });
-        Self { config, folder, schemas: None }
+        Self { config, folder, schemas: None, file_bytes_max: None }
     }
 
     /// With a Redis, in a namespace of its own.
@@ -150,10 +151,17 @@ impl<'a> Setup<'a> {
         fs::write(self.config_path(), text).expect("written");
     }
 
+    /// With a limit of the gateway's files, in bytes: beyond it a write fails as on a full disk.
+    #[must_use]
+    pub const fn file_bytes_max(mut self, bytes: u64) -> Self {
+        self.file_bytes_max = Some(bytes);
+        self
+    }
+
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
-        Gateway::start(self.config, self.folder, self.schemas)
+        Gateway::start(self.config, self.folder, self.schemas, self.file_bytes_max)
     }
 }
 
@@ -201,6 +209,7 @@ fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
             config: setup.config.clone(),
             folder: TempDir::new().expect("a temporary folder"),
             schemas: None,
+            file_bytes_max: None,
         }
         .set("/database/connections", connections);
         config.write_config();

@@ -1,6 +1,7 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
 mod cell;
+mod claim;
 mod connection;
 mod cursor;
 mod encode;
@@ -33,6 +34,7 @@ mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
 
+pub use claim::{CLAIM_COUNT_MAX, Claim, run_claims};
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job};
 pub use error::BackendError;

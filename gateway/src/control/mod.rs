@@ -17,9 +17,12 @@ use tokio::sync::Mutex;
 use crate::backend::Pools;
 use crate::config::AdminConfig;
 use crate::pipeline::Core;
+use crate::queue;
 
 pub use gauges::register_metrics;
-pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, game_dialects, watch_paths};
+pub use reload::{
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, game_dialects, watch_paths,
+};
 
 /// The control thread's work.
 #[derive(Debug)]
@@ -30,6 +33,18 @@ pub struct Control {
     pub pools: Arc<Pools>,
     /// Builds new snapshots.
     pub reloader: Reloader,
+    /// How it ends.
+    pub stop: ControlStop,
+}
+
+/// How the control thread says that the process is to stop, and is told that it has stopped serving.
+#[derive(Debug)]
+pub struct ControlStop {
+    /// Answered when the process is told to stop.
+    pub told: queue::Reply<()>,
+    /// `true` once every connection is gone: the admin port stays until then, so that whoever asks learns
+    /// that the gateway drains.
+    pub drained: queue::Watch<bool>,
 }
 
 /// What the parts of this module share.
@@ -53,7 +68,7 @@ impl Shared {
 }
 
 impl Control {
-    /// Serves the admin port and the signals until the process is told to stop.
+    /// Serves the signals until the process is told to stop, and the admin port until it has drained.
     ///
     /// # Errors
     ///
@@ -71,6 +86,11 @@ impl Control {
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
         tokio::spawn(signals::watch_files(Arc::clone(&shared)));
-        signals::until_told_to_stop(&shared).await
+        let outcome = signals::until_told_to_stop(&shared).await;
+        let ControlStop { told, mut drained } = self.stop;
+        if told.send(()).is_ok() {
+            drained.until(|drained| *drained).await;
+        }
+        outcome
     }
 }

@@ -1,5 +1,6 @@
 //! Builds a snapshot aside, checks it whole, and swaps it in; or keeps the old one and says why.
 
+use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -167,12 +168,12 @@ pub struct Reloader {
     /// Where a changed level goes.
     pub logs: Arc<Logs>,
     /// The folders and files to watch.
-    pub paths: Vec<PathBuf>,
+    pub paths: Vec<WatchPath>,
 }
 
 impl Reloader {
     /// What to watch for changes.
-    pub(super) fn watched(&self) -> Vec<PathBuf> {
+    pub(super) fn watched(&self) -> Vec<WatchPath> {
         self.paths.clone()
     }
 
@@ -217,21 +218,69 @@ impl Reloader {
     }
 }
 
-/// The files that a snapshot depends on. A file is watched through its folder: editors replace it.
-pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<PathBuf> {
-    let mut paths = vec![config.templates.clone()];
-    let mut add_folder = |path: &Path| {
-        let folder = path.parent().filter(|folder| !folder.as_os_str().is_empty());
-        let folder = folder.unwrap_or(Path::new(".")).to_path_buf();
-        if !paths.contains(&folder) {
-            paths.push(folder);
-        }
-    };
+/// Something that a snapshot was built from, and that is watched for changes.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct WatchPath {
+    /// The folder, absolute.
+    pub folder: PathBuf,
+    /// The file in it; `None`: everything below the folder.
+    pub file: Option<OsString>,
+}
+
+impl WatchPath {
+    fn folder(path: &Path) -> Self {
+        Self { folder: absolute(path), file: None }
+    }
+
+    /// A file is watched through its folder: editors replace it.
+    fn file(path: &Path) -> Self {
+        let path = absolute(path);
+        let folder = path.parent().unwrap_or(&path).to_path_buf();
+        Self { folder, file: path.file_name().map(OsString::from) }
+    }
+
+    /// Whether a change at `path` may be one of what is watched. Logs and databases may lie beside a
+    /// configuration and change all the time.
+    pub(super) fn concerns(&self, path: &Path) -> bool {
+        let Some(file) = &self.file else { return path.starts_with(&self.folder) };
+        let is_own = |name: &OsStr| {
+            // Kubernetes swaps a link `..data` that the file lies behind.
+            name == file || name.as_encoded_bytes().starts_with(b"..")
+        };
+        path.parent() == Some(&*self.folder) && path.file_name().is_some_and(is_own)
+    }
+}
+
+fn absolute(path: &Path) -> PathBuf {
+    std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_path_buf())
+}
+
+/// What a snapshot depends on.
+pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<WatchPath> {
+    let mut paths = vec![WatchPath::folder(&config.templates)];
     if let Origin::File(path) = origin {
-        add_folder(path);
+        paths.push(WatchPath::file(path));
     }
     if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
-        add_folder(jwks);
+        paths.push(WatchPath::file(jwks));
     }
     paths
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn file_is_told_from_what_lies_beside_it() {
+        let file = WatchPath::file(Path::new("/etc/gateway/gateway.yaml"));
+        assert!(file.concerns(Path::new("/etc/gateway/gateway.yaml")));
+        assert!(file.concerns(Path::new("/etc/gateway/..data")));
+        for other in ["/etc/gateway/gateway.log", "/etc/gateway", "/etc/gateway/a/gateway.yaml"] {
+            assert!(!file.concerns(Path::new(other)), "{other}");
+        }
+        let folder = WatchPath::folder(Path::new("/etc/gateway/templates"));
+        assert!(folder.concerns(Path::new("/etc/gateway/templates/game1/player/get.sql")));
+        assert!(!folder.concerns(Path::new("/etc/gateway/templates.old/get.sql")));
+    }
 }

@@ -146,10 +146,9 @@ where
 {
     let (thread, presence) = (Rc::clone(&connection.thread), Rc::clone(&connection.presence));
     let mut builder = hyper::server::conn::http1::Builder::new();
-    builder
-        .pipeline_flush(true)
-        .max_buf_size((config.header_bytes_max as usize).max(8 << 10))
-        .half_close(false);
+    // No `pipeline_flush`: with it hyper drops its own answer to a broken request (400, 431), because the
+    // bytes that it could not parse still wait in its buffer. A client may end its side and still read.
+    builder.max_buf_size((config.header_bytes_max as usize).max(8 << 10)).half_close(true);
     let serving = builder.serve_connection(io, service_fn(service(connection)));
     let mut serving = pin!(serving);
     let (mut told, mut hooked) = (false, false);

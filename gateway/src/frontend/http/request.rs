@@ -189,6 +189,12 @@ pub(super) fn body_params<'b>(
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
+    let is_escape = |rest: &str| {
+        rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
+    };
+    if !text.split('%').skip(1).all(is_escape) {
+        return Err(malformed("a `%` in the URL is not followed by two hexadecimal digits"));
+    }
     let decoded = percent_decode_str(text).decode_utf8();
     decoded.map_err(|_not_utf8| malformed("the URL is not UTF-8 once decoded"))
 }
@@ -222,8 +228,10 @@ mod tests {
     }
 
     #[test]
-    fn query_that_is_not_utf8_is_malformed() {
-        let refused = query_params(Some("a=%ff"), &mut Vec::new()).unwrap_err();
-        assert_eq!(refused.code(), 1101);
+    fn query_that_is_not_utf8_or_escaped_by_halves_is_malformed() {
+        for query in ["a=%ff", "a=%", "a=%4", "a=%zz", "a=%+1", "%=1"] {
+            let refused = query_params(Some(query), &mut Vec::new()).unwrap_err();
+            assert_eq!(refused.code(), 1101, "{query}");
+        }
     }
 }

@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{
-    Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
+    Code, Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};
@@ -26,6 +26,12 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let worker = connection.worker();
     worker.begin_request(connection.arrival());
     let asked = Asked::new(connection, header);
+    if header.flags & flag::DRY_RUN != 0 {
+        // Not built: what was to change nothing must not be carried out.
+        let message = "dry run is not supported".into();
+        let error = Error::Wire { code: Code::Unsupported, message };
+        return asked.refuse(connection, None, &error);
+    }
     let snapshot = worker.snapshot();
     if let Err(error) = login::renew(connection, &snapshot) {
         return asked.refuse(connection, None, &error);
@@ -54,7 +60,10 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     match served {
         Ok(Served::Hit(Ok(()))) => {
             worker.lap(Stage::Encode);
-            asked.finish(connection, routed.operation, &login.principal, CacheOutcome::L1, None);
+            let principal = &login.principal;
+            let finished =
+                asked.finished(connection, routed.operation, principal, CacheOutcome::L1);
+            worker.finish_hit(&finished);
         }
         Ok(Served::Wait(waiting)) => spawn(connection, asked, routed.operation, login, waiting),
         Ok(Served::Hit(Err(error))) | Err(error) => {
@@ -90,7 +99,10 @@ fn spawn(
             Ok(reply.outcome())
         });
         match answered {
-            Ok(outcome) => asked.finish(&connection, &operation, &principal, outcome, None),
+            Ok(outcome) => {
+                let finished = asked.finished(&connection, &operation, &principal, outcome);
+                connection.worker().finish(&finished);
+            }
             Err(error) => asked.refuse(&connection, Some((&operation, &principal)), &error),
         }
         connection.inflight.end();
@@ -211,24 +223,24 @@ impl Asked {
         });
     }
 
-    fn finish(
+    /// What there is to tell of a request that was answered.
+    fn finished<'a>(
         &self,
         connection: &Connection,
-        operation: &Operation,
-        principal: &Principal,
+        operation: &'a Operation,
+        principal: &'a Principal,
         outcome: CacheOutcome,
-        failed: Option<&Error>,
-    ) {
-        connection.worker().finish(&Finished {
+    ) -> Finished<'a> {
+        Finished {
             transport: Transport::Tcp,
             peer: connection.peer,
             trace: self.trace,
             operation: Some(operation),
             caller: Some(&principal.caller),
-            code: failed.map_or(0, Error::code),
+            code: 0,
             outcome,
             arrived: self.arrived,
-        });
+        }
     }
 }
 

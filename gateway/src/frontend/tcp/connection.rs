@@ -14,9 +14,9 @@ use gateway_protocol::{
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
+use super::call;
 use super::inflight::InFlight;
 use super::outbox::Outbox;
-use super::{call, login};
 use crate::auth::Principal;
 use crate::config::TcpConfig;
 use crate::error::Error;
@@ -140,10 +140,9 @@ impl Connection {
         self.frame_bytes_max
     }
 
-    /// Serves one frame.
+    /// Serves one frame; a HELLO is [`super::login`]'s.
     pub(super) fn serve_frame(self: &Rc<Self>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
         match header.kind {
-            FrameKind::Hello => return login::serve(self, header, payload),
             FrameKind::Ping => self.pong(header, payload),
             FrameKind::Pong => {}
             _ if self.login.borrow().is_none() => {
@@ -152,7 +151,8 @@ impl Connection {
             }
             FrameKind::Call => call::serve(self, header, payload),
             FrameKind::Batch => call::serve_batch(self, header, payload),
-            FrameKind::Welcome
+            FrameKind::Hello
+            | FrameKind::Welcome
             | FrameKind::Reply
             | FrameKind::Subscribe
             | FrameKind::Unsubscribe
@@ -199,6 +199,11 @@ impl Connection {
     pub(super) fn refuse_skipped(&self, id: RequestId, error: &FrameError) {
         let error = Error::from(error);
         self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
+    }
+
+    /// Counts the hits of the frames that were served since the last receive or wait.
+    pub(super) fn settle(&self) {
+        self.worker().settle(self.arrived.get());
     }
 
     pub(super) async fn flush(&self) {

@@ -2,24 +2,39 @@
 
 use std::rc::Rc;
 use std::sync::Arc;
+use std::time::Duration;
 
 use gateway_protocol::message::{Auth, Hello, Welcome};
 use gateway_protocol::{FrameHeader, FrameKind, GameId};
 
 use super::connection::{Connection, Flow, Login};
-use crate::auth::{AuthError, HelloProof, Principal};
+use crate::auth::{AuthError, HELLO_SKEW_SECONDS, HelloProof, Principal};
+use crate::backend::Claim;
+use crate::cache::NonceError;
 use crate::error::Error;
 use crate::frontend::registry::Phase;
 use crate::pipeline::unix_seconds;
+use crate::queue;
 use crate::snapshot::{RouteError, Snapshot};
 
 /// Serves a HELLO. A first one that fails closes the connection; so does a later one, which was to renew
 /// the credential.
-pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
+///
+/// Nothing else of the connection is served meanwhile: a CALL sent behind it finds its answer.
+pub(super) async fn serve(
+    connection: &Rc<Connection>,
+    header: &FrameHeader,
+    payload: &mut [u8],
+) -> Flow {
     let snapshot = connection.worker().snapshot();
-    let login = Hello::decode(header.codec, payload)
-        .map_err(Error::from)
-        .and_then(|hello| log_in(connection, &snapshot, &hello));
+    let hello = Hello::decode(header.codec, payload).map_err(Error::from);
+    let login = match hello {
+        Ok(hello) => match log_in(connection, &snapshot, &hello) {
+            Ok(login) => claim_nonce(connection, &hello.auth).await.map(|()| login),
+            Err(error) => Err(error),
+        },
+        Err(error) => Err(error),
+    };
     match login {
         Ok(login) => {
             connection.login.replace(Some(login));
@@ -60,6 +75,27 @@ fn log_in(
     }
     let game = game.map(|game| Rc::from(game.as_str()));
     Ok(Login { principal, generation: snapshot.generation, game })
+}
+
+/// Claims a game server's nonce with the other instances, where there is Redis. While it does not answer
+/// only this instance remembers: Redis down is never an error.
+async fn claim_nonce(connection: &Connection, auth: &Auth<'_>) -> Result<(), Error> {
+    let Auth::Mac { key_id, time, nonce, .. } = auth else { return Ok(()) };
+    let Some(claims) = &connection.worker().core().claims else { return Ok(()) };
+    let mut name = key_id.as_bytes().to_vec();
+    name.push(0);
+    name.extend_from_slice(nonce);
+    let last = time.saturating_add(HELLO_SKEW_SECONDS + 1);
+    let ttl = Duration::from_secs(last.saturating_sub(unix_seconds()));
+    let (reply, answer) = queue::reply();
+    let claim = Claim { nonce: name, ttl, reply };
+    claims.offer(claim).map_err(|_refused| Error::Overloaded)?;
+    match answer.await {
+        Ok(Ok(true) | Err(NonceError::Redis(_))) => Ok(()),
+        Ok(Ok(false)) => Err(AuthError::Replayed.into()),
+        Ok(Err(NonceError::TooLong)) => Err(AuthError::Malformed { what: "nonce" }.into()),
+        Ok(Err(NonceError::Full)) | Err(_) => Err(Error::Overloaded),
+    }
 }
 
 fn welcome(connection: &Connection, header: &FrameHeader, snapshot: &Snapshot) {

@@ -23,11 +23,21 @@ use monoio::net::TcpStream;
 
 use self::connection::Connection;
 use self::reader::Reader;
-use super::registry::{Phase, PhaseLimits, whole_seconds};
+use super::registry::{Phase, PhaseLimits, Place, whole_seconds};
 use super::worker::Thread;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
+    // What stays across an await is memory of every idle connection: the rest is made in `open`.
+    let Some((mut reader, place, connection)) = open(thread, stream) else { return };
+    reader.run(&connection).await;
+    // What still runs for this connection has nobody to answer to.
+    place.presence().cut();
+    // Before the reader, so that it is left before the socket closes.
+    drop(place);
+}
+
+fn open(thread: Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Connection>)> {
     let config = {
         let snapshot = thread.worker.snapshot();
         snapshot.config.server.tcp.clone()
@@ -40,10 +50,9 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
         greeting: whole_seconds(config.hello_timeout),
     };
     let fd = stream.as_raw_fd();
-    let Ok(peer) = stream.peer_addr() else { return };
+    let peer = stream.peer_addr().ok()?;
     let (read_half, write_half) = stream.into_split();
     let reader = Reader::new(read_half);
-    // After the reader, so that it is left before the socket closes.
     let place = thread.tcp.join(fd, limits, Phase::Greeting);
     let connection = Rc::new(Connection::new(
         Rc::clone(&thread),
@@ -53,8 +62,5 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
         write_half,
     ));
     connection.listen_to_nudges();
-    reader.run(&connection).await;
-    // What still runs for this connection has nobody to answer to.
-    place.presence().cut();
-    drop(place);
+    Some((reader, place, connection))
 }
