@@ -16,7 +16,7 @@ use gateway_protocol::Code;
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
     "config", "observe", "queue", "auth", "catalog", "bind", "cache", "snapshot", "backend",
-    "error", "reply", "pipeline", "frontend", "control", "server", "command",
+    "error", "reply", "worker", "pipeline", "frontend", "control", "server", "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.

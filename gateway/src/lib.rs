@@ -7,6 +7,7 @@
 
 pub mod frontend;
 pub mod pipeline;
+pub mod worker;
 pub mod auth;
 pub mod catalog;
 pub mod bind;

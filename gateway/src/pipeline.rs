@@ -8,30 +8,21 @@
 //! Invariant: no stage after a refusal runs; credential, role and claims are checked before the cache
 //! is asked, hit or not. Nothing here blocks, and nothing allocates before a miss is known.
 
-use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::net::SocketAddr;
-use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
-use arc_swap::ArcSwap;
-
-use crate::auth::{Admission, AuthError, Claim, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{Asker, BackendError, Claim as NonceClaim, Job};
+use crate::auth::{Admission, AuthError, Claim, Principal};
+use crate::backend::{Asker, Job};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
-use crate::cache::{Cache, KeyRef, Stored};
+use crate::cache::{KeyRef, Stored};
 use crate::catalog::Scalar;
-use crate::config::RequestLog;
 use crate::error::Error;
-use crate::observe::{
-    CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Transport, emit,
-    log_request,
-};
+use crate::observe::{CacheOutcome, Stage};
 use crate::queue;
 use crate::reply::{Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
+pub use crate::worker::{Core, Finished, LocalSnapshot, Trace, Worker, unix_seconds};
 
 /// A request, as far as every transport has the same.
 #[derive(Clone, Copy, Debug)]
@@ -46,50 +37,6 @@ pub struct Request<'a> {
     pub arrived: Instant,
     /// When it must be answered; `None`: the game's own deadline.
     pub deadline: Option<Instant>,
-}
-
-/// A request's name in logs: made into text only where somebody reads it.
-#[derive(Clone, Copy, Debug)]
-pub enum Trace<'a> {
-    /// Text: HTTP's `X-Request-Id`.
-    Text(&'a str),
-    /// A connection's number in this process, and the request's on it.
-    Numbered {
-        /// The connection.
-        connection: u64,
-        /// The request.
-        request: u32,
-    },
-}
-
-impl fmt::Display for Trace<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Numbered { connection, request } => write!(f, "{connection}-{request}"),
-        }
-    }
-}
-
-/// A request that is over, for metrics and log.
-#[derive(Clone, Copy, Debug)]
-pub struct Finished<'a> {
-    /// How it came.
-    pub transport: Transport,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The request's id.
-    pub trace: Trace<'a>,
-    /// What was asked for; `None` when it did not get that far.
-    pub operation: Option<&'a Operation>,
-    /// Who asked.
-    pub caller: Option<&'a str>,
-    /// The reply's code; 0 = ok.
-    pub code: u16,
-    /// Where the answer came from.
-    pub outcome: CacheOutcome,
-    /// When the request's last byte arrived.
-    pub arrived: Instant,
 }
 
 /// Where a request goes.
@@ -108,262 +55,6 @@ pub enum Served<R> {
     Hit(R),
     /// The backend works on it.
     Wait(Waiting),
-}
-
-/// What the threads share.
-#[derive(Debug)]
-pub struct Core {
-    /// What a reload swaps.
-    pub snapshot: Arc<ArcSwap<Snapshot>>,
-    /// The cache.
-    pub cache: Arc<Cache<BackendError>>,
-    /// The way to the backend threads.
-    pub backend: queue::Sender<Job>,
-    /// The metrics.
-    pub metrics: Arc<Metrics>,
-    /// Nonces of hellos that were accepted; outlives every reload.
-    pub nonces: NonceBook,
-    /// The way to the nonces of all instances; `None` without Redis.
-    pub claims: Option<queue::Sender<NonceClaim>>,
-    draining: AtomicBool,
-    connections: AtomicU64,
-}
-
-impl Core {
-    /// Puts together what the threads share.
-    pub fn new(
-        snapshot: Snapshot,
-        cache: Arc<Cache<BackendError>>,
-        backend: queue::Sender<Job>,
-        metrics: Arc<Metrics>,
-    ) -> Self {
-        Self {
-            snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
-            cache,
-            backend,
-            metrics,
-            nonces: NonceBook::default(),
-            claims: None,
-            draining: AtomicBool::new(false),
-            connections: AtomicU64::new(0),
-        }
-    }
-
-    /// A number that no other connection of this process has had.
-    pub fn next_connection(&self) -> u64 {
-        self.connections.fetch_add(1, Ordering::Relaxed)
-    }
-
-    /// From now on nothing new is begun.
-    pub fn drain(&self) {
-        self.draining.store(true, Ordering::Relaxed);
-    }
-
-    /// Whether the gateway is shutting down.
-    pub fn is_draining(&self) -> bool {
-        self.draining.load(Ordering::Relaxed)
-    }
-}
-
-/// A snapshot under a count of one thread's own: cloning an `Arc` writes to a line that all threads share.
-pub type LocalSnapshot = Rc<Arc<Snapshot>>;
-
-/// One frontend thread's part of the pipeline: its view of the snapshot, its verified tokens, its
-/// counters. Not shared, so a hit writes to no memory that another thread touches.
-#[derive(Debug)]
-pub struct Worker {
-    core: Arc<Core>,
-    cached: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
-    current: RefCell<LocalSnapshot>,
-    tokens: RefCell<TokenCache>,
-    key: RefCell<Vec<u8>>,
-    /// This thread's counters.
-    pub recorder: Recorder,
-    lap_from: Cell<Option<Instant>>,
-    /// Hits that are answered and not yet counted: an operation, and how many in a row.
-    hits: Cell<(OpIndex, u32)>,
-    requests: Cell<u64>,
-    /// Stands for who gives no credential.
-    nobody: Arc<Principal>,
-    /// First half of the request ids that this thread makes.
-    trace_prefix: u32,
-}
-
-impl Worker {
-    /// A worker of the calling thread.
-    pub fn new(core: Arc<Core>) -> Self {
-        let mut cached = arc_swap::Cache::new(Arc::clone(&core.snapshot));
-        let current = Arc::clone(cached.load());
-        let token_count_max = current.config.auth.token_count_max;
-        Self {
-            cached: RefCell::new(cached),
-            current: RefCell::new(Rc::new(current)),
-            tokens: RefCell::new(TokenCache::new(token_count_max)),
-            key: RefCell::new(Vec::with_capacity(256)),
-            recorder: core.metrics.recorder(),
-            lap_from: Cell::new(None),
-            hits: Cell::new((OpIndex::NONE, 0)),
-            requests: Cell::new(0),
-            nobody: Arc::new(Principal::nobody()),
-            trace_prefix: trace_prefix(),
-            core,
-        }
-    }
-
-    /// A new request id: random by thread, counted by request.
-    pub fn next_trace(&self) -> String {
-        format!("{:08x}{:08x}", self.trace_prefix, self.requests.get())
-    }
-
-    /// What the threads share.
-    pub fn core(&self) -> &Core {
-        &self.core
-    }
-
-    /// The newest snapshot.
-    pub fn snapshot(&self) -> LocalSnapshot {
-        let mut cached = self.cached.borrow_mut();
-        let newest = cached.load();
-        let mut current = self.current.borrow_mut();
-        if !Arc::ptr_eq(newest, &current) {
-            *current = Rc::new(Arc::clone(newest));
-        }
-        Rc::clone(&current)
-    }
-
-    /// The principal of a bearer token, verified now or remembered.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError`] of the verification.
-    pub fn bearer(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Principal>, AuthError> {
-        let mut tokens = self.tokens.borrow_mut();
-        let token = Presented::Token(token);
-        tokens.authenticate(&snapshot.authenticator, snapshot.generation, token, unix_seconds())
-    }
-
-    /// The principal of an API key, verified now or remembered.
-    ///
-    /// # Errors
-    ///
-    /// [`AuthError`] of the verification.
-    pub fn api_key(&self, snapshot: &Snapshot, key: &str) -> Result<Arc<Principal>, AuthError> {
-        let mut tokens = self.tokens.borrow_mut();
-        let key = Presented::ApiKey(key);
-        tokens.authenticate(&snapshot.authenticator, snapshot.generation, key, unix_seconds())
-    }
-
-    /// Begins a request: counts it, and starts the stage clock if it is one of those that are timed.
-    pub fn begin_request(&self, arrived: Instant) {
-        self.requests.set(self.requests.get().wrapping_add(1));
-        self.lap_from.set(self.recorder.samples_stages().then_some(arrived));
-    }
-
-    /// Ends a stage of the request begun last, if its stages are timed.
-    pub fn lap(&self, stage: Stage) {
-        if let Some(from) = self.lap_from.get() {
-            let now = Instant::now();
-            self.recorder.stage(stage, now - from);
-            self.lap_from.set(Some(now));
-        }
-    }
-
-    /// Makes an operation's cache key in this thread's scratch space.
-    fn with_key<R>(
-        &self,
-        operation: &Operation,
-        principal: Option<&Principal>,
-        bound: &Bound<'_>,
-        read: impl FnOnce(KeyRef<'_>) -> R,
-    ) -> R {
-        let mut scratch = self.key.borrow_mut();
-        let principal = principal.unwrap_or(&self.nobody);
-        let hasher = self.core.cache.hasher();
-        read(operation.key_spec.build(OWNER_EPOCH, bound, principal, hasher, &mut scratch))
-    }
-
-    /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
-    /// in the log.
-    ///
-    /// Call `settle` before the next await.
-    pub fn finish_hit(&self, finished: &Finished<'_>) {
-        let picks = self.current.borrow().config.logging.requests;
-        let Some(operation) = finished.operation else { return };
-        if !matches!(picks, RequestLog::Off | RequestLog::Errors) {
-            return self.finish(finished);
-        }
-        let (index, count) = self.hits.get();
-        if index != operation.index {
-            self.settle(finished.arrived);
-            self.hits.set((operation.index, 1));
-        } else {
-            self.hits.set((index, count.saturating_add(1)));
-        }
-    }
-
-    /// Counts the hits that arrived together and were answered since the last call.
-    pub fn settle(&self, arrived: Instant) {
-        let (index, count) = self.hits.replace((OpIndex::NONE, 0));
-        if count > 0 {
-            self.recorder.hits(index, count, arrived.elapsed());
-        }
-    }
-
-    /// Ends a request: counts it, and logs it if the configuration picks it.
-    pub fn finish(&self, finished: &Finished<'_>) {
-        let latency = finished.arrived.elapsed();
-        let index = finished.operation.map_or(OpIndex::NONE, |operation| operation.index);
-        let category = Category::of(finished.code);
-        self.recorder.request(index, category, latency, finished.outcome);
-        let picks = self.current.borrow().config.logging.requests;
-        if !picks.picks(finished.code, self.requests.get()) {
-            return;
-        }
-        let template = finished.operation.map(|operation| &operation.template);
-        log_request(&RequestLine {
-            trace: &finished.trace.to_string(),
-            peer: finished.peer,
-            transport: finished.transport,
-            game: template.map_or("", |template| template.game.as_str()),
-            operation: template.map_or("", |template| template.op.as_str()),
-            template: template.map_or(0, |template| template.version),
-            caller: finished.caller.unwrap_or_default(),
-            code: finished.code,
-            latency,
-            cache: finished.outcome,
-        });
-    }
-
-    /// Tells the log of a failure that is not the client's own, with its causes.
-    pub fn report(&self, error: &Error, operation: Option<&Operation>, trace: Trace<'_>) {
-        if !matches!(error, Error::Backend(_) | Error::Internal(_)) {
-            return;
-        }
-        let template = operation.map(|operation| &operation.template);
-        emit(&Event::RequestFailed {
-            trace: &trace.to_string(),
-            game: template.map_or("", |template| template.game.as_str()),
-            operation: template.map_or("", |template| template.op.as_str()),
-            code: error.code(),
-            error,
-        });
-    }
-}
-
-/// Part of every cache key: raised when a game's data changes its owner, which nothing does yet.
-const OWNER_EPOCH: u32 = 0;
-
-fn trace_prefix() -> u32 {
-    let mut bytes = [0; 4];
-    // Without randomness the ids of two threads may meet: a nuisance in a log, no more.
-    let _filled = getrandom::fill(&mut bytes).is_ok();
-    u32::from_be_bytes(bytes)
-}
-
-/// Seconds since 1970, by the wall clock.
-pub fn unix_seconds() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, |elapsed| elapsed.as_secs())
 }
 
 /// Finds the operation of a call by name.

@@ -1,5 +1,7 @@
 //! The client library, blocking and async, against the real gateway.
 
+#![expect(clippy::panic, reason = "a test stops at its first surprise")]
+
 use std::time::Duration;
 
 use gateway_client::{

@@ -345,7 +345,7 @@ mod tests {
     fn values_that_print_alike_are_other_keys() {
         let spec = KeySpec::new(&template("player.get", Scope::Global, Vec::new()));
         let text = |text| Scalar::Str(Cow::Borrowed(text));
-        let bounds: Vec<smallvec::SmallVec<[Scalar<'static>; 8]>> = vec![
+        let bounds: Vec<SmallVec<[Scalar<'static>; 8]>> = vec![
             smallvec![Scalar::Int(1)],
             smallvec![text("1")],
             smallvec![Scalar::Decimal(Cow::Borrowed("1"))],

@@ -29,7 +29,7 @@ use super::worker::Thread;
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
     // What stays across an await is memory of every idle connection: the rest is made in `open`.
-    let Some((mut reader, place, connection)) = open(thread, stream) else { return };
+    let Some((mut reader, place, connection)) = open(&thread, stream) else { return };
     reader.run(&connection).await;
     // What still runs for this connection has nobody to answer to.
     place.presence().cut();
@@ -37,7 +37,7 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
     drop(place);
 }
 
-fn open(thread: Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Connection>)> {
+fn open(thread: &Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Connection>)> {
     let config = {
         let snapshot = thread.worker.snapshot();
         snapshot.config.server.tcp.clone()
@@ -55,7 +55,7 @@ fn open(thread: Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Conn
     let reader = Reader::new(read_half);
     let place = thread.tcp.join(fd, limits, Phase::Greeting);
     let connection = Rc::new(Connection::new(
-        Rc::clone(&thread),
+        Rc::clone(thread),
         Rc::clone(place.presence()),
         peer,
         &config,
