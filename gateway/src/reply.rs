@@ -53,7 +53,7 @@ impl Waiting {
         Self { first, included }
     }
 
-    /// Waits for the whole answer. The backend keeps the deadline; see [`Job`].
+    /// Waits for the whole answer. The backend keeps the deadline; see [`Job`](crate::backend::Job).
     ///
     /// # Errors
     ///
