@@ -154,7 +154,7 @@ fn number_beyond_64_bits_is_refused_and_never_rounded() {
     for (number, code) in [
         ("9223372036854775808", 2012),
         ("18446744073709551616", 1101),
-        ("-9223372036854775809", 2012),
+        ("-9223372036854775809", 1101),
         ("1e400", 1101),
     ] {
         let body = format!(r#"{{"player_id": {number}}}"#);
