@@ -8,7 +8,7 @@
 use std::borrow::Cow;
 use std::sync::Arc;
 
-use gateway_protocol::Code;
+use gateway_protocol::{Code, FrameError, PayloadError};
 
 use crate::auth::AuthError;
 use crate::backend::BackendError;
@@ -80,8 +80,7 @@ impl Error {
     /// The HTTP status.
     pub fn http_status(&self) -> u16 {
         match self {
-            Self::Business(error) => error.status,
-            Self::Bind(BindError::Require(error)) => error.status,
+            Self::Business(error) | Self::Bind(BindError::Require(error)) => error.status,
             other => Code::from_number(other.code()).map_or(500, Code::http_status),
         }
     }
@@ -101,6 +100,18 @@ impl Error {
             Self::Deadline => "deadline exceeded".into(),
             Self::Internal(_) => "internal error".into(),
         }
+    }
+}
+
+impl From<&FrameError> for Error {
+    fn from(error: &FrameError) -> Self {
+        Self::Wire { code: error.code(), message: error.to_string().into() }
+    }
+}
+
+impl From<PayloadError> for Error {
+    fn from(error: PayloadError) -> Self {
+        Self::Wire { code: error.code(), message: error.to_string().into() }
     }
 }
 

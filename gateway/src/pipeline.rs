@@ -23,6 +23,7 @@ use crate::backend::{Asker, BackendError, Claim as NonceClaim, Job};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{Cache, KeyRef, Stored};
 use crate::catalog::Scalar;
+use crate::config::RequestLog;
 use crate::error::Error;
 use crate::observe::{
     CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Transport, emit,
@@ -164,19 +165,23 @@ impl Core {
     }
 }
 
+/// A snapshot under a count of one thread's own: cloning an `Arc` writes to a line that all threads share.
+pub type LocalSnapshot = Rc<Arc<Snapshot>>;
+
 /// One frontend thread's part of the pipeline: its view of the snapshot, its verified tokens, its
 /// counters. Not shared, so a hit writes to no memory that another thread touches.
 #[derive(Debug)]
 pub struct Worker {
     core: Arc<Core>,
     cached: RefCell<arc_swap::Cache<Arc<ArcSwap<Snapshot>>, Arc<Snapshot>>>,
-    /// The snapshot under a count of this thread's own: cloning an `Arc` writes to a shared line.
-    current: RefCell<Rc<Arc<Snapshot>>>,
+    current: RefCell<LocalSnapshot>,
     tokens: RefCell<TokenCache>,
     key: RefCell<Vec<u8>>,
     /// This thread's counters.
     pub recorder: Recorder,
     lap_from: Cell<Option<Instant>>,
+    /// Hits that are answered and not yet counted: an operation, and how many in a row.
+    hits: Cell<(OpIndex, u32)>,
     requests: Cell<u64>,
     /// Stands for who gives no credential.
     nobody: Arc<Principal>,
@@ -197,6 +202,7 @@ impl Worker {
             key: RefCell::new(Vec::with_capacity(256)),
             recorder: core.metrics.recorder(),
             lap_from: Cell::new(None),
+            hits: Cell::new((OpIndex::NONE, 0)),
             requests: Cell::new(0),
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
@@ -215,7 +221,7 @@ impl Worker {
     }
 
     /// The newest snapshot.
-    pub fn snapshot(&self) -> Rc<Arc<Snapshot>> {
+    pub fn snapshot(&self) -> LocalSnapshot {
         let mut cached = self.cached.borrow_mut();
         let newest = cached.load();
         let mut current = self.current.borrow_mut();
@@ -274,6 +280,33 @@ impl Worker {
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
         read(operation.key_spec.build(OWNER_EPOCH, bound, principal, hasher, &mut scratch))
+    }
+
+    /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
+    /// in the log.
+    ///
+    /// Call `settle` before the next await.
+    pub fn finish_hit(&self, finished: &Finished<'_>) {
+        let picks = self.current.borrow().config.logging.requests;
+        let Some(operation) = finished.operation else { return };
+        if !matches!(picks, RequestLog::Off | RequestLog::Errors) {
+            return self.finish(finished);
+        }
+        let (index, count) = self.hits.get();
+        if index != operation.index {
+            self.settle(finished.arrived);
+            self.hits.set((operation.index, 1));
+        } else {
+            self.hits.set((index, count.saturating_add(1)));
+        }
+    }
+
+    /// Counts the hits that arrived together and were answered since the last call.
+    pub fn settle(&self, arrived: Instant) {
+        let (index, count) = self.hits.replace((OpIndex::NONE, 0));
+        if count > 0 {
+            self.recorder.hits(index, count, arrived.elapsed());
+        }
     }
 
     /// Ends a request: counts it, and logs it if the configuration picks it.
@@ -369,13 +402,11 @@ impl Worker {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
         }
         let found = self.look_up(operation, request, &bound, |stored| hit(operation, stored));
-        match found {
-            Some(answer) => Ok(Served::Hit(answer)),
-            None => {
-                let pending = self.send(request, game, operation, bound)?;
-                Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
-            }
+        if let Some(answer) = found {
+            return Ok(Served::Hit(answer));
         }
+        let pending = self.send(request, game, operation, bound)?;
+        Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
     }
 
     /// Asks L1. `None`: a miss, or an operation that is not cached.
@@ -407,6 +438,10 @@ impl Worker {
         if self.core.is_draining() {
             return Err(Error::Draining);
         }
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "the method's path is not general over the key's lifetime"
+        )]
         let key = operation.template.cache.is_some().then(|| {
             let principal = request.principal.map(Arc::as_ref);
             self.with_key(operation, principal, &bound, |key| key.to_key())

@@ -139,7 +139,7 @@ impl Server {
             .enable_all()
             .build()
             .map_err(machine("backend threads"))?;
-        let cache = Cache::<BackendError>::new(&config.cache, Box::new(|event| emit(event)));
+        let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let mut core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
@@ -149,7 +149,7 @@ impl Server {
             backend.spawn(run_claims(Arc::clone(&cache), taken));
         }
         let core = Arc::new(core);
-        let sink: crate::backend::EventSink = Arc::new(|event| emit(event));
+        let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
         let pools = Arc::new(pools);
         let audit = config.logging.audit_file.as_deref().map(Audit::open);
@@ -170,7 +170,7 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         let frontends = start_frontends(&core, &config, listeners, &stop)?;
-        crate::control::register_metrics(&core, &pools, logs);
+        crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
         Ok(Self {
             addresses,

@@ -3,9 +3,7 @@
 //! Invariant: nothing of a hello is believed before its MAC verifies; an unknown key costs the same
 //! work as a wrong MAC.
 
-use gateway_protocol::GameId;
-use hmac::{Hmac, Mac as _};
-use sha2::Sha256;
+use gateway_protocol::{GameId, HelloMac};
 
 use super::error::AuthError;
 use super::nonce_book::NONCE_BYTES;
@@ -53,7 +51,7 @@ impl HelloProof<'_> {
         let Ok(nonce) = <[u8; NONCE_BYTES]>::try_from(self.nonce) else {
             return Err(AuthError::Malformed { what: "nonce" });
         };
-        let is_good = self.is_signed_with(secret.unwrap_or(&[0; SECRET_BYTES_MIN]));
+        let is_good = self.signed().verify(secret.unwrap_or(&[0; SECRET_BYTES_MIN]), self.mac);
         match (secret, is_good) {
             (None, _) => return Err(AuthError::UnknownKey),
             (Some(_), false) => return Err(AuthError::BadSignature),
@@ -75,39 +73,16 @@ impl HelloProof<'_> {
         self.time.saturating_add(HELLO_SKEW_SECONDS)
     }
 
-    /// Whether the MAC is this key's, in a time that does not depend on where it differs.
-    fn is_signed_with(&self, secret: &[u8]) -> bool {
-        self.mac_with(secret).is_some_and(|mac| mac.verify_slice(self.mac).is_ok())
+    /// What the MAC covers.
+    fn signed(&self) -> HelloMac<'_> {
+        HelloMac {
+            key_id: self.key_id,
+            time: self.time,
+            nonce: self.nonce,
+            game: self.game.map_or("", GameId::as_str),
+            client: self.client,
+        }
     }
-
-    /// The MAC with a key; `None`: not a key that HMAC takes (it takes every length).
-    fn mac_with(&self, secret: &[u8]) -> Option<Hmac<Sha256>> {
-        let mut mac = Hmac::<Sha256>::new_from_slice(secret).ok()?;
-        mac.update(&mac_input(self));
-        Some(mac)
-    }
-}
-
-/// What the MAC covers: each field preceded by its length as a big-endian u32.
-/// Source: the protocol's page, HELLO.
-fn mac_input(proof: &HelloProof<'_>) -> Vec<u8> {
-    let time = proof.time.to_string();
-    let game = proof.game.map_or("", GameId::as_str);
-    let fields: [&[u8]; 5] = [
-        proof.key_id.as_bytes(),
-        time.as_bytes(),
-        proof.nonce,
-        game.as_bytes(),
-        proof.client.as_bytes(),
-    ];
-    let mut input = Vec::with_capacity(fields.iter().map(|field| 4 + field.len()).sum());
-    for field in fields {
-        // A frame is shorter than 4 GiB, and so is each of its fields.
-        let length = u32::try_from(field.len()).unwrap_or(u32::MAX);
-        input.extend_from_slice(&length.to_be_bytes());
-        input.extend_from_slice(field);
-    }
-    input
 }
 
 #[cfg(test)]
@@ -119,7 +94,7 @@ pub(super) mod tests {
 
     /// The MAC of a proof, as a game server makes it.
     pub(in super::super) fn sign(proof: &HelloProof<'_>, secret: &[u8]) -> Vec<u8> {
-        proof.mac_with(secret).unwrap().finalize().into_bytes().to_vec()
+        proof.signed().sign(secret).to_vec()
     }
 
     fn proof(mac: &[u8]) -> HelloProof<'_> {
@@ -130,25 +105,6 @@ pub(super) mod tests {
     #[track_caller]
     fn check(proof: HelloProof<'_>, now: u64, expected: Result<(), AuthError>) {
         assert_eq!(proof.verify(Some(SECRET), now).map(drop), expected);
-    }
-
-    #[test]
-    fn mac_input_is_each_field_after_its_length() {
-        let game = GameId::new("g1").unwrap();
-        let proof = HelloProof { game: Some(&game), ..proof(&[]) };
-        let expected = [
-            &[0, 0, 0, 3][..],
-            b"gs1",
-            &[0, 0, 0, 4],
-            b"1000",
-            &[0, 0, 0, 16],
-            &[7; 16],
-            &[0, 0, 0, 2],
-            b"g1",
-            &[0, 0, 0, 4],
-            b"test",
-        ];
-        assert_eq!(mac_input(&proof), expected.concat());
     }
 
     #[test]

@@ -8,8 +8,15 @@
 
 use std::borrow::Cow;
 
-use super::{decimal, moment, pack};
-use crate::catalog::{Scalar, Type};
+use gateway_protocol::msgpack;
+
+use crate::catalog::{
+    Scalar, Type, canonical_decimal, format_date, format_timestamp, has_date, has_timestamp,
+    parse_date, parse_timestamp,
+};
+
+/// Bytes of a moment in SQLite: `2024-02-29T23:59:59.123456Z`.
+const STORED_MOMENT_BYTES: usize = 27;
 
 /// A value as a driver read it; borrowed from the row.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -32,10 +39,10 @@ pub(super) enum Cell<'r> {
     Text(&'r str),
     /// Bytes.
     Bytes(&'r [u8]),
-    /// A calendar day.
-    Date(time::Date),
-    /// A moment in UTC.
-    Moment(time::PrimitiveDateTime),
+    /// A calendar day, in days since 1970-01-01.
+    Date(i32),
+    /// A moment, in microseconds since 1970-01-01T00:00:00Z.
+    Moment(i64),
 }
 
 impl Cell<'_> {
@@ -67,19 +74,20 @@ impl Cell<'_> {
         match *self {
             Self::Int(value) => Some(value),
             Self::UInt(value) => i64::try_from(value).ok(),
-            Self::Decimal(text) => decimal::integer(text),
+            Self::Decimal(text) => canonical_decimal(text.into(), u8::MAX, 0).ok()?.parse().ok(),
             _ => None,
         }
     }
 
     /// As a decimal's text with exactly `scale` digits after the point.
-    fn decimal(&self, precision: u8, scale: u8) -> Option<String> {
-        match self {
-            Self::Int(value) => decimal::canonical(&value.to_string(), precision, scale),
-            Self::UInt(value) => decimal::canonical(&value.to_string(), precision, scale),
-            Self::Decimal(text) | Self::Text(text) => decimal::canonical(text, precision, scale),
-            _ => None,
-        }
+    fn decimal(&self, precision: u8, scale: u8) -> Option<Cow<'_, str>> {
+        let text = match *self {
+            Self::Int(value) => value.to_string().into(),
+            Self::UInt(value) => value.to_string().into(),
+            Self::Decimal(text) | Self::Text(text) => Cow::Borrowed(text),
+            _ => return None,
+        };
+        canonical_decimal(text, precision, scale).ok()
     }
 
     /// As a finite float. Integers only as far as a float holds them exactly.
@@ -96,25 +104,34 @@ impl Cell<'_> {
         .filter(|value| value.is_finite())
     }
 
-    /// As a day.
-    fn date(&self) -> Option<time::Date> {
+    /// As a day of the calendar.
+    fn date(&self) -> Option<i32> {
         match *self {
-            Self::Date(date) => Some(date),
-            Self::Text(text) => moment::parse_date(text.as_bytes()),
+            Self::Date(days) => Some(days),
+            Self::Text(text) => parse_date(text).ok(),
             _ => None,
         }
-        .filter(|date| (0..=9999).contains(&date.year()))
+        .filter(|days| has_date(*days))
     }
 
-    /// As a moment.
-    fn moment(&self) -> Option<time::PrimitiveDateTime> {
+    /// As a moment of the calendar.
+    fn moment(&self) -> Option<i64> {
         match *self {
-            Self::Moment(moment) => Some(moment),
-            Self::Text(text) => moment::parse_moment(text.as_bytes()),
+            Self::Moment(micros) => Some(micros),
+            Self::Text(text) => stored_moment(text),
             _ => None,
         }
-        .filter(|moment| (0..=9999).contains(&moment.year()))
+        .filter(|micros| has_timestamp(*micros))
     }
+}
+
+/// Reads a moment in the one form that SQLite stores it in. Another form of the same moment is refused: it
+/// would not sort with the others.
+fn stored_moment(text: &str) -> Option<i64> {
+    let is_stored_form = text.len() == STORED_MOMENT_BYTES
+        && text.ends_with('Z')
+        && text.as_bytes().get(10) == Some(&b'T');
+    if is_stored_form { parse_timestamp(text, 6).ok() } else { None }
 }
 
 /// Appends a value in the form of its declared type.
@@ -131,9 +148,9 @@ pub(super) fn write(
     cell: Cell<'_>,
 ) -> Result<(), Box<str>> {
     match (&cell, ty) {
-        (Cell::Null, _) => pack::nil(out),
+        (Cell::Null, _) => msgpack::write_nil(out),
         (Cell::Text(""), Type::Str { .. } | Type::Enum(_) | Type::Json) if empty_as_null => {
-            pack::nil(out);
+            msgpack::write_nil(out);
         }
         _ => return write_present(out, ty, cell).ok_or_else(|| fault(ty, &cell)),
     }
@@ -154,24 +171,20 @@ pub(super) fn scalar(ty: &Type, cell: Cell<'_>) -> Result<Scalar<'static>, Box<s
 
 fn write_present(out: &mut Vec<u8>, ty: &Type, cell: Cell<'_>) -> Option<()> {
     match ty {
-        Type::Bool => pack::bool(out, truth(cell)?),
-        Type::Int => pack::int(out, i32::try_from(cell.integer()?).ok()?.into()),
-        Type::Bigint => pack::int(out, cell.integer()?),
+        Type::Bool => msgpack::write_bool(out, truth(cell)?),
+        Type::Int => msgpack::write_int(out, i32::try_from(cell.integer()?).ok()?.into()),
+        Type::Bigint => msgpack::write_int(out, cell.integer()?),
         Type::Decimal { precision, scale } => {
-            pack::str(out, &cell.decimal(*precision, *scale)?);
+            msgpack::write_str(out, &cell.decimal(*precision, *scale)?);
         }
-        Type::Float => pack::float(out, cell.float()?),
-        Type::Str { .. } | Type::Enum(_) | Type::Json => pack::str(out, text(ty, cell)?),
-        Type::Bytes { bytes_max } => pack::bin(out, bytes(cell, *bytes_max)?),
+        Type::Float => msgpack::write_f64(out, cell.float()?),
+        Type::Str { .. } | Type::Enum(_) | Type::Json => msgpack::write_str(out, text(ty, cell)?),
+        Type::Bytes { bytes_max } => msgpack::write_bin(out, bytes(cell, *bytes_max)?),
         Type::Date => {
-            let date = cell.date()?;
-            pack::str_header(out, moment::DATE_BYTES);
-            moment::write_date(out, date);
+            msgpack::write_str(out, format_date(cell.date()?).as_str());
         }
         Type::Timestamp { fraction } => {
-            let moment = cell.moment()?;
-            pack::str_header(out, moment::moment_bytes(*fraction));
-            moment::write_moment(out, moment, *fraction);
+            msgpack::write_str(out, format_timestamp(cell.moment()?, *fraction).as_str());
         }
         Type::List(_) => return None,
     }
@@ -183,15 +196,15 @@ fn scalar_present(ty: &Type, cell: Cell<'_>) -> Option<Scalar<'static>> {
         Type::Bool => Scalar::Bool(truth(cell)?),
         Type::Int | Type::Bigint => Scalar::Int(cell.integer()?),
         Type::Decimal { precision, scale } => {
-            Scalar::Decimal(Cow::Owned(cell.decimal(*precision, *scale)?))
+            Scalar::Decimal(Cow::Owned(cell.decimal(*precision, *scale)?.into_owned()))
         }
         Type::Float => Scalar::Float(cell.float()?),
         Type::Str { .. } | Type::Enum(_) | Type::Json => {
             Scalar::Str(Cow::Owned(text(ty, cell)?.to_owned()))
         }
         Type::Bytes { bytes_max } => Scalar::Bytes(Cow::Owned(bytes(cell, *bytes_max)?.to_owned())),
-        Type::Date => Scalar::Date(moment::days_from_date(cell.date()?)),
-        Type::Timestamp { .. } => Scalar::Timestamp(moment::micros_from_moment(cell.moment()?)),
+        Type::Date => Scalar::Date(cell.date()?),
+        Type::Timestamp { .. } => Scalar::Timestamp(cell.moment()?),
         Type::List(_) => return None,
     })
 }
@@ -299,10 +312,10 @@ mod tests {
 
     #[test]
     fn floats_take_exact_integers_and_refuse_infinity() {
-        check(&Type::Float, Cell::Float(1.5), Some(&[0xcb, 0x3f, 0xf8, 0, 0, 0, 0, 0, 0]));
-        check(&Type::Float, Cell::Int(1), Some(&[0xcb, 0x3f, 0xf0, 0, 0, 0, 0, 0, 0]));
+        check(&Type::Float, Cell::Float(1.5), Some(&[0xca, 0x3f, 0xc0, 0, 0]));
+        check(&Type::Float, Cell::Int(1), Some(&[0xca, 0x3f, 0x80, 0, 0]));
         check(&Type::Float, Cell::Int((1 << 53) + 1), None);
-        check(&Type::Float, Cell::Int(1 << 53), Some(&[0xcb, 0x43, 0x40, 0, 0, 0, 0, 0, 0]));
+        check(&Type::Float, Cell::Int(1 << 53), Some(&[0xca, 0x5a, 0, 0, 0]));
         check(&Type::Float, Cell::Float(f64::INFINITY), None);
     }
 
@@ -340,8 +353,27 @@ mod tests {
         let ty = Type::Timestamp { fraction: 3 };
         let text = Cell::Text("2024-02-29T12:34:56.789999Z");
         check(&ty, text, Some(b"\xb82024-02-29T12:34:56.789Z"));
-        check(&ty, Cell::Text("2024-02-29 12:34:56"), None);
+        for another in [
+            "2024-02-29 12:34:56",
+            "2024-02-29T12:34:56Z",
+            "2024-02-29t12:34:56.789999Z",
+            "2024-02-29T12:34:56.78999+00:00",
+            "2024-02-29T12:34:56.7+00:00",
+            "2024-02-30T12:34:56.789999Z",
+        ] {
+            check(&ty, Cell::Text(another), None);
+        }
         assert_eq!(scalar(&ty, text), Ok(Scalar::Timestamp(1_709_210_096_789_999)));
+    }
+
+    #[test]
+    fn days_and_moments_outside_the_calendar_are_refused() {
+        let ty = Type::Timestamp { fraction: 0 };
+        check(&Type::Date, Cell::Date(-719_162), Some(b"\xaa0001-01-01"));
+        check(&Type::Date, Cell::Date(-719_163), None);
+        check(&ty, Cell::Moment(-62_135_596_800_000_000), Some(b"\xb40001-01-01T00:00:00Z"));
+        check(&ty, Cell::Moment(-62_135_596_800_000_001), None);
+        check(&ty, Cell::Moment(i64::MAX), None);
     }
 
     #[test]

@@ -3,8 +3,10 @@
 //! Columns stand in declared order, whatever order the statement has. Limits hold while rows come in:
 //! what does not fit is refused before it is copied.
 
+use gateway_protocol::msgpack;
+
+use super::BackendError;
 use super::cell::{self, Cell};
-use super::{BackendError, pack};
 use crate::catalog::{Column, KeysetColumn, Kind, Scalar};
 
 /// What a result may be.
@@ -73,11 +75,11 @@ impl<'t> Rows<'t> {
         self.seek.clear();
         self.version = None;
         if self.shape.kind == Kind::Page {
-            pack::map_header(&mut self.body, 1);
-            pack::str(&mut self.body, "items");
+            msgpack::write_map_header(&mut self.body, 1);
+            msgpack::write_str(&mut self.body, "items");
         }
-        self.array_at = matches!(self.shape.kind, Kind::Many | Kind::Page)
-            .then(|| pack::open_array(&mut self.body));
+        self.array_at =
+            matches!(self.shape.kind, Kind::Many | Kind::Page).then(|| open_array(&mut self.body));
     }
 
     /// The declared columns.
@@ -104,12 +106,12 @@ impl<'t> Rows<'t> {
                 limit: format!("{} rows", self.shape.row_count_max).into(),
             });
         }
-        pack::map_header(&mut self.body, self.shape.columns.len());
+        msgpack::write_map_header(&mut self.body, self.shape.columns.len());
         for (index, column) in self.shape.columns.iter().enumerate() {
             let faulty = |fault| BackendError::Column { column: column.name.clone(), fault };
             let cell = read(index).map_err(faulty)?;
             self.check_room(column.name.len() + cell.bytes_max())?;
-            pack::str(&mut self.body, &column.name);
+            msgpack::write_str(&mut self.body, &column.name);
             cell::write(&mut self.body, &column.ty, column.empty_as_null, cell).map_err(faulty)?;
         }
         self.count += 1;
@@ -120,7 +122,7 @@ impl<'t> Rows<'t> {
     /// Ends the body.
     pub(super) fn finish(mut self) -> Encoded {
         if let Some(at) = self.array_at {
-            pack::close_array(&mut self.body, at, self.count as usize);
+            close_array(&mut self.body, at, self.count as usize);
         }
         if !self.has_next {
             self.seek.clear();
@@ -179,18 +181,32 @@ impl Encoded {
         if let Some(header) = self.body.first_mut() {
             *header = 0x82;
         }
-        pack::str(&mut self.body, "next");
-        pack::str(&mut self.body, cursor);
+        msgpack::write_str(&mut self.body, "next");
+        msgpack::write_str(&mut self.body, cursor);
     }
 }
 
 /// The body of a write: `{affected}`.
 pub(super) fn affected(count: u64) -> Vec<u8> {
     let mut body = Vec::with_capacity(16);
-    pack::map_header(&mut body, 1);
-    pack::str(&mut body, "affected");
-    pack::uint(&mut body, count);
+    msgpack::write_map_header(&mut body, 1);
+    msgpack::write_str(&mut body, "affected");
+    msgpack::write_uint(&mut body, count);
     body
+}
+
+/// Leaves room for a list's head, to be filled by [`close_array`] when its length is known. Returns
+/// where it is.
+fn open_array(out: &mut Vec<u8>) -> usize {
+    msgpack::write_array_header(out, 0);
+    out.len() - 1
+}
+
+/// Fills the head at `at`. More than 15 items move what follows it by two or four bytes, once.
+fn close_array(out: &mut Vec<u8>, at: usize, count: usize) {
+    let mut head = Vec::with_capacity(5);
+    msgpack::write_array_header(&mut head, count);
+    out.splice(at..=at, head);
 }
 
 /// For each declared column, where a result has it, by name in any case.
@@ -246,6 +262,18 @@ mod tests {
         let encoded = rows.finish();
         assert_eq!(encoded.body, b"\x81\xa2id\x01");
         assert_eq!((encoded.row_count, encoded.version), (1, Some(Scalar::Int(1))));
+    }
+
+    #[test]
+    fn list_head_is_patched_without_touching_the_items() {
+        for (count, head) in [(0, &[0x90][..]), (15, &[0x9f]), (16, &[0xdc, 0, 16])] {
+            let mut out = vec![0x81];
+            let at = open_array(&mut out);
+            out.resize(out.len() + count, 0xc3);
+            close_array(&mut out, at, count);
+            let expected = [&[0x81], head, &vec![0xc3; count][..]].concat();
+            assert_eq!(out, expected, "{count}");
+        }
     }
 
     #[test]

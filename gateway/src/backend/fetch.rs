@@ -60,14 +60,13 @@ impl Fetcher {
         let FetcherParts { snapshot, pools, cache, metrics, audit } = parts;
         let node = config.runtime.node;
         let ids = IdSource::new(node).ok_or_else(|| format!("runtime.node: {node} is too high"))?;
-        let cursor_key = match &config.auth.cursor_secret {
+        let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
-            Some(secret) => CursorKey::new(secret.expose().as_bytes()),
-            None => {
-                let mut secret = [0; 32];
-                getrandom::fill(&mut secret).map_err(|error| format!("no randomness: {error}"))?;
-                CursorKey::new(&secret)
-            }
+            CursorKey::new(secret.expose().as_bytes())
+        } else {
+            let mut secret = [0; 32];
+            getrandom::fill(&mut secret).map_err(|error| format!("no randomness: {error}"))?;
+            CursorKey::new(&secret)
         };
         Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key })
     }

@@ -4,7 +4,6 @@ mod cell;
 mod claim;
 mod connection;
 mod cursor;
-mod decimal;
 mod encode;
 mod dispatch;
 mod error;
@@ -14,10 +13,10 @@ mod fetch;
 mod id;
 mod migrate;
 mod migration;
+#[cfg(feature = "mysql")]
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
-mod pack;
 mod pool;
 mod pools;
 mod run;

@@ -23,7 +23,7 @@ use super::connection::{Described, Form, Intake, NamedRow, Statement};
 use super::encode::{Rows, positions};
 use super::fault::Failure;
 use super::{BackendError, moment, upsert};
-use crate::catalog::Scalar;
+use crate::catalog::{Scalar, format_date, format_timestamp};
 use crate::config::{ConnectionConfig, Endpoint, Tls};
 
 /// What every session begins with. MySQL 8 rounds a moment to its column's digits; it is told to cut, as
@@ -208,7 +208,7 @@ fn add(
     bind: &Scalar<'_>,
     decimal_type: &MySqlTypeInfo,
 ) -> Result<(), BoxDynError> {
-    const OUT_OF_RANGE: &str = "a date is outside the years 0000 to 9999";
+    const OUT_OF_RANGE: &str = "a date is outside the years 0001 to 9999";
     match bind {
         Scalar::Null => arguments.add(None::<i64>),
         Scalar::Bool(value) => arguments.add(*value),
@@ -322,8 +322,8 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
         Native::Decimal => Cell::Decimal(Decode::<MySql>::decode(value)?),
         Native::Text => Cell::Text(Decode::<MySql>::decode(value)?),
         Native::Bytes => Cell::Bytes(Decode::<MySql>::decode(value)?),
-        Native::Date => Cell::Date(Decode::<MySql>::decode(value)?),
-        Native::Moment => Cell::Moment(Decode::<MySql>::decode(value)?),
+        Native::Date => Cell::Date(moment::days_from_date(Decode::<MySql>::decode(value)?)),
+        Native::Moment => Cell::Moment(moment::micros_from_moment(Decode::<MySql>::decode(value)?)),
         Native::Other => {
             return Err(
                 format!("the database's type {} has no form here", value.type_info()).into()
@@ -363,7 +363,7 @@ fn text(value: MySqlValueRef<'_>) -> Result<Option<String>, sqlx::Error> {
         Cell::Float(value) => Some(value.to_string()),
         Cell::Decimal(text) | Cell::Text(text) => Some(text.to_owned()),
         Cell::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Cell::Date(date) => Some(date.to_string()),
-        Cell::Moment(moment) => Some(moment.to_string()),
+        Cell::Date(days) => Some(format_date(days).as_str().to_owned()),
+        Cell::Moment(micros) => Some(format_timestamp(micros, 6).as_str().to_owned()),
     })
 }

@@ -17,31 +17,31 @@ type ByName = BTreeMap<Box<str>, Pool>;
 pub struct Pools {
     runtime: Handle,
     sink: EventSink,
-    pools: ArcSwap<ByName>,
+    by_name: ArcSwap<ByName>,
 }
 
 impl Pools {
     /// Makes the pools and begins to open their idle connections.
     pub fn open(config: &DatabaseConfig, runtime: Handle, sink: EventSink) -> Self {
-        let pools = Self { runtime, sink, pools: ArcSwap::default() };
+        let pools = Self { runtime, sink, by_name: ArcSwap::default() };
         let opened = config.connections.iter().map(|connection| {
             let pool =
                 Pool::new(connection.clone(), pools.runtime.clone(), Arc::clone(&pools.sink));
             (connection.name.clone(), pool)
         });
-        pools.pools.store(Arc::new(opened.collect()));
+        pools.by_name.store(Arc::new(opened.collect()));
         pools
     }
 
     /// The pool of that name.
     pub fn get(&self, name: &str) -> Option<Pool> {
-        self.pools.load().get(name).cloned()
+        self.by_name.load().get(name).cloned()
     }
 
     /// Takes a new configuration: new pools are opened, changed ones resized, those no longer named
     /// closed when their last request is done or at `deadline`.
-    pub async fn reconfigure(&self, config: &DatabaseConfig, deadline: Instant) {
-        let running = self.pools.load_full();
+    pub fn reconfigure(&self, config: &DatabaseConfig, deadline: Instant) {
+        let running = self.by_name.load_full();
         let mut next = ByName::new();
         for connection in &config.connections {
             let name = connection.name.clone();
@@ -58,13 +58,17 @@ impl Pools {
             };
             next.insert(name, pool);
         }
-        self.pools.store(Arc::new(next));
+        self.by_name.store(Arc::new(next));
         let left: Vec<Pool> = {
-            let now = self.pools.load();
-            let is_left = |(name, pool): &(&Box<str>, &Pool)| {
-                now.get(*name).is_none_or(|kept| kept.config().dialect != pool.config().dialect)
+            let now = self.by_name.load();
+            let is_left = |name: &str, pool: &Pool| {
+                now.get(name).is_none_or(|kept| kept.config().dialect != pool.config().dialect)
             };
-            running.iter().filter(is_left).map(|(_, pool)| pool.clone()).collect()
+            running
+                .iter()
+                .filter(|(name, pool)| is_left(name, pool))
+                .map(|(_, pool)| pool.clone())
+                .collect()
         };
         for pool in left {
             self.runtime.spawn(async move { pool.close(deadline).await });
@@ -73,13 +77,13 @@ impl Pools {
 
     /// The figures of every pool, by name.
     pub fn stats(&self) -> Vec<(Box<str>, PoolStats)> {
-        let pools = self.pools.load();
+        let pools = self.by_name.load();
         pools.iter().map(|(name, pool)| (name.clone(), pool.stats())).collect()
     }
 
     /// Closes every pool. Returns when all connections are closed, or at `deadline`.
     pub async fn close(&self, deadline: Instant) {
-        let pools = self.pools.swap(Arc::default());
+        let pools = self.by_name.swap(Arc::default());
         for pool in pools.values() {
             pool.close(deadline).await;
         }

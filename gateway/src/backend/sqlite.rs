@@ -31,12 +31,12 @@ use sqlx::{
     Executor, Row, SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
 };
 
+use super::BackendError;
 use super::cell::Cell;
 use super::connection::{Described, Form, Intake, NamedRow, Statement};
 use super::encode::{Rows, positions};
 use super::fault::Failure;
-use super::{BackendError, moment};
-use crate::catalog::Scalar;
+use crate::catalog::{Scalar, format_date, format_timestamp, has_date, has_timestamp};
 use crate::config::{ConnectionConfig, Endpoint};
 
 /// How many steps of its machine SQLite takes between two looks at [`Interrupt`]: well under a millisecond.
@@ -190,7 +190,6 @@ fn query(
 }
 
 fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynError> {
-    const OUT_OF_RANGE: &str = "a date is outside the years 0000 to 9999";
     match bind {
         Scalar::Null => arguments.add(None::<i64>),
         Scalar::Bool(value) => arguments.add(i64::from(*value)),
@@ -198,9 +197,12 @@ fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynE
         Scalar::Float(value) => arguments.add(*value),
         Scalar::Decimal(text) | Scalar::Str(text) | Scalar::Json(text) => arguments.add(&**text),
         Scalar::Bytes(bytes) => arguments.add(&**bytes),
-        Scalar::Date(days) => arguments.add(moment::stored_date(*days).ok_or(OUT_OF_RANGE)?),
-        Scalar::Timestamp(micros) => {
-            arguments.add(moment::stored_moment(*micros).ok_or(OUT_OF_RANGE)?)
+        Scalar::Date(days) if has_date(*days) => arguments.add(format_date(*days).as_str()),
+        Scalar::Timestamp(micros) if has_timestamp(*micros) => {
+            arguments.add(format_timestamp(*micros, 6).as_str())
+        }
+        Scalar::Date(_) | Scalar::Timestamp(_) => {
+            Err("a date is outside the years 0001 to 9999".into())
         }
         Scalar::List(_) => Err("a list is bound item by item".into()),
     }

@@ -7,10 +7,10 @@
 //! Invariant: two requests share a key only if no bind of the plan and no optional line can differ.
 
 use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use papaya::Equivalent;
+use smallvec::SmallVec;
 
 use crate::auth::{Claim, Principal};
 use crate::bind::Bound;
@@ -112,7 +112,7 @@ pub struct KeyRef<'a> {
 impl KeyRef<'_> {
     /// Copies the key, to keep it or to send it to another thread.
     pub fn to_key(self) -> Key {
-        Key { hash: self.hash, bytes: Arc::from(self.bytes) }
+        Key { hash: self.hash, bytes: SmallVec::from_slice(self.bytes) }
     }
 }
 
@@ -128,11 +128,15 @@ impl Equivalent<Key> for KeyRef<'_> {
     }
 }
 
-/// A key that owns its bytes; clones share them.
+/// Longest key that is kept in place, in bytes: a game, an operation and two or three numbers.
+const INLINE_BYTES: usize = 96;
+
+/// A key that owns its bytes.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Key {
     hash: u64,
-    bytes: Arc<[u8]>,
+    /// In place for the usual lengths: the comparison that ends a look-up then reads the map's own memory.
+    bytes: SmallVec<[u8; INLINE_BYTES]>,
 }
 
 impl Key {

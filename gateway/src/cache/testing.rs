@@ -6,7 +6,7 @@ use bytes::Bytes;
 use gateway_protocol::{GameId, OpId};
 
 use super::{Body, Key, KeyHasher, KeyRef, Stored};
-use crate::auth::{Claim, Games, Principal, RoleMask};
+use crate::auth::{Claim, Credential, Games, Principal, RoleMask};
 use crate::catalog::{CachePolicy, Dialect, Kind, Piece, Plan, Scope, Template};
 
 /// A reading template with this plan.
@@ -37,7 +37,7 @@ pub(crate) fn template(op: &str, scope: Scope, pieces: Vec<Piece>) -> Template {
         audit: false,
         http_cache: None,
         deprecated: None,
-        plan: Plan { pieces },
+        plan: Plan { pieces, ..Plan::default() },
     }
 }
 
@@ -60,6 +60,7 @@ pub(crate) fn principal(caller: &str, sub: &str) -> Principal {
         games: Games::All,
         claims: Box::new([("sub".into(), Claim::Str(sub.into()))]),
         expires_at: None,
+        credential: Credential::None,
     }
 }
 

@@ -5,7 +5,7 @@ use std::cmp::Ordering;
 
 /// Why a text is not a decimal of the declared digits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum DecimalFault {
+pub(crate) enum DecimalFault {
     /// Not `-`, digits, a point, digits.
     Form,
     /// More digits before the point than the type has.
@@ -46,7 +46,7 @@ impl<'a> Parts<'a> {
 
 /// Brings a text into its one form: as many digits after the point as the scale, no zeros in front, no
 /// `-` before zero. Allocates only when the text is not in that form yet.
-pub(super) fn canonical(
+pub(crate) fn canonical(
     text: Cow<'_, str>,
     precision: u8,
     scale: u8,

@@ -36,11 +36,13 @@ use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
 pub use check::combinations;
+pub(crate) use decimal::canonical as canonical_decimal;
 pub use finding::{Finding, Place, Rule, Severity};
 pub use lexer::positional;
 pub use load::{Survey, Surveyed, survey};
 pub use moment::{
-    MomentFault, MomentText, format_date, format_timestamp, parse_date, parse_timestamp,
+    MomentFault, MomentText, format_date, format_timestamp, has_date, has_timestamp, parse_date,
+    parse_timestamp,
 };
 pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use result::msgpack_to_json;

@@ -11,6 +11,10 @@ const DAY_MICROS: i64 = 86_400_000_000;
 const DAYS_MIN: i32 = -719_162;
 const DAYS_MAX: i32 = 2_932_896;
 
+/// The first and the last microsecond of those days.
+const MICROS_MIN: i64 = DAYS_MIN as i64 * DAY_MICROS;
+const MICROS_MAX: i64 = (DAYS_MAX as i64 + 1) * DAY_MICROS - 1;
+
 /// Longest text: `2024-02-29T23:59:59.123456Z`.
 const TEXT_BYTES_MAX: usize = 27;
 
@@ -72,6 +76,16 @@ impl MomentText {
     }
 }
 
+/// Whether a day is of the years 0001 to 9999.
+pub const fn has_date(days: i32) -> bool {
+    DAYS_MIN <= days && days <= DAYS_MAX
+}
+
+/// Whether a moment is of the years 0001 to 9999, in UTC.
+pub const fn has_timestamp(micros: i64) -> bool {
+    MICROS_MIN <= micros && micros <= MICROS_MAX
+}
+
 /// Writes a date: `2024-02-29`. Outside the years 0001 to 9999 the nearest of them is written.
 pub fn format_date(days: i32) -> MomentText {
     let mut text = MomentText::new();
@@ -85,9 +99,7 @@ pub fn format_date(days: i32) -> MomentText {
 /// - `fraction`: digits after the second, 0 to 6; the rest is cut off, never rounded up, so a moment is
 ///   not told to be later than it was.
 pub fn format_timestamp(micros: i64, fraction: u8) -> MomentText {
-    let first = i64::from(DAYS_MIN) * DAY_MICROS;
-    let last = (i64::from(DAYS_MAX) + 1) * DAY_MICROS - 1;
-    let micros = micros.clamp(first, last);
+    let micros = micros.clamp(MICROS_MIN, MICROS_MAX);
     let days = i32::try_from(micros.div_euclid(DAY_MICROS)).unwrap_or_default();
     let of_day = micros.rem_euclid(DAY_MICROS);
     let seconds = u32::try_from(of_day / 1_000_000).unwrap_or_default();
@@ -150,11 +162,7 @@ pub fn parse_timestamp(text: &str, fraction: u8) -> Result<i64, MomentFault> {
     }
     let seconds = i64::from(hour * 3600 + minute * 60 + second) - offset_minutes * 60;
     let moment = i64::from(days) * DAY_MICROS + seconds * 1_000_000 + micros;
-    let day = moment.div_euclid(DAY_MICROS);
-    if day < i64::from(DAYS_MIN) || day > i64::from(DAYS_MAX) {
-        return Err(MomentFault::Calendar);
-    }
-    Ok(moment)
+    if has_timestamp(moment) { Ok(moment) } else { Err(MomentFault::Calendar) }
 }
 
 fn take(rest: &mut &[u8]) -> Result<u8, MomentFault> {

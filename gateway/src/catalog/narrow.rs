@@ -3,7 +3,7 @@
 //! A client written against the base, and an operator who read the base's rules, must find both to
 //! hold in every game.
 
-use super::contract::{AllowDecl, CacheDecl, Decl, Entry, ParamDecl, param_order};
+use super::contract::{AllowDecl, CacheDecl, Decl, Entry, ParamDecl};
 use super::finding::{Findings, Rule};
 use super::types::written;
 use super::{Column, Scope};
@@ -100,7 +100,7 @@ fn params(base: &ParamDecl, over: &ParamDecl) -> Vec<Widening> {
     let passes = |bound: &Option<super::Scalar<'_>>,
                   by: &Option<super::Scalar<'_>>,
                   side: Ordering| match (bound, by) {
-        (Some(bound), Some(by)) => param_order(by, bound) == Some(side),
+        (Some(bound), Some(by)) => by.compare(bound) == Some(side),
         (Some(_), None) => true,
         (None, _) => false,
     };

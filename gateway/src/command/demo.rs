@@ -121,9 +121,9 @@ fn games(templates: &Path) -> Result<Vec<String>, String> {
 fn roles(templates: &Path, games: &[String]) -> Vec<String> {
     let ids = games.iter().filter_map(|game| gateway_protocol::GameId::new(game).ok());
     let pairs: Vec<_> = ids.map(|id| (id, Dialect::Sqlite)).collect();
-    let survey = survey(templates, &pairs);
-    let rules = survey.templates().flat_map(|one| &one.template.allow);
-    let mut roles: Vec<String> = rules.map(|rule| rule.role.to_string()).collect();
+    let surveyed = survey(templates, &pairs);
+    let allowed = surveyed.templates().flat_map(|one| &one.template.allow);
+    let mut roles: Vec<String> = allowed.map(|rule| rule.role.to_string()).collect();
     roles.extend(["game_server".to_owned(), "player".to_owned()]);
     roles.retain(|role| role != "public");
     roles.sort();
@@ -162,7 +162,9 @@ fn configuration(args: &DemoArgs, templates: &Path, folder: &Path, games: &[Stri
     }
     line("auth:".into());
     line("  roles:".into());
-    roles.iter().for_each(|role| line(format!("    {role}: {{}}")));
+    for role in &roles {
+        line(format!("    {role}: {{}}"));
+    }
     line("  jwt:".into());
     line(format!(
         "    keys: [{{ kid: {SAMPLE_PREFIX}tokens, alg: HS256, secret: {TOKEN_SECRET} }}]"

@@ -9,8 +9,6 @@ pub struct LimitsConfig {
     pub backend_queue_max: u32,
     /// `batch_items_max`: calls in one batch; default 100.
     pub batch_items_max: u32,
-    /// `json_depth_max`: nesting of a request's JSON or MessagePack; default 32.
-    pub depth_max: u32,
     /// `result_bytes_max`: of one reply's body; default 4 MiB.
     pub result_bytes_max: u32,
 }
@@ -25,7 +23,6 @@ impl LimitsConfig {
                 Fallback::Default(100),
                 1..=10_000,
             ),
-            depth_max: section.count(live("json_depth_max"), Fallback::Default(32), 4..=128),
             result_bytes_max: section.bytes(live("result_bytes_max"), 4 << 20, 1 << 10..=64 << 20),
         }
     }

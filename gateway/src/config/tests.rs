@@ -292,11 +292,9 @@ fn diff_tells_what_reloads_and_what_waits_for_a_restart() {
         "{SMALL}server: {{tcp: {{address: ':9000', heartbeat: 20s}}}}\nauth: {{roles: {{gm: {{}}}}}}\n"
     ));
     let changes = Config::diff(&old, &new);
-    assert_eq!(*changes.restart, ["server.tcp.address".into()]);
-    assert_eq!(
-        *changes.reloaded,
-        ["server.tcp.heartbeat".into(), "auth.roles.gm.inherits".into(), "auth.roles".into()]
-    );
+    let paths = |paths: &[Box<str>]| paths.join(" ");
+    assert_eq!(paths(&changes.restart), "server.tcp.address");
+    assert_eq!(paths(&changes.reloaded), "server.tcp.heartbeat auth.roles.gm.inherits auth.roles");
     assert!(Config::diff(&old, &old).is_empty());
 }
 

@@ -58,7 +58,7 @@ async fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
     match request.uri().path() {
         "/livez" if is_read => text(StatusCode::OK, "alive\n".into()),
         "/readyz" if is_read => {
-            let (is_ready, body) = status::ready(shared).await;
+            let (is_ready, body) = status::ready(shared);
             let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json_body(status, &body)
         }

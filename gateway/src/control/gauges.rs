@@ -2,13 +2,15 @@
 
 use std::sync::Arc;
 
+use tokio::runtime::Handle;
+
 use crate::backend::{BackendError, PoolStats, Pools};
 use crate::cache::{Cache, CacheStats};
 use crate::observe::{Kind, Logs, Metrics, Samples};
 use crate::pipeline::Core;
 
 /// Registers the figures of queues, pools, cache and logs; what requests count is registered by themselves.
-pub fn register_metrics(core: &Arc<Core>, pools: &Arc<Pools>, logs: &Logs) {
+pub fn register_metrics(core: &Arc<Core>, pools: &Arc<Pools>, logs: &Logs, backend: &Handle) {
     let metrics = &*core.metrics;
     let queue = Arc::clone(core.backend.gauge());
     let depth = Arc::clone(&queue);
@@ -24,6 +26,9 @@ pub fn register_metrics(core: &Arc<Core>, pools: &Arc<Pools>, logs: &Logs) {
         &[],
         move || weak.upgrade().map_or(0, |core| core.snapshot.load().generation),
     );
+    let backend = backend.metrics();
+    let labels = [("threads", "backend")];
+    metrics.gauge("gateway_tasks", "Tasks alive.", &labels, move || backend.num_alive_tasks());
     let lost = logs.lost_lines();
     metrics.family("gateway_log_lines_lost_total", "Log lines lost.", Kind::Counter, move |out| {
         let (dropped, failed) = lost();
@@ -75,10 +80,13 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
     });
 }
 
+/// A figure of the cache: its name, its help, and where it is read.
+type CacheGauge = (&'static str, &'static str, fn(&CacheStats) -> u64);
+
 fn register_cache(metrics: &Metrics, cache: &Arc<Cache<BackendError>>) {
     let cache = Arc::downgrade(cache);
     let stats = move || cache.upgrade().map(|cache| cache.stats());
-    let gauges: [(&'static str, &'static str, fn(&CacheStats) -> u64); 6] = [
+    let gauges: [CacheGauge; 6] = [
         ("gateway_l1_bytes", "Memory of the cache in process.", |stats| stats.l1.bytes),
         ("gateway_l1_entries", "Its entries.", |stats| stats.l1.entry_count as u64),
         ("gateway_cache_epoch", "How often everything became stale.", |stats| stats.epoch),

@@ -61,7 +61,7 @@ impl Shared {
     /// Reloads, one at a time, and remembers how it went.
     async fn reload(&self) -> Arc<ReloadOutcome> {
         let mut reloader = self.reloader.lock().await;
-        let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
+        let outcome = Arc::new(reloader.reload(&self.core, &self.pools));
         self.last.store(Arc::clone(&outcome));
         outcome
     }

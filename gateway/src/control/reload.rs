@@ -178,7 +178,7 @@ impl Reloader {
     }
 
     /// Builds a new snapshot and swaps it in.
-    pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
+    pub(super) fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
         match self.prepare(core) {
             Ok(None) => ReloadOutcome::Unchanged,
             Ok(Some((snapshot, needs_restart))) => {
@@ -187,7 +187,7 @@ impl Reloader {
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
                 let deadline = Instant::now() + snapshot.config.server.drain_timeout;
-                pools.reconfigure(&snapshot.config.database, deadline).await;
+                pools.reconfigure(&snapshot.config.database, deadline);
                 core.cache.reload(&snapshot.config.cache);
                 self.logs.set_level(snapshot.config.logging.level);
                 core.snapshot.store(Arc::new(snapshot));

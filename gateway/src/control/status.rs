@@ -8,7 +8,7 @@ use crate::catalog::Kind;
 /// Whether requests should be sent here, and the state of each dependency.
 ///
 /// A dead database or Redis is shown and does not make the instance unready: other games live on it.
-pub(super) async fn ready(shared: &Shared) -> (bool, Value) {
+pub(super) fn ready(shared: &Shared) -> (bool, Value) {
     let snapshot = shared.core.snapshot.load();
     let is_draining = shared.core.is_draining();
     let mut databases = Map::new();

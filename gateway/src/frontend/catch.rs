@@ -9,8 +9,10 @@ use std::pin::Pin;
 use std::task::{Context, Poll};
 
 /// Runs a future to its end or its panic, and gives the panic's message.
-pub(super) async fn catch<F: Future<Output = ()>>(future: F) -> Result<(), String> {
-    let mut future = std::pin::pin!(future);
+///
+/// Boxed, because a future that is moved into another one stands in both: twice its memory for every
+/// connection.
+pub(super) async fn catch<F: Future<Output = ()>>(mut future: Pin<Box<F>>) -> Result<(), String> {
     std::future::poll_fn(move |context| poll(future.as_mut(), context)).await
 }
 

@@ -7,6 +7,7 @@
 use std::cell::{Cell, RefCell};
 use std::os::fd::RawFd;
 use std::rc::Rc;
+use std::time::Duration;
 
 use nix::sys::socket::{Shutdown, shutdown};
 use slab::Slab;
@@ -33,6 +34,11 @@ pub(super) enum Nudge {
     Second,
     /// The thread drains; told again and again until the connection has left.
     Drain,
+}
+
+/// A limit in whole seconds, at least one: limits are looked at once a second.
+pub(super) fn whole_seconds(limit: Duration) -> u32 {
+    u32::try_from(limit.as_secs()).unwrap_or(u32::MAX).max(1)
 }
 
 type Hook = Box<dyn Fn(Nudge)>;
@@ -229,7 +235,9 @@ impl Registry {
             let entries = self.entries.borrow();
             entries.iter().map(|(_, presence)| Rc::clone(presence)).collect()
         };
-        present.iter().for_each(|presence| presence.nudge(nudge));
+        for presence in present {
+            presence.nudge(nudge);
+        }
     }
 
     /// Ends every connection, whatever it does. Returns how many were in the middle of a request.

@@ -215,7 +215,7 @@ impl Accept {
         self.thread.worker.recorder.connection_opened(transport);
         let thread = Rc::clone(&self.thread);
         monoio::spawn(async move {
-            if let Err(message) = catch(serve(Rc::clone(&thread), stream)).await {
+            if let Err(message) = catch(Box::pin(serve(Rc::clone(&thread), stream))).await {
                 thread.worker.recorder.panicked();
                 emit(&Event::ConnectionPanicked { message: &message });
             }

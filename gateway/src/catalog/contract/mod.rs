@@ -19,7 +19,7 @@ use std::time::Duration;
 pub(crate) use access::{AllowDecl, path_names};
 pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
 pub(crate) use key::{Key, Merge};
-pub(crate) use param::{ParamDecl, order as param_order};
+pub(crate) use param::ParamDecl;
 pub(crate) use reader::{Fault, Reader};
 pub(crate) use rules::{IncludeDecl, KindDecl, RequireDecl, RequireRight, business_error};
 pub(crate) use sorting::{OrderColumn, OrderDecl, PageDecl, PageKeyset};

@@ -147,7 +147,7 @@ fn pattern(reader: &mut Reader<'_>) -> Result<Pattern, Fault> {
 
 fn bounds_agree(slot: &Slot) -> Result<(), String> {
     let above = |low: &Option<Scalar<'_>>, high: &Option<Scalar<'_>>| match (low, high) {
-        (Some(low), Some(high)) => order(low, high) == Some(Ordering::Greater),
+        (Some(low), Some(high)) => low.compare(high) == Some(Ordering::Greater),
         _ => false,
     };
     if above(&slot.min, &slot.max) {
@@ -159,47 +159,9 @@ fn bounds_agree(slot: &Slot) -> Result<(), String> {
     Ok(())
 }
 
-/// How two values of one ordered type compare; `None` for others.
-pub(crate) fn order(left: &Scalar<'_>, right: &Scalar<'_>) -> Option<Ordering> {
-    match (left, right) {
-        (Scalar::Int(a), Scalar::Int(b)) | (Scalar::Timestamp(a), Scalar::Timestamp(b)) => {
-            Some(a.cmp(b))
-        }
-        (Scalar::Float(a), Scalar::Float(b)) => a.partial_cmp(b),
-        (Scalar::Date(a), Scalar::Date(b)) => Some(a.cmp(b)),
-        (Scalar::Decimal(a), Scalar::Decimal(b)) => Some(decimal_order(a, b)),
-        _ => None,
-    }
-}
-
-/// Canonical decimals of one scale: by sign, then by length, then by digits.
-fn decimal_order(left: &str, right: &str) -> Ordering {
-    let (a, b) = (left.strip_prefix('-'), right.strip_prefix('-'));
-    let magnitude = |a: &str, b: &str| a.len().cmp(&b.len()).then_with(|| a.cmp(b));
-    match (a, b) {
-        (Some(a), Some(b)) => magnitude(b, a),
-        (Some(_), None) => Ordering::Less,
-        (None, Some(_)) => Ordering::Greater,
-        (None, None) => magnitude(left, right),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
-
-    #[test]
-    fn decimals_compare_by_value_not_by_text() {
-        for (left, right, expected) in [
-            ("9.00", "10.00", Ordering::Less),
-            ("-9.00", "-10.00", Ordering::Greater),
-            ("-1.00", "1.00", Ordering::Less),
-            ("1.10", "1.10", Ordering::Equal),
-            ("1.10", "1.09", Ordering::Greater),
-        ] {
-            assert_eq!(decimal_order(left, right), expected, "{left} {right}");
-        }
-    }
 
     #[test]
     fn bounds_that_cross_are_refused() {

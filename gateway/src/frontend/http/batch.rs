@@ -40,8 +40,7 @@ pub(super) async fn run(
     head: &Head,
     body: &mut [u8],
 ) -> Result<Response<Full<Bytes>>, Error> {
-    let value = json::decode(body)
-        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })?;
+    let value = json::decode(body)?;
     let Value::Array(calls) = value else {
         return Err(malformed("a batch is a JSON array of {operation, params}"));
     };

@@ -1,6 +1,5 @@
 //! One request and its response.
 
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -54,7 +53,7 @@ pub(super) async fn exchange(
 /// Leads a request to its operation, its parameters and its answer.
 async fn answer(
     context: &mut Context<'_>,
-    snapshot: &Rc<Arc<Snapshot>>,
+    snapshot: &Snapshot,
     head: &Head,
     body: Incoming,
 ) -> Result<Response<Full<Bytes>>, Error> {

@@ -20,7 +20,6 @@ use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Context;
-use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::Full;
@@ -33,7 +32,7 @@ use monoio_compat::StreamWrapper;
 use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
-use super::registry::{Nudge, Phase, PhaseLimits, Presence};
+use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;
 use crate::config::HttpConfig;
 
@@ -81,24 +80,12 @@ pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
     drop(place);
 }
 
-const fn seconds(duration: Duration) -> u32 {
-    // Whole seconds, at least one; limits are checked once a second.
-    let seconds = duration.as_secs();
-    if seconds == 0 {
-        1
-    } else if seconds > u32::MAX as u64 {
-        u32::MAX
-    } else {
-        seconds as u32
-    }
-}
-
-const fn limits(config: &HttpConfig) -> PhaseLimits {
+fn limits(config: &HttpConfig) -> PhaseLimits {
     PhaseLimits {
-        idle: seconds(config.idle_timeout),
-        reading: seconds(config.read_timeout),
-        writing: seconds(config.write_timeout),
-        greeting: seconds(config.read_timeout),
+        idle: whole_seconds(config.idle_timeout),
+        reading: whole_seconds(config.read_timeout),
+        writing: whole_seconds(config.write_timeout),
+        greeting: whole_seconds(config.read_timeout),
     }
 }
 

@@ -1,7 +1,6 @@
 //! What a request says: who asks, with which parameters, until when.
 
 use std::borrow::Cow;
-use std::rc::Rc;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
@@ -50,7 +49,7 @@ pub(super) fn trace(headers: &HeaderMap, worker: &Worker) -> String {
 /// Verifies the credential, if there is one.
 pub(super) fn principal(
     worker: &Worker,
-    snapshot: &Rc<Arc<Snapshot>>,
+    snapshot: &Snapshot,
     headers: &HeaderMap,
 ) -> Result<Option<Arc<Principal>>, Error> {
     let text = |name: &HeaderName| match headers.get(name).map(http::HeaderValue::to_str) {
@@ -181,8 +180,7 @@ pub(super) fn body_params<'b>(
     if body.is_empty() {
         return Ok(());
     }
-    let value = json::decode(body)
-        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() })?;
+    let value = json::decode(body)?;
     let Value::Map(members) = value else {
         return Err(malformed("the body must be a JSON object"));
     };

@@ -158,7 +158,8 @@ fn etag_of(reply: &Reply) -> Result<Option<Box<str>>, Error> {
         hash.update(body.map_or(&b"-"[..], |body| body.etag.as_bytes()));
     }
     let digest = hash.finalize();
-    let text = digest.iter().take(8).map(|byte| format!("{byte:02x}")).collect::<String>();
+    let mut text = format!("{digest:x}");
+    text.truncate(16);
     Ok(Some(text.into()))
 }
 

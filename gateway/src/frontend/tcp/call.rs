@@ -7,8 +7,7 @@ use std::time::Instant;
 
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{
-    Code, Codec, FrameHeader, FrameStart, PayloadError, RequestId, begin_reply, finish_reply, flag,
-    json, msgpack,
+    Code, Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};
@@ -39,7 +38,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     }
     let login = connection.login.borrow();
     let Some(login) = login.as_ref() else { return };
-    let routed = match Call::decode(header.codec, payload).map_err(unreadable) {
+    let routed = match Call::decode(header.codec, payload).map_err(Error::from) {
         Ok(call) => {
             worker.lap(Stage::Decode);
             find(&snapshot, login, call.game.as_deref(), &call.op).map(|routed| (routed, call))
@@ -52,7 +51,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     };
     let request = asked.request(&login.principal);
     let params = call.params.map(|entry| {
-        let (name, value) = entry.map_err(unreadable)?;
+        let (name, value) = entry?;
         Ok(Param { name, value, untyped: false })
     });
     let served = worker.serve(&request, routed, params, |operation, stored| {
@@ -61,7 +60,10 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     match served {
         Ok(Served::Hit(Ok(()))) => {
             worker.lap(Stage::Encode);
-            asked.finish(connection, routed.operation, &login.principal, CacheOutcome::L1, None);
+            let principal = &login.principal;
+            let finished =
+                asked.finished(connection, routed.operation, principal, CacheOutcome::L1);
+            worker.finish_hit(&finished);
         }
         Ok(Served::Wait(waiting)) => spawn(connection, asked, routed.operation, login, waiting),
         Ok(Served::Hit(Err(error))) | Err(error) => {
@@ -81,10 +83,6 @@ fn find<'s>(
     Ok(route(snapshot, game, op)?)
 }
 
-fn unreadable(error: PayloadError) -> Error {
-    Error::Wire { code: error.code(), message: error.to_string().into() }
-}
-
 fn spawn(
     connection: &Rc<Connection>,
     asked: Asked,
@@ -101,7 +99,10 @@ fn spawn(
             Ok(reply.outcome())
         });
         match answered {
-            Ok(outcome) => asked.finish(&connection, &operation, &principal, outcome, None),
+            Ok(outcome) => {
+                let finished = asked.finished(&connection, &operation, &principal, outcome);
+                connection.worker().finish(&finished);
+            }
             Err(error) => asked.refuse(&connection, Some((&operation, &principal)), &error),
         }
         connection.inflight.end();
@@ -222,24 +223,24 @@ impl Asked {
         });
     }
 
-    fn finish(
+    /// What there is to tell of a request that was answered.
+    fn finished<'a>(
         &self,
         connection: &Connection,
-        operation: &Operation,
-        principal: &Principal,
+        operation: &'a Operation,
+        principal: &'a Principal,
         outcome: CacheOutcome,
-        failed: Option<&Error>,
-    ) {
-        connection.worker().finish(&Finished {
+    ) -> Finished<'a> {
+        Finished {
             transport: Transport::Tcp,
             peer: connection.peer,
             trace: self.trace,
             operation: Some(operation),
             caller: Some(&principal.caller),
-            code: failed.map_or(0, Error::code),
+            code: 0,
             outcome,
             arrived: self.arrived,
-        });
+        }
     }
 }
 
@@ -292,9 +293,9 @@ pub(super) fn serve_batch(connection: &Rc<Connection>, header: &FrameHeader, pay
     let count_max = snapshot.config.limits.batch_items_max as usize;
     let mut items = Vec::new();
     let calls = Batch::decode(header.codec, payload, count_max);
-    let read = calls.map_err(unreadable).and_then(|calls| {
+    let read = calls.map_err(Error::from).and_then(|calls| {
         for call in calls {
-            let call = call.map_err(unreadable)?;
+            let call = call?;
             items.push(begin_item(connection, &asked, &snapshot, login, call));
         }
         Ok(())
@@ -325,7 +326,7 @@ fn begin_item(
     let begun = find(snapshot, login, None, &call.op).and_then(|routed| {
         let request = asked.request(&login.principal);
         let params = call.params.map(|entry| {
-            let (name, value) = entry.map_err(unreadable)?;
+            let (name, value) = entry?;
             Ok(Param { name, value, untyped: false })
         });
         connection.worker().serve(&request, routed, params, |operation, stored| {

@@ -197,8 +197,13 @@ impl Connection {
 
     /// Answers a frame that is passed over.
     pub(super) fn refuse_skipped(&self, id: RequestId, error: &FrameError) {
-        let error = Error::Wire { code: error.code(), message: error.to_string().into() };
+        let error = Error::from(error);
         self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
+    }
+
+    /// Counts the hits of the frames that were served since the last receive or wait.
+    pub(super) fn settle(&self) {
+        self.worker().settle(self.arrived.get());
     }
 
     pub(super) async fn flush(&self) {

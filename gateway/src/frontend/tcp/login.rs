@@ -27,8 +27,7 @@ pub(super) async fn serve(
     payload: &mut [u8],
 ) -> Flow {
     let snapshot = connection.worker().snapshot();
-    let hello = Hello::decode(header.codec, payload)
-        .map_err(|error| Error::Wire { code: error.code(), message: error.to_string().into() });
+    let hello = Hello::decode(header.codec, payload).map_err(Error::from);
     let login = match hello {
         Ok(hello) => match log_in(connection, &snapshot, &hello) {
             Ok(login) => claim_nonce(connection, &hello.auth).await.map(|()| login),

@@ -1,7 +1,7 @@
 //! The game servers' protocol: frames in, frames out.
 //!
-//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs and
-//! BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
+//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its calls and
+//! batches, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
 //! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
@@ -23,30 +23,36 @@ use monoio::net::TcpStream;
 
 use self::connection::Connection;
 use self::reader::Reader;
-use super::registry::{Phase, PhaseLimits};
+use super::registry::{Phase, PhaseLimits, Place, whole_seconds};
 use super::worker::Thread;
 
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
+    // What stays across an await is memory of every idle connection: the rest is made in `open`.
+    let Some((mut reader, place, connection)) = open(thread, stream) else { return };
+    reader.run(&connection).await;
+    // What still runs for this connection has nobody to answer to.
+    place.presence().cut();
+    // Before the reader, so that it is left before the socket closes.
+    drop(place);
+}
+
+fn open(thread: Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Connection>)> {
     let config = {
         let snapshot = thread.worker.snapshot();
         snapshot.config.server.tcp.clone()
     };
-    let seconds = |duration: std::time::Duration| {
-        u32::try_from(duration.as_secs()).unwrap_or(u32::MAX).max(1)
-    };
-    let silence = seconds(config.heartbeat * 2);
+    let silence = whole_seconds(config.heartbeat * 2);
     let limits = PhaseLimits {
         idle: silence,
         reading: silence,
-        writing: seconds(config.write_timeout),
-        greeting: seconds(config.hello_timeout),
+        writing: whole_seconds(config.write_timeout),
+        greeting: whole_seconds(config.hello_timeout),
     };
     let fd = stream.as_raw_fd();
-    let Ok(peer) = stream.peer_addr() else { return };
+    let peer = stream.peer_addr().ok()?;
     let (read_half, write_half) = stream.into_split();
     let reader = Reader::new(read_half);
-    // After the reader, so that it is left before the socket closes.
     let place = thread.tcp.join(fd, limits, Phase::Greeting);
     let connection = Rc::new(Connection::new(
         Rc::clone(&thread),
@@ -56,8 +62,5 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
         write_half,
     ));
     connection.listen_to_nudges();
-    reader.run(&connection).await;
-    // What still runs for this connection has nobody to answer to.
-    place.presence().cut();
-    drop(place);
+    Some((reader, place, connection))
 }

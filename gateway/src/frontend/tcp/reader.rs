@@ -16,7 +16,7 @@ use super::login;
 use crate::frontend::buffer::BUFFER_BYTES;
 
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
-const IDLE_BUFFER_BYTES: usize = 256;
+const IDLE_BUFFER_BYTES: usize = 128;
 
 /// A connection's reading side.
 #[derive(Debug)]
@@ -27,15 +27,23 @@ pub(super) struct Reader {
     served: usize,
     /// Bytes of a refused frame that are still to be passed over.
     skip: usize,
+    /// Whether the last receive took all the room there was: more is waiting.
+    was_filled: bool,
 }
 
 impl Reader {
     pub(super) fn new(socket: TcpOwnedReadHalf) -> Self {
-        Self { socket, buffer: Vec::with_capacity(IDLE_BUFFER_BYTES), served: 0, skip: 0 }
+        Self {
+            socket,
+            buffer: Vec::with_capacity(IDLE_BUFFER_BYTES),
+            served: 0,
+            skip: 0,
+            was_filled: false,
+        }
     }
 
     /// Serves frames until the connection ends, from either side.
-    pub(super) async fn run(mut self, connection: &Rc<Connection>) {
+    pub(super) async fn run(&mut self, connection: &Rc<Connection>) {
         loop {
             match self.receive(connection).await {
                 Received::Bytes => {}
@@ -44,6 +52,7 @@ impl Reader {
             }
             connection.arrived();
             let flow = self.serve_frames(connection).await;
+            connection.settle();
             connection.flush().await;
             connection.wait_for_room().await;
             if flow == Flow::Close || connection.is_broken() {
@@ -54,7 +63,7 @@ impl Reader {
             // Answers that were promised leave first.
             connection.finish().await;
         }
-        connection.give_back(self.buffer);
+        connection.give_back(std::mem::take(&mut self.buffer));
     }
 
     /// Waits for bytes.
@@ -70,6 +79,7 @@ impl Reader {
             self.socket.read(slice).await
         };
         self.buffer = slice.into_inner();
+        self.was_filled = self.buffer.len() == capacity;
         match read {
             Ok(0) => Received::End,
             Ok(_) => Received::Bytes,
@@ -86,7 +96,8 @@ impl Reader {
             self.buffer.truncate(kept);
             self.served = 0;
         }
-        if self.buffer.len() == self.buffer.capacity() {
+        if self.was_filled {
+            self.was_filled = false;
             // Doubled as bytes really arrive: an announced length alone takes no memory.
             let grown = (self.buffer.capacity() * 2).max(BUFFER_BYTES);
             let mut larger = if grown == BUFFER_BYTES {
@@ -138,6 +149,7 @@ impl Reader {
             }
             if connection.is_full() {
                 // Answer what was served before waiting for a place.
+                connection.settle();
                 connection.flush().await;
                 connection.wait_for_place().await;
             }

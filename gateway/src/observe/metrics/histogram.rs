@@ -38,11 +38,16 @@ pub(super) struct OwnedHistogram {
 impl OwnedHistogram {
     /// Counts a duration; the owner only.
     pub(super) fn record(&self, duration: Duration) {
+        self.record_many(duration, 1);
+    }
+
+    /// Counts a duration that several had; the owner only.
+    pub(super) fn record_many(&self, duration: Duration, count: u64) {
         let ns = nanos(duration);
         if let Some(bucket) = self.buckets.get(bucket_of(ns)) {
-            bucket.add(1);
+            bucket.add(count);
         }
-        self.sum_ns.add(ns);
+        self.sum_ns.add(ns.saturating_mul(count));
     }
 }
 

@@ -108,6 +108,21 @@ impl Recorder {
         block.latency.record(latency);
     }
 
+    /// Counts hits of one operation that were answered together: they arrived in one receive and leave in one
+    /// send, so one reading of the clock is the latency of each.
+    pub fn hits(&self, operation: OpIndex, count: u32, latency: Duration) {
+        let Some(slot) = self.table.operations.get(operation.0 as usize) else { return };
+        let block = slot.get_or_init(Box::default);
+        let add = |cells: &[OwnedCell], index: usize| {
+            if let Some(cell) = cells.get(index) {
+                cell.add(count.into());
+            }
+        };
+        add(&block.requests, Category::Ok as usize);
+        add(&block.cache, CacheOutcome::L1 as usize);
+        block.latency.record_many(latency, count.into());
+    }
+
     /// Whether the stages of this request are to be measured: the first, and then one in 64.
     pub fn samples_stages(&self) -> bool {
         let number = self.requests.get();
