@@ -35,34 +35,33 @@ fn bad_token_is_refused_with_the_code_of_its_fault_over_every_transport() {
     unknown_key.key_id = Some("nobody".to_owned());
     let mut no_key = good();
     no_key.key_id = None;
-    let cases: &[(&str, String, &[u16])] = &[
-        ("expired", good().expires_in(-5).sign(), &[3002]),
-        ("not valid yet", good().valid_in(3600).sign(), &[3002, 3005]),
-        ("without an end", good().claim("exp", Value::Null).sign(), &[3003, 3005]),
-        ("an end that is a text", good().claim("exp", json!("tomorrow")).sign(), &[3003, 3005]),
-        ("another issuer", good().claim("iss", json!("elsewhere")).sign(), &[3005]),
-        ("no issuer", good().claim("iss", Value::Null).sign(), &[3005]),
-        ("another audience", good().claim("aud", json!("elsewhere")).sign(), &[3005]),
-        ("no audience", good().claim("aud", Value::Null).sign(), &[3005]),
-        ("an unknown key", unknown_key.sign(), &[3005]),
-        ("no key named", no_key.sign(), &[3005]),
-        ("another one's signature", swapped, &[3003]),
-        ("no signature", format!("{head}."), &[3003]),
-        ("alg none", good().unsigned(), &[3003, 3005]),
-        ("a public key as a shared secret", good().confused(), &[3003, 3005]),
-        ("two parts", head.to_owned(), &[3003]),
-        ("no token at all", "x".to_owned(), &[3003]),
+    let cases: &[(&str, String, u16)] = &[
+        ("expired", good().expires_in(-5).sign(), 3002),
+        ("not valid yet", good().valid_in(3600).sign(), 3005),
+        ("without an end", good().claim("exp", Value::Null).sign(), 3005),
+        ("an end that is a text", good().claim("exp", json!("tomorrow")).sign(), 3005),
+        ("another issuer", good().claim("iss", json!("elsewhere")).sign(), 3005),
+        ("no issuer", good().claim("iss", Value::Null).sign(), 3005),
+        ("another audience", good().claim("aud", json!("elsewhere")).sign(), 3005),
+        ("no audience", good().claim("aud", Value::Null).sign(), 3005),
+        ("an unknown key", unknown_key.sign(), 3005),
+        ("no key named", no_key.sign(), 3005),
+        ("another one's signature", swapped, 3003),
+        ("no signature", format!("{head}."), 3003),
+        ("alg none", good().unsigned(), 3005),
+        ("a public key as a shared secret", good().confused(), 3005),
+        ("two parts", head.to_owned(), 3003),
+        ("no token at all", "x".to_owned(), 3003),
         (
             "too long",
             format!("{}.{}.{}", "a".repeat(4000), "b".repeat(4000), "c".repeat(4000)),
-            &[3003, 3005],
+            3003,
         ),
     ];
-    for (fault, token, codes) in cases {
+    for (fault, token, code) in cases {
         let who = Credential::Bearer(token.clone());
         let answer = call_everywhere(&gateway, &who, "game1", "player.get", &own());
-        assert!(codes.contains(&answer.code), "{fault}: {codes:?} expected, {answer:?}");
-        assert_eq!(answer.status, Some(401), "{fault}");
+        assert_eq!((answer.code, answer.status), (*code, Some(401)), "{fault}: {answer:?}");
     }
     let fine = Credential::Bearer(signed);
     assert_eq!(call_everywhere(&gateway, &fine, "game1", "player.get", &own()).code, 0);
@@ -79,8 +78,8 @@ fn call_without_a_credential_is_refused() {
         "Authorization: \r\n",
     ] {
         let reply = gateway.http().get(PLAYER, header);
-        assert_eq!(reply.status, 401, "{header:?}");
-        assert_eq!(reply.code() / 100, 30, "{header:?}");
+        assert_eq!((reply.status, reply.code()), (401, 3003), "{header:?}");
+        assert_eq!(reply.header("www-authenticate"), Some("Bearer"));
     }
 }
 
@@ -93,7 +92,7 @@ fn bad_api_key_is_refused_over_every_transport() {
     for key in keys {
         let who = Credential::ApiKey(key.to_owned());
         let answer = call_everywhere(&gateway, &who, "game1", "player.get", &own());
-        assert!([3001, 3003, 3005].contains(&answer.code), "{key}: {answer:?}");
+        assert_eq!((answer.code, answer.status), (3003, Some(401)), "{key}: {answer:?}");
     }
 }
 
@@ -209,11 +208,11 @@ fn game_server_is_welcome_with_its_code_and_may_call() {
 #[test]
 fn bad_hello_of_a_game_server_is_refused_and_closed() {
     let gateway = Setup::sqlite().start();
-    let refused = |fault: &str, server: &GameServer, mac: &[u8], codes: &[u16]| {
+    let refused = |fault: &str, server: &GameServer, mac: &[u8], code: u16| {
         let mut wire = gateway.tcp();
         let reply = wire.try_hello_mac(server, mac);
         assert_eq!(reply.kind, REPLY, "{fault}");
-        assert!(codes.contains(&reply.number), "{fault}: {codes:?} expected, {}", reply.value());
+        assert_eq!(reply.number, code, "{fault}: {}", reply.value());
         wire.expect_closed();
     };
     let good = || GameServer::new("game1");
@@ -223,30 +222,31 @@ fn bad_hello_of_a_game_server_is_refused_and_closed() {
         server
     };
     let signed_wrong = changed(&|it| it.secret = "x".repeat(48));
-    refused("another secret", &signed_wrong, &signed_wrong.mac(), &[3003]);
+    refused("another secret", &signed_wrong, &signed_wrong.mac(), 3003);
     let server = good();
     let mut flipped = server.mac();
     flipped[31] ^= 1;
-    refused("a flipped bit", &server, &flipped, &[3003]);
-    refused("a short code", &server, &server.mac()[..31], &[1101, 3003]);
-    refused("no code", &server, &[], &[1101, 3003]);
+    refused("a flipped bit", &server, &flipped, 3003);
+    refused("a short code", &server, &server.mac()[..31], 3003);
+    refused("no code", &server, &[], 3003);
     let mac = server.mac();
     let lifted = GameServer { game: "game2".to_owned(), ..server };
-    refused("another game under the code", &lifted, &mac, &[3003]);
-    for seconds in [-61, -3600, 62, 3600] {
+    refused("another game under the code", &lifted, &mac, 3003);
+    // A second or two of leeway for a machine that is slow between the signing and the check.
+    for (seconds, code) in [(-61, 3002), (-3600, 3002), (63, 3005), (3600, 3005)] {
         let server = changed(&|it| it.time += seconds);
-        refused("another time", &server, &server.mac(), &[3002, 3003, 3005]);
+        refused("another time", &server, &server.mac(), code);
     }
     let server = changed(&|it| it.nonce.truncate(15));
-    refused("a short nonce", &server, &server.mac(), &[1101, 3003, 3005]);
+    refused("a short nonce", &server, &server.mac(), 3003);
     let server = changed(&|it| it.key_id = "nobody".to_owned());
-    refused("an unknown key", &server, &server.mac(), &[3003, 3005]);
+    refused("an unknown key", &server, &server.mac(), 3003);
     let server = GameServer::new("game9");
-    refused("an unknown game", &server, &server.mac(), &[2000, 3103]);
+    refused("an unknown game", &server, &server.mac(), 3103);
 
     let server = good();
     assert_eq!(gateway.tcp().try_hello_mac(&server, &server.mac()).kind, WELCOME);
-    refused("the same nonce again", &server, &server.mac(), &[3003, 3004, 3005]);
+    refused("the same nonce again", &server, &server.mac(), 3005);
 }
 
 #[test]
@@ -257,7 +257,7 @@ fn nonce_used_at_one_instance_is_known_at_another_through_redis() {
     let server = GameServer::new("game1");
     assert_eq!(gateway.tcp().try_hello_mac(&server, &server.mac()).kind, WELCOME);
     let reply = beside.tcp().try_hello_mac(&server, &server.mac());
-    assert_eq!((reply.kind, reply.number / 100), (REPLY, 30), "{}", reply.value());
+    assert_eq!((reply.kind, reply.number), (REPLY, 3005), "{}", reply.value());
 }
 
 #[test]

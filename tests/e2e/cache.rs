@@ -1,6 +1,7 @@
 //! The cache's promises, seen from outside: who hits, who does not, and that nobody sees an old row.
 
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
 use gateway_tests::{
     ADMIN_KEY, Codec, Credential, Gateway, Redis, Setup, Signal, Transport, shared_mariadb,
@@ -242,6 +243,61 @@ fn redis_that_is_away_costs_time_and_never_an_answer() {
         outcome(&gateway, &target);
         (outcome(&beside, &target) == "l2").then_some(())
     });
+}
+
+#[test]
+fn redis_that_hangs_delays_reads_and_writes_within_their_deadline_and_is_used_again() {
+    let Some(redis) = Redis::start() else { return };
+    let gateway = Setup::sqlite().redis(&redis).set("/games/game1/deadline", json!("2s")).start();
+    let beside = Setup::beside(&gateway).start();
+    redis.signal(Signal::Stop);
+    let begun = Instant::now();
+    for player_id in 1001..1021 {
+        outcome(&gateway, &format!("/v1/game1/players/{player_id}"));
+    }
+    set_gold(&gateway, 7);
+    assert_eq!(gold(&gateway), 7);
+    // Twenty reads and a write, of which only the first few may have waited for Redis.
+    assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+    // A hello with a nonce is good without Redis too.
+    gateway.game_server("game1").ok("player.get", &json!({ "player_id": 1001 }));
+    redis.signal(Signal::Continue);
+    wait_until("the other instance hears of the write", || (gold(&beside) == 7).then_some(()));
+    let mut player_id = 1030;
+    wait_until("Redis is used again", || {
+        player_id += 1;
+        let target = format!("/v1/game1/players/{player_id}");
+        outcome(&gateway, &target);
+        (outcome(&beside, &target) == "l2").then_some(())
+    });
+}
+
+/// The promise to other instances: what they have may be old until the word of the write arrives, and
+/// never longer than an entry lives blind when no word can.
+#[test]
+fn instance_cut_off_from_redis_serves_an_old_row_no_longer_than_its_blind_ttl() {
+    let Some(mut redis) = Redis::start() else { return };
+    let gateway = Setup::sqlite().redis(&redis).set("/cache/l1_blind_ttl", json!("500ms")).start();
+    let beside = Setup::beside(&gateway).start();
+    assert_eq!((gold(&gateway), gold(&beside)), (0, 0));
+    redis.kill();
+    // The other instance has to have seen that it is blind before the bound counts for it.
+    wait_until("both know that Redis is away", || {
+        let knows = |one: &Gateway<'_>| one.admin("/readyz").json()["redis"]["subscribed"] == false;
+        (knows(&gateway) && knows(&beside)).then_some(())
+    });
+    for round in 1..=5 {
+        set_gold(&gateway, round);
+        let written = Instant::now();
+        wait_until("the other instance tells the new row", || {
+            (gold(&beside) == round).then_some(())
+        });
+        // A second more for a busy machine.
+        assert!(written.elapsed() < Duration::from_millis(1500), "{:?}", written.elapsed());
+    }
+    redis.restart();
+    set_gold(&gateway, 6);
+    wait_until("the other instance tells the last row", || (gold(&beside) == 6).then_some(()));
 }
 
 #[test]

@@ -13,7 +13,7 @@ const COUNT: &str = "/v1/game1/players:count?server_id=3";
 
 /// The deadline of these tests' gateways, and what a reply after it may be late by on a busy machine.
 const DEADLINE: &str = "1s";
-const LATE: Duration = Duration::from_secs(20);
+const LATE: Duration = Duration::from_secs(5);
 
 fn admin() -> String {
     Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
@@ -71,11 +71,16 @@ fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_o
     let gateway = setup(&server).start();
     assert_eq!(ask(&gateway, COUNT).status, 200);
     server.signal(Signal::Stop);
-    for _ in 0..3 {
+    // The query that was sent timed out. Its connection is not used again, and no new one can be made: as
+    // long as others seem to live, they are busy; then there is none.
+    let reply = ask(&gateway, COUNT);
+    assert_eq!((reply.status, reply.code()), (504, 1304), "{}", reply.text());
+    wait_until("the database is known to be away", || {
         let reply = ask(&gateway, COUNT);
-        assert!([1003, 1301, 1302, 1304].contains(&reply.code()), "{}", reply.text());
-        assert!([503, 504].contains(&reply.status));
-    }
+        let told = (reply.status, reply.code());
+        assert!([(503, 1301), (503, 1302), (504, 1304)].contains(&told), "{}", reply.text());
+        (told == (503, 1302)).then_some(())
+    });
     server.signal(Signal::Continue);
     recovers(&gateway);
 }
@@ -89,8 +94,7 @@ fn write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not
     server.signal(Signal::Stop);
     let body = json!({ "version": 1, "gold": 7 });
     let reply = gateway.http().send_json("PATCH", target, &admin(), &body);
-    assert!([1003, 1301, 1302, 1305].contains(&reply.code()), "{}", reply.text());
-    assert!([503, 504].contains(&reply.status), "{}", reply.text());
+    assert_eq!((reply.status, reply.code()), (504, 1305), "{}", reply.text());
     server.signal(Signal::Continue);
     recovers(&gateway);
     let schema = gateway.schemas().unwrap().name("game1");
@@ -110,7 +114,7 @@ fn slow_query_is_cancelled_on_the_server_at_its_deadline() {
     let schema = gateway.schemas().unwrap().name("game1");
     let lock = server.lock(&schema, "player");
     let reply = ask(&gateway, COUNT);
-    assert!([1003, 1304].contains(&reply.code()), "{}", reply.text());
+    assert_eq!((reply.status, reply.code()), (504, 1304), "{}", reply.text());
     wait_until("nothing runs on the server any more", || {
         (server.waiting_count(&schema) == 0).then_some(())
     });
@@ -128,8 +132,7 @@ fn write_that_waits_for_a_lock_is_told_as_unknown_at_its_deadline() {
     let lock = server.lock(&schema, "player");
     let reply =
         gateway.http().send_json("PATCH", target, &admin(), &json!({ "version": 1, "gold": 7 }));
-    assert!([1003, 1305].contains(&reply.code()), "{}", reply.text());
-    assert_eq!(reply.status, 504);
+    assert_eq!((reply.status, reply.code()), (504, 1305), "{}", reply.text());
     drop(lock);
     recovers(&gateway);
 }

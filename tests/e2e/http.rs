@@ -124,8 +124,11 @@ fn body_at_the_limit_passes_and_one_byte_more_is_refused_before_it_is_read() {
     };
     let target = "/v1/game1/call/player.get";
     assert_eq!(gateway.http().request("POST", target, &admin(), &padded(2048)).status, 200);
-    let reply = gateway.http().request("POST", target, &admin(), &padded(2049));
-    assert_eq!((reply.status, reply.code()), (413, 1102));
+    // The last one is more than a socket's buffers hold: the client still writes when the answer comes.
+    for bytes in [2049, 100_000, 8 << 20] {
+        let reply = gateway.http().request("POST", target, &admin(), &padded(bytes));
+        assert_eq!((reply.status, reply.code()), (413, 1102), "{bytes}");
+    }
 
     let mut http = gateway.http();
     let announced = format!(
@@ -161,10 +164,8 @@ fn header_over_the_limit_is_refused() {
             "a".repeat(bytes)
         );
         let _taken = http.send_bytes(head.as_bytes());
-        // 431 is HTTP's own word for it; a plain close is what a flood gets.
-        if let Some(reply) = http.read() {
-            assert!([413, 431].contains(&reply.status), "{}", reply.status);
-        }
+        // 431 is HTTP's own word for it, before there is a request to answer with a code.
+        assert_eq!(http.read().expect("an answer to the flood").status, 431);
     }
     serves(&gateway);
 }
@@ -189,7 +190,7 @@ fn request_that_two_readers_could_read_differently_is_refused() {
         );
         assert!(http.send_bytes(request.as_bytes()));
         let reply = http.read().unwrap_or_else(|| panic!("{head:?}: closed without a word"));
-        assert!((400..502).contains(&reply.status), "{head:?}: {}", reply.status);
+        assert_eq!(reply.status, 400, "{head:?}: {}", reply.text());
         assert!(http.read().is_none(), "{head:?}: the bytes behind it were served as a request");
     }
     serves(&gateway);
@@ -211,9 +212,7 @@ fn bytes_that_are_no_request_are_refused_and_closed() {
         let mut http = gateway.http();
         assert!(http.send_bytes(bytes));
         http.half_close();
-        if let Some(reply) = http.read() {
-            assert!((400..506).contains(&reply.status), "{bytes:?}: {}", reply.status);
-        }
+        assert_eq!(http.read().expect("an answer").status, 400, "{bytes:?}");
         assert!(http.read().is_none(), "{bytes:?}");
     }
     serves(&gateway);

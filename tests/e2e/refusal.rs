@@ -151,12 +151,16 @@ fn parameter_given_twice_is_refused_over_every_transport() {
 fn number_beyond_64_bits_is_refused_and_never_rounded() {
     let gateway = Setup::sqlite().start();
     let admin = Credential::ApiKey(ADMIN_KEY.to_owned());
-    for number in ["9223372036854775808", "18446744073709551616", "-9223372036854775809", "1e400"] {
+    for (number, code) in [
+        ("9223372036854775808", 2012),
+        ("18446744073709551616", 1101),
+        ("-9223372036854775809", 1101),
+        ("1e400", 1101),
+    ] {
         let body = format!(r#"{{"player_id": {number}}}"#);
         let target = "/v1/game1/call/player.get";
         let reply = gateway.http().request("POST", target, &admin.headers(), body.as_bytes());
-        assert_eq!(reply.status, 400, "{number}: {}", reply.text());
-        assert!([1101, 2011, 2012].contains(&reply.code()), "{number}: {}", reply.text());
+        assert_eq!((reply.status, reply.code()), (400, code), "{number}: {}", reply.text());
     }
 }
 

@@ -40,22 +40,22 @@ pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
 /// Reloads when the configuration file or a template changed and then came to rest.
 pub(super) async fn watch_files(shared: Arc<Shared>) {
     // One waiting word is enough: it says that something changed.
-    let (teller, mut changes) = mpsc::channel(1);
-    let followed = Arc::new(ArcSwap::from_pointee(Vec::<WatchPath>::new()));
-    let concerned = Arc::clone(&followed);
-    let started = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
+    let (word, mut changes) = mpsc::channel(1);
+    let paths = Arc::new(ArcSwap::from_pointee(Vec::<WatchPath>::new()));
+    let concerned = Arc::clone(&paths);
+    let watcher = notify::recommended_watcher(move |event: notify::Result<notify::Event>| {
         if event.is_ok_and(|event| is_change(&event, &concerned.load())) {
             // Full: the reader already knows.
-            let _known = teller.try_send(());
+            let _known = word.try_send(());
         }
     });
-    let mut watcher = match started {
+    let mut watcher = match watcher {
         Ok(watcher) => watcher,
         Err(error) => return emit(&Event::WatchFailed { error: &error }),
     };
     loop {
         let wanted = shared.reloader.lock().await.watched();
-        let before = followed.swap(Arc::new(wanted.clone()));
+        let before = paths.swap(Arc::new(wanted.clone()));
         let new: Vec<_> = wanted.iter().filter(|path| !before.contains(path)).collect();
         for path in &new {
             let mode = match path.file {

@@ -41,6 +41,12 @@ pub(super) fn preflight(snapshot: &Snapshot, head: &Head) -> Response<Full<Bytes
     response
 }
 
+/// Adds the methods of a path to the refusal of another one (RFC 9110, section 15.5.6).
+pub(super) fn tell_methods(snapshot: &Snapshot, path: &str, response: &mut HeaderMap) {
+    let methods = methods_of(snapshot, path).and_then(|text| HeaderValue::from_str(&text).ok());
+    response.insert(ALLOW, methods.unwrap_or(HeaderValue::from_static("OPTIONS")));
+}
+
 fn methods_of(snapshot: &Snapshot, path: &str) -> Option<String> {
     let (game, rest) = split_path(path)?;
     if rest == "/batch" || rest.starts_with("/call/") {

@@ -37,7 +37,13 @@ pub(super) async fn exchange(
         cors::preflight(&snapshot, &head)
     } else {
         let answered = answer(&mut context, &snapshot, &head, body).await;
-        answered.unwrap_or_else(|error| context.refuse(&error))
+        answered.unwrap_or_else(|error| {
+            let mut refusal = context.refuse(&error);
+            if matches!(error, Error::Route(RouteError::MethodNotAllowed)) {
+                cors::tell_methods(&snapshot, head.uri.path(), refusal.headers_mut());
+            }
+            refusal
+        })
     };
     let answer = context.finish(answer, &head.headers, &snapshot.config.server.http.cors);
     connection.presence.enter(Phase::Idle);

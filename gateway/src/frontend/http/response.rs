@@ -7,7 +7,7 @@ use bytes::Bytes;
 use gateway_protocol::{Code, json};
 use http_body_util::Full;
 use hyper::header::{
-    ALLOW, CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
+    CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
     WWW_AUTHENTICATE, X_CONTENT_TYPE_OPTIONS,
 };
 use hyper::{HeaderMap, Response, StatusCode};
@@ -228,9 +228,6 @@ fn problem(error: &Error) -> Response<Full<Bytes>> {
             | Code::CredentialNotAccepted,
         ) => {
             headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
-        }
-        Some(Code::MethodNotAllowed) => {
-            headers.insert(ALLOW, HeaderValue::from_static("OPTIONS"));
         }
         Some(code) if code.retryable() => {
             headers.insert(RETRY_AFTER, HeaderValue::from(RETRY_AFTER_SECONDS));
