@@ -14,12 +14,13 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
 
 use arc_swap::ArcSwap;
+use gateway_protocol::Code;
 
 use crate::auth::{Admission, AuthError, Claim, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{Asker, BackendError, Job};
+use crate::backend::{Asker, BackendError, Job, RefusedAttempt, Run};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{Cache, KeyRef, Stored};
 use crate::catalog::Scalar;
@@ -326,7 +327,7 @@ fn trace_prefix() -> u32 {
 
 /// Seconds since 1970, by the wall clock.
 pub fn unix_seconds() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
+    let since = SystemTime::UNIX_EPOCH.elapsed();
     since.map_or(0, |elapsed| elapsed.as_secs())
 }
 
@@ -358,9 +359,12 @@ impl Worker {
         hit: impl FnOnce(&Operation, &Stored) -> R,
     ) -> Result<Served<R>, Error> {
         let Routed { game, operation } = routed;
-        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id)?;
+        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
+        let admission =
+            admission.inspect_err(|error| self.audit_refused(request, operation, None, error))?;
         let bound = bind_each(&operation.template, params)?;
-        check_claims(operation, request.principal, admission, &bound)?;
+        check_claims(operation, request.principal, admission, &bound)
+            .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
         self.lap(Stage::Bind);
         if !operation.included.is_empty() {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
@@ -411,20 +415,51 @@ impl Worker {
         let limit = request.arrived + game.deadline;
         let deadline = request.deadline.map_or(limit, |own| own.min(limit));
         let (reply, answer) = queue::reply();
-        let job = Job {
+        let run = Run {
             operation: Arc::clone(operation),
             bound: bound.into_owned(),
             key,
-            asker: Asker {
-                principal: Arc::clone(request.principal.unwrap_or(&self.nobody)),
-                trace: request.trace.to_string().into(),
-                peer: request.peer,
-            },
+            asker: self.asker(request),
             deadline,
             reply,
         };
-        self.core.backend.offer(job).map_err(|_refused| Error::Overloaded)?;
+        let offered = self.core.backend.offer(Job::Run(Box::new(run)));
+        offered.map_err(|_refused| Error::Overloaded)?;
         Ok(Pending { operation: Arc::clone(operation), answer, deadline })
+    }
+
+    fn asker(&self, request: &Request<'_>) -> Asker {
+        Asker {
+            principal: Arc::clone(request.principal.unwrap_or(&self.nobody)),
+            trace: request.trace.to_string().into(),
+            peer: request.peer,
+        }
+    }
+
+    /// Has a refused attempt at an audited operation written down. The refusal does not wait for that.
+    fn audit_refused(
+        &self,
+        request: &Request<'_>,
+        operation: &Arc<Operation>,
+        bound: Option<&Bound<'_>>,
+        error: &AuthError,
+    ) {
+        let code = error.code();
+        let is_permission =
+            matches!(code, Code::RoleForbidden | Code::ClaimMismatch | Code::GameForbidden);
+        if !operation.template.audit || !is_permission {
+            return;
+        }
+        let attempt = RefusedAttempt {
+            operation: Arc::clone(operation),
+            bound: bound.map(|bound| bound.clone().into_owned()),
+            asker: self.asker(request),
+            code: code.number(),
+            time: SystemTime::now(),
+        };
+        if self.core.backend.offer(Job::Refused(Box::new(attempt))).is_err() {
+            emit(&Event::AuditFailed { error: &Error::Overloaded });
+        }
     }
 
     /// Begins an operation with `@include`: itself and each included one, side by side.
@@ -440,13 +475,17 @@ impl Worker {
             if !child.enabled {
                 return Err(RouteError::OperationDisabled.into());
             }
-            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id)?;
+            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id);
+            let admission =
+                admission.inspect_err(|error| self.audit_refused(request, child, None, error))?;
             let given = include.args.iter().map(|arg| {
                 let value = bound.values.get(arg.slot).cloned().unwrap_or(Scalar::Null);
                 (arg.param.as_ref(), value)
             });
             let child_bound = bind_scalars(&child.template, given)?;
-            check_claims(child, request.principal, admission, &child_bound)?;
+            check_claims(child, request.principal, admission, &child_bound).inspect_err(
+                |error| self.audit_refused(request, child, Some(&child_bound), error),
+            )?;
             parts.push(self.begin_part(request, game, child, child_bound)?);
         }
         let first = self.begin_part(request, game, operation, bound)?;

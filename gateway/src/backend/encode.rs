@@ -184,12 +184,17 @@ impl Encoded {
     }
 }
 
-/// The body of a write: `{affected}`.
-pub(super) fn affected(count: u64) -> Vec<u8> {
-    let mut body = Vec::with_capacity(16);
-    pack::map_header(&mut body, 1);
+/// The body of a write: `{affected}`, with the `:_id` that it was given where its template uses one.
+pub(super) fn outcome(affected: u64, id: Option<i64>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(32);
+    pack::map_header(&mut body, if id.is_some() { 2 } else { 1 });
     pack::str(&mut body, "affected");
-    pack::uint(&mut body, count);
+    pack::uint(&mut body, affected);
+    // An id is 63 bits: never negative.
+    if let Some(id) = id.and_then(|id| u64::try_from(id).ok()) {
+        pack::str(&mut body, "id");
+        pack::uint(&mut body, id);
+    }
     body
 }
 

@@ -35,7 +35,7 @@ mod tests;
 mod upsert;
 
 pub use cursor::CursorKey;
-pub use dispatch::{Asker, Dispatch, Fetched, Job};
+pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::BackendError;
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Fetcher, FetcherParts};

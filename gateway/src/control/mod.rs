@@ -17,9 +17,11 @@ use tokio::sync::Mutex;
 use crate::backend::Pools;
 use crate::config::AdminConfig;
 use crate::pipeline::Core;
+use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
 pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, game_dialects, watch_paths};
+pub use signals::Signals;
 
 /// The control thread's work.
 #[derive(Debug)]
@@ -53,12 +55,19 @@ impl Shared {
 }
 
 impl Control {
-    /// Serves the admin port and the signals until the process is told to stop.
+    /// Serves the admin port and the signals. Says when the process is told to stop, and then serves the
+    /// admin port on, so that operators see it drain, until `stop` is true.
     ///
     /// # Errors
     ///
-    /// When signals or the admin port cannot be used.
-    pub async fn run(self, admin: TcpListener) -> io::Result<()> {
+    /// When the admin port cannot be used.
+    pub async fn run(
+        self,
+        admin: TcpListener,
+        signals: Signals,
+        notices: &Notices,
+        mut stop: Watch<bool>,
+    ) -> io::Result<()> {
         let config = self.core.snapshot.load().config.admin.clone();
         let shared = Arc::new(Shared {
             core: self.core,
@@ -71,6 +80,11 @@ impl Control {
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
         tokio::spawn(signals::watch_files(Arc::clone(&shared)));
-        signals::until_told_to_stop(&shared).await
+        tokio::select! {
+            () = signals::until_told_to_stop(&shared, signals) => notices.say(Notice::Stop),
+            () = stop.until(|stop| *stop) => {}
+        }
+        stop.until(|stop| *stop).await;
+        Ok(())
     }
 }

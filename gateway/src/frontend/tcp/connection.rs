@@ -16,11 +16,11 @@ use monoio::net::tcp::TcpOwnedWriteHalf;
 
 use super::inflight::InFlight;
 use super::outbox::Outbox;
-use super::{call, login};
+use super::{batch, call, login};
 use crate::auth::Principal;
 use crate::config::TcpConfig;
 use crate::error::Error;
-use crate::frontend::registry::{Nudge, Phase, Presence};
+use crate::frontend::registry::{Nudge, Phase, Presence, Serving};
 use crate::frontend::worker::Thread;
 use crate::pipeline::{Trace, Worker};
 
@@ -127,13 +127,52 @@ impl Connection {
         self.arrived.get()
     }
 
-    /// Bytes arrived.
+    /// Bytes arrived. While they are served the client may be held back, which is no silence of its own;
+    /// what is waited for then has its own limits.
     pub(super) fn arrived(&self) {
         self.arrived.set(Instant::now());
         self.heard.set(self.presence.now());
-        if self.login.borrow().is_some() {
+        if self.login.borrow().is_some() && self.presence.phase() == Phase::Idle {
+            self.presence.enter(Phase::Serving);
+        }
+    }
+
+    /// What arrived was served.
+    ///
+    /// - `in_frame`: whether it ended in the middle of a frame, which must then arrive in time as a whole.
+    pub(super) fn listens(&self, in_frame: bool) {
+        if self.login.borrow().is_none() {
+            return;
+        }
+        if in_frame {
+            self.presence.stay(Phase::Reading);
+        } else {
             self.presence.enter(Phase::Idle);
         }
+    }
+
+    /// Runs the rest of one request of `calls` calls beside the reader, then sends what it wrote.
+    pub(super) fn spawn(self: &Rc<Self>, calls: u32, work: impl Future<Output = ()> + 'static) {
+        self.inflight.begin(calls);
+        let under_way = UnderWay {
+            connection: Rc::clone(self),
+            calls,
+            _serving: self.presence.begin_request(),
+        };
+        let connection = Rc::clone(self);
+        let weak = Rc::downgrade(self);
+        let work = async move {
+            work.await;
+            drop(under_way);
+            connection.flush().await;
+        };
+        self.thread.spawn(work, move || {
+            // Its reply is lost, or stands half written in the outbox: nothing more may follow it.
+            if let Some(connection) = weak.upgrade() {
+                connection.outbox.give_up();
+                connection.presence.cut();
+            }
+        });
     }
 
     pub(super) const fn frame_bytes_max(&self) -> u32 {
@@ -151,7 +190,7 @@ impl Connection {
                 return Flow::Close;
             }
             FrameKind::Call => call::serve(self, header, payload),
-            FrameKind::Batch => call::serve_batch(self, header, payload),
+            FrameKind::Batch => batch::serve(self, header, payload),
             FrameKind::Welcome
             | FrameKind::Reply
             | FrameKind::Subscribe
@@ -211,7 +250,7 @@ impl Connection {
 
     /// Whether no further call may begin now.
     pub(super) fn is_full(&self) -> bool {
-        self.inflight.count() >= self.inflight_max || self.outbox.is_full()
+        self.inflight.is_full() || self.outbox.is_full()
     }
 
     /// Waits until a further call may begin.
@@ -270,10 +309,24 @@ impl Connection {
             };
             let reason = GoAway { reason: "the gateway is shutting down".into() };
             self.send(&header, |out| reason.encode(Codec::MsgPack, out));
-            monoio::spawn(async move { self.flush().await });
+            let connection = Rc::clone(&self);
+            self.thread.spawn(async move { connection.flush().await }, || {});
         } else if self.inflight.count() == 0 && self.outbox.is_empty() {
             self.presence.cut();
         }
+    }
+}
+
+/// Places of a request's calls, given back however its task ends.
+struct UnderWay {
+    connection: Rc<Connection>,
+    calls: u32,
+    _serving: Serving,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.connection.inflight.end(self.calls);
     }
 }
 

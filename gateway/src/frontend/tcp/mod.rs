@@ -1,13 +1,14 @@
 //! The game servers' protocol: frames in, frames out.
 //!
-//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs and
-//! BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
+//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs,
+//! [`batch`] its BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
 //! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
 //! Invariant: nothing is read while `inflight_max` calls are under way or a megabyte of replies
 //! waits: TCP holds the client back.
 
+mod batch;
 mod call;
 mod connection;
 mod inflight;
@@ -23,7 +24,7 @@ use monoio::net::TcpStream;
 
 use self::connection::Connection;
 use self::reader::Reader;
-use super::registry::{Phase, PhaseLimits};
+use super::registry::{Phase, PhaseLimits, Place};
 use super::worker::Thread;
 
 /// Serves one connection to its end.
@@ -48,16 +49,20 @@ pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
     let reader = Reader::new(read_half);
     // After the reader, so that it is left before the socket closes.
     let place = thread.tcp.join(fd, limits, Phase::Greeting);
-    let connection = Rc::new(Connection::new(
-        Rc::clone(&thread),
-        Rc::clone(place.presence()),
-        peer,
-        &config,
-        write_half,
-    ));
+    let presence = Rc::clone(place.presence());
+    let connection =
+        Rc::new(Connection::new(Rc::clone(&thread), presence, peer, &config, write_half));
+    // After the connection, so that it ends while the socket is certainly still this connection's.
+    let _end = End(place);
     connection.listen_to_nudges();
     reader.run(&connection).await;
-    // What still runs for this connection has nobody to answer to.
-    place.presence().cut();
-    drop(place);
+}
+
+/// The end of a connection, also by a panic of its reader: what still runs for it has nobody to answer to.
+struct End(Place);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.presence().cut();
+    }
 }

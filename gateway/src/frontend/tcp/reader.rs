@@ -45,6 +45,7 @@ impl Reader {
             let flow = self.serve_frames(connection).await;
             connection.flush().await;
             connection.wait_for_room().await;
+            connection.listens(self.skip > 0 || self.served < self.buffer.len());
             if flow == Flow::Close || connection.is_broken() {
                 break;
             }
