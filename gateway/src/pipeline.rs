@@ -260,6 +260,17 @@ impl Worker {
         }
     }
 
+    /// Takes the stage clock away while the request begun last waits for its client: others run meanwhile.
+    pub fn pause(&self) -> Paused {
+        Paused(self.lap_from.take().is_some())
+    }
+
+    /// Goes on with a request that was paused; the wait counts for no stage.
+    #[expect(clippy::needless_pass_by_value, reason = "a pause ends once")]
+    pub fn resume(&self, paused: Paused) {
+        self.lap_from.set(paused.0.then(Instant::now));
+    }
+
     /// Makes an operation's cache key in this thread's scratch space.
     fn with_key<R>(
         &self,
@@ -314,6 +325,11 @@ impl Worker {
         });
     }
 }
+
+/// Whether the stages of a request that waits are timed; from [`Worker::pause`].
+#[derive(Debug)]
+#[must_use = "a paused request goes on with `Worker::resume`"]
+pub struct Paused(bool);
 
 /// Part of every cache key: raised when a game's data changes its owner, which nothing does yet.
 const OWNER_EPOCH: u32 = 0;

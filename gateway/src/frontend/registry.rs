@@ -125,6 +125,11 @@ impl Presence {
         Serving(Rc::clone(self))
     }
 
+    /// Whether a request is being served.
+    pub(super) fn is_serving(&self) -> bool {
+        self.requests.get() > 0
+    }
+
     /// Enters a phase unless it is in it already: its time runs on.
     pub(super) fn stay(&self, phase: Phase) {
         if self.phase.get() != phase {

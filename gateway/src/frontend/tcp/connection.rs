@@ -28,6 +28,8 @@ use crate::pipeline::{Trace, Worker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Continue,
+    /// Nothing is served before [`login::finish`] has answered the HELLO.
+    Claim,
     Close,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     pub(super) thread: Rc<Thread>,
     pub(super) presence: Rc<Presence>,
     pub(super) login: RefCell<Option<Login>>,
+    /// A HELLO that waits for other instances.
+    pub(super) claimed: RefCell<Option<login::Claimed>>,
     pub(super) inflight: InFlight,
     pub(super) heartbeat_ms: u32,
     pub(super) inflight_max: u32,
@@ -79,6 +83,7 @@ impl Connection {
     ) -> Self {
         Self {
             login: RefCell::new(None),
+            claimed: RefCell::new(None),
             inflight: InFlight::new(config.inflight_max),
             heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
             inflight_max: config.inflight_max,

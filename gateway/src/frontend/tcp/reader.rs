@@ -12,6 +12,7 @@ use monoio::io::{AsyncReadRent, CancelableAsyncReadRent};
 use monoio::net::tcp::TcpOwnedReadHalf;
 
 use super::connection::{Connection, Flow};
+use super::login;
 use crate::frontend::buffer::BUFFER_BYTES;
 
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
@@ -126,8 +127,11 @@ impl Reader {
             let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
                 return Flow::Continue;
             };
-            let flow = connection.serve_frame(&header, payload);
+            let mut flow = connection.serve_frame(&header, payload);
             self.served += header.frame_bytes();
+            if flow == Flow::Claim {
+                flow = login::finish(connection).await;
+            }
             if flow == Flow::Close {
                 return flow;
             }
