@@ -562,3 +562,140 @@ fn equals(value: &Scalar<'_>, claim: &Claim) -> bool {
         _ => false,
     }
 }
+
+#[cfg(test)]
+mod tests {
+    //! The way of a request with the test holding the other end of the backend's queue.
+
+    use std::fs;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{Authenticator, new_key};
+    use crate::catalog::{Catalog, Dialect};
+    use crate::config::{Config, Env};
+    use crate::snapshot::{Parts, build};
+
+    const GET: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1\n-- @result id bigint\n\
+                       -- @allow gm\n-- @audit\nSELECT t.id FROM t WHERE t.id = :id\n";
+
+    /// A gateway of one game with one operation `t.get`, without its threads.
+    struct Path {
+        worker: Worker,
+        jobs: queue::Receiver<Job>,
+        keys: [String; 2],
+        _folder: tempfile::TempDir,
+    }
+
+    impl Path {
+        fn new(queue_max: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let base = folder.path();
+            fs::create_dir_all(base.join("sql/game1/t")).unwrap();
+            fs::write(base.join("sql/game1/t/get.sql"), GET).unwrap();
+            let keys = ["gm", "other"].map(|id| new_key(id).unwrap());
+            let text = format!(
+                "templates: sql\ndatabase: {{connections: {{db: {{type: sqlite, path: t.db}}}}}}\n\
+                 games: {{game1: {{id: game1, name: g, database: db}}}}\n\
+                 logging: {{audit_file: audit.log}}\n\
+                 auth:\n  roles: {{gm: {{}}, other: {{}}}}\n  api_keys:\n\
+                 \x20   - {{id: gm, hash: '{}', roles: [gm], games: ['*']}}\n\
+                 \x20   - {{id: other, hash: '{}', roles: [other], games: ['*']}}\n",
+                keys[0].hash, keys[1].hash
+            );
+            let (config, _) = Config::parse(&text, base, &Env::process()).unwrap();
+            let games = [(config.games[0].id.clone(), Dialect::Sqlite)];
+            let catalog = Catalog::load(&config.templates, &games).unwrap();
+            let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
+            let metrics = Arc::new(Metrics::new());
+            let cache = Arc::new(Cache::new(&config.cache, Box::new(|_| {})).unwrap());
+            let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
+            let snapshot = build(1, parts, &metrics).unwrap();
+            let (sender, jobs) = queue::bounded(queue_max);
+            let core = Arc::new(Core::new(snapshot, cache, sender, metrics));
+            let keys = keys.map(|key| key.key.expose().to_owned());
+            Self { worker: Worker::new(core), jobs, keys, _folder: folder }
+        }
+
+        /// Calls `t.get` with this `id`, as the key of that index.
+        fn call(&self, key: usize, id: i64) -> Result<Waiting, Error> {
+            let snapshot = self.worker.snapshot();
+            let principal = self.worker.api_key(&snapshot, &self.keys[key]).unwrap();
+            let request = Request {
+                principal: Some(&principal),
+                trace: Trace::Text("test"),
+                peer: (Ipv4Addr::LOCALHOST, 1).into(),
+                arrived: Instant::now(),
+                deadline: None,
+            };
+            let value = gateway_protocol::Value::Int(id);
+            let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+            let routed = route(&snapshot, "game1", "t.get").unwrap();
+            match self.worker.serve(&request, routed, params, |_, _| ())? {
+                Served::Wait(waiting) => Ok(waiting),
+                Served::Hit(()) => panic!("nothing was kept"),
+            }
+        }
+
+        fn job(&mut self) -> Option<Job> {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match std::pin::pin!(self.jobs.take()).poll(&mut context) {
+                std::task::Poll::Ready(job) => job,
+                std::task::Poll::Pending => None,
+            }
+        }
+    }
+
+    fn code(outcome: Result<Waiting, Error>) -> u16 {
+        outcome.map_or_else(|error| error.code(), |_| 0)
+    }
+
+    #[test]
+    fn good_request_becomes_one_job_with_its_value_and_deadline() {
+        let mut path = Path::new(4);
+        let waiting = path.call(0, 7).unwrap();
+        let Some(Job::Run(run)) = path.job() else { panic!("no job") };
+        assert_eq!(run.bound.values.first(), Some(&Scalar::Int(7)));
+        assert_eq!(waiting.deadline(), Some(run.deadline));
+        assert!(run.deadline > Instant::now() + Duration::from_millis(100));
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn request_refused_at_its_parameters_reaches_no_backend() {
+        let mut path = Path::new(4);
+        assert_eq!(code(path.call(0, 0)), 2012);
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn refused_role_on_an_audited_operation_is_handed_over_for_the_audit_log_alone() {
+        let mut path = Path::new(4);
+        assert_eq!(code(path.call(1, 7)), 3101);
+        let Some(Job::Refused(attempt)) = path.job() else { panic!("no attempt") };
+        assert_eq!((attempt.code, &*attempt.asker.principal.caller), (3101, "key:other"));
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn full_queue_refuses_and_draining_begins_nothing() {
+        let path = Path::new(1);
+        assert_eq!(code(path.call(0, 7)), 0);
+        assert_eq!(code(path.call(0, 7)), 1001);
+        assert_eq!(code(path.call(1, 7)), 3101, "a refusal stands, recorded or not");
+        path.worker.core().drain();
+        assert_eq!(code(path.call(0, 7)), 1002);
+    }
+
+    #[test]
+    fn dropped_job_is_answered_at_once_as_a_fault_of_ours() {
+        let mut path = Path::new(1);
+        let waiting = path.call(0, 7).unwrap();
+        drop(path.job());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let answered = std::pin::pin!(waiting.wait()).poll(&mut context);
+        let std::task::Poll::Ready(Err(error)) = answered else { panic!("still waiting") };
+        assert_eq!(error.code(), 1099);
+    }
+}
