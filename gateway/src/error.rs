@@ -60,6 +60,12 @@ pub enum Error {
 }
 
 impl Error {
+    /// The answers of a batch are together longer than one reply may be.
+    pub fn batch_too_large(bytes_max: usize) -> Self {
+        let limit = format!("{bytes_max} bytes in one batch").into();
+        Self::Backend(Arc::new(BackendError::TooLarge { limit }))
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> u16 {
         match self {

@@ -10,15 +10,17 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Instant, SystemTime};
+
+use gateway_protocol::Code;
 
 use crate::auth::{Admission, AuthError, Claim, Principal};
-use crate::backend::{Asker, Job};
+use crate::backend::{Asker, Job, RefusedAttempt, Run};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{KeyRef, Stored};
 use crate::catalog::Scalar;
 use crate::error::Error;
-use crate::observe::{CacheOutcome, Stage};
+use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::queue;
 use crate::reply::{Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
@@ -85,9 +87,12 @@ impl Worker {
         hit: impl FnOnce(&Operation, &Stored) -> R,
     ) -> Result<Served<R>, Error> {
         let Routed { game, operation } = routed;
-        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id)?;
+        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
+        let admission =
+            admission.inspect_err(|error| self.audit_refused(request, operation, None, error))?;
         let bound = bind_each(&operation.template, params)?;
-        check_claims(operation, request.principal, admission, &bound)?;
+        check_claims(operation, request.principal, admission, &bound)
+            .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
         self.lap(Stage::Bind);
         if !operation.included.is_empty() {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
@@ -140,20 +145,51 @@ impl Worker {
         let limit = request.arrived + game.deadline;
         let deadline = request.deadline.map_or(limit, |own| own.min(limit));
         let (reply, answer) = queue::reply();
-        let job = Job {
+        let run = Run {
             operation: Arc::clone(operation),
             bound: bound.into_owned(),
             key,
-            asker: Asker {
-                principal: Arc::clone(request.principal.unwrap_or(&self.nobody)),
-                trace: request.trace.to_string().into(),
-                peer: request.peer,
-            },
+            asker: self.asker(request),
             deadline,
             reply,
         };
-        self.core.backend.offer(job).map_err(|_refused| Error::Overloaded)?;
+        let offered = self.core.backend.offer(Job::Run(Box::new(run)));
+        offered.map_err(|_refused| Error::Overloaded)?;
         Ok(Pending { operation: Arc::clone(operation), answer, deadline })
+    }
+
+    fn asker(&self, request: &Request<'_>) -> Asker {
+        Asker {
+            principal: Arc::clone(request.principal.unwrap_or(&self.nobody)),
+            trace: request.trace.to_string().into(),
+            peer: request.peer,
+        }
+    }
+
+    /// Has a refused attempt at an audited operation written down. The refusal does not wait for that.
+    fn audit_refused(
+        &self,
+        request: &Request<'_>,
+        operation: &Arc<Operation>,
+        bound: Option<&Bound<'_>>,
+        error: &AuthError,
+    ) {
+        let code = error.code();
+        let is_permission =
+            matches!(code, Code::RoleForbidden | Code::ClaimMismatch | Code::GameForbidden);
+        if !operation.template.audit || !is_permission {
+            return;
+        }
+        let attempt = RefusedAttempt {
+            operation: Arc::clone(operation),
+            bound: bound.map(|bound| bound.clone().into_owned()),
+            asker: self.asker(request),
+            code: code.number(),
+            time: SystemTime::now(),
+        };
+        if self.core.backend.offer(Job::Refused(Box::new(attempt))).is_err() {
+            emit(&Event::AuditFailed { error: &Error::Overloaded });
+        }
     }
 
     /// Begins an operation with `@include`: itself and each included one, side by side.
@@ -169,13 +205,17 @@ impl Worker {
             if !child.enabled {
                 return Err(RouteError::OperationDisabled.into());
             }
-            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id)?;
+            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id);
+            let admission =
+                admission.inspect_err(|error| self.audit_refused(request, child, None, error))?;
             let given = include.args.iter().map(|arg| {
                 let value = bound.values.get(arg.slot).cloned().unwrap_or(Scalar::Null);
                 (arg.param.as_ref(), value)
             });
             let child_bound = bind_scalars(&child.template, given)?;
-            check_claims(child, request.principal, admission, &child_bound)?;
+            check_claims(child, request.principal, admission, &child_bound).inspect_err(
+                |error| self.audit_refused(request, child, Some(&child_bound), error),
+            )?;
             parts.push(self.begin_part(request, game, child, child_bound)?);
         }
         let first = self.begin_part(request, game, operation, bound)?;
@@ -234,5 +274,144 @@ fn equals(value: &Scalar<'_>, claim: &Claim) -> bool {
             claim.parse() == Ok(*value) && *value.to_string() == **claim
         }
         _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    //! The way of a request with the test holding the other end of the backend's queue.
+
+    use std::fs;
+    use std::net::Ipv4Addr;
+    use std::time::Duration;
+
+    use super::*;
+    use crate::auth::{Authenticator, new_key};
+    use crate::cache::Cache;
+    use crate::catalog::{Catalog, Dialect};
+    use crate::config::{Config, Env};
+    use crate::observe::Metrics;
+    use crate::snapshot::{Parts, build};
+
+    const GET: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1\n-- @result id bigint\n\
+                       -- @allow gm\n-- @audit\nSELECT t.id FROM t WHERE t.id = :id\n";
+
+    /// A gateway of one game with one operation `t.get`, without its threads.
+    struct Path {
+        worker: Worker,
+        jobs: queue::Receiver<Job>,
+        keys: [String; 2],
+        _folder: tempfile::TempDir,
+    }
+
+    impl Path {
+        fn new(queue_max: usize) -> Self {
+            let folder = tempfile::tempdir().unwrap();
+            let base = folder.path();
+            fs::create_dir_all(base.join("sql/game1/t")).unwrap();
+            fs::write(base.join("sql/game1/t/get.sql"), GET).unwrap();
+            let keys = ["gm", "other"].map(|id| new_key(id).unwrap());
+            let text = format!(
+                "templates: sql\ndatabase: {{connections: {{db: {{type: sqlite, path: t.db}}}}}}\n\
+                 games: {{game1: {{id: game1, name: g, database: db}}}}\n\
+                 logging: {{audit_file: audit.log}}\n\
+                 auth:\n  roles: {{gm: {{}}, other: {{}}}}\n  api_keys:\n\
+                 \x20   - {{id: gm, hash: '{}', roles: [gm], games: ['*']}}\n\
+                 \x20   - {{id: other, hash: '{}', roles: [other], games: ['*']}}\n",
+                keys[0].hash, keys[1].hash
+            );
+            let (config, _) = Config::parse(&text, base, &Env::process()).unwrap();
+            let games = [(config.games[0].id.clone(), Dialect::Sqlite)];
+            let catalog = Catalog::load(&config.templates, &games).unwrap();
+            let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
+            let metrics = Arc::new(Metrics::new());
+            let cache = Arc::new(Cache::new(&config.cache, Box::new(|_| {})).unwrap());
+            let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
+            let snapshot = build(1, parts, &metrics).unwrap();
+            let (sender, jobs) = queue::bounded(queue_max);
+            let core = Arc::new(Core::new(snapshot, cache, sender, metrics));
+            let keys = keys.map(|key| key.key.expose().to_owned());
+            Self { worker: Worker::new(core), jobs, keys, _folder: folder }
+        }
+
+        /// Calls `t.get` with this `id`, as the key of that index.
+        fn call(&self, key: usize, id: i64) -> Result<Waiting, Error> {
+            let snapshot = self.worker.snapshot();
+            let principal = self.worker.api_key(&snapshot, &self.keys[key]).unwrap();
+            let request = Request {
+                principal: Some(&principal),
+                trace: Trace::Text("test"),
+                peer: (Ipv4Addr::LOCALHOST, 1).into(),
+                arrived: Instant::now(),
+                deadline: None,
+            };
+            let value = gateway_protocol::Value::Int(id);
+            let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+            let routed = route(&snapshot, "game1", "t.get").unwrap();
+            match self.worker.serve(&request, routed, params, |_, _| ())? {
+                Served::Wait(waiting) => Ok(waiting),
+                Served::Hit(()) => panic!("nothing was kept"),
+            }
+        }
+
+        fn job(&mut self) -> Option<Job> {
+            let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+            match std::pin::pin!(self.jobs.take()).poll(&mut context) {
+                std::task::Poll::Ready(job) => job,
+                std::task::Poll::Pending => None,
+            }
+        }
+    }
+
+    fn code(outcome: Result<Waiting, Error>) -> u16 {
+        outcome.map_or_else(|error| error.code(), |_| 0)
+    }
+
+    #[test]
+    fn good_request_becomes_one_job_with_its_value_and_deadline() {
+        let mut path = Path::new(4);
+        let waiting = path.call(0, 7).unwrap();
+        let Some(Job::Run(run)) = path.job() else { panic!("no job") };
+        assert_eq!(run.bound.values.first(), Some(&Scalar::Int(7)));
+        assert_eq!(waiting.deadline(), Some(run.deadline));
+        assert!(run.deadline > Instant::now() + Duration::from_millis(100));
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn request_refused_at_its_parameters_reaches_no_backend() {
+        let mut path = Path::new(4);
+        assert_eq!(code(path.call(0, 0)), 2012);
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn refused_role_on_an_audited_operation_is_handed_over_for_the_audit_log_alone() {
+        let mut path = Path::new(4);
+        assert_eq!(code(path.call(1, 7)), 3101);
+        let Some(Job::Refused(attempt)) = path.job() else { panic!("no attempt") };
+        assert_eq!((attempt.code, &*attempt.asker.principal.caller), (3101, "key:other"));
+        assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn full_queue_refuses_and_draining_begins_nothing() {
+        let path = Path::new(1);
+        assert_eq!(code(path.call(0, 7)), 0);
+        assert_eq!(code(path.call(0, 7)), 1001);
+        assert_eq!(code(path.call(1, 7)), 3101, "a refusal stands, recorded or not");
+        path.worker.core().drain();
+        assert_eq!(code(path.call(0, 7)), 1002);
+    }
+
+    #[test]
+    fn dropped_job_is_answered_at_once_as_a_fault_of_ours() {
+        let mut path = Path::new(1);
+        let waiting = path.call(0, 7).unwrap();
+        drop(path.job());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let answered = std::pin::pin!(waiting.wait()).poll(&mut context);
+        let std::task::Poll::Ready(Err(error)) = answered else { panic!("still waiting") };
+        assert_eq!(error.code(), 1099);
     }
 }

@@ -108,6 +108,60 @@ impl<T> Receiver<T> {
         self.gauge.depth.fetch_sub(1, Ordering::Relaxed);
         Some(item)
     }
+
+    /// Takes nothing more in: further offers are refused, what is in the queue can still be taken.
+    pub fn close(&mut self) {
+        self.receiver.close();
+    }
+}
+
+/// What a thread says to the one that started it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Notice {
+    /// It does its work.
+    Ready,
+    /// The process was told to stop.
+    Stop,
+    /// It ended, in whatever way.
+    Ended,
+}
+
+/// Where a thread's notices go; [`Notice::Ended`] goes by itself when this is dropped.
+#[derive(Debug)]
+pub struct Notices(std::sync::mpsc::SyncSender<(String, Notice)>, String);
+
+/// Makes the way of the notices of at most `thread_count_max` threads.
+pub fn notices(
+    thread_count_max: usize,
+) -> (NoticeBoard, std::sync::mpsc::Receiver<(String, Notice)>) {
+    // A thread has one notice of each kind, so none is ever refused.
+    let (sender, receiver) = std::sync::mpsc::sync_channel(thread_count_max.saturating_mul(3));
+    (NoticeBoard(sender), receiver)
+}
+
+/// Gives each thread its [`Notices`].
+#[derive(Debug)]
+pub struct NoticeBoard(std::sync::mpsc::SyncSender<(String, Notice)>);
+
+impl NoticeBoard {
+    /// The notices of a thread.
+    pub fn of(&self, thread: impl Into<String>) -> Notices {
+        Notices(self.0.clone(), thread.into())
+    }
+}
+
+impl Notices {
+    /// Says something.
+    pub fn say(&self, notice: Notice) {
+        // Refused only when nobody listens any more.
+        let _heard = self.0.try_send((self.1.clone(), notice)).is_ok();
+    }
+}
+
+impl Drop for Notices {
+    fn drop(&mut self) {
+        self.say(Notice::Ended);
+    }
 }
 
 /// Makes a value that one side sets and many wait for.
@@ -149,6 +203,32 @@ mod tests {
         let Err(Refused(item)) = sender.offer(3) else { panic!("the third fits") };
         assert_eq!(item, 3);
         assert_eq!((sender.gauge().depth(), sender.gauge().refused()), (2, 1));
+    }
+
+    #[test]
+    fn closed_queue_refuses_and_gives_out_what_it_has() {
+        let (sender, mut receiver) = bounded(2);
+        assert!(sender.offer(1).is_ok());
+        receiver.close();
+        assert!(sender.offer(2).is_err());
+        let mut context = std::task::Context::from_waker(std::task::Waker::noop());
+        let mut take =
+            |receiver: &mut Receiver<i32>| std::pin::pin!(receiver.take()).poll(&mut context);
+        assert_eq!(take(&mut receiver), std::task::Poll::Ready(Some(1)));
+        assert_eq!(take(&mut receiver), std::task::Poll::Ready(None));
+    }
+
+    #[test]
+    fn thread_that_panics_is_noticed_by_name() {
+        let (board, heard) = notices(1);
+        let own = board.of("fe-00");
+        let thread = std::thread::spawn(move || {
+            own.say(Notice::Ready);
+            std::panic::resume_unwind(Box::new("on purpose"));
+        });
+        assert!(thread.join().is_err());
+        let notices: Vec<_> = heard.try_iter().collect();
+        assert_eq!(notices, [("fe-00".into(), Notice::Ready), ("fe-00".into(), Notice::Ended)]);
     }
 
     #[test]

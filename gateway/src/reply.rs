@@ -53,7 +53,31 @@ impl Waiting {
         Self { first, included }
     }
 
-    /// Waits for the whole answer. The backend keeps the deadline; see [`Job`](crate::backend::Job).
+    fn pending(&self) -> impl Iterator<Item = &Pending> {
+        let parts = std::iter::once(&self.first).chain(&self.included);
+        parts.filter_map(|part| match part {
+            PartWaiting::Pending(pending) => Some(pending),
+            PartWaiting::Ready(_) => None,
+        })
+    }
+
+    /// When it must have arrived; `None`: it is here already.
+    pub fn deadline(&self) -> Option<Instant> {
+        self.pending().map(|pending| pending.deadline).max()
+    }
+
+    /// Whether it is the answer of a write, which may have been done even if nobody says so.
+    pub fn is_write(&self) -> bool {
+        self.pending().any(Pending::is_write)
+    }
+
+    /// What is answered when it does not arrive in time.
+    pub fn late(&self) -> Error {
+        if self.is_write() { outcome_unknown() } else { Error::Deadline }
+    }
+
+    /// Waits for the whole answer. The backend keeps the deadline; a caller that cannot rely on that
+    /// bounds it by [`Waiting::deadline`].
     ///
     /// # Errors
     ///
@@ -74,17 +98,24 @@ impl PartWaiting {
             Self::Ready(part) => return Ok(part),
             Self::Pending(pending) => pending,
         };
-        // The job is dropped unanswered only if its task died.
+        let is_write = pending.is_write();
+        // The job is dropped unanswered only if its task died: nobody knows how far it had come.
         let answered = pending.answer.await.map_err(|_lost| {
-            if Instant::now() >= pending.deadline {
-                Error::Deadline
-            } else {
-                Error::Internal("the backend dropped a job")
-            }
+            if is_write { outcome_unknown() } else { Error::Internal("the backend dropped a job") }
         })?;
         let fetched = answered.map_err(|error| explain(&pending.operation, error))?;
         Ok(Part { operation: pending.operation, stored: fetched.stored, outcome: fetched.outcome })
     }
+}
+
+impl Pending {
+    fn is_write(&self) -> bool {
+        self.operation.template.kind.is_write()
+    }
+}
+
+fn outcome_unknown() -> Error {
+    Error::Backend(Arc::new(BackendError::OutcomeUnknown { source: None }))
 }
 
 /// What a stored answer means for an operation: the body, or the template's answer to "no such row".

@@ -16,15 +16,14 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{
-    BackendError, CLAIM_COUNT_MAX, Dispatch, Fetcher, FetcherParts, Job, Pools, run_claims,
-};
+use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, ControlStop, LoadFaults, Loaded, Origin, Reloader};
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
 use crate::frontend::Stop;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
+use crate::queue::{Notice, NoticeBoard};
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -115,16 +114,12 @@ struct Server {
     background: Background,
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
+    stop_dispatch: queue::Signal<bool>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
-    control: ControlThread,
+    control: JoinHandle<io::Result<()>>,
+    stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
-}
-
-/// The control thread, and the words between it and the server.
-struct ControlThread {
-    thread: JoinHandle<io::Result<()>>,
-    told_to_stop: queue::Answer<()>,
-    drained: queue::Signal<bool>,
+    heard: std::sync::mpsc::Receiver<(String, Notice)>,
 }
 
 impl Server {
@@ -132,6 +127,13 @@ impl Server {
         let config = Arc::new(loaded.config.clone());
         let metrics = Arc::new(Metrics::new());
         let snapshot = loaded.into_snapshot(1, &metrics)?;
+        // First of all, so that a signal that comes while the rest starts is not lost.
+        let control = Builder::new_current_thread().enable_all().build();
+        let control = control.map_err(machine("control thread"))?;
+        let signals = {
+            let _within = control.enter();
+            Signals::install().map_err(machine("signals"))?
+        };
         let (listeners, admin, addresses) = listen(&config)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
@@ -142,12 +144,7 @@ impl Server {
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
-        let mut core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
-        if config.cache.redis.is_some() {
-            let (claims, taken) = queue::bounded(CLAIM_COUNT_MAX);
-            core.claims = Some(claims);
-            backend.spawn(run_claims(Arc::clone(&cache), taken));
-        }
+        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
         let core = Arc::new(core);
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
@@ -166,12 +163,27 @@ impl Server {
             running_count_max: config.limits.backend_queue_max as usize,
         };
         let background = cache.spawn(backend.handle());
-        let dispatch = backend.spawn(dispatch.run(taken));
+        let (stop_dispatch, stop) = queue::signal(false);
+        let dispatch = backend.spawn(dispatch.run(taken, stop));
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
-        let frontends = start_frontends(&core, &config, listeners, &stop)?;
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let control = start_control(plan, &config, &core, &pools, (admin, Arc::clone(logs)))?;
+        let (board, heard) = queue::notices(listeners.len() + 1);
+        let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
+        wait_until_ready(&heard, frontends.len())?;
+        let reloader = Reloader {
+            paths: crate::control::watch_paths(&plan.origin, &config),
+            origin: plan.origin,
+            samples_allowed: plan.samples_allowed,
+            logs: Arc::clone(logs),
+        };
+        let (stop_control, stopped) = queue::signal(false);
+        let work = Control { core: Arc::clone(&core), pools: Arc::clone(&pools), reloader };
+        let notices = board.of("control");
+        let thread = std::thread::Builder::new().name("control".into());
+        let control =
+            thread.spawn(move || control.block_on(work.run(admin, signals, &notices, stopped)));
+        let control = control.map_err(machine("control thread"))?;
         Ok(Self {
             addresses,
             core,
@@ -179,34 +191,39 @@ impl Server {
             background,
             pools,
             dispatch,
+            stop_dispatch,
             frontends,
             control,
+            stop_control,
             drain,
+            heard,
         })
     }
 
-    /// Waits for the word to stop, and stops.
+    /// Waits for the word to stop, or for a thread that ends without it, and stops.
     fn wait(self) -> Result<(), ServerError> {
-        let ControlThread { thread: control, told_to_stop, drained } = self.control;
-        // An error: the control thread failed, and says why below.
-        let _failed = told_to_stop.blocking_recv().is_err();
+        let lost = self.wait_for_the_end();
+        if let Some(thread) = &lost {
+            emit(&Event::ThreadLost { thread, message: "it ended on its own; the gateway stops" });
+        }
         emit(&Event::Draining);
         self.core.drain();
         self.drain.set(true);
         let mut cut_count = 0;
+        let mut failed = None;
         for frontend in self.frontends {
             match frontend.join() {
                 Ok(Ok(count)) => cut_count += count,
                 Ok(Err(source)) => {
-                    return Err(ServerError::Machine { what: "frontend thread".into(), source });
+                    failed = Some(ServerError::Machine { what: "frontend thread".into(), source });
                 }
-                Err(_panic) => return Err(ServerError::Start("a frontend thread panicked".into())),
+                Err(_panic) => {
+                    failed = Some(ServerError::Start("a frontend thread panicked".into()));
+                }
             }
         }
-        drained.set(true);
-        let told = control.join();
-        // The last sender goes with the core: the dispatch then ends when every job is answered.
-        drop(self.core);
+        // Nobody is left to hand anything over; what was taken is still answered.
+        self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
             self.pools.close(Instant::now() + BACKEND_END).await;
@@ -214,12 +231,54 @@ impl Server {
         });
         drop(self.background);
         self.backend.shutdown_timeout(BACKEND_END);
+        self.stop_control.set(true);
+        match self.control.join() {
+            Ok(Ok(())) => {}
+            Ok(Err(source)) => {
+                failed = Some(ServerError::Machine { what: "control thread".into(), source });
+            }
+            Err(_panic) => failed = Some(ServerError::Start("the control thread panicked".into())),
+        }
         emit(&Event::Stopped { cut_count });
-        match told {
-            Ok(told) => told.map_err(machine("control thread")),
-            Err(_panic) => Err(ServerError::Start("the control thread panicked".into())),
+        match (failed, lost) {
+            (Some(error), _) => Err(error),
+            (None, Some(thread)) => Err(ServerError::Start(format!("thread {thread} ended"))),
+            (None, None) => Ok(()),
         }
     }
+
+    /// Returns when the process is told to stop: `None`; or the thread that ended without that.
+    fn wait_for_the_end(&self) -> Option<String> {
+        loop {
+            match self.heard.recv() {
+                Ok((_, Notice::Ready)) => {}
+                Ok((thread, Notice::Ended)) => return Some(thread),
+                Ok((_, Notice::Stop)) | Err(_) => return None,
+            }
+        }
+    }
+}
+
+/// Waits until each of `count` threads does its work.
+///
+/// # Errors
+///
+/// [`ServerError::Start`] when one ends instead.
+fn wait_until_ready(
+    heard: &std::sync::mpsc::Receiver<(String, Notice)>,
+    count: usize,
+) -> Result<(), ServerError> {
+    for _ in 0..count {
+        match heard.recv() {
+            Ok((_, Notice::Ready)) => {}
+            Ok((thread, Notice::Ended | Notice::Stop)) => {
+                let why = "ended while it started; does the kernel allow io_uring?";
+                return Err(ServerError::Start(format!("thread {thread} {why}")));
+            }
+            Err(_) => return Ok(()),
+        }
+    }
+    Ok(())
 }
 
 type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
@@ -240,40 +299,16 @@ fn start_frontends(
     config: &Config,
     listeners: Vec<frontend::BoundListeners>,
     stop: &Stop,
+    board: &NoticeBoard,
 ) -> Result<Vec<JoinHandle<io::Result<usize>>>, ServerError> {
     let cpus = cpus();
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {
         let cpu = cpus.get(index % cpus.len().max(1)).copied().filter(|_| config.runtime.pin);
-        let thread = frontend::spawn(index, cpu, Arc::clone(core), listeners, stop.clone());
+        let thread = frontend::spawn(index, cpu, Arc::clone(core), listeners, stop.clone(), board);
         threads.push(thread.map_err(machine("frontend thread"))?);
     }
     Ok(threads)
-}
-
-fn start_control(
-    plan: Plan,
-    config: &Config,
-    core: &Arc<Core>,
-    pools: &Arc<Pools>,
-    (admin, logs): (TcpListener, Arc<Logs>),
-) -> Result<ControlThread, ServerError> {
-    let reloader = Reloader {
-        paths: crate::control::watch_paths(&plan.origin, config),
-        origin: plan.origin,
-        samples_allowed: plan.samples_allowed,
-        logs,
-    };
-    let (told, told_to_stop) = queue::reply();
-    let (drained, watch) = queue::signal(false);
-    let stop = ControlStop { told, drained: watch };
-    let control = Control { core: Arc::clone(core), pools: Arc::clone(pools), reloader, stop };
-    let thread = std::thread::Builder::new().name("control".into()).spawn(move || {
-        let runtime = Builder::new_current_thread().enable_all().build()?;
-        runtime.block_on(control.run(admin))
-    });
-    let thread = thread.map_err(machine("control thread"))?;
-    Ok(ControlThread { thread, told_to_stop, drained })
 }
 
 /// A tokio runtime for a command that asks databases and then ends.

@@ -14,7 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{BackendError, Claim as NonceClaim, Job};
+use crate::backend::{BackendError, Job};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef};
 use crate::config::RequestLog;
@@ -83,8 +83,6 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
-    /// The way to the nonces of all instances; `None` without Redis.
-    pub claims: Option<queue::Sender<NonceClaim>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -103,7 +101,6 @@ impl Core {
             backend,
             metrics,
             nonces: NonceBook::default(),
-            claims: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
@@ -219,6 +216,17 @@ impl Worker {
         self.lap_from.set(self.recorder.samples_stages().then_some(arrived));
     }
 
+    /// Takes the stage clock away while the request begun last waits for its client: others run meanwhile.
+    pub fn pause(&self) -> Paused {
+        Paused(self.lap_from.take().is_some())
+    }
+
+    /// Goes on with a request that was paused; the wait counts for no stage.
+    #[expect(clippy::needless_pass_by_value, reason = "a pause ends once")]
+    pub fn resume(&self, paused: Paused) {
+        self.lap_from.set(paused.0.then(Instant::now));
+    }
+
     /// Ends a stage of the request begun last, if its stages are timed.
     pub fn lap(&self, stage: Stage) {
         if let Some(from) = self.lap_from.get() {
@@ -309,6 +317,11 @@ impl Worker {
         });
     }
 }
+
+/// Whether the stages of a request that waits are timed; from [`Worker::pause`].
+#[derive(Debug)]
+#[must_use = "a paused request goes on with `Worker::resume`"]
+pub struct Paused(bool);
 
 /// Part of every cache key: raised when a game's data changes its owner, which nothing does yet.
 const OWNER_EPOCH: u32 = 0;

@@ -5,7 +5,7 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 
@@ -13,14 +13,25 @@ use super::BackendError;
 use super::fetch::Fetcher;
 use crate::auth::Principal;
 use crate::bind::Bound;
-use crate::cache::{Key, Stored};
+use crate::cache::{Key, NonceError, Stored};
 use crate::observe::CacheOutcome;
-use crate::queue::{Receiver, Reply};
+use crate::queue::{Receiver, Reply, Watch};
 use crate::snapshot::Operation;
+
+/// What frontends hand over.
+#[derive(Debug)]
+pub enum Job {
+    /// An operation to run.
+    Run(Box<Run>),
+    /// A hello's nonce to claim where other instances see it.
+    Nonce(NonceClaim),
+    /// A refused attempt at an audited operation, to write down.
+    Refused(Box<RefusedAttempt>),
+}
 
 /// A request that L1 did not answer.
 #[derive(Debug)]
-pub struct Job {
+pub struct Run {
     /// What to run.
     pub operation: Arc<Operation>,
     /// With which parameters.
@@ -33,6 +44,32 @@ pub struct Job {
     pub deadline: Instant,
     /// The way back.
     pub reply: Reply<Result<Fetched, Arc<BackendError>>>,
+}
+
+/// A nonce that no instance may accept twice.
+#[derive(Debug)]
+pub struct NonceClaim {
+    /// The nonce and whose it is.
+    pub nonce: Box<[u8]>,
+    /// How long it must be known.
+    pub ttl: Duration,
+    /// Whether the nonce is new as far as anybody knows.
+    pub reply: Reply<Result<bool, NonceError>>,
+}
+
+/// An attempt that `@allow` refused.
+#[derive(Debug)]
+pub struct RefusedAttempt {
+    /// What was asked for.
+    pub operation: Arc<Operation>,
+    /// The parameters; `None` when it was refused before they were read.
+    pub bound: Option<Bound<'static>>,
+    /// Who asked.
+    pub asker: Asker,
+    /// The code it was refused with.
+    pub code: u16,
+    /// When.
+    pub time: SystemTime,
 }
 
 /// Who asks, and under which id.
@@ -65,22 +102,50 @@ pub struct Dispatch {
 }
 
 impl Dispatch {
-    /// Runs until every sender is gone and every job is answered.
-    pub async fn run(self, mut jobs: Receiver<Job>) {
+    /// Runs until every sender is gone, or `stop` is true; then answers what was taken over.
+    pub async fn run(self, mut jobs: Receiver<Job>, mut stop: Watch<bool>) {
         let places = Arc::new(Semaphore::new(self.running_count_max));
-        while let Some(job) = jobs.take().await {
+        let mut is_open = true;
+        loop {
+            let job = tokio::select! {
+                biased;
+                () = stop.until(|stop| *stop), if is_open => {
+                    is_open = false;
+                    jobs.close();
+                    continue;
+                }
+                job = jobs.take() => job,
+            };
+            let Some(job) = job else { break };
             // Closed never: nobody else holds it.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let fetcher = Arc::clone(&self.fetcher);
             tokio::spawn(async move {
-                let Job { operation, bound, key, asker, deadline, reply } = job;
-                let answer = fetcher.fetch(&operation, bound, key, &asker, deadline).await;
-                // Nobody waits any more when the connection has gone.
-                let _nobody = reply.send(answer);
+                work(&fetcher, job).await;
                 drop(place);
             });
         }
         let all = u32::try_from(self.running_count_max).unwrap_or(u32::MAX);
         let _all_done = places.acquire_many(all).await;
+    }
+}
+
+/// Does one job. Nobody waits for its answer any more when the connection has gone.
+async fn work(fetcher: &Fetcher, job: Job) {
+    match job {
+        Job::Run(run) => {
+            let Run { operation, bound, key, asker, deadline, reply } = *run;
+            // It may have waited in the queue for longer than it had.
+            let answer = if Instant::now() >= deadline {
+                Err(Arc::new(BackendError::Deadline))
+            } else {
+                fetcher.fetch(&operation, bound, key, &asker, deadline).await
+            };
+            let _nobody = reply.send(answer);
+        }
+        Job::Nonce(NonceClaim { nonce, ttl, reply }) => {
+            let _nobody = reply.send(fetcher.claim_nonce(&nonce, ttl).await);
+        }
+        Job::Refused(attempt) => fetcher.refused(*attempt).await,
     }
 }

@@ -186,12 +186,17 @@ impl Encoded {
     }
 }
 
-/// The body of a write: `{affected}`.
-pub(super) fn affected(count: u64) -> Vec<u8> {
-    let mut body = Vec::with_capacity(16);
-    msgpack::write_map_header(&mut body, 1);
+/// The body of a write: `{affected}`, with the `:_id` that it was given where its template uses one.
+pub(super) fn outcome(affected: u64, id: Option<i64>) -> Vec<u8> {
+    let mut body = Vec::with_capacity(32);
+    msgpack::write_map_header(&mut body, if id.is_some() { 2 } else { 1 });
     msgpack::write_str(&mut body, "affected");
-    msgpack::write_uint(&mut body, count);
+    msgpack::write_uint(&mut body, affected);
+    // An id is 63 bits: never negative.
+    if let Some(id) = id.and_then(|id| u64::try_from(id).ok()) {
+        msgpack::write_str(&mut body, "id");
+        msgpack::write_uint(&mut body, id);
+    }
     body
 }
 

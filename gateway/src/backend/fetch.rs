@@ -9,12 +9,14 @@ use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::dispatch::{Asker, Fetched};
+use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::pool::Pool;
 use super::run::{Limits, Outcome, run};
 use super::{BackendError, CursorKey, IdSource, Pools, Supplied};
 use crate::bind::Bound;
-use crate::cache::{self, Cache, Key, Load, Stored, WRITE_MARGIN, read_tags, write_tags};
+use crate::cache::{
+    self, Cache, Key, Load, NonceError, Stored, WRITE_MARGIN, read_tags, write_tags,
+};
 use crate::catalog::{Scalar, Template};
 use crate::config::Config;
 use crate::observe::{Audit, AuditRecord, CacheOutcome, Event, Metrics, Stage, emit};
@@ -23,6 +25,9 @@ use crate::snapshot::{Operation, Snapshot};
 /// Longest rendering of a request's parameters in a log, in bytes.
 const PARAMS_BYTES_MAX: usize = 4096;
 
+/// How much later than its own deadline a fetch that others may wait for would end by itself.
+const FLIGHT_GRACE: Duration = Duration::from_secs(1);
+
 /// Runs jobs.
 #[derive(Debug)]
 pub struct Fetcher {
@@ -30,7 +35,7 @@ pub struct Fetcher {
     pools: Arc<Pools>,
     cache: Arc<Cache<BackendError>>,
     metrics: Arc<Metrics>,
-    audit: Option<Audit>,
+    audit: Option<Arc<Audit>>,
     ids: IdSource,
     cursor_key: CursorKey,
 }
@@ -68,7 +73,65 @@ impl Fetcher {
             getrandom::fill(&mut secret).map_err(|error| format!("no randomness: {error}"))?;
             CursorKey::new(&secret)
         };
+        let audit = audit.map(Arc::new);
         Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key })
+    }
+
+    /// Claims a nonce for all instances; false: one has it already.
+    ///
+    /// # Errors
+    ///
+    /// [`NonceError`] when only this instance could be asked.
+    pub(super) async fn claim_nonce(
+        &self,
+        nonce: &[u8],
+        ttl: Duration,
+    ) -> Result<bool, NonceError> {
+        self.cache.claim_nonce(nonce, ttl).await
+    }
+
+    /// Writes down an attempt that was refused.
+    pub(super) async fn refused(&self, attempt: RefusedAttempt) {
+        let RefusedAttempt { operation, bound, asker, code, time } = attempt;
+        let bound = bound.as_ref();
+        let params = bound.map(|bound| shown_params(&operation.template, bound));
+        // The refusal was answered already; a failure was told to the log.
+        let _told = self.record(&operation, &asker, params.unwrap_or_default(), code, time).await;
+    }
+
+    /// Appends an audit record, if there is an audit log, and returns when it is durable.
+    async fn record(
+        &self,
+        operation: &Operation,
+        asker: &Asker,
+        params: String,
+        code: u16,
+        time: SystemTime,
+    ) -> Result<(), BackendError> {
+        let Some(audit) = &self.audit else { return Ok(()) };
+        let (audit, asker) = (Arc::clone(audit), asker.clone());
+        let template = Arc::clone(&operation.template);
+        // On a thread that may block: a slow disk must not hold up other requests.
+        let appended = tokio::task::spawn_blocking(move || {
+            let record = AuditRecord {
+                time,
+                trace: &asker.trace,
+                peer: asker.peer,
+                caller: &asker.principal.caller,
+                game: template.game.as_str(),
+                operation: template.op.as_str(),
+                template: template.version,
+                params: &params,
+                code,
+            };
+            audit.append(&record)
+        });
+        match appended.await {
+            Ok(Ok(_number)) => return Ok(()),
+            Ok(Err(error)) => emit(&Event::AuditFailed { error: &error }),
+            Err(error) => emit(&Event::AuditFailed { error: &error }),
+        }
+        Err(BackendError::OutcomeUnknown { source: None })
     }
 
     /// Answers one job.
@@ -95,6 +158,9 @@ impl Fetcher {
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
         let load = Load { key, tags: tags.as_deref(), policy };
+        // Others may wait for this fetch, with more time than the one who leads it: what ends it at the
+        // leader's deadline is that it is dropped, and then one of them takes over.
+        let call = Call { deadline: deadline + FLIGHT_GRACE, ..call };
         let fetch = || async { call.run().await.map(|outcome| outcome.stored) };
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
@@ -125,30 +191,29 @@ impl Call<'_> {
         let template = &self.operation.template;
         let pool = self.pool().map_err(Arc::new)?;
         let tags = write_tags(&template.game, &template.invalidate, self.bound);
-        let patience = template.timeout.unwrap_or_else(|| pool.config().query_timeout);
-        let now = Instant::now();
-        let longest = self.deadline.saturating_duration_since(now).min(
-            // Waiting for a connection comes before the database's own time.
-            patience + pool.config().acquire_timeout,
-        );
+        // Waiting for a connection and for the database both end at the deadline.
+        let longest = self.deadline.saturating_duration_since(Instant::now());
         let in_flight = self.fetcher.cache.begin_write(tags, longest + WRITE_MARGIN).await;
         let outcome = self.run_on(&pool).await;
-        // After a rollback and an unknown outcome alike: what was closed must open, with nothing kept.
-        in_flight.finish().await;
-        if let Some(audit) = self.fetcher.audit.as_ref().filter(|_| template.audit) {
-            self.record(audit, outcome.as_ref().err())?;
+        if matches!(outcome, Err(BackendError::OutcomeUnknown { .. })) {
+            // The statement may still be at work: its tags stay closed until it cannot be any more.
+            drop(in_flight);
+        } else {
+            // After a rollback, too: what was closed must open, with nothing kept.
+            in_flight.finish().await;
         }
+        self.record(outcome.as_ref().err()).await?;
         let stored = Arc::new(outcome.map_err(Arc::new)?.stored);
         Ok(Fetched { stored, outcome: CacheOutcome::Bypass })
     }
 
     async fn run(self) -> Result<Outcome, BackendError> {
-        let outcome = self.run_on(&self.pool()?).await?;
-        let template = &self.operation.template;
-        if let Some(audit) = self.fetcher.audit.as_ref().filter(|_| template.audit) {
-            self.record(audit, None)?;
-        }
-        Ok(outcome)
+        let outcome = match self.pool() {
+            Ok(pool) => self.run_on(&pool).await,
+            Err(error) => Err(error),
+        };
+        self.record(outcome.as_ref().err()).await?;
+        outcome
     }
 
     fn pool(&self) -> Result<Pool, BackendError> {
@@ -164,12 +229,12 @@ impl Call<'_> {
         let template = &operation.template;
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        // Asked for only where it is used: while the clock is wrong everything else goes on.
+        let id = if template.plan.uses_id() { fetcher.ids.next(now_ms) } else { Ok(0) };
+        let id = id.map_err(|error| BackendError::Supply(error.to_string()))?;
         let supplied = Supplied {
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
-            id: fetcher
-                .ids
-                .next(now_ms)
-                .map_err(|error| BackendError::Supply(error.to_string()))?,
+            id,
             caller: &asker.principal.caller,
             claims: &asker.principal.claims,
             trace: &asker.trace,
@@ -198,27 +263,15 @@ impl Call<'_> {
         });
     }
 
-    /// Appends the audit record; a write whose record cannot be kept is not confirmed.
-    fn record(&self, audit: &Audit, error: Option<&BackendError>) -> Result<(), BackendError> {
+    /// Appends the audit record of an audited operation; what cannot be recorded is not confirmed.
+    async fn record(self, error: Option<&BackendError>) -> Result<(), BackendError> {
         let template = &self.operation.template;
-        let record = AuditRecord {
-            time: SystemTime::now(),
-            trace: &self.asker.trace,
-            peer: self.asker.peer,
-            caller: &self.asker.principal.caller,
-            game: template.game.as_str(),
-            operation: template.op.as_str(),
-            template: template.version,
-            params: &shown_params(template, self.bound),
-            code: error.map_or(0, |error| error.code().number()),
-        };
-        match audit.append(&record) {
-            Ok(_) => Ok(()),
-            Err(error) => {
-                emit(&Event::AuditFailed { error: &error });
-                Err(BackendError::OutcomeUnknown { source: None })
-            }
+        if !template.audit {
+            return Ok(());
         }
+        let code = error.map_or(0, |error| error.code().number());
+        let params = shown_params(template, self.bound);
+        self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
     }
 }
 

@@ -1,7 +1,6 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
 mod cell;
-mod claim;
 mod connection;
 mod cursor;
 mod encode;
@@ -34,9 +33,8 @@ mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
 
-pub use claim::{CLAIM_COUNT_MAX, Claim, run_claims};
 pub use cursor::CursorKey;
-pub use dispatch::{Asker, Dispatch, Fetched, Job};
+pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::BackendError;
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Fetcher, FetcherParts};

@@ -90,7 +90,8 @@ pub async fn run(
     })?;
     let elapsed = started.elapsed();
     if is_write {
-        let stored = Stored::Present(body(template, encode::affected(affected), None));
+        let id = template.plan.uses_id().then_some(supplied.id);
+        let stored = Stored::Present(body(template, encode::outcome(affected, id), None));
         return Ok(Outcome { stored, row_count: affected, elapsed });
     }
     let mut encoded = rows.finish();

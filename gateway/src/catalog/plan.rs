@@ -30,6 +30,20 @@ pub struct Plan {
     pub nonempty: u64,
 }
 
+impl Plan {
+    /// Whether `:_id` stands in it.
+    pub fn uses_id(&self) -> bool {
+        fn has_id(pieces: &[Piece]) -> bool {
+            pieces.iter().any(|piece| match piece {
+                Piece::Bind(source) => *source == Source::Id,
+                Piece::Optional { pieces, .. } => has_id(pieces),
+                Piece::Text(_) | Piece::List(_) | Piece::Keyset | Piece::Sort => false,
+            })
+        }
+        has_id(&self.pieces)
+    }
+}
+
 /// A piece of a plan.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Piece {

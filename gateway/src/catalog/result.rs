@@ -34,7 +34,7 @@ pub fn msgpack_to_json(
         Kind::One | Kind::Optional => writer.row(),
         Kind::Many => writer.rows(),
         Kind::Page => writer.page(),
-        Kind::Exec => writer.value(DEPTH_MAX),
+        Kind::Exec => writer.outcome(),
     };
     let result = written.and_then(|()| writer.reader.finish());
     if result.is_err() {
@@ -97,6 +97,26 @@ impl Transcoder<'_> {
             self.name(index, name);
             if name == "items" {
                 self.rows()?;
+            } else {
+                self.value(DEPTH_MAX - 1)?;
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
+    /// What a write answers: its `id`, of 63 bits, is a string, since JSON numbers lose digits.
+    fn outcome(&mut self) -> Result<(), PayloadError> {
+        let count = match self.reader.token()? {
+            Token::Map(count) => count as usize,
+            other => return self.token(&other, DEPTH_MAX),
+        };
+        self.out.push(b'{');
+        for index in 0..count {
+            let name = self.reader.key()?;
+            self.name(index, name);
+            if name == "id" {
+                self.string_or_value()?;
             } else {
                 self.value(DEPTH_MAX - 1)?;
             }
@@ -247,12 +267,12 @@ mod tests {
     }
 
     #[test]
-    fn outcome_of_a_write_is_written_as_it_is() {
+    fn outcome_of_a_write_is_written_as_it_is_with_its_id_as_a_string() {
         let outcome = Value::Map(vec![
             ("affected".into(), Value::Int(1)),
-            ("player_id".into(), Value::Int(5)),
+            ("id".into(), Value::Int(9_007_199_254_740_993)),
         ]);
-        check(Kind::Exec, &outcome, r#"{"affected":1,"player_id":5}"#);
+        check(Kind::Exec, &outcome, r#"{"affected":1,"id":"9007199254740993"}"#);
     }
 
     #[test]

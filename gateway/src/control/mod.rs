@@ -17,12 +17,13 @@ use tokio::sync::Mutex;
 use crate::backend::Pools;
 use crate::config::AdminConfig;
 use crate::pipeline::Core;
-use crate::queue;
+use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
 pub use reload::{
     LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, game_dialects, watch_paths,
 };
+pub use signals::Signals;
 
 /// The control thread's work.
 #[derive(Debug)]
@@ -33,18 +34,6 @@ pub struct Control {
     pub pools: Arc<Pools>,
     /// Builds new snapshots.
     pub reloader: Reloader,
-    /// How it ends.
-    pub stop: ControlStop,
-}
-
-/// How the control thread says that the process is to stop, and is told that it has stopped serving.
-#[derive(Debug)]
-pub struct ControlStop {
-    /// Answered when the process is told to stop.
-    pub told: queue::Reply<()>,
-    /// `true` once every connection is gone: the admin port stays until then, so that whoever asks learns
-    /// that the gateway drains.
-    pub drained: queue::Watch<bool>,
 }
 
 /// What the parts of this module share.
@@ -68,12 +57,19 @@ impl Shared {
 }
 
 impl Control {
-    /// Serves the signals until the process is told to stop, and the admin port until it has drained.
+    /// Serves the admin port and the signals. Says when the process is told to stop, and then serves the
+    /// admin port on, so that operators see it drain, until `stop` is true.
     ///
     /// # Errors
     ///
-    /// When signals or the admin port cannot be used.
-    pub async fn run(self, admin: TcpListener) -> io::Result<()> {
+    /// When the admin port cannot be used.
+    pub async fn run(
+        self,
+        admin: TcpListener,
+        signals: Signals,
+        notices: &Notices,
+        mut stop: Watch<bool>,
+    ) -> io::Result<()> {
         let config = self.core.snapshot.load().config.admin.clone();
         let shared = Arc::new(Shared {
             core: self.core,
@@ -86,11 +82,11 @@ impl Control {
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
         tokio::spawn(signals::watch_files(Arc::clone(&shared)));
-        let outcome = signals::until_told_to_stop(&shared).await;
-        let ControlStop { told, mut drained } = self.stop;
-        if told.send(()).is_ok() {
-            drained.until(|drained| *drained).await;
+        tokio::select! {
+            () = signals::until_told_to_stop(&shared, signals) => notices.say(Notice::Stop),
+            () = stop.until(|stop| *stop) => {}
         }
-        outcome
+        stop.until(|stop| *stop).await;
+        Ok(())
     }
 }

@@ -7,7 +7,7 @@ use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use notify::{RecursiveMode, Watcher};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 use tokio::sync::mpsc;
 use tokio::time::timeout;
 
@@ -20,17 +20,37 @@ const SETTLE: Duration = Duration::from_millis(300);
 
 /// How long they may keep the reload waiting, when they are never at rest.
 const SETTLE_MAX: Duration = Duration::from_secs(3);
+/// The signals that the gateway acts upon.
+#[derive(Debug)]
+pub struct Signals {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl Signals {
+    /// From here on they do not end the process but wait for [`Control::run`](super::Control::run).
+    /// Call within the control thread's runtime.
+    ///
+    /// # Errors
+    ///
+    /// The system's.
+    pub fn install() -> io::Result<Self> {
+        Ok(Self {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+}
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reloads meanwhile.
-pub(super) async fn until_told_to_stop(shared: &Shared) -> io::Result<()> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
+pub(super) async fn until_told_to_stop(shared: &Shared, mut signals: Signals) {
     loop {
         tokio::select! {
-            _ = terminate.recv() => return Ok(()),
-            _ = interrupt.recv() => return Ok(()),
-            _ = hang_up.recv() => {
+            _ = signals.terminate.recv() => return,
+            _ = signals.interrupt.recv() => return,
+            _ = signals.hang_up.recv() => {
                 shared.reload().await;
             }
         }

@@ -1,7 +1,7 @@
 //! Keeps a panic inside the connection that caused it.
 //!
-//! monoio ends its thread when a task panics. Every connection's future is wrapped here, so that a bug
-//! costs one connection.
+//! monoio ends its thread when a task panics. Every future of a connection, also of one of its calls, is
+//! wrapped here, so that a bug costs one connection.
 
 use std::future::Future;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -12,23 +12,39 @@ use std::task::{Context, Poll};
 ///
 /// Boxed, because a future that is moved into another one stands in both: twice its memory for every
 /// connection.
-pub(super) async fn catch<F: Future<Output = ()>>(mut future: Pin<Box<F>>) -> Result<(), String> {
+pub(super) async fn catch<F: Future>(future: F) -> Result<F::Output, String> {
+    let mut future = Box::pin(future);
     std::future::poll_fn(move |context| poll(future.as_mut(), context)).await
 }
 
-fn poll<F: Future<Output = ()>>(
+fn poll<F: Future>(
     future: Pin<&mut F>,
     context: &mut Context<'_>,
-) -> Poll<Result<(), String>> {
+) -> Poll<Result<F::Output, String>> {
     // A connection's state is dropped with it; what threads share is made of atomics and is whole
     // between any two instructions.
     match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
         Ok(Poll::Pending) => Poll::Pending,
-        Ok(Poll::Ready(())) => Poll::Ready(Ok(())),
+        Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
         Err(panic) => {
             let text = panic.downcast_ref::<&str>().map(ToString::to_string);
             let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
             Poll::Ready(Err(text.unwrap_or_else(|| "a panic without a message".to_owned())))
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn panic_is_caught_with_its_message_and_a_value_passes() {
+        let mut context = Context::from_waker(std::task::Waker::noop());
+        let mut panics = std::pin::pin!(catch(async { panic!("on purpose") }));
+        let caught: Poll<Result<(), String>> = panics.as_mut().poll(&mut context);
+        assert_eq!(caught, Poll::Ready(Err("on purpose".to_owned())));
+        let mut passes = std::pin::pin!(catch(async { 7 }));
+        assert_eq!(passes.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
     }
 }

@@ -17,7 +17,9 @@ mod http;
 mod listener;
 mod registry;
 mod tcp;
+mod wait;
 mod worker;
 
 pub use listener::{BoundListeners, bind};
+use wait::wait_for;
 pub use worker::{Door, Stop, spawn};

@@ -63,6 +63,8 @@ pub(super) struct Presence {
     phase: Cell<Phase>,
     since: Cell<u32>,
     writing_since: Cell<Option<u32>>,
+    /// Requests that are being served.
+    requests: Cell<u32>,
     hook: RefCell<Option<Hook>>,
     clock: Rc<Clock>,
 }
@@ -73,6 +75,16 @@ impl std::fmt::Debug for Presence {
             .field("fd", &self.fd)
             .field("phase", &self.phase)
             .finish_non_exhaustive()
+    }
+}
+
+/// A request under way; over when it is dropped, however that comes about.
+#[derive(Debug)]
+pub(super) struct Serving(Rc<Presence>);
+
+impl Drop for Serving {
+    fn drop(&mut self) {
+        self.0.requests.set(self.0.requests.get().saturating_sub(1));
     }
 }
 
@@ -111,6 +123,17 @@ impl Presence {
     /// The write ended.
     pub(super) fn end_write(&self) {
         self.writing_since.set(None);
+    }
+
+    /// A request is being served until what this gives is dropped: meanwhile the connection is not idle.
+    pub(super) fn begin_request(self: &Rc<Self>) -> Serving {
+        self.requests.set(self.requests.get().saturating_add(1));
+        Serving(Rc::clone(self))
+    }
+
+    /// Whether a request is being served.
+    pub(super) fn is_serving(&self) -> bool {
+        self.requests.get() > 0
     }
 
     /// Enters a phase unless it is in it already: its time runs on.
@@ -206,6 +229,7 @@ impl Registry {
             phase: Cell::new(phase),
             since: Cell::new(self.clock.second.get()),
             writing_since: Cell::new(None),
+            requests: Cell::new(0),
             hook: RefCell::new(None),
             clock: Rc::clone(&self.clock),
         });
@@ -244,7 +268,7 @@ impl Registry {
     pub(super) fn cut_all(&self) -> usize {
         let entries = self.entries.borrow();
         entries.iter().for_each(|(_, presence)| presence.cut());
-        entries.iter().filter(|(_, presence)| presence.phase() == Phase::Serving).count()
+        entries.iter().filter(|(_, presence)| presence.requests.get() > 0).count()
     }
 }
 
@@ -286,6 +310,17 @@ mod tests {
         assert_eq!(registry.sweep(), 1);
         place.presence().end_write();
         assert_eq!(registry.sweep(), 0);
+    }
+
+    #[test]
+    fn connection_in_the_middle_of_a_request_is_counted_when_all_are_cut() {
+        let registry = Rc::new(Registry::default());
+        let busy = registry.join(-1, LIMITS, Phase::Idle);
+        let _idle = registry.join(-1, LIMITS, Phase::Idle);
+        let requests = [busy.presence().begin_request(), busy.presence().begin_request()];
+        assert_eq!(registry.cut_all(), 1);
+        drop(requests);
+        assert_eq!(registry.cut_all(), 0);
     }
 
     #[test]

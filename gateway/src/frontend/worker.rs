@@ -20,6 +20,7 @@ use super::{http, tcp};
 use crate::config::IoUring;
 use crate::observe::{Event, Transport, emit};
 use crate::pipeline::{Core, Worker};
+use crate::queue::{Notice, NoticeBoard, Notices};
 
 /// Connections that all threads of one protocol hold together, for their common limit. Written when a
 /// connection comes and goes, never by a request.
@@ -48,10 +49,35 @@ pub(super) struct Thread {
     pub(super) http: Rc<Registry>,
 }
 
+impl Thread {
+    /// Runs a part of a connection's work beside its own task. A panic ends that part, and is told.
+    ///
+    /// - `lost`: called after a panic, to end the connection that the part belongs to.
+    pub(super) fn spawn(
+        self: &Rc<Self>,
+        work: impl Future<Output = ()> + 'static,
+        lost: impl FnOnce() + 'static,
+    ) {
+        let thread = Rc::clone(self);
+        monoio::spawn(async move {
+            if let Err(message) = catch(work).await {
+                thread.panicked(&message);
+                lost();
+            }
+        });
+    }
+
+    /// Counts and tells a panic that was caught.
+    pub(super) fn panicked(&self, message: &str) {
+        self.worker.recorder.panicked();
+        emit(&Event::ConnectionPanicked { message });
+    }
+}
+
 /// Starts a frontend thread.
 ///
 /// - `cpu`: the CPU that it is pinned to; `None`: not pinned.
-/// - `io_uring`: how to drive the sockets; [`IoUring::Preferred`] falls back by itself.
+/// - `board`: where it says that it serves, and that it ended.
 ///
 /// # Errors
 ///
@@ -62,19 +88,27 @@ pub fn spawn(
     core: Arc<Core>,
     listeners: BoundListeners,
     stop: Stop,
+    board: &NoticeBoard,
 ) -> io::Result<JoinHandle<io::Result<usize>>> {
-    std::thread::Builder::new().name(format!("fe-{index:02}")).spawn(move || {
+    let name = format!("fe-{index:02}");
+    let notices = board.of(name.as_str());
+    std::thread::Builder::new().name(name).spawn(move || {
         if let Some(cpu) = cpu {
             // A CPU that left the process' set in the meantime is no reason not to serve.
             let _unpinned = monoio::utils::bind_to_cpu_set([cpu]);
         }
-        run(&core, listeners, stop)
+        run(&core, listeners, stop, &notices)
     })
 }
 
-fn run(core: &Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Result<usize> {
+fn run(
+    core: &Arc<Core>,
+    listeners: BoundListeners,
+    stop: Stop,
+    notices: &Notices,
+) -> io::Result<usize> {
     let runtime = core.snapshot.load().config.runtime.clone();
-    let serve = serve(Arc::clone(core), listeners, stop);
+    let serve = serve(Arc::clone(core), listeners, stop, notices);
     if runtime.io_uring != IoUring::Off {
         match uring(runtime.ring_entries) {
             Ok(mut ring) => return ring.block_on(serve),
@@ -106,7 +140,12 @@ fn uring(entries: u32) -> io::Result<Ring> {
 }
 
 /// Accepts and serves until the thread has drained. Returns how many requests were cut off.
-async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Result<usize> {
+async fn serve(
+    core: Arc<Core>,
+    listeners: BoundListeners,
+    stop: Stop,
+    notices: &Notices,
+) -> io::Result<usize> {
     let thread = Rc::new(Thread {
         worker: Worker::new(core),
         buffers: BufferPool::default(),
@@ -135,6 +174,7 @@ async fn serve(core: Arc<Core>, listeners: BoundListeners, stop: Stop) -> io::Re
             sweeper.http.sweep();
         }
     });
+    notices.say(Notice::Ready);
     let mut drain = stop.drain;
     drain.until(|draining| *draining).await;
     for fd in listening {
@@ -215,9 +255,8 @@ impl Accept {
         self.thread.worker.recorder.connection_opened(transport);
         let thread = Rc::clone(&self.thread);
         monoio::spawn(async move {
-            if let Err(message) = catch(Box::pin(serve(Rc::clone(&thread), stream))).await {
-                thread.worker.recorder.panicked();
-                emit(&Event::ConnectionPanicked { message: &message });
+            if let Err(message) = catch(serve(Rc::clone(&thread), stream)).await {
+                thread.panicked(&message);
             }
             thread.worker.recorder.connection_closed(transport);
             door.open.fetch_sub(1, Ordering::Relaxed);

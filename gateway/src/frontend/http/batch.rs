@@ -15,12 +15,19 @@ use super::request::{self, Head};
 use super::response::{Context, write_problem};
 use crate::auth::Principal;
 use crate::error::Error;
+use crate::frontend::wait_for;
+use crate::observe::CacheOutcome;
 use crate::pipeline::{Request, Routed, Served, Trace};
 use crate::reply::{Waiting, body_of, json_of};
-use crate::snapshot::{Game, Snapshot};
+use crate::snapshot::{Game, Operation, Snapshot};
 
-/// One call's answer, or the way to it.
-enum Item {
+/// One call: what it asked for, and its answer or the way to it.
+struct Item {
+    operation: Option<Arc<Operation>>,
+    answer: Answer,
+}
+
+enum Answer {
     /// JSON.
     Body(Vec<u8>),
     Waiting(Waiting),
@@ -60,11 +67,13 @@ pub(super) async fn run(
         calls.into_iter().map(|call| begin(context, &request, game, call)).collect();
     let mut out = Vec::with_capacity(begun.len() * 256);
     out.push(b'[');
-    for item in begun {
+    let bytes_max = snapshot.config.limits.result_bytes_max as usize;
+    for Item { operation, answer } in begun {
         if out.len() > 1 {
             out.push(b',');
         }
-        write(item, &mut out).await;
+        let answered = write(answer, &mut out, bytes_max).await;
+        context.tell(operation.as_deref(), answered);
     }
     out.push(b']');
     let mut response = Response::new(Full::new(Bytes::from(out)));
@@ -75,19 +84,22 @@ pub(super) async fn run(
 }
 
 fn begin(context: &Context<'_>, request: &Request<'_>, game: &Game, call: Value<'_>) -> Item {
+    let mut operation = None;
     let begun = read_call(call).and_then(|(op, params)| {
         let routed = Routed { game, operation: game.operation(&op)? };
+        operation = Some(Arc::clone(routed.operation));
         let params = params.into_iter().map(|(name, value)| Ok(typed(name, value)));
         context.worker().serve(request, routed, params, |operation, stored| {
             let body = body_of(operation, stored)?;
             body.map_or(Ok(b"null".to_vec()), |body| Ok(json_of(operation, body)?.to_vec()))
         })
     });
-    match begun {
-        Ok(Served::Hit(Ok(body))) => Item::Body(body),
-        Ok(Served::Wait(waiting)) => Item::Waiting(waiting),
-        Ok(Served::Hit(Err(error))) | Err(error) => Item::Refused(error),
-    }
+    let answer = match begun {
+        Ok(Served::Hit(Ok(body))) => Answer::Body(body),
+        Ok(Served::Wait(waiting)) => Answer::Waiting(waiting),
+        Ok(Served::Hit(Err(error))) | Err(error) => Answer::Refused(error),
+    };
+    Item { operation, answer }
 }
 
 type Members<'a> = Vec<(std::borrow::Cow<'a, str>, Value<'a>)>;
@@ -108,26 +120,31 @@ fn read_call(call: Value<'_>) -> Result<(std::borrow::Cow<'_, str>, Members<'_>)
     Ok((op, params.unwrap_or_default()))
 }
 
-async fn write(item: Item, out: &mut Vec<u8>) {
+/// Appends one answer. What would make the whole longer than `bytes_max` is refused in its place.
+async fn write(answer: Answer, out: &mut Vec<u8>, bytes_max: usize) -> Result<CacheOutcome, Error> {
     let start = out.len();
     out.extend_from_slice(b"{\"code\":0,\"body\":");
-    let answered = match item {
-        Item::Body(body) => {
+    let mut answered = match answer {
+        Answer::Body(body) => {
             out.extend_from_slice(&body);
-            Ok(())
+            Ok(CacheOutcome::L1)
         }
-        Item::Waiting(waiting) => match waiting.wait().await {
-            Ok(reply) => reply.write_json(out),
+        Answer::Waiting(waiting) => match wait_for(waiting).await {
+            Ok(reply) => reply.write_json(out).map(|()| reply.outcome()),
             Err(error) => Err(error),
         },
-        Item::Refused(error) => Err(error),
+        Answer::Refused(error) => Err(error),
     };
-    if let Err(error) = answered {
+    if answered.is_ok() && out.len() > bytes_max {
+        answered = Err(Error::batch_too_large(bytes_max));
+    }
+    if let Err(error) = &answered {
         out.truncate(start);
         out.extend_from_slice(b"{\"code\":");
         json::write_int(out, error.code().into());
         out.extend_from_slice(b",\"body\":");
-        write_problem(&error, out);
+        write_problem(error, out);
     }
     out.push(b'}');
+    answered
 }

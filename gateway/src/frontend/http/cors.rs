@@ -12,20 +12,30 @@ use hyper::{HeaderMap, Response, StatusCode};
 use super::request::Head;
 use crate::catalog::HttpMethod;
 use crate::config::CorsConfig;
-use crate::snapshot::{Snapshot, split_path};
+use crate::error::Error;
+use crate::snapshot::{RouteError, Snapshot, split_path};
 
 /// What a page may send, and what it may read of an answer.
 const REQUEST_HEADERS: &str =
     "authorization, content-type, if-none-match, x-api-key, x-deadline-ms, x-request-id";
 const RESPONSE_HEADERS: &str = "etag, retry-after, x-cache, x-request-id, x-template";
 
+/// Says in `Allow` which methods a path has (RFC 9110, section 15.5.6).
+pub(super) fn name_methods(snapshot: &Snapshot, path: &str, headers: &mut HeaderMap) {
+    let methods = methods_of(snapshot, path).map(HeaderValue::try_from);
+    if let Some(Ok(methods)) = methods {
+        headers.insert(ALLOW, methods);
+    }
+}
+
 /// Answers an OPTIONS: which methods a path has.
-pub(super) fn preflight(snapshot: &Snapshot, head: &Head) -> Response<Full<Bytes>> {
+///
+/// # Errors
+///
+/// [`RouteError::NoSuchOperation`] when nothing is at the path.
+pub(super) fn preflight(snapshot: &Snapshot, head: &Head) -> Result<Response<Full<Bytes>>, Error> {
     let mut response = Response::new(Full::default());
-    let Some(methods) = methods_of(snapshot, head.uri.path()) else {
-        *response.status_mut() = StatusCode::NOT_FOUND;
-        return response;
-    };
+    let methods = methods_of(snapshot, head.uri.path()).ok_or(RouteError::NoSuchOperation)?;
     *response.status_mut() = StatusCode::NO_CONTENT;
     let cors = &snapshot.config.server.http.cors;
     let methods = HeaderValue::from_str(&methods);
@@ -38,13 +48,7 @@ pub(super) fn preflight(snapshot: &Snapshot, head: &Head) -> Response<Full<Bytes
         headers.insert(ACCESS_CONTROL_ALLOW_HEADERS, HeaderValue::from_static(REQUEST_HEADERS));
         headers.insert(ACCESS_CONTROL_MAX_AGE, HeaderValue::from(cors.max_age.as_secs()));
     }
-    response
-}
-
-/// Adds the methods of a path to the refusal of another one (RFC 9110, section 15.5.6).
-pub(super) fn tell_methods(snapshot: &Snapshot, path: &str, response: &mut HeaderMap) {
-    let methods = methods_of(snapshot, path).and_then(|text| HeaderValue::from_str(&text).ok());
-    response.insert(ALLOW, methods.unwrap_or(HeaderValue::from_static("OPTIONS")));
+    Ok(response)
 }
 
 fn methods_of(snapshot: &Snapshot, path: &str) -> Option<String> {

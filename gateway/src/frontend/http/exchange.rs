@@ -16,7 +16,9 @@ use crate::auth::Principal;
 use crate::bind::Param;
 use crate::catalog::HttpMethod;
 use crate::error::Error;
+use crate::frontend::catch::catch;
 use crate::frontend::registry::Phase;
+use crate::frontend::wait_for;
 use crate::observe::Stage;
 use crate::pipeline::{self, Routed, Served, Trace};
 use crate::snapshot::{PathMatch, RouteError, Snapshot, split_path};
@@ -28,23 +30,32 @@ pub(super) async fn exchange(
 ) -> Response<Full<Bytes>> {
     let arrived = Instant::now();
     connection.presence.enter(Phase::Serving);
+    let _serving = connection.presence.begin_request();
     let worker = &connection.thread.worker;
+    // First of all: it counts what the request's own id is made of.
+    worker.begin_request(arrived);
     let snapshot = worker.snapshot();
     let (head, body) = request.into_parts();
     let trace = request::trace(&head.headers, worker);
     let mut context = Context::new(connection, &trace, arrived);
-    let answer = if head.method == Method::OPTIONS {
+    let answered = if head.method == Method::OPTIONS {
         cors::preflight(&snapshot, &head)
     } else {
-        let answered = answer(&mut context, &snapshot, &head, body).await;
-        answered.unwrap_or_else(|error| {
-            let mut refusal = context.refuse(&error);
-            if matches!(error, Error::Route(RouteError::MethodNotAllowed)) {
-                cors::tell_methods(&snapshot, head.uri.path(), refusal.headers_mut());
+        match catch(answer(&mut context, &snapshot, &head, body)).await {
+            Ok(answered) => answered,
+            Err(message) => {
+                connection.thread.panicked(&message);
+                Err(Error::Internal("a request panicked"))
             }
-            refusal
-        })
+        }
     };
+    let answer = answered.unwrap_or_else(|error| {
+        let mut refusal = context.refuse(&error);
+        if matches!(error, Error::Route(RouteError::MethodNotAllowed)) {
+            cors::name_methods(&snapshot, head.uri.path(), refusal.headers_mut());
+        }
+        refusal
+    });
     let answer = context.finish(answer, &head.headers, &snapshot.config.server.http.cors);
     connection.presence.enter(Phase::Idle);
     answer
@@ -63,11 +74,13 @@ async fn answer(
         context.operation = Some(Arc::clone(routed.operation));
     }
     let worker = context.worker();
-    worker.begin_request(context.arrived);
     let principal = request::principal(worker, snapshot, &head.headers)?;
     context.caller(principal.as_ref());
     worker.lap(Stage::Authenticate);
-    let mut bytes = request::read_body(&context.connection.presence, snapshot, head, body).await?;
+    let timed = worker.pause();
+    let bytes = request::read_body(&context.connection.presence, snapshot, head, body).await;
+    worker.resume(timed);
+    let mut bytes = bytes?;
     match target {
         Target::Operation { routed, matched } => {
             let call = Call { principal: principal.as_ref(), routed, matched };
@@ -166,7 +179,7 @@ impl Call<'_> {
                 answer
             }
             Served::Wait(waiting) => {
-                let reply = waiting.wait().await?;
+                let reply = wait_for(waiting).await?;
                 context.outcome = reply.outcome();
                 response::of_reply(&reply, &head.headers)
             }

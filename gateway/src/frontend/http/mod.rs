@@ -96,7 +96,14 @@ async fn first_bytes(
     fd: std::os::fd::RawFd,
     stream: &mut TcpStream,
 ) -> Option<Vec<u8>> {
-    let _place = registry.join(fd, limits(config), Phase::Greeting);
+    let place = registry.join(fd, limits(config), Phase::Greeting);
+    let presence = Rc::downgrade(place.presence());
+    // Nothing was asked yet, so nothing is owed.
+    place.presence().on_nudge(move |nudge| {
+        if let (Nudge::Drain, Some(presence)) = (nudge, presence.upgrade()) {
+            presence.cut();
+        }
+    });
     let mut bytes = Vec::with_capacity(512);
     loop {
         let (read, next) = stream.read(bytes_after(bytes)).await;
@@ -182,7 +189,7 @@ where
     let ended = poll_fn(|context| {
         wake_on_drain(&presence, &mut hooked, context);
         // A stream's limits are its request's own; the connection's is that somebody is there.
-        presence.enter(Phase::Idle);
+        presence.enter(if presence.is_serving() { Phase::Serving } else { Phase::Idle });
         if thread.worker.core().is_draining() && !told {
             told = true;
             serving.as_mut().graceful_shutdown();

@@ -85,7 +85,7 @@ pub(super) async fn read_body(
     presence: &Presence,
     snapshot: &Snapshot,
     head: &Head,
-    mut body: Incoming,
+    body: Incoming,
 ) -> Result<Vec<u8>, Error> {
     if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
         // Two lengths are how requests are smuggled past whoever believes the other one.
@@ -96,27 +96,41 @@ pub(super) async fn read_body(
     }
     let config = &snapshot.config.server.http;
     let bytes_max = config.body_bytes_max as usize;
-    let too_large = || Error::Wire {
-        code: Code::TooLarge,
-        message: format!("the body has more than {bytes_max} bytes").into(),
-    };
-    let announced = body.size_hint().lower();
-    if announced > bytes_max as u64 {
-        return Err(too_large());
+    if body.size_hint().lower() > bytes_max as u64 {
+        return Err(too_large(bytes_max));
     }
     check_content_type(&head.headers)?;
     presence.enter(Phase::Reading);
+    let collected = collect(body, bytes_max);
+    let bytes = if head.version == http::Version::HTTP_2 {
+        // The sweep knows connections; there a stream has to be timed by itself.
+        let timed = monoio::time::timeout(config.read_timeout, collected).await;
+        timed.unwrap_or_else(|_late| Err(malformed("the body did not arrive in time")))?
+    } else {
+        collected.await?
+    };
+    presence.enter(Phase::Serving);
+    Ok(bytes)
+}
+
+/// Collects a body of at most `bytes_max` bytes.
+async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error> {
+    let announced = body.size_hint().lower();
     let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
     while let Some(frame) = body.frame().await {
         let frame = frame.map_err(|error| malformed(format!("the body broke off: {error}")))?;
         let Ok(chunk) = frame.into_data() else { continue };
         if bytes.len() + chunk.len() > bytes_max {
-            return Err(too_large());
+            return Err(too_large(bytes_max));
         }
         bytes.extend_from_slice(&chunk);
     }
-    presence.enter(Phase::Serving);
     Ok(bytes)
+}
+
+fn too_large(bytes_max: usize) -> Error {
+    let message = format!("the body has more than {bytes_max} bytes").into();
+    Error::Wire { code: Code::TooLarge, message }
 }
 
 fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {

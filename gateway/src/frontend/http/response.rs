@@ -72,6 +72,31 @@ impl<'a> Context<'a> {
         problem(error)
     }
 
+    /// Tells metrics and log of one call of a batch.
+    pub(super) fn tell(
+        &self,
+        operation: Option<&Operation>,
+        answered: Result<CacheOutcome, Error>,
+    ) {
+        let (code, outcome) = match answered {
+            Ok(outcome) => (0, outcome),
+            Err(error) => {
+                self.worker().report(&error, operation, Trace::Text(self.trace));
+                (error.code(), CacheOutcome::Bypass)
+            }
+        };
+        self.worker().finish(&crate::pipeline::Finished {
+            transport: Transport::Http,
+            peer: self.connection.peer,
+            trace: Trace::Text(self.trace),
+            operation,
+            caller: self.principal.as_ref().map(|principal| &*principal.caller),
+            code,
+            outcome,
+            arrived: self.arrived,
+        });
+    }
+
     /// Adds what every response carries, and tells metrics and log.
     pub(super) fn finish(
         self,
@@ -148,14 +173,19 @@ fn etag_of(reply: &Reply) -> Result<Option<Box<str>>, Error> {
         return Ok(None);
     };
     if reply.included.is_empty() {
-        return Ok(Some(body.etag.clone()));
+        return Ok(Some(body.etag.clone()).filter(|etag| !etag.is_empty()));
     }
     let mut hash = Sha256::new();
-    hash.update(body.etag.as_bytes());
+    hash.update(if body.etag.is_empty() { &body.msgpack } else { body.etag.as_bytes() });
     for part in &reply.included {
         let body = body_of(&part.operation, &part.stored)?;
         hash.update([0]);
-        hash.update(body.map_or(&b"-"[..], |body| body.etag.as_bytes()));
+        // A part that is not kept anywhere has no tag of its own: then its bytes count.
+        hash.update(match body {
+            None => &b"-"[..],
+            Some(body) if body.etag.is_empty() => &body.msgpack,
+            Some(body) => body.etag.as_bytes(),
+        });
     }
     let digest = hash.finalize();
     let mut text = format!("{digest:x}");

@@ -1,11 +1,11 @@
-//! CALL and BATCH: from a payload to a reply.
+//! CALL: from a payload to a reply.
 
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_protocol::message::{Batch, Call};
+use gateway_protocol::message::Call;
 use gateway_protocol::{
     Code, Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
@@ -16,6 +16,7 @@ use crate::auth::Principal;
 use crate::bind::Param;
 use crate::cache::Stored;
 use crate::error::Error;
+use crate::frontend::wait_for;
 use crate::observe::{CacheOutcome, Stage, Transport};
 use crate::pipeline::{Finished, Request, Routed, Served, Trace, route};
 use crate::reply::{Reply, Waiting, body_of, json_of};
@@ -73,7 +74,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
 }
 
 /// Finds a call's operation, by its own game or the HELLO's.
-fn find<'s>(
+pub(super) fn find<'s>(
     snapshot: &'s Snapshot,
     login: &Login,
     game: Option<&str>,
@@ -90,31 +91,25 @@ fn spawn(
     login: &Login,
     waiting: Waiting,
 ) {
-    connection.inflight.begin();
-    let connection = Rc::clone(connection);
     let (operation, principal) = (Arc::clone(operation), Arc::clone(&login.principal));
-    monoio::spawn(async move {
-        let answered = waiting.wait().await.and_then(|reply| {
-            connection.append(|out| asked.write_reply(out, &reply))?;
+    let own = Rc::clone(connection);
+    connection.spawn(1, async move {
+        let answered = wait_for(waiting).await.and_then(|reply| {
+            own.append(|out| asked.write_reply(out, &reply))?;
             Ok(reply.outcome())
         });
         match answered {
-            Ok(outcome) => {
-                let finished = asked.finished(&connection, &operation, &principal, outcome);
-                connection.worker().finish(&finished);
-            }
-            Err(error) => asked.refuse(&connection, Some((&operation, &principal)), &error),
+            Ok(outcome) => asked.finish(&own, &operation, &principal, outcome),
+            Err(error) => asked.refuse(&own, Some((&operation, &principal)), &error),
         }
-        connection.inflight.end();
-        connection.flush().await;
     });
 }
 
 /// What a request's answer depends on, apart from who asks.
 #[derive(Clone, Copy, Debug)]
-struct Asked {
-    id: RequestId,
-    codec: Codec,
+pub(super) struct Asked {
+    pub(super) id: RequestId,
+    pub(super) codec: Codec,
     wants_meta: bool,
     trace: Trace<'static>,
     peer: SocketAddr,
@@ -123,7 +118,7 @@ struct Asked {
 }
 
 impl Asked {
-    fn new(connection: &Connection, header: &FrameHeader) -> Self {
+    pub(super) fn new(connection: &Connection, header: &FrameHeader) -> Self {
         let arrived = connection.arrival();
         Self {
             id: header.request_id,
@@ -136,7 +131,7 @@ impl Asked {
         }
     }
 
-    const fn request<'a>(&self, principal: &'a Arc<Principal>) -> Request<'a> {
+    pub(super) const fn request<'a>(&self, principal: &'a Arc<Principal>) -> Request<'a> {
         Request {
             principal: Some(principal),
             trace: self.trace,
@@ -202,13 +197,23 @@ impl Asked {
     }
 
     /// Answers with a refusal, and tells metrics and log.
-    fn refuse(
+    pub(super) fn refuse(
         &self,
         connection: &Connection,
         of: Option<(&Arc<Operation>, &Arc<Principal>)>,
         error: &Error,
     ) {
         connection.append(|out| write_refusal(out, self.id, self.codec, error));
+        self.tell_refused(connection, of, error);
+    }
+
+    /// Tells metrics and log of a refusal.
+    pub(super) fn tell_refused(
+        &self,
+        connection: &Connection,
+        of: Option<(&Arc<Operation>, &Arc<Principal>)>,
+        error: &Error,
+    ) {
         let operation = of.map(|(operation, _)| &**operation);
         connection.worker().report(error, operation, self.trace);
         connection.worker().finish(&Finished {
@@ -221,6 +226,17 @@ impl Asked {
             outcome: CacheOutcome::Bypass,
             arrived: self.arrived,
         });
+    }
+
+    /// Tells metrics and log of an answer.
+    pub(super) fn finish(
+        &self,
+        connection: &Connection,
+        operation: &Operation,
+        principal: &Principal,
+        outcome: CacheOutcome,
+    ) {
+        connection.worker().finish(&self.finished(connection, operation, principal, outcome));
     }
 
     /// What there is to tell of a request that was answered.
@@ -244,7 +260,7 @@ impl Asked {
     }
 }
 
-fn write_nothing(out: &mut Vec<u8>, codec: Codec) {
+pub(super) fn write_nothing(out: &mut Vec<u8>, codec: Codec) {
     match codec {
         Codec::MsgPack => msgpack::write_nil(out),
         Codec::Json => json::write_null(out),
@@ -270,127 +286,5 @@ fn write_meta(out: &mut Vec<u8>, codec: Codec, operation: &Operation, outcome: C
             json::write_str(out, cache);
             out.extend_from_slice(b"},");
         }
-    }
-}
-
-/// One call of a batch: its answer, or the way to it.
-enum Item {
-    Body(Vec<u8>),
-    Waiting(Waiting),
-    Refused(Error),
-}
-
-/// Serves a BATCH: every call begins at once, and one REPLY has all answers, in order.
-pub(super) fn serve_batch(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
-    let worker = connection.worker();
-    let asked = Asked::new(connection, header);
-    let snapshot = worker.snapshot();
-    if let Err(error) = login::renew(connection, &snapshot) {
-        return asked.refuse(connection, None, &error);
-    }
-    let login = connection.login.borrow();
-    let Some(login) = login.as_ref() else { return };
-    let count_max = snapshot.config.limits.batch_items_max as usize;
-    let mut items = Vec::new();
-    let calls = Batch::decode(header.codec, payload, count_max);
-    let read = calls.map_err(Error::from).and_then(|calls| {
-        for call in calls {
-            let call = call?;
-            items.push(begin_item(connection, &asked, &snapshot, login, call));
-        }
-        Ok(())
-    });
-    if let Err(error) = read {
-        return asked.refuse(connection, None, &error);
-    }
-    connection.inflight.begin();
-    let connection = Rc::clone(connection);
-    monoio::spawn(async move {
-        let mut bodies = Vec::with_capacity(items.len());
-        for item in items {
-            bodies.push(finish_item(item, asked.codec).await);
-        }
-        connection.append(|out| write_batch(out, &asked, &bodies));
-        connection.inflight.end();
-        connection.flush().await;
-    });
-}
-
-fn begin_item(
-    connection: &Connection,
-    asked: &Asked,
-    snapshot: &Snapshot,
-    login: &Login,
-    call: Call<'_>,
-) -> Item {
-    let begun = find(snapshot, login, None, &call.op).and_then(|routed| {
-        let request = asked.request(&login.principal);
-        let params = call.params.map(|entry| {
-            let (name, value) = entry?;
-            Ok(Param { name, value, untyped: false })
-        });
-        connection.worker().serve(&request, routed, params, |operation, stored| {
-            let mut out = Vec::new();
-            match (body_of(operation, stored)?, asked.codec) {
-                (Some(body), Codec::MsgPack) => out.extend_from_slice(&body.msgpack),
-                (Some(body), Codec::Json) => out.extend_from_slice(json_of(operation, body)?),
-                (None, codec) => write_nothing(&mut out, codec),
-            }
-            Ok(out)
-        })
-    });
-    match begun {
-        Ok(Served::Hit(Ok(body))) => Item::Body(body),
-        Ok(Served::Wait(waiting)) => Item::Waiting(waiting),
-        Ok(Served::Hit(Err(error))) | Err(error) => Item::Refused(error),
-    }
-}
-
-async fn finish_item(item: Item, codec: Codec) -> Result<Vec<u8>, Error> {
-    let waiting = match item {
-        Item::Body(body) => return Ok(body),
-        Item::Refused(error) => return Err(error),
-        Item::Waiting(waiting) => waiting,
-    };
-    let reply = waiting.wait().await?;
-    let mut out = Vec::new();
-    match codec {
-        Codec::MsgPack => reply.write_msgpack(&mut out)?,
-        Codec::Json => reply.write_json(&mut out)?,
-    }
-    Ok(out)
-}
-
-/// Appends the REPLY of a batch: `[[code, body], …]`.
-fn write_batch(out: &mut Vec<u8>, asked: &Asked, bodies: &[Result<Vec<u8>, Error>]) {
-    let start = begin_reply(out, asked.id, asked.codec, 0);
-    match asked.codec {
-        Codec::MsgPack => {
-            msgpack::write_array_header(out, bodies.len());
-            for body in bodies {
-                msgpack::write_array_header(out, 2);
-                msgpack::write_int(out, body.as_ref().map_or_else(Error::code, |_| 0).into());
-                write_item(out, asked.codec, body);
-            }
-        }
-        Codec::Json => {
-            out.push(b'[');
-            for (index, body) in bodies.iter().enumerate() {
-                out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
-                json::write_int(out, body.as_ref().map_or_else(Error::code, |_| 0).into());
-                out.push(b',');
-                write_item(out, asked.codec, body);
-                out.push(b']');
-            }
-            out.push(b']');
-        }
-    }
-    let _finished = finish_reply(out, start, 0);
-}
-
-fn write_item(out: &mut Vec<u8>, codec: Codec, body: &Result<Vec<u8>, Error>) {
-    match body {
-        Ok(body) => out.extend_from_slice(body),
-        Err(error) => super::connection::write_error(out, codec, error),
     }
 }

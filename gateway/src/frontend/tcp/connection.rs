@@ -14,13 +14,13 @@ use gateway_protocol::{
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
-use super::call;
 use super::inflight::InFlight;
 use super::outbox::Outbox;
+use super::{batch, call, login};
 use crate::auth::Principal;
 use crate::config::TcpConfig;
 use crate::error::Error;
-use crate::frontend::registry::{Nudge, Phase, Presence};
+use crate::frontend::registry::{Nudge, Phase, Presence, Serving};
 use crate::frontend::worker::Thread;
 use crate::pipeline::{Trace, Worker};
 
@@ -28,6 +28,8 @@ use crate::pipeline::{Trace, Worker};
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Flow {
     Continue,
+    /// Nothing is served before [`login::finish`] has answered the HELLO.
+    Claim,
     Close,
 }
 
@@ -46,6 +48,8 @@ pub(super) struct Connection {
     pub(super) thread: Rc<Thread>,
     pub(super) presence: Rc<Presence>,
     pub(super) login: RefCell<Option<Login>>,
+    /// A HELLO that waits for other instances.
+    pub(super) claimed: RefCell<Option<login::Claimed>>,
     pub(super) inflight: InFlight,
     pub(super) heartbeat_ms: u32,
     pub(super) inflight_max: u32,
@@ -79,6 +83,7 @@ impl Connection {
     ) -> Self {
         Self {
             login: RefCell::new(None),
+            claimed: RefCell::new(None),
             inflight: InFlight::new(config.inflight_max),
             heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
             inflight_max: config.inflight_max,
@@ -127,22 +132,62 @@ impl Connection {
         self.arrived.get()
     }
 
-    /// Bytes arrived.
+    /// Bytes arrived. While they are served the client may be held back, which is no silence of its own;
+    /// what is waited for then has its own limits.
     pub(super) fn arrived(&self) {
         self.arrived.set(Instant::now());
         self.heard.set(self.presence.now());
-        if self.login.borrow().is_some() {
+        if self.login.borrow().is_some() && self.presence.phase() == Phase::Idle {
+            self.presence.enter(Phase::Serving);
+        }
+    }
+
+    /// What arrived was served.
+    ///
+    /// - `in_frame`: whether it ended in the middle of a frame, which must then arrive in time as a whole.
+    pub(super) fn listens(&self, in_frame: bool) {
+        if self.login.borrow().is_none() {
+            return;
+        }
+        if in_frame {
+            self.presence.stay(Phase::Reading);
+        } else {
             self.presence.enter(Phase::Idle);
         }
+    }
+
+    /// Runs the rest of one request of `calls` calls beside the reader, then sends what it wrote.
+    pub(super) fn spawn(self: &Rc<Self>, calls: u32, work: impl Future<Output = ()> + 'static) {
+        self.inflight.begin(calls);
+        let under_way = UnderWay {
+            connection: Rc::clone(self),
+            calls,
+            _serving: self.presence.begin_request(),
+        };
+        let connection = Rc::clone(self);
+        let weak = Rc::downgrade(self);
+        let work = async move {
+            work.await;
+            drop(under_way);
+            connection.flush().await;
+        };
+        self.thread.spawn(work, move || {
+            // Its reply is lost, or stands half written in the outbox: nothing more may follow it.
+            if let Some(connection) = weak.upgrade() {
+                connection.outbox.give_up();
+                connection.presence.cut();
+            }
+        });
     }
 
     pub(super) const fn frame_bytes_max(&self) -> u32 {
         self.frame_bytes_max
     }
 
-    /// Serves one frame; a HELLO is [`super::login`]'s.
+    /// Serves one frame.
     pub(super) fn serve_frame(self: &Rc<Self>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
         match header.kind {
+            FrameKind::Hello => return login::serve(self, header, payload),
             FrameKind::Ping => self.pong(header, payload),
             FrameKind::Pong => {}
             _ if self.login.borrow().is_none() => {
@@ -150,9 +195,8 @@ impl Connection {
                 return Flow::Close;
             }
             FrameKind::Call => call::serve(self, header, payload),
-            FrameKind::Batch => call::serve_batch(self, header, payload),
-            FrameKind::Hello
-            | FrameKind::Welcome
+            FrameKind::Batch => batch::serve(self, header, payload),
+            FrameKind::Welcome
             | FrameKind::Reply
             | FrameKind::Subscribe
             | FrameKind::Unsubscribe
@@ -216,7 +260,7 @@ impl Connection {
 
     /// Whether no further call may begin now.
     pub(super) fn is_full(&self) -> bool {
-        self.inflight.count() >= self.inflight_max || self.outbox.is_full()
+        self.inflight.is_full() || self.outbox.is_full()
     }
 
     /// Waits until a further call may begin.
@@ -275,10 +319,24 @@ impl Connection {
             };
             let reason = GoAway { reason: "the gateway is shutting down".into() };
             self.send(&header, |out| reason.encode(Codec::MsgPack, out));
-            monoio::spawn(async move { self.flush().await });
+            let connection = Rc::clone(&self);
+            self.thread.spawn(async move { connection.flush().await }, || {});
         } else if self.inflight.count() == 0 && self.outbox.is_empty() {
             self.presence.cut();
         }
+    }
+}
+
+/// Places of a request's calls, given back however its task ends.
+struct UnderWay {
+    connection: Rc<Connection>,
+    calls: u32,
+    _serving: Serving,
+}
+
+impl Drop for UnderWay {
+    fn drop(&mut self) {
+        self.connection.inflight.end(self.calls);
     }
 }
 

@@ -9,45 +9,113 @@ use gateway_protocol::{FrameHeader, FrameKind, GameId};
 
 use super::connection::{Connection, Flow, Login};
 use crate::auth::{AuthError, HELLO_SKEW_SECONDS, HelloProof, Principal};
-use crate::backend::Claim;
+use crate::backend::{Job, NonceClaim};
 use crate::cache::NonceError;
 use crate::error::Error;
 use crate::frontend::registry::Phase;
-use crate::pipeline::unix_seconds;
+use crate::observe::{CacheOutcome, Transport};
+use crate::pipeline::{Finished, unix_seconds};
 use crate::queue;
 use crate::snapshot::{RouteError, Snapshot};
+
+/// How long Redis is waited for before this instance decides alone.
+const NONCE_TIMEOUT: Duration = Duration::from_secs(2);
+
+/// A HELLO that is good as far as this instance knows, while others are asked for its nonce.
+#[derive(Debug)]
+pub(super) struct Claimed {
+    header: FrameHeader,
+    snapshot: Rc<Arc<Snapshot>>,
+    login: Login,
+    answer: queue::Answer<Result<bool, NonceError>>,
+}
 
 /// Serves a HELLO. A first one that fails closes the connection; so does a later one, which was to renew
 /// the credential.
 ///
-/// Nothing else of the connection is served meanwhile: a CALL sent behind it finds its answer.
-pub(super) async fn serve(
-    connection: &Rc<Connection>,
-    header: &FrameHeader,
-    payload: &mut [u8],
-) -> Flow {
+/// [`Flow::Claim`] when other instances must be asked: nothing is read until [`finish`] has its answer.
+pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
     let snapshot = connection.worker().snapshot();
-    let hello = Hello::decode(header.codec, payload).map_err(Error::from);
-    let login = match hello {
-        Ok(hello) => match log_in(connection, &snapshot, &hello) {
-            Ok(login) => claim_nonce(connection, &hello.auth).await.map(|()| login),
-            Err(error) => Err(error),
-        },
-        Err(error) => Err(error),
-    };
-    match login {
-        Ok(login) => {
-            connection.login.replace(Some(login));
-            connection.presence.enter(Phase::Idle);
-            welcome(connection, header, &snapshot);
+    let begun = Hello::decode(header.codec, payload).map_err(Error::from).and_then(|hello| {
+        let login = log_in(connection, &snapshot, &hello)?;
+        Ok((login, claim(connection, &snapshot, &hello)?))
+    });
+    match begun {
+        Ok((login, None)) => {
+            accept(connection, header, &snapshot, login);
             Flow::Continue
         }
-        Err(error) => {
-            connection.refuse(header, &error);
-            connection.worker().report(&error, None, connection.trace(header.request_id));
-            Flow::Close
+        Ok((login, Some(answer))) => {
+            let claimed = Claimed { header: *header, snapshot, login, answer };
+            connection.claimed.replace(Some(claimed));
+            Flow::Claim
         }
+        Err(error) => refuse(connection, header, &error),
     }
+}
+
+/// Waits for what other instances say of a HELLO's nonce, and answers the HELLO.
+pub(super) async fn finish(connection: &Rc<Connection>) -> Flow {
+    let Some(claimed) = connection.claimed.take() else { return Flow::Continue };
+    let Claimed { header, snapshot, login, answer } = claimed;
+    match verdict(monoio::time::timeout(NONCE_TIMEOUT, answer).await.ok().and_then(Result::ok)) {
+        Ok(()) => {
+            accept(connection, &header, &snapshot, login);
+            Flow::Continue
+        }
+        Err(error) => refuse(connection, &header, &error.into()),
+    }
+}
+
+/// What a claim means for its hello. The own book has taken the nonce before: without a word from Redis
+/// that decides.
+fn verdict(claimed: Option<Result<bool, NonceError>>) -> Result<(), AuthError> {
+    match claimed {
+        Some(Ok(false)) => Err(AuthError::Replayed),
+        Some(Ok(true) | Err(_)) | None => Ok(()),
+    }
+}
+
+/// Asks for a game server's nonce where other instances see it; `None`: there are no others.
+fn claim(
+    connection: &Connection,
+    snapshot: &Snapshot,
+    hello: &Hello<'_>,
+) -> Result<Option<queue::Answer<Result<bool, NonceError>>>, Error> {
+    let Auth::Mac { key_id, time, nonce, .. } = &hello.auth else { return Ok(None) };
+    if snapshot.config.cache.redis.is_none() {
+        return Ok(None);
+    }
+    // A nonce is one of its key: another key may use the same. All nonces have one length.
+    let nonce = [nonce, key_id.as_bytes()].concat().into();
+    let end = time.saturating_add(HELLO_SKEW_SECONDS + 1);
+    let ttl = Duration::from_secs(end.saturating_sub(unix_seconds()));
+    let (reply, answer) = queue::reply();
+    let job = Job::Nonce(NonceClaim { nonce, ttl, reply });
+    connection.worker().core().backend.offer(job).map_err(|_refused| Error::Overloaded)?;
+    Ok(Some(answer))
+}
+
+fn accept(connection: &Connection, header: &FrameHeader, snapshot: &Arc<Snapshot>, login: Login) {
+    connection.login.replace(Some(login));
+    connection.presence.enter(Phase::Idle);
+    welcome(connection, header, snapshot);
+}
+
+fn refuse(connection: &Connection, header: &FrameHeader, error: &Error) -> Flow {
+    connection.refuse(header, error);
+    connection.worker().report(error, None, connection.trace(header.request_id));
+    connection.worker().finish(&Finished {
+        transport: Transport::Tcp,
+        peer: connection.peer,
+        trace: connection.trace(header.request_id),
+        operation: None,
+        caller: None,
+        code: error.code(),
+        outcome: CacheOutcome::Bypass,
+        arrived: connection.arrival(),
+    });
+    Flow::Close
 }
 
 fn log_in(
@@ -75,27 +143,6 @@ fn log_in(
     }
     let game = game.map(|game| Rc::from(game.as_str()));
     Ok(Login { principal, generation: snapshot.generation, game })
-}
-
-/// Claims a game server's nonce with the other instances, where there is Redis. While it does not answer
-/// only this instance remembers: Redis down is never an error.
-async fn claim_nonce(connection: &Connection, auth: &Auth<'_>) -> Result<(), Error> {
-    let Auth::Mac { key_id, time, nonce, .. } = auth else { return Ok(()) };
-    let Some(claims) = &connection.worker().core().claims else { return Ok(()) };
-    let mut name = key_id.as_bytes().to_vec();
-    name.push(0);
-    name.extend_from_slice(nonce);
-    let last = time.saturating_add(HELLO_SKEW_SECONDS + 1);
-    let ttl = Duration::from_secs(last.saturating_sub(unix_seconds()));
-    let (reply, answer) = queue::reply();
-    let claim = Claim { nonce: name, ttl, reply };
-    claims.offer(claim).map_err(|_refused| Error::Overloaded)?;
-    match answer.await {
-        Ok(Ok(true) | Err(NonceError::Redis(_))) => Ok(()),
-        Ok(Ok(false)) => Err(AuthError::Replayed.into()),
-        Ok(Err(NonceError::TooLong)) => Err(AuthError::Malformed { what: "nonce" }.into()),
-        Ok(Err(NonceError::Full)) | Err(_) => Err(Error::Overloaded),
-    }
 }
 
 fn welcome(connection: &Connection, header: &FrameHeader, snapshot: &Snapshot) {
@@ -135,4 +182,17 @@ pub(super) fn renew(connection: &Connection, snapshot: &Arc<Snapshot>) -> Result
         login.generation = snapshot.generation;
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hello_is_refused_only_when_another_instance_has_its_nonce() {
+        assert_eq!(verdict(Some(Ok(false))), Err(AuthError::Replayed));
+        assert_eq!(verdict(Some(Ok(true))), Ok(()));
+        assert_eq!(verdict(Some(Err(NonceError::Full))), Ok(()), "the own book decides");
+        assert_eq!(verdict(None), Ok(()), "Redis hangs: the own book decides");
+    }
 }

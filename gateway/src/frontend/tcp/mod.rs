@@ -1,13 +1,14 @@
 //! The game servers' protocol: frames in, frames out.
 //!
-//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its calls and
-//! batches, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
+//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs,
+//! [`batch`] its BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
 //! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
 //! Invariant: nothing is read while `inflight_max` calls are under way or a megabyte of replies
 //! waits: TCP holds the client back.
 
+mod batch;
 mod call;
 mod connection;
 mod inflight;

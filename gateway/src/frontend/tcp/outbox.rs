@@ -56,6 +56,12 @@ impl Outbox {
         self.broken.get()
     }
 
+    /// Sends nothing more: what waits cannot be trusted.
+    pub(super) fn give_up(&self) {
+        self.broken.set(true);
+        self.wake();
+    }
+
     /// Whether everything has left.
     pub(super) fn is_empty(&self) -> bool {
         self.waiting.borrow().is_empty() && self.socket.borrow().is_some()

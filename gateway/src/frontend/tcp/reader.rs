@@ -6,7 +6,7 @@
 
 use std::rc::Rc;
 
-use gateway_protocol::{FrameKind, HEADER_BYTES, decode_header};
+use gateway_protocol::{HEADER_BYTES, decode_header};
 use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, CancelableAsyncReadRent};
 use monoio::net::tcp::TcpOwnedReadHalf;
@@ -55,6 +55,7 @@ impl Reader {
             connection.settle();
             connection.flush().await;
             connection.wait_for_room().await;
+            connection.listens(self.skip > 0 || self.served < self.buffer.len());
             if flow == Flow::Close || connection.is_broken() {
                 break;
             }
@@ -137,13 +138,11 @@ impl Reader {
             let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
                 return Flow::Continue;
             };
-            let flow = if header.kind == FrameKind::Hello {
-                // Boxed: it comes once, and every connection's task would carry its state.
-                Box::pin(login::serve(connection, &header, payload)).await
-            } else {
-                connection.serve_frame(&header, payload)
-            };
+            let mut flow = connection.serve_frame(&header, payload);
             self.served += header.frame_bytes();
+            if flow == Flow::Claim {
+                flow = login::finish(connection).await;
+            }
             if flow == Flow::Close {
                 return flow;
             }

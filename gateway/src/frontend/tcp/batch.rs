@@ -1,0 +1,186 @@
+//! BATCH: several calls in one frame, answered in one, in order. Not a transaction.
+//!
+//! Each call is its own request, with its own checks, its own line in the log, and a place of its own
+//! among those that a connection may have under way.
+
+use std::rc::Rc;
+use std::sync::Arc;
+
+use gateway_protocol::message::{Batch, Call};
+use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgpack};
+
+use super::call::{Asked, find, write_nothing};
+use super::connection::{Connection, Login, write_error};
+use super::login;
+use crate::auth::Principal;
+use crate::bind::Param;
+use crate::error::Error;
+use crate::frontend::wait_for;
+use crate::observe::CacheOutcome;
+use crate::pipeline::Served;
+use crate::reply::{Waiting, body_of, json_of};
+use crate::snapshot::{Operation, Snapshot};
+
+/// One call: what it asked for, and its answer or the way to it.
+struct Item {
+    operation: Option<Arc<Operation>>,
+    answer: ItemAnswer,
+}
+
+enum ItemAnswer {
+    Body(Vec<u8>),
+    Waiting(Waiting),
+    Refused(Error),
+}
+
+/// Serves a BATCH: every call begins at once, and one REPLY has all answers, in order.
+pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
+    let worker = connection.worker();
+    worker.begin_request(connection.arrival());
+    let asked = Asked::new(connection, header);
+    let snapshot = worker.snapshot();
+    if let Err(error) = login::renew(connection, &snapshot) {
+        return asked.refuse(connection, None, &error);
+    }
+    let login = connection.login.borrow();
+    let Some(login) = login.as_ref() else { return };
+    let count_max = snapshot.config.limits.batch_items_max as usize;
+    let mut calls = Vec::new();
+    let read = Batch::decode(header.codec, payload, count_max).and_then(|batch| {
+        // All are read before the first begins: a batch that cannot be read does nothing.
+        for call in batch {
+            calls.push(call?);
+        }
+        Ok(())
+    });
+    if let Err(error) = read {
+        return asked.refuse(connection, None, &Error::from(error));
+    }
+    let begin = |call| begin(connection, &asked, &snapshot, login, call);
+    let items: Vec<Item> = calls.into_iter().map(begin).collect();
+    let waiting = items.iter().filter(|item| matches!(item.answer, ItemAnswer::Waiting(_)));
+    let waiting_count = u32::try_from(waiting.count()).unwrap_or(u32::MAX).max(1);
+    let bytes_max = snapshot.config.limits.result_bytes_max as usize;
+    let own = Rc::clone(connection);
+    let principal = Arc::clone(&login.principal);
+    connection.spawn(waiting_count, async move {
+        let mut bodies = Vec::with_capacity(items.len());
+        let mut bytes = 0;
+        for Item { operation, answer } in items {
+            let mut finished = finish(answer, asked.codec).await;
+            if let Ok((body, _)) = &finished {
+                bytes += body.len();
+                if bytes > bytes_max {
+                    finished = Err(Error::batch_too_large(bytes_max));
+                }
+            }
+            tell(&own, &asked, &principal, operation.as_ref(), &finished);
+            bodies.push(finished.map(|(body, _)| body));
+        }
+        own.append(|out| write(out, &asked, &bodies));
+    });
+}
+
+fn begin(
+    connection: &Connection,
+    asked: &Asked,
+    snapshot: &Snapshot,
+    login: &Login,
+    call: Call<'_>,
+) -> Item {
+    let routed = match find(snapshot, login, None, &call.op) {
+        Ok(routed) => routed,
+        Err(error) => return Item { operation: None, answer: ItemAnswer::Refused(error) },
+    };
+    let request = asked.request(&login.principal);
+    let params = call.params.map(|entry| {
+        let (name, value) = entry?;
+        Ok(Param { name, value, untyped: false })
+    });
+    let served = connection.worker().serve(&request, routed, params, |operation, stored| {
+        let mut out = Vec::new();
+        match (body_of(operation, stored)?, asked.codec) {
+            (Some(body), Codec::MsgPack) => out.extend_from_slice(&body.msgpack),
+            (Some(body), Codec::Json) => out.extend_from_slice(json_of(operation, body)?),
+            (None, codec) => write_nothing(&mut out, codec),
+        }
+        Ok(out)
+    });
+    let answer = match served {
+        Ok(Served::Hit(Ok(body))) => ItemAnswer::Body(body),
+        Ok(Served::Wait(waiting)) => ItemAnswer::Waiting(waiting),
+        Ok(Served::Hit(Err(error))) | Err(error) => ItemAnswer::Refused(error),
+    };
+    Item { operation: Some(Arc::clone(routed.operation)), answer }
+}
+
+type Finished = Result<(Vec<u8>, CacheOutcome), Error>;
+
+async fn finish(answer: ItemAnswer, codec: Codec) -> Finished {
+    let waiting = match answer {
+        ItemAnswer::Body(body) => return Ok((body, CacheOutcome::L1)),
+        ItemAnswer::Refused(error) => return Err(error),
+        ItemAnswer::Waiting(waiting) => waiting,
+    };
+    let reply = wait_for(waiting).await?;
+    let mut out = Vec::new();
+    match codec {
+        Codec::MsgPack => reply.write_msgpack(&mut out)?,
+        Codec::Json => reply.write_json(&mut out)?,
+    }
+    Ok((out, reply.outcome()))
+}
+
+/// Tells metrics and log of one call.
+fn tell(
+    connection: &Connection,
+    asked: &Asked,
+    principal: &Arc<Principal>,
+    operation: Option<&Arc<Operation>>,
+    finished: &Finished,
+) {
+    match (finished, operation) {
+        (Ok((_, outcome)), Some(operation)) => {
+            asked.finish(connection, operation, principal, *outcome);
+        }
+        (Ok(_), None) => {}
+        (Err(error), operation) => {
+            let of = operation.map(|operation| (operation, principal));
+            asked.tell_refused(connection, of, error);
+        }
+    }
+}
+
+/// Appends the REPLY: `[[code, body], …]`.
+fn write(out: &mut Vec<u8>, asked: &Asked, bodies: &[Result<Vec<u8>, Error>]) {
+    let start = begin_reply(out, asked.id, asked.codec, 0);
+    match asked.codec {
+        Codec::MsgPack => {
+            msgpack::write_array_header(out, bodies.len());
+            for body in bodies {
+                msgpack::write_array_header(out, 2);
+                msgpack::write_int(out, body.as_ref().map_or_else(Error::code, |_| 0).into());
+                write_item(out, asked.codec, body);
+            }
+        }
+        Codec::Json => {
+            out.push(b'[');
+            for (index, body) in bodies.iter().enumerate() {
+                out.extend_from_slice(if index == 0 { b"[" } else { b",[" });
+                json::write_int(out, body.as_ref().map_or_else(Error::code, |_| 0).into());
+                out.push(b',');
+                write_item(out, asked.codec, body);
+                out.push(b']');
+            }
+            out.push(b']');
+        }
+    }
+    let _finished = finish_reply(out, start, 0);
+}
+
+fn write_item(out: &mut Vec<u8>, codec: Codec, body: &Result<Vec<u8>, Error>) {
+    match body {
+        Ok(body) => out.extend_from_slice(body),
+        Err(error) => write_error(out, codec, error),
+    }
+}
