@@ -128,12 +128,7 @@ impl Server {
         let metrics = Arc::new(Metrics::new());
         let snapshot = loaded.into_snapshot(1, &metrics)?;
         // First of all, so that a signal that comes while the rest starts is not lost.
-        let control = Builder::new_current_thread().enable_all().build();
-        let control = control.map_err(machine("control thread"))?;
-        let signals = {
-            let _within = control.enter();
-            Signals::install().map_err(machine("signals"))?
-        };
+        let (control, signals) = control_runtime()?;
         let (listeners, admin, addresses) = listen(&config)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
@@ -309,6 +304,17 @@ fn start_frontends(
         threads.push(thread.map_err(machine("frontend thread"))?);
     }
     Ok(threads)
+}
+
+/// The control thread's runtime, and the signals that it hears from now on.
+fn control_runtime() -> Result<(Runtime, Signals), ServerError> {
+    let control = Builder::new_current_thread().enable_all().build();
+    let control = control.map_err(machine("control thread"))?;
+    let signals = {
+        let _within = control.enter();
+        Signals::install().map_err(machine("signals"))?
+    };
+    Ok((control, signals))
 }
 
 /// A tokio runtime for a command that asks databases and then ends.

@@ -17,6 +17,7 @@ use crate::observe::{CacheOutcome, Transport};
 use crate::pipeline::{Finished, unix_seconds};
 use crate::queue;
 use crate::snapshot::{RouteError, Snapshot};
+use crate::worker::LocalSnapshot;
 
 /// How long Redis is waited for before this instance decides alone.
 const NONCE_TIMEOUT: Duration = Duration::from_secs(2);
@@ -25,7 +26,7 @@ const NONCE_TIMEOUT: Duration = Duration::from_secs(2);
 #[derive(Debug)]
 pub(super) struct Claimed {
     header: FrameHeader,
-    snapshot: Rc<Arc<Snapshot>>,
+    snapshot: LocalSnapshot,
     login: Login,
     answer: queue::Answer<Result<bool, NonceError>>,
 }
@@ -58,7 +59,8 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
 pub(super) async fn finish(connection: &Rc<Connection>) -> Flow {
     let Some(claimed) = connection.claimed.take() else { return Flow::Continue };
     let Claimed { header, snapshot, login, answer } = claimed;
-    match verdict(monoio::time::timeout(NONCE_TIMEOUT, answer).await.ok().and_then(Result::ok)) {
+    let claim = monoio::time::timeout(NONCE_TIMEOUT, answer).await.ok().and_then(Result::ok);
+    match verdict(claim.as_ref()) {
         Ok(()) => {
             accept(connection, &header, &snapshot, login);
             Flow::Continue
@@ -69,7 +71,7 @@ pub(super) async fn finish(connection: &Rc<Connection>) -> Flow {
 
 /// What a claim means for its hello. The own book has taken the nonce before: without a word from Redis
 /// that decides.
-fn verdict(claimed: Option<Result<bool, NonceError>>) -> Result<(), AuthError> {
+fn verdict(claimed: Option<&Result<bool, NonceError>>) -> Result<(), AuthError> {
     match claimed {
         Some(Ok(false)) => Err(AuthError::Replayed),
         Some(Ok(true) | Err(_)) | None => Ok(()),
@@ -190,9 +192,9 @@ mod tests {
 
     #[test]
     fn hello_is_refused_only_when_another_instance_has_its_nonce() {
-        assert_eq!(verdict(Some(Ok(false))), Err(AuthError::Replayed));
-        assert_eq!(verdict(Some(Ok(true))), Ok(()));
-        assert_eq!(verdict(Some(Err(NonceError::Full))), Ok(()), "the own book decides");
+        assert_eq!(verdict(Some(&Ok(false))), Err(AuthError::Replayed));
+        assert_eq!(verdict(Some(&Ok(true))), Ok(()));
+        assert_eq!(verdict(Some(&Err(NonceError::Full))), Ok(()), "the own book decides");
         assert_eq!(verdict(None), Ok(()), "Redis hangs: the own book decides");
     }
 }

@@ -1,7 +1,7 @@
 //! The game servers' protocol: frames in, frames out.
 //!
-//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its CALLs,
-//! [`batch`] its BATCHes, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
+//! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its calls,
+//! [`batch`] its batches, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
 //! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
