@@ -10,11 +10,11 @@ use std::task::{Context, Poll};
 
 /// Runs a future to its end or its panic, and gives the panic's message.
 ///
-/// Boxed, because a future that is moved into another one stands in both: twice its memory for every
-/// connection.
-pub(super) async fn catch<F: Future>(future: F) -> Result<F::Output, String> {
+/// Boxed at once, and no `async fn`: an argument that such a function moves on stands in its state twice,
+/// for every idle connection.
+pub(super) fn catch<F: Future>(future: F) -> impl Future<Output = Result<F::Output, String>> {
     let mut future = Box::pin(future);
-    std::future::poll_fn(move |context| poll(future.as_mut(), context)).await
+    std::future::poll_fn(move |context| poll(future.as_mut(), context))
 }
 
 fn poll<F: Future>(

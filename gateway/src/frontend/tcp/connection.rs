@@ -216,7 +216,7 @@ impl Connection {
 
     /// Appends a frame.
     pub(super) fn send(&self, header: &FrameHeader, write: impl FnOnce(&mut Vec<u8>)) {
-        self.outbox.append(&self.thread.buffers, |out| {
+        self.outbox.append_small(|out| {
             let start = begin_frame(out, header);
             write(out);
             // Fails for a payload beyond 4 GiB only, which no limit lets through.

@@ -30,15 +30,22 @@ use super::worker::Thread;
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
     // What stays across an await is memory of every idle connection: the rest is made in `open`.
-    let Some((mut reader, place, connection)) = open(&thread, stream) else { return };
+    let Some((mut reader, connection, end)) = open(&thread, stream) else { return };
     reader.run(&connection).await;
-    // What still runs for this connection has nobody to answer to.
-    place.presence().cut();
-    // Before the reader, so that it is left before the socket closes.
-    drop(place);
+    drop(end);
 }
 
-fn open(thread: &Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Connection>)> {
+/// The end of a connection, also by a panic of its reader: what still runs for it has nobody to answer to.
+/// Comes while the socket is certainly still this connection's.
+struct End(Place);
+
+impl Drop for End {
+    fn drop(&mut self) {
+        self.0.presence().cut();
+    }
+}
+
+fn open(thread: &Rc<Thread>, stream: TcpStream) -> Option<(Reader, Rc<Connection>, End)> {
     let config = {
         let snapshot = thread.worker.snapshot();
         snapshot.config.server.tcp.clone()
@@ -63,5 +70,5 @@ fn open(thread: &Rc<Thread>, stream: TcpStream) -> Option<(Reader, Place, Rc<Con
         write_half,
     ));
     connection.listen_to_nudges();
-    Some((reader, place, connection))
+    Some((reader, connection, End(place)))
 }

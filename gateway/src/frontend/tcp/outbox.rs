@@ -51,6 +51,12 @@ impl Outbox {
         write(&mut waiting)
     }
 
+    /// The same for a frame of a few bytes, without a large buffer: a draining thread has one for each of its
+    /// connections at once.
+    pub(super) fn append_small(&self, write: impl FnOnce(&mut Vec<u8>)) {
+        write(&mut self.waiting.borrow_mut());
+    }
+
     /// Whether the socket failed: the connection is over.
     pub(super) fn is_broken(&self) -> bool {
         self.broken.get()
