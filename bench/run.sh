@@ -51,7 +51,7 @@ auth:
   roles: { game_server: {}, player: {} }
   jwt: { keys: [ { alg: HS256, secret: benchmark-signing-secret-of-no-worth } ] }
   api_keys:
-$(sed 's/^/    /' <<<"$key")
+    ${key//$'\n'/$'\n'    }
 logging: { level: error, requests: "off" }
 Y
 export GATEWAY_API_KEY=$secret
@@ -101,8 +101,6 @@ for round in $(seq "$rounds"); do
     load --mode echo --address 127.0.0.1:18200 --pid "$echo_pid" --label "bare monoio echo, 64 bytes"
     load --address 127.0.0.1:18110 --pid "$gateway_pid" --label "gateway CALL player.get"
     echo "== round $round: cached, 16 in flight on each of 64 connections"
-    before=$(cpu "${pids[1]}")
-    taskset -c 0 true
     load --address 127.0.0.1:18110 --pid "$gateway_pid" --pipeline 16 --label "gateway CALL player.get x16"
     echo "== round $round: cached, HTTP, 64 connections"
     http "gateway GET with a JWT" "$gateway_pid" 18111 /v1/game1/players/%d "Bearer $token"
