@@ -272,6 +272,19 @@ fn connection_that_asks_to_be_closed_is_closed() {
 }
 
 #[test]
+fn headers_that_nothing_acts_upon_are_refused_and_the_write_is_not_made() {
+    let gateway = Setup::sqlite().start();
+    let mut http = gateway.http();
+    for header in ["X-Dry-Run: true", "Idempotency-Key: a", "If-Match: \"1\""] {
+        let headers = format!("{}{header}\r\n", admin());
+        let change = json!({ "version": 1, "gold": 5 });
+        let reply = http.send_json("PATCH", PLAYER, &headers, &change);
+        assert_eq!((reply.status, &reply.json()["code"]), (400, &json!(1103)), "{header}");
+    }
+    assert_eq!(http.get(PLAYER, &admin()).json()["gold"], "0");
+}
+
+#[test]
 fn etag_answers_304_until_the_row_changes() {
     let gateway = Setup::sqlite().start();
     let mut http = gateway.http();

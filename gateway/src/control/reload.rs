@@ -211,7 +211,9 @@ impl Reloader {
         loaded.config = loaded.config.reloaded_over(&running.config);
         let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
         let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
-        let is_same = *snapshot.config == *running.config
+        // A setting that waits for a restart is worth a word, also alone.
+        let is_same = changes.restart.is_empty()
+            && *snapshot.config == *running.config
             && snapshot.catalog_hash == running.catalog_hash
             && snapshot.jwks == running.jwks;
         Ok((!is_same).then_some((snapshot, needs_restart)))

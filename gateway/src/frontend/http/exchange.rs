@@ -74,6 +74,7 @@ async fn answer(
         context.operation = Some(Arc::clone(routed.operation));
     }
     let worker = context.worker();
+    request::refuse_unbuilt(&head.headers)?;
     let principal = request::principal(worker, snapshot, &head.headers)?;
     context.caller(principal.as_ref());
     worker.lap(Stage::Authenticate);
