@@ -62,7 +62,7 @@ impl Reader {
         }
         if !connection.is_broken() {
             // Answers that were promised leave first.
-            connection.finish().await;
+            Box::pin(connection.finish()).await;
         }
         connection.give_back(std::mem::take(&mut self.buffer));
     }
@@ -141,7 +141,8 @@ impl Reader {
             let mut flow = connection.serve_frame(&header, payload);
             self.served += header.frame_bytes();
             if flow == Flow::Claim {
-                flow = login::finish(connection).await;
+                // Boxed: it comes once, and every connection's task would carry its state.
+                flow = Box::pin(login::finish(connection)).await;
             }
             if flow == Flow::Close {
                 return flow;
