@@ -280,3 +280,37 @@ fn every_line_that_the_demo_prints_works_and_its_folder_is_gone_after_it() {
         .collect();
     assert!(left.is_empty(), "{left:?}");
 }
+
+/// The annotated file is what operators copy: with its secrets set, it must start as it is.
+#[test]
+fn shipped_configuration_starts_without_its_databases() {
+    let folder = tempfile::tempdir().unwrap();
+    let shipped = sql_templates().join("../config/gateway.yaml");
+    let text = std::fs::read_to_string(shipped).unwrap();
+    let text = text
+        .replace("\":8080\"", "\"127.0.0.1:0\"")
+        .replace("\":8081\"", "\"127.0.0.1:0\"")
+        .replace("127.0.0.1:8082", "127.0.0.1:0")
+        .replace("../sql-templates", &sql_templates().display().to_string());
+    let path = folder.path().join("gateway.yaml");
+    std::fs::write(&path, text).unwrap();
+    let mut command = Command::new(binary());
+    command.arg("serve").arg("--config").arg(&path).stdout(Stdio::piped());
+    for name in [
+        "GAME1_DB_PASSWORD",
+        "GAME2_DB_PASSWORD",
+        "REDIS_PASSWORD",
+        "GATEWAY_JWT_SECRET",
+        "GAME1_SERVER_KEY",
+        "GAME2_SERVER_KEY",
+        "GATEWAY_CURSOR_SECRET",
+    ] {
+        command.env(name, "a-secret-of-forty-characters-for-a-test-0");
+    }
+    let mut gateway = command.spawn().unwrap();
+    let mut lines = BufReader::new(gateway.stdout.take().unwrap()).lines();
+    let listens = lines.any(|line| line.unwrap().starts_with("listening "));
+    gateway.kill().unwrap();
+    gateway.wait().unwrap();
+    assert!(listens, "it ended before it listened");
+}

@@ -51,7 +51,10 @@ pub(super) struct CallArgs {
 /// Calls and prints the result as JSON.
 pub(super) fn run(args: &CallArgs) -> Outcome {
     match call(args) {
-        Ok(text) => Outcome::ok(text),
+        Ok(Some(text)) => Outcome::ok(text),
+        Ok(None) => {
+            Outcome::failed(1, "gateway call: give --key, --token, or --key-id with --secret\n")
+        }
         Err(ClientError::Refused(refused)) => {
             let mut text = format!("{} {}\n", refused.code, refused.message);
             if let Some(details) = &refused.details {
@@ -64,14 +67,15 @@ pub(super) fn run(args: &CallArgs) -> Outcome {
     }
 }
 
-fn call(args: &CallArgs) -> Result<String, ClientError> {
+/// `None`: no credential was given.
+fn call(args: &CallArgs) -> Result<Option<String>, ClientError> {
     let credential = match (&args.key, &args.token, &args.key_id, &args.secret) {
         (Some(key), ..) => Credential::ApiKey(key.clone()),
         (None, Some(token), ..) => Credential::Jwt(token.clone()),
         (None, None, Some(key_id), Some(secret)) => {
             Credential::SharedKey { key_id: key_id.clone(), key: secret.clone().into_bytes() }
         }
-        _ => Credential::ApiKey(String::new()),
+        _ => return Ok(None),
     };
     let deadline = Duration::from_millis(args.deadline_ms);
     let options = Options {
@@ -94,7 +98,7 @@ fn call(args: &CallArgs) -> Result<String, ClientError> {
         let _written = writeln!(text, "{}", shown(meta));
     }
     let _written = writeln!(text, "{}", shown(&reply.value));
-    Ok(text)
+    Ok(Some(text))
 }
 
 /// `name=value` as a parameter.

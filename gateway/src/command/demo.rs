@@ -179,7 +179,7 @@ fn configuration(args: &DemoArgs, templates: &Path, folder: &Path, games: &[Stri
     line(format!("      secret: {TOKEN_SECRET}"));
     line(format!("      games: [{}]", games.join(", ")));
     line("logging:".into());
-    line("  level: warn".into());
+    line("  level: error".into());
     line("  format: text".into());
     line(format!("  audit_file: {}", quoted(&folder.join("audit.log"))));
     text

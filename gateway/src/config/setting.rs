@@ -221,9 +221,19 @@ pub(super) fn diff(old: &[Setting], new: &[Setting]) -> Changes {
 
 /// The settings of `new`, with those of `running` in the place of all that wait for a restart.
 pub(super) fn reloaded_over(new: Vec<Setting>, running: &[Setting]) -> Vec<Setting> {
-    let waiting = running.iter().filter(|setting| setting.effect == Effect::Restart);
+    let waits = |setting: &Setting| setting.effect == Effect::Restart;
+    let gone: Vec<Setting> = {
+        let is_gone = |old: &&Setting| waits(old) && !new.iter().any(|one| one.path == old.path);
+        running.iter().filter(is_gone).cloned().collect()
+    };
+    // In the order of `new`: what did not change is then equal to what runs.
     new.into_iter()
-        .filter(|setting| setting.effect == Effect::Reload)
-        .chain(waiting.cloned())
+        .filter_map(|setting| {
+            if !waits(&setting) {
+                return Some(setting);
+            }
+            running.iter().find(|old| old.path == setting.path).cloned()
+        })
+        .chain(gone)
         .collect()
 }

@@ -286,6 +286,13 @@ fn printed_configuration_is_read_back_as_the_same() {
 }
 
 #[test]
+fn reload_of_an_unchanged_file_is_equal_to_what_runs() {
+    let text = format!("{SMALL}server: {{tcp: {{address: ':9000'}}}}\nlogging: {{level: warn}}\n");
+    let running = check_good(&text);
+    assert_eq!(check_good(&text).reloaded_over(&running), running);
+}
+
+#[test]
 fn diff_tells_what_reloads_and_what_waits_for_a_restart() {
     let old = check_good(SMALL);
     let new = check_good(&format!(

@@ -8,10 +8,10 @@ use std::time::Instant;
 
 use gateway_protocol::GameId;
 
-use crate::auth::Authenticator;
+use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::Pools;
-use crate::catalog::Catalog;
-use crate::config::{Config, Dialect, Env};
+use crate::catalog::{Catalog, GameTemplates};
+use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
@@ -117,10 +117,13 @@ impl Loaded {
             faults.push(fault);
             None
         });
-        let authenticator = Authenticator::new(&config.auth, jwks.as_deref(), samples_allowed)
+        // Without the templates nobody knows which roles there are.
+        let Some(catalog) = catalog else { return Err(LoadFaults(faults)) };
+        let auth = with_template_roles(&config.auth, &catalog);
+        let authenticator = Authenticator::new(&auth, jwks.as_deref(), samples_allowed)
             .map_err(|found| faults.extend(found.iter().map(ToString::to_string)));
-        match (catalog, authenticator) {
-            (Some(catalog), Ok(authenticator)) if faults.is_empty() => {
+        match authenticator {
+            Ok(authenticator) if faults.is_empty() => {
                 Ok(Self { config, warnings, catalog, authenticator, jwks })
             }
             _ => Err(LoadFaults(faults)),
@@ -138,6 +141,20 @@ impl Loaded {
         let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks };
         build(generation, parts, metrics).map_err(LoadFaults)
     }
+}
+
+/// Every role that a template names is one, and `game_server`, which keys have by default: only a role that
+/// inherits needs a section of its own. A key's role that neither a template nor a section names is a fault.
+fn with_template_roles(auth: &AuthConfig, catalog: &Catalog) -> AuthConfig {
+    let mut auth = auth.clone();
+    let templates = catalog.games().iter().flat_map(GameTemplates::templates);
+    let named = templates.flat_map(|template| &template.allow).map(|rule| &*rule.role);
+    for name in named.chain(["game_server"]) {
+        if name != PUBLIC && !auth.roles.iter().any(|role| *role.name == *name) {
+            auth.roles.push(RoleConfig { name: name.into(), inherits: Vec::new() });
+        }
+    }
+    auth
 }
 
 /// The games, each with the dialect of its database.
