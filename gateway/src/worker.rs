@@ -304,7 +304,9 @@ impl Worker {
 
     /// Tells the log of a failure that is not the client's own, with its causes.
     pub fn report(&self, error: &Error, operation: Option<&Operation>, trace: Trace<'_>) {
-        if !matches!(error, Error::Backend(_) | Error::Internal(_)) {
+        // A bad cursor or a result over its limit comes from the backend, too, and is the client's own.
+        let is_ours = error.code() < 2000;
+        if !is_ours || !matches!(error, Error::Backend(_) | Error::Internal(_)) {
             return;
         }
         let template = operation.map(|operation| &operation.template);
