@@ -18,6 +18,9 @@ use crate::frontend::buffer::BUFFER_BYTES;
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
 const IDLE_BUFFER_BYTES: usize = 128;
 
+/// What a buffer grows to for the sake of fewer receives, in bytes.
+const FILLED_BYTES_MAX: usize = 64 << 10;
+
 /// A connection's reading side.
 #[derive(Debug)]
 pub(super) struct Reader {
@@ -99,8 +102,7 @@ impl Reader {
         }
         if self.was_filled {
             self.was_filled = false;
-            // Doubled as bytes really arrive: an announced length alone takes no memory.
-            let grown = (self.buffer.capacity() * 2).max(BUFFER_BYTES);
+            let Some(grown) = grown(self.buffer.capacity(), kept) else { return };
             let mut larger = if grown == BUFFER_BYTES {
                 connection.take_buffer()
             } else {
@@ -157,9 +159,33 @@ impl Reader {
     }
 }
 
+/// What a buffer grows to that a receive has filled; `None`: it stays.
+///
+/// Doubled as bytes really arrive: an announced length alone takes no memory. Whoever only sends much stays at
+/// [`FILLED_BYTES_MAX`]; beyond that it grows for one frame that does not fit, which the limit of a frame bounds.
+///
+/// - `kept`: bytes of a frame that has not all arrived.
+fn grown(capacity: usize, kept: usize) -> Option<usize> {
+    let next = (capacity * 2).max(BUFFER_BYTES);
+    (next <= FILLED_BYTES_MAX || kept == capacity).then_some(next)
+}
+
 enum Received {
     Bytes,
     /// The read was cancelled: the connection fell silent.
     Nothing,
     End,
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn buffer_of_a_client_that_sends_much_stops_growing_unless_one_frame_needs_it() {
+        assert_eq!(grown(IDLE_BUFFER_BYTES, 0), Some(BUFFER_BYTES));
+        assert_eq!(grown(FILLED_BYTES_MAX / 2, 7), Some(FILLED_BYTES_MAX));
+        assert_eq!(grown(FILLED_BYTES_MAX, FILLED_BYTES_MAX - 1), None);
+        assert_eq!(grown(FILLED_BYTES_MAX, FILLED_BYTES_MAX), Some(2 * FILLED_BYTES_MAX));
+    }
 }
