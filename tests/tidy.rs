@@ -15,8 +15,9 @@ use gateway_protocol::Code;
 /// The gateway's modules, lowest first; `gateway/ARCHITECTURE.md` names the same order and why. A module
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
-    "config", "observe", "queue", "auth", "catalog", "bind", "cache", "snapshot", "backend",
-    "error", "reply", "worker", "pipeline", "frontend", "control", "server", "command",
+    "config", "observe", "queue", "auth", "catalog", "bind", "identity", "cache", "snapshot",
+    "journal", "backend", "error", "reply", "worker", "pipeline", "frontend", "control", "server",
+    "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.
@@ -24,6 +25,7 @@ const DOORS: &[(&str, &[&str])] = &[
     ("monoio", &["frontend/"]),
     ("monoio_compat", &["frontend/"]),
     ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server.rs"]),
+    ("tokio_uring", &["journal/"]),
     ("sqlx", &["backend/"]),
     ("redis", &["cache/l2/"]),
 ];

@@ -339,31 +339,15 @@ fn holds(comparison: Comparison, order: Ordering) -> bool {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod testing {
     use std::time::Duration;
 
-    use gateway_protocol::message::{Call, write_call};
-    use gateway_protocol::{BusinessCode, Codec, GameId, OpId, PayloadError};
+    use gateway_protocol::{GameId, OpId};
 
-    use super::*;
-    use crate::catalog::{Dialect, Kind, Pattern, Plan};
+    use crate::catalog::{Dialect, Kind, Plan, Slot, Template, WriteContract};
 
-    fn slot(name: &str, ty: Type) -> Slot {
-        Slot {
-            name: name.into(),
-            ty,
-            required: true,
-            default: None,
-            min: None,
-            max: None,
-            pattern: None,
-            item_count_max: None,
-            like_prefix: false,
-            sample: None,
-        }
-    }
-
-    fn template(slots: Vec<Slot>) -> Template {
+    /// A template of these slots, with nothing else in it.
+    pub(crate) fn template(slots: Vec<Slot>) -> Template {
         Template {
             game: GameId::new("game1").unwrap(),
             op: OpId::new("x.y").unwrap(),
@@ -383,6 +367,8 @@ mod tests {
             orders: vec![],
             requires: vec![],
             on_duplicate: None,
+            write: WriteContract::default(),
+            contract: 0,
             includes: vec![],
             timeout: Some(Duration::from_secs(1)),
             row_count_max: 1000,
@@ -391,6 +377,31 @@ mod tests {
             http_cache: None,
             deprecated: None,
             plan: Plan::default(),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_protocol::message::{Call, write_call};
+    use gateway_protocol::{BusinessCode, Codec, PayloadError};
+
+    use super::testing::template;
+    use super::*;
+    use crate::catalog::Pattern;
+
+    fn slot(name: &str, ty: Type) -> Slot {
+        Slot {
+            name: name.into(),
+            ty,
+            required: true,
+            default: None,
+            min: None,
+            max: None,
+            pattern: None,
+            item_count_max: None,
+            like_prefix: false,
+            sample: None,
         }
     }
 

@@ -11,6 +11,7 @@ pub mod worker;
 pub mod auth;
 pub mod catalog;
 pub mod bind;
+pub mod identity;
 pub mod cache;
 pub mod backend;
 pub mod error;

@@ -151,6 +151,7 @@ impl Worker {
             key,
             asker: self.asker(request),
             deadline,
+            dry_run: false,
             reply,
         };
         let offered = self.core.backend.offer(Job::Run(Box::new(run)));

@@ -186,7 +186,7 @@ fn write_present(out: &mut Vec<u8>, ty: &Type, cell: Cell<'_>) -> Option<()> {
         Type::Timestamp { fraction } => {
             msgpack::write_str(out, format_timestamp(cell.moment()?, *fraction).as_str());
         }
-        Type::List(_) => return None,
+        Type::List(_) | Type::Rows(_) => return None,
     }
     Some(())
 }
@@ -205,7 +205,7 @@ fn scalar_present(ty: &Type, cell: Cell<'_>) -> Option<Scalar<'static>> {
         Type::Bytes { bytes_max } => Scalar::Bytes(Cow::Owned(bytes(cell, *bytes_max)?.to_owned())),
         Type::Date => Scalar::Date(cell.date()?),
         Type::Timestamp { .. } => Scalar::Timestamp(cell.moment()?),
-        Type::List(_) => return None,
+        Type::List(_) | Type::Rows(_) => return None,
     })
 }
 
@@ -261,7 +261,7 @@ fn fault(ty: &Type, cell: &Cell<'_>) -> Box<str> {
         Type::Timestamp { .. } => "timestamp (in SQLite YYYY-MM-DDTHH:MM:SS.ffffffZ)".into(),
         Type::Json => "json".into(),
         Type::Enum(words) => format!("one of the enum's {} words", words.len()),
-        Type::List(_) => "no list: a column cannot be one".to_owned(),
+        Type::List(_) | Type::Rows(_) => "no list: a column cannot be one".to_owned(),
     };
     format!("expected {expected}, got {} that does not fit", cell.kind()).into()
 }

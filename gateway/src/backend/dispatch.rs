@@ -42,6 +42,8 @@ pub struct Run {
     pub asker: Asker,
     /// When it must be answered.
     pub deadline: Instant,
+    /// A write is done, answered and undone.
+    pub dry_run: bool,
     /// The way back.
     pub reply: Reply<Result<Fetched, Arc<BackendError>>>,
 }
@@ -90,6 +92,8 @@ pub struct Fetched {
     pub stored: Arc<Stored>,
     /// Where.
     pub outcome: CacheOutcome,
+    /// A write's first answer, given again: its key was known.
+    pub replayed: bool,
 }
 
 /// The loop between the queue and the tasks.
@@ -134,7 +138,7 @@ impl Dispatch {
 async fn work(fetcher: &Fetcher, job: Job) {
     match job {
         Job::Run(run) => {
-            let Run { operation, bound, key, asker, deadline, reply } = *run;
+            let Run { operation, bound, key, asker, deadline, dry_run: _, reply } = *run;
             // It may have waited in the queue for longer than it had.
             let answer = if Instant::now() >= deadline {
                 Err(Arc::new(BackendError::Deadline))

@@ -202,7 +202,7 @@ fn fits(ty: &Type, form: Form, dialect: Dialect) -> bool {
             Type::Bytes { .. } => form == Form::Bytes,
             Type::Date => form == Form::Date || stored_as_text,
             Type::Timestamp { .. } => form == Form::Moment || stored_as_text,
-            Type::List(_) => false,
+            Type::List(_) | Type::Rows(_) => false,
         }
 }
 

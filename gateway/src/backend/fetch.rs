@@ -154,7 +154,7 @@ impl Fetcher {
         }
         let Some((key, policy)) = key.as_ref().zip(template.cache.as_ref()) else {
             let stored = Arc::new(call.run().await.map_err(Arc::new)?.stored);
-            return Ok(Fetched { stored, outcome: CacheOutcome::Bypass });
+            return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false });
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
         let load = Load { key, tags: tags.as_deref(), policy };
@@ -171,7 +171,7 @@ impl Fetcher {
             cache::Outcome::L2 => CacheOutcome::L2,
             cache::Outcome::Miss | cache::Outcome::Joined => CacheOutcome::Miss,
         };
-        Ok(Fetched { stored, outcome })
+        Ok(Fetched { stored, outcome, replayed: false })
     }
 }
 
@@ -204,7 +204,7 @@ impl Call<'_> {
         }
         self.record(outcome.as_ref().err()).await?;
         let stored = Arc::new(outcome.map_err(Arc::new)?.stored);
-        Ok(Fetched { stored, outcome: CacheOutcome::Bypass })
+        Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false })
     }
 
     async fn run(self) -> Result<Outcome, BackendError> {

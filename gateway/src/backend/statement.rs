@@ -122,6 +122,8 @@ impl<'a> Values<'a, '_> {
             Source::Caller => Scalar::Str(Cow::Borrowed(self.supplied.caller)),
             Source::Claim(name) => claim(self.supplied.claims, name),
             Source::Trace => Scalar::Str(Cow::Borrowed(self.supplied.trace)),
+            // Only a batch and the steps of a `tx` have these; they are rendered elsewhere.
+            Source::Field { .. } | Source::Step { .. } => Scalar::Null,
         }
     }
 }

@@ -43,6 +43,8 @@ pub(super) fn template(dialect: Dialect, kind: Kind) -> Template {
         orders: Vec::new(),
         requires: Vec::new(),
         on_duplicate: None,
+        write: crate::catalog::WriteContract::default(),
+        contract: 0,
         includes: Vec::new(),
         timeout: None,
         row_count_max: if matches!(kind, Kind::One | Kind::Optional) { 1 } else { 1000 },

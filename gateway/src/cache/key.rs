@@ -202,7 +202,14 @@ impl Uses {
                     self.walk(pieces);
                 }
                 // Slots are all in the key; the moment, the id and the trace are the request's own.
-                Piece::Bind(Source::Slot(_) | Source::Now | Source::Id | Source::Trace)
+                Piece::Bind(
+                    Source::Slot(_)
+                    | Source::Now
+                    | Source::Id
+                    | Source::Trace
+                    | Source::Field { .. }
+                    | Source::Step { .. },
+                )
                 | Piece::Text(_)
                 | Piece::List(_)
                 | Piece::Keyset

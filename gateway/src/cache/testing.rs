@@ -30,6 +30,8 @@ pub(crate) fn template(op: &str, scope: Scope, pieces: Vec<Piece>) -> Template {
         orders: Vec::new(),
         requires: Vec::new(),
         on_duplicate: None,
+        write: crate::catalog::WriteContract::default(),
+        contract: 0,
         includes: Vec::new(),
         timeout: None,
         row_count_max: 1,

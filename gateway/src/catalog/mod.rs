@@ -10,6 +10,7 @@
 //! Invariant: nothing of a request ever becomes SQL text; every value is a bind.
 
 mod check;
+mod codec;
 mod compile;
 mod contract;
 mod decimal;
@@ -28,6 +29,7 @@ mod template;
 mod tree;
 mod types;
 mod which;
+mod write;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -48,11 +50,15 @@ pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use result::msgpack_to_json;
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
-    BusinessError, CachePolicy, Column, Comparison, Direction, HttpMethod, HttpRoute, Include,
-    IncludeArg, Keyset, KeysetColumn, Kind, Operand, Order, Page, Pattern, Require, Scope, Slot,
-    TagPart, TagPattern, Template, Type,
+    BusinessError, CachePolicy, Column, Comparison, Direction, Field, HttpMethod, HttpRoute,
+    Include, IncludeArg, Keyset, KeysetColumn, Kind, Operand, Order, Page, Pattern, Require, Scope,
+    Slot, TagPart, TagPattern, Template, Type,
 };
 pub use which::{Origin, Provenance, provenance};
+pub use write::{
+    Asynchronous, Guard, Idempotent, Isolation, Reading, Retry, Returned, ReturnedValue, Step,
+    StepKind, StepValue, When, WriteContract,
+};
 
 /// The templates of every game, as one load found them.
 #[derive(Clone, Debug, Default)]

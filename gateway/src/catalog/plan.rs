@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Dialect, Direction, KeysetColumn, Scalar};
+use super::{Dialect, Direction, KeysetColumn, Scalar, StepValue};
 
 /// Most items that Oracle takes in one `IN (…)`.
 const ORACLE_ITEM_COUNT_MAX: usize = 1_000;
@@ -28,6 +28,20 @@ pub struct Plan {
     pub paged: bool,
     /// Bit `i`: slot `i` is a list that may not be empty, since a write uses it, or something under a NOT.
     pub nonempty: u64,
+    /// How several runs become one statement; `None`: they do not.
+    pub fold: Option<Fold>,
+}
+
+/// `INSERT … VALUES (…)` of one row, cut so that it can be sent with many: `before`, then `tuple` once a row
+/// with commas between, then `after`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Fold {
+    /// Up to and with `VALUES `; no binds.
+    pub before: Box<str>,
+    /// The parentheses and what is in them; text and single binds only.
+    pub tuple: Vec<Piece>,
+    /// What follows (`ON DUPLICATE KEY UPDATE …`, `ON CONFLICT …`, nothing); no binds.
+    pub after: Box<str>,
 }
 
 impl Plan {
@@ -81,6 +95,20 @@ pub enum Source {
     Claim(Box<str>),
     /// `:_trace`: the request's id.
     Trace,
+    /// `:items.qty`: a field of the current row of a `rows(…)` slot.
+    Field {
+        /// The slot's index.
+        slot: usize,
+        /// The field's index.
+        field: usize,
+    },
+    /// `:debit.affected`, `:before.gold`: what an earlier step left.
+    Step {
+        /// The step's index.
+        step: usize,
+        /// What of it.
+        value: StepValue,
+    },
 }
 
 /// What of a request decides the text.

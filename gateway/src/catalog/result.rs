@@ -34,7 +34,7 @@ pub fn msgpack_to_json(
         Kind::One | Kind::Optional => writer.row(),
         Kind::Many => writer.rows(),
         Kind::Page => writer.page(),
-        Kind::Exec => writer.outcome(),
+        Kind::Exec | Kind::Tx | Kind::Batch => writer.outcome(),
     };
     let result = written.and_then(|()| writer.reader.finish());
     if result.is_err() {

@@ -7,6 +7,7 @@ use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 use gateway_protocol::{Value, json};
 
+use super::Field;
 use super::decimal::{self, DecimalFault};
 use super::moment::{MomentFault, format_date, format_timestamp, parse_date, parse_timestamp};
 
@@ -215,6 +216,10 @@ impl super::Type {
             Self::Json => "json".into(),
             Self::Enum(words) => format!("enum({})", words.join(",")),
             Self::List(item) => format!("list({})", item.as_written()),
+            Self::Rows(fields) => {
+                let field = |field: &Field| format!("{} {}", field.name, field.ty.as_written());
+                format!("rows({})", fields.iter().map(field).collect::<Vec<_>>().join(", "))
+            }
         }
     }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{BusinessCode, GameId, OpId};
 
-use super::{Dialect, Plan, Scalar};
+use super::{Dialect, Plan, Scalar, WriteContract};
 use crate::auth::AllowRule;
 
 /// One operation of one game on one dialect.
@@ -62,8 +62,13 @@ pub struct Template {
     pub http_cache: Option<Duration>,
     /// `@deprecated`: the reason.
     pub deprecated: Option<Box<str>>,
-    /// The SQL, ready to render.
+    /// The SQL, ready to render; empty for a `tx`, whose steps have their own.
     pub plan: Plan,
+    /// What only a write declares.
+    pub write: WriteContract,
+    /// Over what a queued record needs to be applied later: the kind, the names and types of the slots,
+    /// `@idempotent` and `@lane`. Bodies may change under queued records, this may not.
+    pub contract: u64,
 }
 
 /// `@kind`: what a template does and what its reply looks like.
@@ -79,12 +84,29 @@ pub enum Kind {
     Page,
     /// A write: `{affected}`.
     Exec,
+    /// Steps in one transaction: the values that `@return` names.
+    Tx,
+    /// One write for each row of a `rows(…)` parameter: `{affected, rows}`.
+    Batch,
 }
 
 impl Kind {
+    /// As `@kind` names it.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::One => "one",
+            Self::Optional => "optional",
+            Self::Many => "many",
+            Self::Page => "page",
+            Self::Exec => "exec",
+            Self::Tx => "tx",
+            Self::Batch => "batch",
+        }
+    }
+
     /// Whether it changes data.
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::Exec)
+        matches!(self, Self::Exec | Self::Tx | Self::Batch)
     }
 }
 
@@ -175,6 +197,17 @@ pub enum Type {
     Enum(Box<[Box<str>]>),
     /// Several values of one type.
     List(Box<Type>),
+    /// `rows(name T, …)`: several rows of the same fields; a value is a list of lists, in the fields' order.
+    Rows(Box<[Field]>),
+}
+
+/// A field of a `rows(…)` parameter.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Field {
+    /// Its name.
+    pub name: Box<str>,
+    /// Its type; no list.
+    pub ty: Type,
 }
 
 /// `@result`: one column of the reply.

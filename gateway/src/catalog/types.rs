@@ -165,6 +165,7 @@ pub(crate) fn written(ty: &Type) -> String {
         Type::Json => "json".to_owned(),
         Type::Enum(words) => format!("enum({})", words.join(",")),
         Type::List(item) => format!("list({})", written(item)),
+        Type::Rows(_) => ty.as_written(),
     }
 }
 

@@ -96,6 +96,9 @@ impl Samples<'_> {
             BindRef::Source(Source::Slot(slot)) | BindRef::ListItem { slot, .. } => {
                 self.slot(*slot)
             }
+            BindRef::Source(Source::Field { slot, field }) => self.field(*slot, *field),
+            // Their form is known when the earlier step has run.
+            BindRef::Source(Source::Step { .. }) => Scalar::Null,
             BindRef::Source(Source::Now) => Scalar::Timestamp(1_767_225_600_000_000),
             BindRef::Source(Source::Id) => Scalar::Int(1),
             BindRef::Source(Source::Caller | Source::Claim(_) | Source::Trace) => {
@@ -117,6 +120,16 @@ impl Samples<'_> {
         };
         let sample = slot.sample.as_deref().and_then(|text| ty.parse(text).ok());
         sample.unwrap_or_else(|| value_of(ty))
+    }
+
+    /// A value of the type of a field of a `rows(…)` slot.
+    fn field(&self, slot: usize, field: usize) -> Scalar<'static> {
+        match self.template.slots.get(slot).map(|slot| &slot.ty) {
+            Some(Type::Rows(fields)) => {
+                fields.get(field).map_or(Scalar::Null, |field| value_of(&field.ty))
+            }
+            _ => Scalar::Null,
+        }
     }
 
     /// A value of the type of a column of the chosen order.
@@ -146,5 +159,6 @@ fn value_of(ty: &Type) -> Scalar<'static> {
             Scalar::Str(words.first().map_or("sample", |word| word).to_owned().into())
         }
         Type::List(item) => value_of(item),
+        Type::Rows(_) => Scalar::Null,
     }
 }

@@ -108,7 +108,9 @@ struct Supplied<'a> {
 impl Supplied<'_> {
     fn value(&self, source: &Source) -> Result<Scalar<'_>, String> {
         let name = match source {
-            Source::Slot(_) => return Ok(Scalar::Null),
+            Source::Slot(_) | Source::Field { .. } | Source::Step { .. } => {
+                return Ok(Scalar::Null);
+            }
             Source::Now => "_now".to_owned(),
             Source::Id => "_id".to_owned(),
             Source::Caller => "_caller".to_owned(),

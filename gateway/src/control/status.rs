@@ -3,7 +3,6 @@
 use serde_json::{Map, Value, json};
 
 use super::{ReloadOutcome, Shared};
-use crate::catalog::Kind;
 
 /// Whether requests should be sent here, and the state of each dependency.
 ///
@@ -67,7 +66,7 @@ pub(super) fn operations(shared: &Shared) -> Value {
                 json!({
                     "operation": template.op.as_str(),
                     "template": &*operation.version_text,
-                    "kind": kind_name(template.kind),
+                    "kind": template.kind.name(),
                     "http": template.http.as_ref().map(|route| {
                         format!("{} {}", route.method.name(), route.path)
                     }),
@@ -83,14 +82,4 @@ pub(super) fn operations(shared: &Shared) -> Value {
         games.insert(game.id.to_string(), state);
     }
     json!({ "catalog": &*snapshot.catalog_hash, "games": games })
-}
-
-const fn kind_name(kind: Kind) -> &'static str {
-    match kind {
-        Kind::One => "one",
-        Kind::Optional => "optional",
-        Kind::Many => "many",
-        Kind::Page => "page",
-        Kind::Exec => "exec",
-    }
 }

@@ -21,7 +21,7 @@ use super::contract::{Decl, Key, KindDecl};
 use super::finding::{Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
-use super::{BusinessError, Kind, Piece, Plan, Template, check};
+use super::{BusinessError, Kind, Piece, Plan, Template, WriteContract, check};
 
 /// Most rows of a `many` that does not say.
 const ROW_COUNT_DEFAULT: u32 = 1_000;
@@ -120,6 +120,8 @@ impl Compiler<'_, '_> {
             columns,
             slots: Vec::new(),
             plan,
+            write: WriteContract::default(),
+            contract: 0,
         };
         slots.unused(Some(kind), self.findings);
         self.public(&template);
@@ -276,7 +278,7 @@ impl Compiler<'_, '_> {
         match kind {
             Kind::One | Kind::Optional => 1,
             Kind::Page => page.unwrap_or(1),
-            Kind::Many | Kind::Exec => limit.unwrap_or(ROW_COUNT_DEFAULT),
+            Kind::Many | Kind::Exec | Kind::Tx | Kind::Batch => limit.unwrap_or(ROW_COUNT_DEFAULT),
         }
     }
 
@@ -323,6 +325,7 @@ impl Compiler<'_, '_> {
             sort: sort.map(|slot| (slot, names)),
             paged: page.is_some(),
             nonempty: cut.nonempty,
+            fold: None,
         };
         plan.sealed(self.resolved.dialect)
     }
