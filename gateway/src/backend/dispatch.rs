@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 use super::BackendError;
-use super::fetch::Fetcher;
+use super::fetch::{Asked, Fetcher};
 use crate::auth::Principal;
 use crate::bind::Bound;
 use crate::cache::{Key, NonceError, Stored};
@@ -138,12 +138,13 @@ impl Dispatch {
 async fn work(fetcher: &Fetcher, job: Job) {
     match job {
         Job::Run(run) => {
-            let Run { operation, bound, key, asker, deadline, dry_run: _, reply } = *run;
+            let Run { operation, bound, key, asker, deadline, dry_run, reply } = *run;
             // It may have waited in the queue for longer than it had.
             let answer = if Instant::now() >= deadline {
                 Err(Arc::new(BackendError::Deadline))
             } else {
-                fetcher.fetch(&operation, bound, key, &asker, deadline).await
+                let asked = Asked { operation: &operation, asker: &asker, deadline, dry_run };
+                fetcher.fetch(asked, bound, key).await
             };
             let _nobody = reply.send(answer);
         }

@@ -46,7 +46,7 @@ pub use moment::{
     MomentFault, MomentText, format_date, format_timestamp, has_date, has_timestamp, parse_date,
     parse_timestamp,
 };
-pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use result::msgpack_to_json;
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
