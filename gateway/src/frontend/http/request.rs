@@ -82,8 +82,11 @@ pub(super) fn principal(
         (None, Some(key)) => Ok(Some(worker.api_key(snapshot, key)?)),
         (Some(bearer), None) => {
             let (scheme, token) = bearer.split_once(' ').unwrap_or((bearer, ""));
-            if !scheme.eq_ignore_ascii_case("bearer") {
+            if scheme.is_empty() {
                 return Err(AuthError::Malformed { what: "Authorization" }.into());
+            }
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(AuthError::WrongScheme.into());
             }
             Ok(Some(worker.bearer(snapshot, token.trim())?))
         }
