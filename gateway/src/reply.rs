@@ -45,6 +45,8 @@ pub struct Pending {
     pub answer: queue::Answer<Result<Fetched, Arc<BackendError>>>,
     /// When it must have arrived.
     pub deadline: Instant,
+    /// Whether what it does is undone.
+    pub dry_run: bool,
 }
 
 impl Waiting {
@@ -104,13 +106,15 @@ impl PartWaiting {
             if is_write { outcome_unknown() } else { Error::Internal("the backend dropped a job") }
         })?;
         let fetched = answered.map_err(|error| explain(&pending.operation, error))?;
-        Ok(Part { operation: pending.operation, stored: fetched.stored, outcome: fetched.outcome })
+        let Fetched { stored, outcome, replayed } = fetched;
+        Ok(Part { operation: pending.operation, stored, outcome, replayed })
     }
 }
 
 impl Pending {
+    /// Whether it may have changed something: a dry run has not, whatever became of it.
     fn is_write(&self) -> bool {
-        self.operation.template.kind.is_write()
+        self.operation.template.kind.is_write() && !self.dry_run
     }
 }
 
@@ -154,6 +158,8 @@ pub struct Part {
     pub stored: Arc<Stored>,
     /// Where.
     pub outcome: CacheOutcome,
+    /// A write's first answer, given again.
+    pub replayed: bool,
 }
 
 /// A whole answer.
