@@ -14,7 +14,7 @@ use gateway_protocol::{json, msgpack};
 
 use crate::backend::{BackendError, Fetched};
 use crate::cache::{Body, Stored};
-use crate::catalog::{Kind, msgpack_to_json};
+use crate::catalog::{Form, Kind, msgpack_to_json};
 use crate::error::Error;
 use crate::observe::CacheOutcome;
 use crate::queue;
@@ -257,8 +257,7 @@ pub fn json_of<'a>(operation: &Operation, body: &'a Body) -> Result<&'a Bytes, E
         return Ok(json);
     }
     let mut json = Vec::with_capacity(body.msgpack.len() * 2);
-    let template = &operation.template;
-    msgpack_to_json(template.kind, &template.columns, &body.msgpack, &mut json)
+    msgpack_to_json(Form::of(&operation.template), &body.msgpack, &mut json)
         .map_err(|_unfit| Error::Internal("a body is not of its declared form"))?;
     Ok(body.json.get_or_init(|| Bytes::from(json)))
 }
