@@ -20,6 +20,8 @@ mod moment;
 mod mysql;
 mod pool;
 mod pools;
+#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
+mod queued;
 mod run;
 mod script;
 mod seed;
