@@ -51,7 +51,7 @@ pub use moment::{
 };
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
-pub use result::msgpack_to_json;
+pub use result::{Form, msgpack_to_json};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Field, HttpMethod, HttpRoute, Include,
