@@ -105,11 +105,12 @@ pub enum Stage {
     Queue,
     Database,
     Encode,
+    Journal,
 }
 
 impl Stage {
     /// Every stage, in the order of the discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Decode,
         Self::Authenticate,
         Self::Bind,
@@ -117,6 +118,7 @@ impl Stage {
         Self::Queue,
         Self::Database,
         Self::Encode,
+        Self::Journal,
     ];
 
     /// The label's value.
@@ -129,6 +131,7 @@ impl Stage {
             Self::Queue => "queue",
             Self::Database => "database",
             Self::Encode => "encode",
+            Self::Journal => "journal_sync",
         }
     }
 }
