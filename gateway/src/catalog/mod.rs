@@ -47,7 +47,7 @@ pub use moment::{
     parse_timestamp,
 };
 pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
-pub use result::msgpack_to_json;
+pub use result::{Form, msgpack_to_json};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Direction, Field, HttpMethod, HttpRoute,
