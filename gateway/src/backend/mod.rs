@@ -23,6 +23,8 @@ mod mysql;
 mod params;
 mod pool;
 mod pools;
+#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
+mod queued;
 mod run;
 mod script;
 mod seed;
