@@ -32,6 +32,8 @@ mod types;
 mod which;
 mod write;
 #[cfg(test)]
+mod write_check_tests;
+#[cfg(test)]
 mod write_tests;
 
 use std::collections::HashMap;
