@@ -269,7 +269,7 @@ impl Call<'_> {
         if !template.audit {
             return Ok(());
         }
-        let code = error.map_or(0, |error| error.code().number());
+        let code = error.map_or(0, |error| error.code());
         let params = shown_params(template, self.bound);
         self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
     }

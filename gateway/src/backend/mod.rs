@@ -39,7 +39,7 @@ mod upsert;
 
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
-pub use error::BackendError;
+pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
