@@ -4,9 +4,10 @@
 //! fe-00 ..   one a core: monoio, own listeners, own connections
 //! be-…       tokio: cache level 2, databases, journal's applier
 //! control    tokio: admin port, signals, reload
+//! journal    tokio-uring: orders to disk (where `journal.path` is set)
 //! ```
 //! Order of the end: nothing new is begun; connections are told and finish; frontends stop; the
-//! backend answers what it has and stops; logs are flushed.
+//! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,14 +17,18 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
+use crate::backend::{
+    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools,
+};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
 use crate::frontend::Stop;
+use crate::journal::Journal;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
+use crate::snapshot::Snapshot;
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -115,7 +120,9 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
+    applier: Option<Applying>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
+    journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -130,6 +137,8 @@ impl Server {
         // First of all, so that a signal that comes while the rest starts is not lost.
         let (control, signals) = control_runtime()?;
         let (listeners, admin, addresses) = listen(&config)?;
+        let (board, heard) = queue::notices(listeners.len() + 2);
+        let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
             .thread_name("be")
@@ -141,7 +150,7 @@ impl Server {
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
-        let core = Arc::new(core);
+        let core = Arc::new(core.with_journal(journal));
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
         let pools = Arc::new(pools);
@@ -153,6 +162,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             ids: Arc::clone(&core.ids),
             audit: audit.transpose().map_err(started)?,
+            journal: core.journal.clone(),
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
         let dispatch = Dispatch {
@@ -162,12 +172,12 @@ impl Server {
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         let dispatch = backend.spawn(dispatch.run(taken, stop));
+        let applier = Applying::start(&core, &pools, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let (board, heard) = queue::notices(listeners.len() + 1);
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-        wait_until_ready(&heard, frontends.len())?;
+        wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -189,7 +199,9 @@ impl Server {
             pools,
             dispatch,
             stop_dispatch,
+            applier,
             frontends,
+            journal: journal_thread,
             control,
             stop_control,
             drain,
@@ -223,11 +235,17 @@ impl Server {
         self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
+            if let Some(applier) = self.applier {
+                applier.end().await;
+            }
             self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
         drop(self.background);
         self.backend.shutdown_timeout(BACKEND_END);
+        if let Some(error) = end_journal(self.core.journal.as_deref(), self.journal) {
+            failed = Some(error);
+        }
         self.stop_control.set(true);
         match self.control.join() {
             Ok(Ok(())) => {}
@@ -253,6 +271,33 @@ impl Server {
                 Ok((_, Notice::Stop)) | Err(_) => return None,
             }
         }
+    }
+}
+
+/// The journal's applier at work on the backend threads.
+struct Applying {
+    stop: queue::Signal<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Applying {
+    /// Starts it, where there is a journal.
+    fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
+        let applier = Applier {
+            journal: Arc::clone(core.journal.as_ref()?),
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            cache: Arc::clone(&core.cache),
+            metrics: Arc::clone(&core.metrics),
+        };
+        let (stop, stopped) = queue::signal(false);
+        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
+    }
+
+    /// Has it finish what is under way. What is left is applied after the next start.
+    async fn end(self) {
+        self.stop.set(true);
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
     }
 }
 
@@ -313,6 +358,40 @@ fn start_frontends(
         threads.push(thread.map_err(machine("frontend thread"))?);
     }
     Ok(threads)
+}
+
+type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
+
+/// Starts the journal, where one is configured, and sees that what waits in it can be applied.
+fn start_journal(
+    config: &Config,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+    board: &NoticeBoard,
+) -> Result<StartedJournal, ServerError> {
+    let notices = board.of("journal");
+    let begun = Journal::start(&config.journal, config.runtime.io_uring, notices);
+    let Some((journal, thread)) = begun.map_err(started)? else { return Ok((None, None)) };
+    let checked = check_queued(snapshot, &journal.pending_contracts());
+    if let Err(faults) = checked {
+        let _ended = end_journal(Some(&journal), Some(thread));
+        return Err(faults.into());
+    }
+    journal.register_metrics(metrics);
+    Ok((Some(journal), Some(thread)))
+}
+
+/// Has the journal write what it took over, and waits for that.
+fn end_journal(
+    journal: Option<&Journal>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+) -> Option<ServerError> {
+    journal?.stop();
+    match thread?.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(source)) => Some(ServerError::Machine { what: "journal thread".into(), source }),
+        Err(_panic) => Some(ServerError::Start("the journal thread panicked".into())),
+    }
 }
 
 /// The control thread's runtime, and the signals that it hears from now on.
