@@ -6,7 +6,7 @@ use gateway_protocol::GameId;
 
 use crate::backend::{DriverError, Examiner, ExplainFinding, SCAN_ROWS_MAX};
 use crate::catalog::{
-    BindRef, Finding, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
+    BindRef, Finding, Place, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
     combinations, survey,
 };
 use crate::config::{Config, ConnectionConfig, Dialect};
@@ -43,21 +43,22 @@ async fn examine_game(
     let survey = survey(dir, games);
     let mut examiner = Examiner::open(connection).await?;
     for one in survey.templates() {
-        for shape in combinations(one.template) {
-            let Ok(rendered) = one.template.plan.render(connection.dialect, &shape) else {
-                continue;
-            };
-            let values = Samples { template: one.template, shape: &shape };
-            let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
-            let columns = &one.template.columns;
-            let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
-            findings.extend(found.iter().filter_map(|found| finding(&one, found)));
+        for (plan, place) in one.statements() {
+            for shape in combinations(one.template, plan) {
+                let Ok(rendered) = plan.render(connection.dialect, &shape) else { continue };
+                let values = Samples { template: one.template, shape: &shape };
+                let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
+                let reads = one.template.write.steps.is_empty();
+                let columns = reads.then_some(&*one.template.columns);
+                let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
+                findings.extend(found.iter().filter_map(|found| finding(&one, place, found)));
+            }
         }
     }
     Ok(())
 }
 
-fn finding(one: &Surveyed<'_>, found: &ExplainFinding) -> Option<Finding> {
+fn finding(one: &Surveyed<'_>, place: &Place, found: &ExplainFinding) -> Option<Finding> {
     let (rule, severity, fix) = match found {
         ExplainFinding::Refused { .. } => {
             (Rule::Database, Severity::Error, "make the statement one that the database takes")
@@ -76,7 +77,7 @@ fn finding(one: &Surveyed<'_>, found: &ExplainFinding) -> Option<Finding> {
         }
     };
     Some(Finding {
-        place: one.place.clone(),
+        place: place.clone(),
         severity,
         rule,
         message: found.to_string().into(),
