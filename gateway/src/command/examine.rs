@@ -163,3 +163,29 @@ fn value_of(ty: &Type) -> Scalar<'static> {
         Type::Rows(_) => Scalar::Null,
     }
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::backend::testing::sqlite_config;
+    use crate::catalog::load::tests::{games, write};
+
+    #[tokio::test]
+    async fn each_step_is_examined_and_told_at_its_own_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "-- @kind tx\n-- @param id int\n-- @param items rows(n int)\n-- @allow a\n\
+                    -- @step seen one\nSELECT 1 AS gold WHERE :id = 1\n\
+                    -- @step lost one\nSELECT 1 AS gold FROM nowhere WHERE id = :seen.gold\n\
+                    -- @step put exec each items\nINSERT INTO nothing (a) VALUES (:items.n)\n";
+        write(folder.path(), &[("templates/_base/x.sql", text)]);
+        let (dir, config) = (folder.path().join("templates"), sqlite_config(folder.path()));
+        let mut findings = Vec::new();
+        let pairs = games(&[("game1", Dialect::Sqlite)]);
+        examine_game(&dir, &pairs, &config, &mut findings).await.unwrap();
+        let told: Vec<(Rule, u32)> =
+            findings.iter().map(|finding| (finding.rule, finding.place.line)).collect();
+        assert_eq!(told, [(Rule::Database, 7), (Rule::Database, 9)], "{findings:?}");
+        assert!(findings[0].message.contains("nowhere"), "{}", findings[0].message);
+    }
+}

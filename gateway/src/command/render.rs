@@ -177,7 +177,9 @@ fn title(template: &Template, step: &Step) -> String {
         let name = step_value(template, when.step, when.value);
         let mut literal = String::new();
         when.literal.tag_text(&mut literal);
-        text.push_str(&format!(", when {name} {} {literal}", when.comparison.sign()));
+        for part in [", when ", &name, " ", when.comparison.sign(), " ", &literal] {
+            text.push_str(part);
+        }
     }
     text.push('\n');
     text
@@ -230,10 +232,7 @@ impl Run<'_> {
         if let BindRef::Source(Source::Step { step, value }) = bind {
             let name = step_value(self.template, *step, *value);
             return match self.supplied.given.iter().find(|(one, _)| *one == name) {
-                None => {
-                    sql.push_str(&format!("NULL /* {name} */"));
-                    Ok(())
-                }
+                None => write!(sql, "NULL /* {name} */").map_err(|error| error.to_string()),
                 Some((_, text)) => {
                     let number = text.parse().map(Scalar::Int);
                     push_literal(sql, dialect, &number.unwrap_or(Scalar::Str((*text).into())))
