@@ -144,10 +144,6 @@ impl BackendError {
                 "the statement failed".into()
             }
             Self::Duplicate { .. } => "duplicate row".into(),
-<<<<<<< HEAD
-=======
-            Self::Guard { .. } => "the statement failed".into(),
->>>>>>> path
             Self::TimedOut | Self::Locked { .. } => "the database took too long".into(),
             Self::Business { error, .. } => error.name.to_string(),
             Self::VersionConflict { .. } => "the row has another version".into(),
@@ -187,7 +183,6 @@ impl BackendError {
         }
     }
 
-<<<<<<< HEAD
     /// The same, to be added to.
     pub(super) fn details_mut(&mut self) -> Option<&mut Details> {
         match self {
@@ -196,17 +191,11 @@ impl BackendError {
         }
     }
 
-=======
->>>>>>> path
     const fn own_code(&self) -> Code {
         match self {
             Self::PoolExhausted { .. } => Code::PoolExhausted,
             Self::Unreachable { .. } => Code::DatabaseUnreachable,
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => Code::QueryFailed,
-<<<<<<< HEAD
-=======
-            Self::Locked { .. } => Code::QueryTimedOut,
->>>>>>> path
             Self::VersionConflict { .. } => Code::VersionConflict,
             Self::NoSuchRow => Code::NoSuchRow,
             Self::KeyReused => Code::KeyReused,

@@ -368,16 +368,11 @@ impl Call<'_> {
         if !template.audit {
             return Ok(());
         }
-<<<<<<< HEAD
         let code = error.map_or(0, BackendError::code);
         let mut params = shown_params(template, self.bound);
         if self.dry_run {
             params.push_str(" (dry run)");
         }
-=======
-        let code = error.map_or(0, |error| error.code());
-        let params = shown_params(template, self.bound);
->>>>>>> path
         self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
     }
 }
