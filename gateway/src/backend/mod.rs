@@ -31,7 +31,7 @@ mod sqlite;
 mod statement;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
