@@ -20,7 +20,7 @@ use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
-use crate::frontend::Stop;
+use crate::frontend::{Sharing, Stop};
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
@@ -115,7 +115,7 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
-    frontends: Vec<JoinHandle<io::Result<usize>>>,
+    frontends: Vec<Frontend>,
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -165,7 +165,7 @@ impl Server {
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let (board, heard) = queue::notices(listeners.len() + 1);
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-        wait_until_ready(&heard, frontends.len())?;
+        let frontends = wait_until_ready(&heard, frontends)?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -254,26 +254,36 @@ impl Server {
     }
 }
 
-/// Waits until each of `count` threads does its work.
+type Frontend = JoinHandle<io::Result<usize>>;
+
+/// Waits until each of the threads does its work.
 ///
 /// # Errors
 ///
-/// [`ServerError::Start`] when one ends instead.
+/// What the machine told the one that ended instead.
 fn wait_until_ready(
     heard: &std::sync::mpsc::Receiver<(String, Notice)>,
-    count: usize,
-) -> Result<(), ServerError> {
-    for _ in 0..count {
+    mut threads: Vec<Frontend>,
+) -> Result<Vec<Frontend>, ServerError> {
+    for _ in 0..threads.len() {
         match heard.recv() {
             Ok((_, Notice::Ready)) => {}
-            Ok((thread, Notice::Ended | Notice::Stop)) => {
-                let why = "ended while it started; does the kernel allow io_uring?";
-                return Err(ServerError::Start(format!("thread {thread} {why}")));
+            Ok((name, Notice::Ended | Notice::Stop)) => {
+                let is_own = |thread: &Frontend| thread.thread().name() == Some(&*name);
+                let ended =
+                    threads.iter().position(is_own).map(|at| threads.swap_remove(at).join());
+                return Err(match ended {
+                    Some(Ok(Err(error))) => machine(format!(
+                        "thread {name} could not start; does the kernel allow io_uring? \
+                         (`runtime.io_uring: preferred` runs without)"
+                    ))(error),
+                    _ => ServerError::Start(format!("thread {name} ended while it started")),
+                });
             }
-            Err(_) => return Ok(()),
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(threads)
 }
 
 type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
@@ -281,8 +291,17 @@ type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
-    let (listeners, tcp, http) = frontend::bind(tcp, http, config.runtime.frontend_threads)
-        .map_err(machine(format!("cannot listen on {tcp} and {http}")))?;
+    let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
+    let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
+    let (listeners, tcp, http) = bound.map_err(|error| {
+        let taken = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
+            }
+            _ => "",
+        };
+        machine(format!("cannot listen on {tcp} and {http}{taken}"))(error)
+    })?;
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
@@ -295,7 +314,7 @@ fn start_frontends(
     listeners: Vec<frontend::BoundListeners>,
     stop: &Stop,
     board: &NoticeBoard,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, ServerError> {
+) -> Result<Vec<Frontend>, ServerError> {
     let cpus = cpus();
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {
