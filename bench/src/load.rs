@@ -43,7 +43,8 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
     let mut tasks = Vec::with_capacity(args.connections);
     for index in 0..args.connections {
         let connection = connect(&args).await?;
-        let (args, count) = (Rc::clone(&args), Rc::clone(&count));
+        let own = LoadArgs { connection: u32::try_from(index)?, ..LoadArgs::clone(&args) };
+        let (args, count) = (own, Rc::clone(&count));
         tasks.push(monoio::spawn(async move {
             let done = drive(connection, &args, &count, index as u64).await;
             if let Err(error) = done
@@ -149,9 +150,11 @@ async fn drive(
     let mut seed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut id = 1_u32;
     let mut out = Vec::with_capacity(args.pipeline * 128);
+    let mut pace = Pace::new(args, index);
     while !count.is_over.get() {
         out.clear();
-        for _ in 0..args.pipeline {
+        let due = pace.due().await;
+        for _ in 0..due.len() {
             // A linear congruential step (Knuth's MMIX): which row is asked for need not be better.
             seed = seed
                 .wrapping_mul(6_364_136_223_846_793_005)
@@ -159,17 +162,18 @@ async fn drive(
             message::request(args, id, seed >> 33, &mut out)?;
             id = id.wrapping_add(1).max(1);
         }
-        let sent_at = Instant::now();
         let (sent, buffer) = connection.stream.write_all(out).await;
         sent?;
         out = buffer;
-        let mut left = args.pipeline;
+        let mut left = due.len();
         while left > 0 {
             let mut taken = 0;
             while let Some((length, is_good)) =
                 message::answer(args.mode, connection.received.get(taken..).unwrap_or_default())?
             {
                 taken += length;
+                // Answers may change places; of calls that were due together it does not matter which is which.
+                let sent_at = due.get(due.len() - left).copied().unwrap_or_else(Instant::now);
                 left -= 1;
                 note(count, sent_at, is_good)?;
                 if left == 0 {
@@ -183,6 +187,41 @@ async fn drive(
         }
     }
     Ok(())
+}
+
+/// When a connection's calls are due.
+struct Pace {
+    /// Between two of its calls; zero: `pipeline` of them whenever the last ones are answered.
+    gap: Duration,
+    next: Instant,
+    pipeline: usize,
+}
+
+impl Pace {
+    fn new(args: &LoadArgs, index: u64) -> Self {
+        let gap = Duration::from_secs(args.connections as u64)
+            .checked_div(u32::try_from(args.rate).unwrap_or(u32::MAX))
+            .unwrap_or_default();
+        // Spread over the gap, so that not all connections send at once.
+        let share =
+            u32::try_from(index).unwrap_or(0) % u32::try_from(args.connections).unwrap_or(1);
+        let offset = gap / u32::try_from(args.connections).unwrap_or(1) * share;
+        Self { gap, next: Instant::now() + offset, pipeline: args.pipeline }
+    }
+
+    /// Waits until a call is due; the times of all that are by then, at least one.
+    async fn due(&mut self) -> Vec<Instant> {
+        if self.gap.is_zero() {
+            return vec![Instant::now(); self.pipeline];
+        }
+        monoio::time::sleep_until(monoio::time::Instant::from_std(self.next)).await;
+        let mut due = Vec::new();
+        while due.is_empty() || self.next <= Instant::now() {
+            due.push(self.next);
+            self.next += self.gap;
+        }
+        due
+    }
 }
 
 fn note(count: &Count, sent_at: Instant, is_good: bool) -> anyhow::Result<()> {

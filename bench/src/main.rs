@@ -3,6 +3,7 @@
 //! `run.sh` beside the crate starts everything, pins it, and prints one table; this binary is one
 //! measurement. Closed loop: each connection keeps a fixed number of calls in flight.
 
+mod by_hand;
 mod cpu;
 mod echo;
 mod load;
@@ -31,8 +32,42 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:18200")]
         address: SocketAddr,
     },
+    /// Run `gold.transfer`'s statements without a gateway, and print the same figures of this process.
+    ByHand(ByHandArgs),
     /// Put load on a server and print rate, latency and the server's CPU time per request.
     Load(LoadArgs),
+}
+
+/// The transfer without a gateway.
+#[derive(Clone, Debug, clap::Args)]
+struct ByHandArgs {
+    /// MySQL or MariaDB.
+    #[arg(long)]
+    address: SocketAddr,
+    /// Its user.
+    #[arg(long, default_value = "gw")]
+    username: String,
+    /// The user's password.
+    #[arg(long, env = "BENCH_DB_PASSWORD", default_value = "gwpass", hide_env_values = true)]
+    password: String,
+    /// Its database.
+    #[arg(long, default_value = "game1")]
+    database: String,
+    /// Connections, each with one transaction at a time.
+    #[arg(long, default_value_t = 16)]
+    connections: usize,
+    /// Seconds that count.
+    #[arg(long, default_value_t = 5)]
+    seconds: u64,
+    /// Smallest player.
+    #[arg(long, default_value_t = 1)]
+    first: i64,
+    /// How many players.
+    #[arg(long, default_value_t = 100_000)]
+    count: i64,
+    /// What request ids begin with.
+    #[arg(long, default_value = "hand")]
+    prefix: String,
 }
 
 /// One measurement.
@@ -44,7 +79,8 @@ struct LoadArgs {
     /// The server's process, for its CPU time.
     #[arg(long)]
     pid: Option<u32>,
-    /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `idle` (nothing).
+    /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `order` and `transfer` (each with a
+    /// key of its own), `idle` (nothing).
     #[arg(long, default_value = "call")]
     mode: message::Mode,
     /// Connections.
@@ -53,6 +89,16 @@ struct LoadArgs {
     /// Calls in flight on each connection.
     #[arg(long, default_value_t = 1)]
     pipeline: usize,
+    /// Calls a second over all connections, sent at their own times whether or not earlier ones are answered;
+    /// latency counts from those times. 0: each connection keeps `pipeline` calls in flight.
+    #[arg(long, default_value_t = 0)]
+    rate: u64,
+    /// What order numbers and request ids begin with: another one for each run against the same tables.
+    #[arg(long, default_value = "bench")]
+    prefix: String,
+    /// Which connection this is; part of its numbers.
+    #[arg(skip)]
+    connection: u32,
     /// Seconds that count.
     #[arg(long, default_value_t = 5)]
     seconds: u64,
@@ -88,6 +134,10 @@ struct LoadArgs {
 fn main() -> anyhow::Result<ExitCode> {
     match Line::parse().command {
         Command::Echo { address } => echo::serve(address)?,
+        Command::ByHand(args) => {
+            let report = by_hand::run(&args)?;
+            report.print_line("by hand, one sqlx connection each")?;
+        }
         Command::Load(args) => {
             let seconds = Duration::from_secs(args.seconds);
             anyhow::ensure!(args.connections > 0 && args.pipeline > 0, "at least one of each");

@@ -15,6 +15,10 @@ pub(crate) enum Mode {
     Echo,
     /// One operation.
     Call,
+    /// Orders, each with a number of its own: `order_no`, `player_id`, `item_id`, `amount`, `price_cents`.
+    Order,
+    /// A transfer of gold between two players: `request_id`, `from_player`, `to_player`, `amount`.
+    Transfer,
     /// Connections that log in and then say nothing.
     Idle,
 }
@@ -62,10 +66,41 @@ pub(crate) fn request(
         out.extend_from_slice(&[0x55; MESSAGE_BYTES]);
         return Ok(());
     }
-    let value = args.first + i64::try_from(seed % args.count.unsigned_abs().max(1))?;
-    let params = [(args.param.as_str(), Value::Int(value))];
+    let count = args.count.unsigned_abs().max(1);
+    let value = args.first + i64::try_from(seed % count)?;
+    if args.mode == Mode::Call {
+        return call(args, id, &[(args.param.as_str(), Value::Int(value))], out);
+    }
+    let number = format!("{}{:08x}{id:08x}", args.prefix, args.connection);
+    if args.mode == Mode::Order {
+        let params = [
+            ("order_no", Value::Str(number.into())),
+            ("player_id", Value::Int(value)),
+            ("item_id", Value::Int(i64::from(id % 500))),
+            ("amount", Value::Int(1)),
+            ("price_cents", Value::Int(600)),
+        ];
+        return call(args, id, &params, out);
+    }
+    // Never the same player on both sides, and never the lower id first by habit.
+    let other = args.first + (value - args.first + 1 + i64::from(id % 97)) % args.count.max(2);
+    let params = [
+        ("request_id", Value::Str(number.into())),
+        ("from_player", Value::Int(value)),
+        ("to_player", Value::Int(other)),
+        ("amount", Value::Int(1)),
+    ];
+    call(args, id, &params, out)
+}
+
+fn call(
+    args: &LoadArgs,
+    id: u32,
+    params: &[(&str, Value<'_>)],
+    out: &mut Vec<u8>,
+) -> anyhow::Result<()> {
     out.extend(frame(FrameKind::Call, id, |out| {
-        write_call(out, Codec::MsgPack, None, &args.operation, &params);
+        write_call(out, Codec::MsgPack, None, &args.operation, params);
     })?);
     Ok(())
 }

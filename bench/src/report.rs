@@ -7,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use crate::LoadArgs;
+use crate::message::Mode;
 
 /// What was measured.
 #[derive(Debug)]
@@ -30,7 +31,6 @@ impl Report {
         let cpu_us = self.cpu_seconds.map(|cpu| cpu * 1e6 / self.answers.max(1) as f64);
         let bytes = self.grown_bytes.map(|bytes| bytes as f64 / args.connections as f64);
         let quantile = |q: f64| self.latency.value_at_quantile(q) as f64 / 1e3;
-        let mut out = std::io::stdout().lock();
         if args.json {
             let value = json!({
                 "label": args.label, "mode": format!("{:?}", args.mode),
@@ -40,24 +40,27 @@ impl Report {
                 "latency_us": { "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99),
                     "p999": quantile(0.999), "max": self.latency.max() as f64 / 1e3 },
             });
-            writeln!(out, "{value}")?;
+            writeln!(std::io::stdout().lock(), "{value}")?;
             return Ok(());
         }
-        write!(out, "{:<28} {rate:>9.0}/s", args.label)?;
-        if let Some(cpu_us) = cpu_us {
-            write!(out, "  cpu {cpu_us:.2} us/request")?;
+        self.print_line(&args.label)?;
+        if let (Some(bytes), Mode::Idle) = (bytes, args.mode) {
+            writeln!(std::io::stdout().lock(), "{:<28} {bytes:.0} bytes/connection", args.label)?;
         }
-        if let Some(bytes) = bytes {
-            write!(out, "  {bytes:.0} bytes/connection")?;
+        Ok(())
+    }
+
+    /// Prints one line of text on standard output.
+    pub(crate) fn print_line(&self, label: &str) -> anyhow::Result<()> {
+        let rate = self.answers as f64 / self.elapsed.as_secs_f64();
+        let quantile = |q: f64| self.latency.value_at_quantile(q) as f64 / 1e3;
+        let mut out = std::io::stdout().lock();
+        write!(out, "{label:<28} {rate:>9.0}/s")?;
+        if let Some(cpu) = self.cpu_seconds {
+            write!(out, "  cpu {:.2} us/request", cpu * 1e6 / self.answers.max(1) as f64)?;
         }
-        writeln!(
-            out,
-            "  p50 {:.0} p99 {:.0} p99.9 {:.0} us  errors {}",
-            quantile(0.5),
-            quantile(0.99),
-            quantile(0.999),
-            self.errors
-        )?;
+        let (p50, p99, p999) = (quantile(0.5), quantile(0.99), quantile(0.999));
+        writeln!(out, "  p50 {p50:.0} p99 {p99:.0} p99.9 {p999:.0} us  errors {}", self.errors)?;
         Ok(())
     }
 }

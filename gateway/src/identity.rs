@@ -129,10 +129,10 @@ mod tests {
         let key = RequestKey::of(&template, &bound("a", 7, 1)).unwrap();
         assert_eq!(hex(&key.request), "aa515a3def497cdf5cff97a6a232c7a1");
         assert_eq!(hex(&key.params), "8fa4de7dc6a31271265202b1b9877719");
-        assert_eq!(Lane::of(&template, &bound("a", 7, 1)), Some(Lane(0xe97f96cf97882c78)));
+        assert_eq!(Lane::of(&template, &bound("a", 7, 1)), Some(Lane(0xe97f_96cf_9788_2c78)));
     }
 
-    fn hex(bytes: &[u8]) -> String {
-        bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+    fn hex(bytes: &[u8; 16]) -> String {
+        format!("{:032x}", u128::from_be_bytes(*bytes))
     }
 }

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use foldhash::fast::RandomState;
-use gateway_protocol::{Code, GameId};
+use gateway_protocol::{Code, GameId, OpId};
 
 use crate::auth::{Access, Authenticator};
 use crate::cache::KeySpec;
@@ -68,6 +68,28 @@ pub struct Operation {
     pub index: OpIndex,
     /// The operations of `template.includes`, in order.
     pub included: Vec<Arc<Operation>>,
+    /// The queued writes whose state this read tells: those that name it with `@status`.
+    pub status_of: Vec<StatusOf>,
+}
+
+/// A write that names a read as the one to ask for its state.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct StatusOf {
+    /// The write.
+    pub op: OpId,
+    /// The read's slot (index) that takes the write's key.
+    pub slot: usize,
+}
+
+/// The writes of a game that name `read` with `@status`.
+fn status_of(read: &Template, templates: &[Arc<Template>]) -> Vec<StatusOf> {
+    let naming = templates.iter().filter_map(|write| {
+        let status = write.write.status.as_ref().filter(|status| status.op == read.op)?;
+        let param = &status.args.first()?.param;
+        let slot = read.slots.iter().position(|slot| slot.name == *param)?;
+        Some(StatusOf { op: write.op.clone(), slot })
+    });
+    naming.collect()
 }
 
 /// Why no operation answers to a name or a path.
@@ -250,7 +272,8 @@ impl GameBuilder<'_> {
         let (plain, including): (Vec<_>, Vec<_>) =
             templates.iter().partition(|template| template.includes.is_empty());
         for template in plain.into_iter().chain(including) {
-            if let Some(operation) = self.operation(template, &operations) {
+            if let Some(mut operation) = self.operation(template, &operations) {
+                operation.status_of = status_of(template, templates);
                 operations.insert(template.op.as_str().into(), Arc::new(operation));
             }
         }
@@ -309,6 +332,7 @@ impl GameBuilder<'_> {
             enabled: !self.game.disabled_operations.contains(&template.op),
             index: self.metrics.operation_index(template.game.as_str(), template.op.as_str()),
             included,
+            status_of: Vec::new(),
             template: Arc::clone(template),
         })
     }

@@ -272,16 +272,17 @@ fn connection_that_asks_to_be_closed_is_closed() {
 }
 
 #[test]
-fn headers_that_nothing_acts_upon_are_refused_and_the_write_is_not_made() {
+fn headers_that_mean_nothing_to_an_operation_are_refused_and_it_does_not_run() {
     let gateway = Setup::sqlite().start();
     let mut http = gateway.http();
     for header in ["X-Dry-Run: true", "Idempotency-Key: a", "If-Match: \"1\""] {
         let headers = format!("{}{header}\r\n", admin());
-        let change = json!({ "version": 1, "gold": 5 });
-        let reply = http.send_json("PATCH", PLAYER, &headers, &change);
+        let read = http.get(PLAYER, &headers);
+        assert_eq!((read.status, &read.json()["code"]), (400, &json!(1103)), "{header}");
+        let batch = json!([{ "operation": "player.get", "params": { "player_id": 1001 } }]);
+        let reply = http.send_json("POST", "/v1/game1/batch", &headers, &batch);
         assert_eq!((reply.status, &reply.json()["code"]), (400, &json!(1103)), "{header}");
     }
-    assert_eq!(http.get(PLAYER, &admin()).json()["gold"], "0");
 }
 
 #[test]

@@ -22,6 +22,7 @@ mod l1;
 mod l2;
 mod load;
 mod nonce;
+mod queued;
 mod tag;
 #[cfg(test)]
 mod testing;
@@ -38,6 +39,7 @@ pub use l1::{L1, L1Counts, L1Stats, Life};
 pub use l2::{Background, L2Error, L2Stats};
 pub use load::{Load, Outcome};
 pub use nonce::NonceError;
+pub use queued::QueuedState;
 pub use tag::{TAG_COUNT_MAX, Tag, read_tags, write_tags};
 pub use write::{WRITE_MARGIN, WriteInFlight};
 

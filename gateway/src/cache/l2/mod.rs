@@ -12,6 +12,7 @@ mod connection;
 mod entry;
 mod link;
 mod message;
+mod queued;
 mod script;
 mod subscribe;
 #[cfg(test)]
@@ -333,6 +334,10 @@ impl Names {
 
     fn writers(&self, tag: Tag) -> String {
         format!("{}:w:{}", self.namespace, Hex(&tag.0))
+    }
+
+    fn queued(&self, request: &[u8; 16]) -> String {
+        format!("{}:q:{}", self.namespace, Hex(request))
     }
 
     fn nonce(&self, nonce: &[u8]) -> String {

@@ -2,11 +2,13 @@
 //!
 //! [`serve`] tells the two apart by their first bytes and drives the connection; [`request`] turns a
 //! request into parameters, [`response`] an answer into headers and a body, [`cors`] answers for
-//! pages of other origins, [`batch`] serves several calls in one request.
+//! pages of other origins, [`batch`] serves several calls in one request, [`condition`] reads the headers that
+//! change what a write does.
 //!
 //! Invariant: a request's header, body and answer each have a limit in bytes and in time.
 
 mod batch;
+mod condition;
 mod cors;
 mod exchange;
 mod io;

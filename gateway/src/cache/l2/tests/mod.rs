@@ -3,6 +3,7 @@
 mod alone;
 mod faults;
 mod model;
+mod queued;
 mod redis_server;
 mod steps;
 

@@ -1,0 +1,3 @@
+//! Applies what the journal has accepted.
+
+mod schedule;

@@ -1,0 +1,115 @@
+//! Answers of a read that also speaks for queued writes (`@status`): the row with its state, or the state of
+//! what is not in the database yet.
+
+use std::sync::OnceLock;
+
+use gateway_protocol::msgpack;
+
+use crate::cache::{Body, QueuedState};
+use crate::catalog::{Scalar, format_timestamp};
+
+/// The member that carries the state.
+const STATE: &str = "state";
+
+/// A row's body with `state: committed` behind its columns. `None`: the body is no map.
+pub(super) fn committed(body: &Body) -> Option<Body> {
+    let mut reader = msgpack::Reader::new(&body.msgpack);
+    let count = reader.map("body").ok()?;
+    let mut bytes = Vec::with_capacity(body.msgpack.len() + 20);
+    msgpack::write_map_header(&mut bytes, count + 1);
+    bytes.extend_from_slice(reader.rest());
+    msgpack::write_str(&mut bytes, STATE);
+    msgpack::write_str(&mut bytes, "committed");
+    Some(Body { msgpack: bytes.into(), json: OnceLock::new(), etag: body.etag.clone() })
+}
+
+/// The body that tells the state of a queued write: `{state, <param>: key, since, code?, message?}`.
+///
+/// - `param`, `key`: the read's own parameter that takes the write's key, and its value.
+pub(super) fn state_body(param: &str, key: &Scalar<'_>, state: &QueuedState) -> Body {
+    let (name, since, count) = match state {
+        QueuedState::Journalled { since_micros } => ("journalled", *since_micros, 3),
+        QueuedState::Dead { since_micros, .. } => ("dead", *since_micros, 5),
+    };
+    let mut bytes = Vec::with_capacity(128);
+    msgpack::write_map_header(&mut bytes, count);
+    msgpack::write_str(&mut bytes, STATE);
+    msgpack::write_str(&mut bytes, name);
+    msgpack::write_str(&mut bytes, param);
+    match key {
+        Scalar::Int(number) => msgpack::write_int(&mut bytes, *number),
+        other => {
+            let mut text = String::new();
+            other.tag_text(&mut text);
+            msgpack::write_str(&mut bytes, &text);
+        }
+    }
+    msgpack::write_str(&mut bytes, "since");
+    msgpack::write_str(&mut bytes, format_timestamp(since, 3).as_str());
+    if let QueuedState::Dead { code, message, .. } = state {
+        msgpack::write_str(&mut bytes, "code");
+        msgpack::write_int(&mut bytes, i64::from(*code));
+        msgpack::write_str(&mut bytes, "message");
+        msgpack::write_str(&mut bytes, message);
+    }
+    Body { msgpack: bytes.into(), json: OnceLock::new(), etag: "".into() }
+}
+
+#[cfg(test)]
+mod tests {
+    use gateway_protocol::Value;
+
+    use super::*;
+    use crate::catalog::{Form, Kind, msgpack_to_json};
+
+    #[test]
+    fn row_gets_its_state_behind_its_columns_whatever_their_number() {
+        for count in [0, 1, 14, 15, 16] {
+            let mut bytes = Vec::new();
+            msgpack::write_map_header(&mut bytes, count);
+            for index in 0..count {
+                msgpack::write_str(&mut bytes, &format!("c{index}"));
+                msgpack::write_int(&mut bytes, 1);
+            }
+            let body = Body { msgpack: bytes.into(), json: OnceLock::new(), etag: "x-1".into() };
+            let with_state = committed(&body).unwrap();
+            let Ok(Value::Map(members)) = msgpack::decode(&with_state.msgpack) else {
+                panic!("no map")
+            };
+            assert_eq!(members.len(), count + 1);
+            assert_eq!(members[count], ("state".into(), Value::Str("committed".into())));
+            assert_eq!(with_state.etag, body.etag);
+        }
+    }
+
+    #[test]
+    fn body_that_is_no_map_gets_no_state() {
+        let body = Body { msgpack: vec![0xc0].into(), json: OnceLock::new(), etag: "".into() };
+        assert!(committed(&body).is_none());
+    }
+
+    #[track_caller]
+    fn check(key: Scalar<'_>, state: &QueuedState, expected: &str) {
+        let body = state_body("order_no", &key, state);
+        let mut json = Vec::new();
+        let form = Form { kind: Kind::Optional, columns: &[], returns: &[] };
+        msgpack_to_json(form, &body.msgpack, &mut json).unwrap();
+        assert_eq!(String::from_utf8(json).unwrap(), expected);
+    }
+
+    #[test]
+    fn state_of_what_is_queued_names_its_key_and_why_it_died() {
+        let journalled = QueuedState::Journalled { since_micros: 1_767_225_600_000_000 };
+        check(
+            Scalar::Str("SO-1".into()),
+            &journalled,
+            r#"{"state":"journalled","order_no":"SO-1","since":"2026-01-01T00:00:00.000Z"}"#,
+        );
+        let dead = QueuedState::Dead { since_micros: 0, code: 2103, message: "NO_ITEM".into() };
+        check(
+            Scalar::Int(7),
+            &dead,
+            r#"{"state":"dead","order_no":7,"since":"1970-01-01T00:00:00.000Z","code":2103,"message":"NO_ITEM"}"#,
+        );
+    }
+}
