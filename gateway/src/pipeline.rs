@@ -299,6 +299,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{Authenticator, new_key};
+    use crate::backend::IdSource;
     use crate::cache::Cache;
     use crate::catalog::{Catalog, Dialect};
     use crate::config::{Config, Env};
@@ -342,7 +343,8 @@ mod tests {
             let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
             let snapshot = build(1, parts, &metrics).unwrap();
             let (sender, jobs) = queue::bounded(queue_max);
-            let core = Arc::new(Core::new(snapshot, cache, sender, metrics));
+            let ids = Arc::new(IdSource::new(0).unwrap());
+            let core = Arc::new(Core::new(snapshot, cache, sender, metrics, ids));
             let keys = keys.map(|key| key.key.expose().to_owned());
             Self { worker: Worker::new(core), jobs, keys, dry_run: false, _folder: folder }
         }
