@@ -76,7 +76,7 @@ impl Error {
             Self::Route(error) => error.code().number(),
             Self::Auth(error) => error.code().number(),
             Self::Bind(error) => error.code(),
-            Self::Backend(error) => error.code().number(),
+            Self::Backend(error) => error.code(),
             Self::Business(error) => error.code.number(),
             Self::NoSuchRow => Code::NoSuchRow.number(),
             Self::ForeignTag => Code::VersionConflict.number(),
@@ -91,6 +91,7 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::Business(error) | Self::Bind(BindError::Require(error)) => error.status,
+            Self::Backend(error) => error.http_status(),
             other => Code::from_number(other.code()).map_or(500, Code::http_status),
         }
     }
