@@ -59,7 +59,7 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ),
     (
         "a key that nothing runs yet",
-        "-- @kind tx\n-- @allow admin\n-- @step one exec\nUPDATE player SET gold = 0 WHERE player_id = 1\n",
+        "-- @kind one\n-- @encrypt nickname\n-- @result nickname string\n-- @allow admin\nSELECT p.nickname FROM player p WHERE p.player_id = 1\n",
         "not built",
     ),
     (
