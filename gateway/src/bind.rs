@@ -686,7 +686,7 @@ mod tests {
         let second = |row: Value<'static>| refused(Value::Array(vec![good(), row]));
         let told = |code, text: &str| (code, text.to_owned());
         let missing = told(2010, "parameter `items[1].qty` is missing");
-        assert_eq!(second(row(&[item.clone()])), missing);
+        assert_eq!(second(row(std::slice::from_ref(&item))), missing);
         assert_eq!(second(row(&[item.clone(), ("qty", Value::Null)])), missing);
         assert_eq!(second(Value::Array(vec![Value::Int(7)])), missing);
         let unknown = told(2013, "parameter `items[1].colour` is not declared");

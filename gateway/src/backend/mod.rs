@@ -33,7 +33,7 @@ mod sqlite;
 mod statement;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
@@ -43,7 +43,6 @@ mod write;
 
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
-
 pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Asked, Fetcher, FetcherParts};

@@ -191,3 +191,28 @@ fn override_keeps_key_lane_guard_and_isolation() {
     over(TRANSFER, "-- @kind tx isolation=serializable", &[]);
     over(TRANSFER, "-- @kind tx", &widened);
 }
+
+/// The page for DBAs cannot show what does not load.
+#[test]
+fn examples_of_the_page_load_on_every_dialect() {
+    let page = include_str!("../../../docs/templates.md");
+    let blocks = page.split("```sql\n").skip(1).filter_map(|rest| rest.split("```").next());
+    let blocks: Vec<&str> = blocks.collect();
+    let name = |(index, block): (usize, &&str)| match *block {
+        block if block.starts_with("-- @extends") => "game1/item/transfer.sql".to_owned(),
+        block if block.contains("-- @step ledger") => "_base/item/transfer.sql".to_owned(),
+        _ => format!("_base/example/number{index}.sql"),
+    };
+    let names: Vec<String> = blocks.iter().enumerate().map(name).collect();
+    let mut files: Vec<(&str, &str)> =
+        names.iter().map(String::as_str).zip(blocks.iter().copied()).collect();
+    assert_eq!(files.len(), 6);
+    files.push(("_base/order/get.sql", GET));
+    for dialect in Dialect::ALL {
+        let catalog = load_on(&files, dialect).expect("they load");
+        assert_eq!(catalog.warnings, [], "{dialect}");
+        let transfer = catalog.template("game1", "item.transfer").unwrap();
+        assert!(sql(&transfer.write.steps[1]).contains("bind_type = 0"));
+        assert!(!sql(&transfer.write.steps[2]).contains("bind_type = 0"));
+    }
+}

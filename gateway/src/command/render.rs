@@ -1,14 +1,15 @@
 //! `gateway render GAME OP --dialect D name=value …`: the SQL of one call, with literals, for an SQL editor.
 //!
 //! What the gateway sends has placeholders; this text has not, and is for people only. Parameters are bound
-//! exactly as a request's are. What the gateway supplies can be given too: `_now=`, `_id=`, `_caller=`,
-//! `_trace=`, `_claim.sub=`.
+//! exactly as a request's are; rows are written as JSON: `items='[{"item_type":1,"qty":2}]'`. What the gateway
+//! supplies can be given too: `_now=`, `_id=`, `_caller=`, `_trace=`, `_claim.sub=`; and what an earlier step
+//! of a `tx` would have left: `before.gold=5`. Where it is not, a NULL stands, and its name beside it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use gateway_protocol::{GameId, OpId, Value, json};
+use gateway_protocol::{GameId, OpId, PayloadError, Value, json};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -16,7 +17,8 @@ use time::macros::format_description;
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
 use crate::bind::{Param, bind};
 use crate::catalog::{
-    BindRef, Dialect, Finding, RenderError, Scalar, Severity, Shape, Source, Template, Type, survey,
+    BindRef, Dialect, Finding, Plan, RenderError, Scalar, Severity, Shape, Source, Step, StepValue,
+    Template, Type, survey,
 };
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
@@ -77,17 +79,17 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
         let (name, value) = written
             .split_once('=')
             .ok_or_else(|| format!("`{written}` is not written as name=value"))?;
-        if name.starts_with('_') {
+        if name.starts_with('_') || name.contains('.') {
             supplied.given.push((name, value));
             continue;
         }
         let slot = template.slots.iter().find(|slot| *slot.name == *name);
-        params.push(param(name, slot.map(|slot| &slot.ty), value));
+        params.push(param(name, slot.map(|slot| &slot.ty), value)?);
     }
     for slot in &template.slots {
         let is_given = params.iter().any(|param| param.name == *slot.name);
         if let Some(sample) = slot.sample.as_deref().filter(|_| slot.required && !is_given) {
-            params.push(param(&slot.name, Some(&slot.ty), sample));
+            params.push(param(&slot.name, Some(&slot.ty), sample)?);
         }
     }
     if template.page.is_some() && params.iter().any(|param| param.name == "cursor") {
@@ -98,10 +100,14 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
 }
 
 /// A parameter from text; a list's items are written `[1,2]`, as for `gateway call`, or `1,2`.
-fn param<'a>(name: &'a str, ty: Option<&Type>, value: &'a str) -> Param<'a> {
-    let is_list = matches!(ty, Some(Type::List(_)));
-    let value = if is_list { list(value) } else { Value::Str(Cow::Borrowed(value)) };
-    Param { name: Cow::Borrowed(name), value, untyped: true }
+fn param<'a>(name: &'a str, ty: Option<&Type>, value: &'a str) -> Result<Param<'a>, String> {
+    let is_rows = matches!(ty, Some(Type::Rows(_)));
+    let value = match ty {
+        Some(Type::List(_)) => list(value),
+        Some(Type::Rows(_)) => rows(value).map_err(|error| format!("`{name}`: {error}"))?,
+        _ => Value::Str(Cow::Borrowed(value)),
+    };
+    Ok(Param { name: Cow::Borrowed(name), value, untyped: !is_rows })
 }
 
 fn list(value: &str) -> Value<'_> {
@@ -113,6 +119,10 @@ fn list(value: &str) -> Value<'_> {
     }
     let items = value.split(',').filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::Str(Cow::Borrowed(item))).collect())
+}
+
+fn rows(value: &str) -> Result<Value<'static>, PayloadError> {
+    json::decode(&mut value.as_bytes().to_vec()).map(Value::into_owned)
 }
 
 /// What the gateway supplies to a request.
@@ -152,31 +162,109 @@ impl Supplied<'_> {
     }
 }
 
-/// The statement with a literal at each place of a bind.
+/// The statements with a literal at each place of a bind; one that runs for each of some rows, once a row.
 fn sql(
     template: &Template,
     values: &[Scalar<'_>],
     given: u64,
     supplied: &Supplied<'_>,
 ) -> Result<String, String> {
-    let shape = Shape::new(&template.plan, values, given, false);
-    let mut fault = None;
-    let mut place = |sql: &mut String, bind: BindRef| {
-        let written = value(template, values, supplied, &bind)
-            .and_then(|value| push_literal(sql, template.dialect, &value));
-        if let Err(message) = written {
-            fault.get_or_insert(message);
+    let mut text = String::new();
+    for (step, plan) in template.statements() {
+        let slot = step.map_or(template.write.batch_slot, |step| step.each);
+        let rows = match slot.and_then(|slot| values.get(slot)) {
+            Some(Scalar::List(rows)) => rows.as_slice(),
+            _ => &[Scalar::Null],
+        };
+        if let Some(step) = step {
+            text.push_str(&title(template, step));
         }
+        for row in rows {
+            let run = Run { template, values, given, supplied, row };
+            text.push_str(&run.sql(plan)?);
+        }
+    }
+    Ok(text)
+}
+
+/// `-- grant, when credit.affected = 0`
+fn title(template: &Template, step: &Step) -> String {
+    let mut text = format!("-- {}", step.name);
+    if let Some(when) = &step.when {
+        let name = step_value(template, when.step, when.value);
+        let mut literal = String::new();
+        when.literal.tag_text(&mut literal);
+        for part in [", when ", &name, " ", when.comparison.sign(), " ", &literal] {
+            text.push_str(part);
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// `credit.affected`, `before.gold`: as a body writes it.
+fn step_value(template: &Template, step: usize, value: StepValue) -> String {
+    let Some(step) = template.write.steps.get(step) else { return String::new() };
+    let member = match value {
+        StepValue::Affected => "affected",
+        StepValue::Column(index) => step.columns.get(index).map_or("", |column| column),
     };
-    let text = template.plan.render_with(template.dialect, &shape, &mut place);
-    let text = text.map_err(|error| match error {
-        RenderError::EmptyList { slot } | RenderError::LongList { slot, .. } => {
-            let name = template.slots.get(slot).map_or("", |slot| &slot.name);
-            format!("parameter `{name}`: {error}")
+    format!("{}.{member}", step.name)
+}
+
+/// One run of a statement.
+struct Run<'a> {
+    template: &'a Template,
+    values: &'a [Scalar<'a>],
+    given: u64,
+    supplied: &'a Supplied<'a>,
+    /// The row that it runs for.
+    row: &'a Scalar<'a>,
+}
+
+impl Run<'_> {
+    fn sql(&self, plan: &Plan) -> Result<String, String> {
+        let template = self.template;
+        let shape = Shape::new(plan, self.values, self.given, false);
+        let mut fault = None;
+        let mut place = |sql: &mut String, bind: BindRef| {
+            let written = self.push(sql, &bind);
+            if let Err(message) = written {
+                fault.get_or_insert(message);
+            }
+        };
+        let text = plan.render_with(template.dialect, &shape, &mut place);
+        let text = text.map_err(|error| match error {
+            RenderError::EmptyList { slot } | RenderError::LongList { slot, .. } => {
+                let name = template.slots.get(slot).map_or("", |slot| &slot.name);
+                format!("parameter `{name}`: {error}")
+            }
+            RenderError::NoOrder(_) => error.to_string(),
+        })?;
+        fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+    }
+
+    fn push(&self, sql: &mut String, bind: &BindRef) -> Result<(), String> {
+        let dialect = self.template.dialect;
+        if let BindRef::Source(Source::Step { step, value }) = bind {
+            let name = step_value(self.template, *step, *value);
+            return match self.supplied.given.iter().find(|(one, _)| *one == name) {
+                None => write!(sql, "NULL /* {name} */").map_err(|error| error.to_string()),
+                Some((_, text)) => {
+                    let number = text.parse().map(Scalar::Int);
+                    push_literal(sql, dialect, &number.unwrap_or(Scalar::Str((*text).into())))
+                }
+            };
         }
-        RenderError::NoOrder(_) => error.to_string(),
-    })?;
-    fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+        if let BindRef::Source(Source::Field { field, .. }) = bind {
+            let Scalar::List(fields) = self.row else {
+                return push_literal(sql, dialect, self.row);
+            };
+            return push_literal(sql, dialect, fields.get(*field).unwrap_or(&Scalar::Null));
+        }
+        let value = value(self.template, self.values, self.supplied, bind)?;
+        push_literal(sql, dialect, &value)
+    }
 }
 
 /// What a request would bind there.
@@ -406,5 +494,43 @@ mod tests {
         let report = render(root.path(), &call);
         assert_eq!(report.status, EXIT_FAULTY);
         assert!(report.complaint.contains("`player_id` is not written as name=value"));
+    }
+
+    #[test]
+    fn steps_are_rendered_one_by_one_with_what_earlier_ones_would_have_left() {
+        let text = "-- @kind tx\n-- @param id int\n-- @param items rows(n int, s string(9))\n-- @allow a\n\
+                    -- @step before one\nSELECT gold FROM w WHERE id = :id\n\
+                    -- @step put exec each items when before.gold > 5\n\
+                    INSERT INTO t (a, b, c) VALUES (:items.n, :items.s, :before.gold)\n";
+        let row = |n, s: &'static str| Scalar::List(vec![Scalar::Int(n), Scalar::Str(s.into())]);
+        let values = [Scalar::Int(3), Scalar::List(vec![row(1, "x"), row(2, "it's")])];
+        let expected = |gold: &str| {
+            format!(
+                "-- before\nSELECT gold FROM w WHERE id = 3;\n-- put, when before.gold > 5\n\
+                 INSERT INTO t (a, b, c) VALUES (1, 'x', {gold});\n\
+                 INSERT INTO t (a, b, c) VALUES (2, 'it''s', {gold});\n"
+            )
+        };
+        assert_eq!(rendered(text, &values, 3, &[]), Ok(expected("NULL /* before.gold */")));
+        assert_eq!(rendered(text, &values, 3, &[("before.gold", "9")]), Ok(expected("9")));
+    }
+
+    #[test]
+    fn rows_are_read_as_json() {
+        let text = "-- @kind batch\n-- @param items rows(n int)\n-- @allow a\n\
+                    INSERT INTO t (a) VALUES (:items.n)\n";
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", text)]);
+        let told = |params: &[&str]| {
+            let params: Vec<String> = params.iter().map(|param| (*param).to_owned()).collect();
+            let (game, op) = (GameId::new("game1").unwrap(), OpId::new("x").unwrap());
+            let dialect = Dialect::Mysql;
+            let call = Call { game: &game, op: &op, dialect, params: &params, now_micros: 0 };
+            render(root.path(), &call)
+        };
+        let good = told(&[r#"items=[{"n":7},[8]]"#]).text;
+        assert_eq!(good, "INSERT INTO t (a) VALUES (7);\nINSERT INTO t (a) VALUES (8);\n");
+        assert!(told(&["items=7,8"]).complaint.contains("`items`"));
+        assert!(told(&[r#"items=[{"m":7}]"#]).complaint.contains("items[0].m"));
     }
 }
