@@ -23,7 +23,7 @@ use crate::backend::{
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
-use crate::frontend::Stop;
+use crate::frontend::{Sharing, Stop};
 use crate::journal::Journal;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -120,9 +120,13 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
+<<<<<<< HEAD
     applier: Option<Applying>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
     journal: Option<JoinHandle<io::Result<()>>>,
+=======
+    frontends: Vec<Frontend>,
+>>>>>>> samples
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -177,7 +181,11 @@ impl Server {
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
+<<<<<<< HEAD
         wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
+=======
+        let frontends = wait_until_ready(&heard, frontends)?;
+>>>>>>> samples
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -274,6 +282,7 @@ impl Server {
     }
 }
 
+<<<<<<< HEAD
 /// The journal's applier at work on the backend threads.
 struct Applying {
     stop: queue::Signal<bool>,
@@ -302,25 +311,38 @@ impl Applying {
 }
 
 /// Waits until each of `count` threads does its work.
+=======
+type Frontend = JoinHandle<io::Result<usize>>;
+
+/// Waits until each of the threads does its work.
+>>>>>>> samples
 ///
 /// # Errors
 ///
-/// [`ServerError::Start`] when one ends instead.
+/// What the machine told the one that ended instead.
 fn wait_until_ready(
     heard: &std::sync::mpsc::Receiver<(String, Notice)>,
-    count: usize,
-) -> Result<(), ServerError> {
-    for _ in 0..count {
+    mut threads: Vec<Frontend>,
+) -> Result<Vec<Frontend>, ServerError> {
+    for _ in 0..threads.len() {
         match heard.recv() {
             Ok((_, Notice::Ready)) => {}
-            Ok((thread, Notice::Ended | Notice::Stop)) => {
-                let why = "ended while it started; does the kernel allow io_uring?";
-                return Err(ServerError::Start(format!("thread {thread} {why}")));
+            Ok((name, Notice::Ended | Notice::Stop)) => {
+                let is_own = |thread: &Frontend| thread.thread().name() == Some(&*name);
+                let ended =
+                    threads.iter().position(is_own).map(|at| threads.swap_remove(at).join());
+                return Err(match ended {
+                    Some(Ok(Err(error))) => machine(format!(
+                        "thread {name} could not start; does the kernel allow io_uring? \
+                         (`runtime.io_uring: preferred` runs without)"
+                    ))(error),
+                    _ => ServerError::Start(format!("thread {name} ended while it started")),
+                });
             }
-            Err(_) => return Ok(()),
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(threads)
 }
 
 /// What gives out `:_id`, under this instance's number.
@@ -335,8 +357,17 @@ type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
-    let (listeners, tcp, http) = frontend::bind(tcp, http, config.runtime.frontend_threads)
-        .map_err(machine(format!("cannot listen on {tcp} and {http}")))?;
+    let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
+    let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
+    let (listeners, tcp, http) = bound.map_err(|error| {
+        let taken = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
+            }
+            _ => "",
+        };
+        machine(format!("cannot listen on {tcp} and {http}{taken}"))(error)
+    })?;
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
@@ -349,7 +380,7 @@ fn start_frontends(
     listeners: Vec<frontend::BoundListeners>,
     stop: &Stop,
     board: &NoticeBoard,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, ServerError> {
+) -> Result<Vec<Frontend>, ServerError> {
     let cpus = cpus();
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {
