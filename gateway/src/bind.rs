@@ -327,7 +327,8 @@ fn check_requires(requires: &[Require], values: &[Scalar<'_>]) -> Result<(), Bin
     Ok(())
 }
 
-fn holds(comparison: Comparison, order: Ordering) -> bool {
+/// Whether two values that stand in `order` compare so.
+pub(crate) const fn holds(comparison: Comparison, order: Ordering) -> bool {
     match comparison {
         Comparison::Eq => order.is_eq(),
         Comparison::Ne => order.is_ne(),

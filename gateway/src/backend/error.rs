@@ -140,9 +140,10 @@ impl BackendError {
         match self {
             Self::PoolExhausted { .. } => "database busy, retry later".into(),
             Self::Unreachable { .. } => "database unreachable, retry later".into(),
-            Self::Query { .. } | Self::Column { .. } => "the statement failed".into(),
+            Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => {
+                "the statement failed".into()
+            }
             Self::Duplicate { .. } => "duplicate row".into(),
-            Self::Guard { .. } => "the statement failed".into(),
             Self::TimedOut | Self::Locked { .. } => "the database took too long".into(),
             Self::Business { error, .. } => error.name.to_string(),
             Self::VersionConflict { .. } => "the row has another version".into(),
@@ -182,18 +183,25 @@ impl BackendError {
         }
     }
 
+    /// The same, to be added to.
+    pub(super) fn details_mut(&mut self) -> Option<&mut Details> {
+        match self {
+            Self::Business { details, .. } | Self::VersionConflict { details } => Some(details),
+            _ => None,
+        }
+    }
+
     const fn own_code(&self) -> Code {
         match self {
             Self::PoolExhausted { .. } => Code::PoolExhausted,
             Self::Unreachable { .. } => Code::DatabaseUnreachable,
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => Code::QueryFailed,
-            Self::Locked { .. } => Code::QueryTimedOut,
             Self::VersionConflict { .. } => Code::VersionConflict,
             Self::NoSuchRow => Code::NoSuchRow,
             Self::KeyReused => Code::KeyReused,
             Self::KeyRunning => Code::KeyRunning,
             Self::Duplicate { .. } => Code::DuplicateRow,
-            Self::TimedOut => Code::QueryTimedOut,
+            Self::TimedOut | Self::Locked { .. } => Code::QueryTimedOut,
             Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Self::Deadline => Code::DeadlineExceeded,
             Self::TooLarge { .. } => Code::ResultTooLarge,

@@ -11,13 +11,16 @@ mod error;
 mod explain;
 mod fault;
 mod fetch;
+mod fold;
 mod id;
+mod kept;
 mod migrate;
 mod migration;
 #[cfg(feature = "mysql")]
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod params;
 mod pool;
 mod pools;
 #[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
@@ -36,15 +39,17 @@ mod testing;
 mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
+mod write;
 
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
+
 pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
-pub use fetch::{Fetcher, FetcherParts};
+pub use fetch::{Asked, Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
-pub use migration::{Migration, MigrationFault, read_migrations};
+pub use migration::{Migration, MigrationFault, own_migrations, read_migrations};
 pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::Pools;
 pub use run::{Limits, Outcome, run};
@@ -52,4 +57,5 @@ pub use script::ScriptFault;
 pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
-pub use statement::Supplied;
+pub use statement::{Supplied, row_count, uses_id, uses_row_ids};
+pub use write::{RunningKeys, Write, Written, needs_transaction, write};

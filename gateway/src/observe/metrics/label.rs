@@ -110,11 +110,12 @@ pub enum Stage {
     Queue,
     Database,
     Encode,
+    Journal,
 }
 
 impl Stage {
     /// Every stage, in the order of the discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Decode,
         Self::Authenticate,
         Self::Bind,
@@ -122,6 +123,7 @@ impl Stage {
         Self::Queue,
         Self::Database,
         Self::Encode,
+        Self::Journal,
     ];
 
     /// The label's value.
@@ -134,6 +136,7 @@ impl Stage {
             Self::Queue => "queue",
             Self::Database => "database",
             Self::Encode => "encode",
+            Self::Journal => "journal_sync",
         }
     }
 }
