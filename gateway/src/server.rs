@@ -4,9 +4,10 @@
 //! fe-00 ..   one a core: monoio, own listeners, own connections
 //! be-…       tokio: cache level 2, databases, journal's applier
 //! control    tokio: admin port, signals, reload
+//! journal    tokio-uring: orders to disk (where `journal.path` is set)
 //! ```
 //! Order of the end: nothing new is begun; connections are told and finish; frontends stop; the
-//! backend answers what it has and stops; logs are flushed.
+//! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -19,11 +20,13 @@ use tokio::runtime::{Builder, Runtime};
 use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
 use crate::frontend::Stop;
+use crate::journal::Journal;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
+use crate::snapshot::Snapshot;
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -116,6 +119,7 @@ struct Server {
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
+    journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -130,6 +134,8 @@ impl Server {
         // First of all, so that a signal that comes while the rest starts is not lost.
         let (control, signals) = control_runtime()?;
         let (listeners, admin, addresses) = listen(&config)?;
+        let (board, heard) = queue::notices(listeners.len() + 2);
+        let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
             .thread_name("be")
@@ -141,7 +147,7 @@ impl Server {
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
-        let core = Arc::new(core);
+        let core = Arc::new(core.with_journal(journal));
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
         let pools = Arc::new(pools);
@@ -165,9 +171,8 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let (board, heard) = queue::notices(listeners.len() + 1);
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-        wait_until_ready(&heard, frontends.len())?;
+        wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -190,6 +195,7 @@ impl Server {
             dispatch,
             stop_dispatch,
             frontends,
+            journal: journal_thread,
             control,
             stop_control,
             drain,
@@ -228,6 +234,9 @@ impl Server {
         });
         drop(self.background);
         self.backend.shutdown_timeout(BACKEND_END);
+        if let Some(error) = end_journal(self.core.journal.as_deref(), self.journal) {
+            failed = Some(error);
+        }
         self.stop_control.set(true);
         match self.control.join() {
             Ok(Ok(())) => {}
@@ -313,6 +322,40 @@ fn start_frontends(
         threads.push(thread.map_err(machine("frontend thread"))?);
     }
     Ok(threads)
+}
+
+type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
+
+/// Starts the journal, where one is configured, and sees that what waits in it can be applied.
+fn start_journal(
+    config: &Config,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+    board: &NoticeBoard,
+) -> Result<StartedJournal, ServerError> {
+    let notices = board.of("journal");
+    let begun = Journal::start(&config.journal, config.runtime.io_uring, notices);
+    let Some((journal, thread)) = begun.map_err(started)? else { return Ok((None, None)) };
+    let checked = check_queued(snapshot, &journal.pending_contracts());
+    if let Err(faults) = checked {
+        let _ended = end_journal(Some(&journal), Some(thread));
+        return Err(faults.into());
+    }
+    journal.register_metrics(metrics);
+    Ok((Some(journal), Some(thread)))
+}
+
+/// Has the journal write what it took over, and waits for that.
+fn end_journal(
+    journal: Option<&Journal>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+) -> Option<ServerError> {
+    journal?.stop();
+    match thread?.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(source)) => Some(ServerError::Machine { what: "journal thread".into(), source }),
+        Err(_panic) => Some(ServerError::Start("the journal thread panicked".into())),
+    }
 }
 
 /// The control thread's runtime, and the signals that it hears from now on.
