@@ -12,6 +12,7 @@ mod apply;
 mod batch;
 mod effect;
 mod key;
+mod purge;
 mod reply;
 mod running;
 mod steps;
@@ -35,6 +36,7 @@ pub(super) use effect::Params;
 use key::KeyRow;
 #[cfg_attr(not(test), expect(unused_imports, reason = "the applier will call it"))]
 pub(super) use key::Mark;
+pub use purge::{Keep, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 
