@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gateway_protocol::{Code, FrameError, PayloadError};
 
 use crate::auth::AuthError;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Details};
 use crate::bind::BindError;
 use crate::catalog::BusinessError;
 use crate::snapshot::RouteError;
@@ -67,6 +67,14 @@ impl Error {
     pub fn batch_too_large(bytes_max: usize) -> Self {
         let limit = format!("{bytes_max} bytes in one batch").into();
         Self::Backend(Arc::new(BackendError::TooLarge { limit }))
+    }
+
+    /// What a refused write tells besides its code.
+    pub fn details(&self) -> Option<&Details> {
+        match self {
+            Self::Backend(error) => error.details(),
+            _ => None,
+        }
     }
 
     /// The code on the wire.
