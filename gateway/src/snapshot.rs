@@ -311,6 +311,9 @@ impl GameBuilder<'_> {
         if template.audit && self.config.logging.audit_file.is_none() {
             self.faults.push(format!("{name}: @audit needs `logging.audit_file`"));
         }
+        if template.write.asynchronous.is_some() && self.config.journal.path.is_none() {
+            self.faults.push(format!("{name}: @async needs `journal.path`"));
+        }
         let access = match self.authenticator.roles().compile(&template.allow) {
             Ok(access) => access,
             Err(faults) => {

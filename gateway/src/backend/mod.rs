@@ -1,6 +1,5 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod apply;
 mod cell;
 mod connection;
@@ -23,7 +22,6 @@ mod mysql;
 mod params;
 mod pool;
 mod pools;
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod queued;
 mod run;
 mod script;
@@ -41,6 +39,7 @@ mod tests;
 mod upsert;
 mod write;
 
+pub use apply::Applier;
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::{BackendError, Current, Details};

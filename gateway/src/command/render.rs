@@ -37,7 +37,7 @@ pub struct Call<'a> {
     pub op: &'a OpId,
     /// The dialect, which need not be the game's own.
     pub dialect: Dialect,
-    /// `name=value` each; a list's items between commas.
+    /// `name=value` each, a list as `[1,2]` or `1,2`; a required one that is not given takes its `sample=`.
     pub params: &'a [String],
     /// `:_now` unless it is given, in microseconds since 1970-01-01T00:00:00Z.
     pub now_micros: i64,
@@ -83,14 +83,14 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
             supplied.given.push((name, value));
             continue;
         }
-        let ty = template.slots.iter().find(|slot| *slot.name == *name).map(|slot| &slot.ty);
-        let is_rows = matches!(ty, Some(Type::Rows(_)));
-        let value = match ty {
-            Some(Type::List(_)) => list(value),
-            Some(Type::Rows(_)) => rows(value).map_err(|error| format!("`{name}`: {error}"))?,
-            _ => Value::Str(Cow::Borrowed(value)),
-        };
-        params.push(Param { name: Cow::Borrowed(name), value, untyped: !is_rows });
+        let slot = template.slots.iter().find(|slot| *slot.name == *name);
+        params.push(param(name, slot.map(|slot| &slot.ty), value)?);
+    }
+    for slot in &template.slots {
+        let is_given = params.iter().any(|param| param.name == *slot.name);
+        if let Some(sample) = slot.sample.as_deref().filter(|_| slot.required && !is_given) {
+            params.push(param(&slot.name, Some(&slot.ty), sample)?);
+        }
     }
     if template.page.is_some() && params.iter().any(|param| param.name == "cursor") {
         return Err("a cursor is opened by the gateway only: leave it out".to_owned());
@@ -99,7 +99,24 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
     sql(template, &bound.values, bound.given, &supplied)
 }
 
+/// A parameter from text; a list's items are written `[1,2]`, as for `gateway call`, or `1,2`.
+fn param<'a>(name: &'a str, ty: Option<&Type>, value: &'a str) -> Result<Param<'a>, String> {
+    let is_rows = matches!(ty, Some(Type::Rows(_)));
+    let value = match ty {
+        Some(Type::List(_)) => list(value),
+        Some(Type::Rows(_)) => rows(value).map_err(|error| format!("`{name}`: {error}"))?,
+        _ => Value::Str(Cow::Borrowed(value)),
+    };
+    Ok(Param { name: Cow::Borrowed(name), value, untyped: !is_rows })
+}
+
 fn list(value: &str) -> Value<'_> {
+    if value.starts_with('[') {
+        let mut bytes = value.as_bytes().to_vec();
+        if let Ok(items @ Value::Array(_)) = json::decode(&mut bytes) {
+            return items.into_owned();
+        }
+    }
     let items = value.split(',').filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::Str(Cow::Borrowed(item))).collect())
 }
@@ -420,6 +437,36 @@ mod tests {
             "{text}"
         );
         assert!(!text.contains(" OR "), "{text}");
+    }
+
+    /// A call of `player.get`-like templates, from the command line's words on.
+    fn told(text: &str, params: &[&str]) -> Report {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", text)]);
+        let (game, op) = (GameId::new("game1").unwrap(), OpId::new("x").unwrap());
+        let params: Vec<String> = params.iter().map(ToString::to_string).collect();
+        let dialect = Dialect::Sqlite;
+        let call = Call { game: &game, op: &op, dialect, params: &params, now_micros: 0 };
+        render(root.path(), &call)
+    }
+
+    #[test]
+    fn required_parameter_that_is_left_out_takes_its_sample() {
+        let text = told(PLAYER_GET, &[]);
+        assert!(text.text.contains("= 1001"), "{text:?}");
+        let none = told(&PLAYER_GET.replace(" sample=1001", ""), &[]);
+        assert_eq!(none.status, EXIT_FAULTY, "{none:?}");
+    }
+
+    #[test]
+    fn list_is_written_as_for_a_call_or_between_commas() {
+        let text = WRITE.replace("string(64) optional", "string(64) default=n");
+        for written in ["ids=[5,6]", "ids=5,6", "ids=[5, 6]"] {
+            let report = told(&text, &[written, "_claim.sub=9"]);
+            assert!(report.text.contains("IN (5, 6)"), "{written}: {report:?}");
+        }
+        let report = told(&text, &["ids=[5,", "_claim.sub=9"]);
+        assert_eq!(report.status, EXIT_FAULTY, "{report:?}");
     }
 
     #[test]

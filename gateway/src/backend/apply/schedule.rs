@@ -125,7 +125,8 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
     }
 
     /// Records in running batches.
-    pub(super) fn running_count(&self) -> usize {
+    #[cfg(test)]
+    fn running_count(&self) -> usize {
         self.running.len()
     }
 
