@@ -16,12 +16,12 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
+use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools, Purger};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
 use crate::frontend::Stop;
-use crate::observe::{Audit, Event, Logs, Metrics, emit};
+use crate::observe::{Audit, Counter, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
 use crate::{frontend, queue};
@@ -159,8 +159,22 @@ impl Server {
             fetcher: Arc::new(fetcher),
             running_count_max: config.limits.backend_queue_max as usize,
         };
+        let purged = Counter::default();
+        let purger = Purger {
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(&pools),
+            journal: None,
+            purged: purged.clone(),
+        };
+        metrics.counter(
+            "gateway_keys_purged_total",
+            "Expired keys of idempotent requests, removed.",
+            &[],
+            move || purged.read(),
+        );
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
+        backend.spawn(purger.run(stop.clone()));
         let dispatch = backend.spawn(dispatch.run(taken, stop));
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };

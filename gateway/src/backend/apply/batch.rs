@@ -207,10 +207,10 @@ impl Run<'_> {
             })
             .collect();
         let tags = self.tags(part);
-        let in_flight =
-            self.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
+        let in_flight = self.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
         let started = Instant::now();
-        let done = transact(self.pool, template, &applied, now_micros(), started + BATCH_TIMEOUT).await;
+        let done =
+            transact(self.pool, template, &applied, now_micros(), started + BATCH_TIMEOUT).await;
         self.applier.metrics.stage(Stage::Apply, started.elapsed());
         if matches!(done, Err(ApplyError::Lost(BackendError::OutcomeUnknown { .. }))) {
             // It may still be committed: its tags stay closed until it cannot be any more.
@@ -256,8 +256,11 @@ impl Run<'_> {
     /// A record was refused on its own: again later, or never more.
     async fn failed(&mut self, part: &[&Record], error: &BackendError) {
         self.tell_failed(error, part.len());
-        let failure_count_max =
-            self.template.write.asynchronous.map_or(1, |asynchronous| asynchronous.failure_count_max);
+        let failure_count_max = self
+            .template
+            .write
+            .asynchronous
+            .map_or(1, |asynchronous| asynchronous.failure_count_max);
         for record in part {
             let count = self.failures.get(&record.sequence).copied().unwrap_or(0) + 1;
             if count >= failure_count_max {
@@ -292,7 +295,11 @@ impl Run<'_> {
 
     fn tell_failed(&self, error: &BackendError, count: usize) {
         let Template { game, op, .. } = self.template;
-        emit(&Event::BatchFailed { operation: &format!("{game} {op}"), record_count: count, error });
+        emit(&Event::BatchFailed {
+            operation: &format!("{game} {op}"),
+            record_count: count,
+            error,
+        });
     }
 }
 

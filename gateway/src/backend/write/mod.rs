@@ -7,7 +7,6 @@
 //!
 //! Invariant: an effect without its key's row, or a key's row without its effect, is never committed.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal's applier will call it"))]
 mod apply;
 mod batch;
 mod effect;
@@ -28,13 +27,11 @@ use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the applier will call it"))]
 pub(super) use apply::{Applied, ApplyError, RecordState, apply};
 use effect::Effect;
 
 pub(super) use effect::Params;
 use key::KeyRow;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the applier will call it"))]
 pub(super) use key::Mark;
 pub use purge::{Keep, purge};
 pub use running::RunningKeys;
