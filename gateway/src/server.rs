@@ -23,7 +23,7 @@ use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
 use crate::frontend::Stop;
 use crate::observe::{Audit, Counter, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
-use crate::queue::{Notice, NoticeBoard};
+use crate::queue::{Notice, NoticeBoard, Watch};
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -143,8 +143,7 @@ impl Server {
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let core = Arc::new(core);
         let sink: crate::backend::EventSink = Arc::new(emit);
-        let pools = Pools::open(&config.database, backend.handle().clone(), sink);
-        let pools = Arc::new(pools);
+        let pools = Arc::new(Pools::open(&config.database, backend.handle().clone(), sink));
         let audit = config.logging.audit_file.as_deref().map(Audit::open);
         let parts = FetcherParts {
             snapshot: Arc::clone(&core.snapshot),
@@ -159,22 +158,9 @@ impl Server {
             fetcher: Arc::new(fetcher),
             running_count_max: config.limits.backend_queue_max as usize,
         };
-        let purged = Counter::default();
-        let purger = Purger {
-            snapshot: Arc::clone(&core.snapshot),
-            pools: Arc::clone(&pools),
-            journal: None,
-            purged: purged.clone(),
-        };
-        metrics.counter(
-            "gateway_keys_purged_total",
-            "Expired keys of idempotent requests, removed.",
-            &[],
-            move || purged.read(),
-        );
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
-        backend.spawn(purger.run(stop.clone()));
+        spawn_purger(&backend, &core, &pools, stop.clone());
         let dispatch = backend.spawn(dispatch.run(taken, stop));
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
@@ -290,6 +276,20 @@ fn wait_until_ready(
         }
     }
     Ok(())
+}
+
+/// Begins to remove expired keys, until `stop` is true.
+fn spawn_purger(backend: &Runtime, core: &Arc<Core>, pools: &Arc<Pools>, stop: Watch<bool>) {
+    let count = Counter::default();
+    let expired = Purger {
+        snapshot: Arc::clone(&core.snapshot),
+        pools: Arc::clone(pools),
+        journal: None,
+        purged: count.clone(),
+    };
+    let help = "Expired keys of idempotent requests, removed.";
+    core.metrics.counter("gateway_keys_purged_total", help, &[], move || count.read());
+    backend.spawn(expired.run(stop));
 }
 
 /// What gives out `:_id`, under this instance's number.
