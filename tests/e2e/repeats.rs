@@ -39,7 +39,6 @@ fn start() -> Gateway<'static> {
     let setup = Setup::sqlite().own_templates();
     let setup = setup.template("game1/player/grant.sql", GRANT_SQL);
     let setup = setup.template("game1/player/queue_grant.sql", QUEUED_SQL);
-    let setup = setup.set("/journal", json!({ "path": "journal", "segment_bytes": "8MiB" }));
     setup.start()
 }
 

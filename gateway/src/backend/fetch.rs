@@ -11,6 +11,7 @@ use arc_swap::ArcSwap;
 use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::params::{reading_params, shown_params};
 use super::pool::Pool;
+use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
 use super::write::{self, RunningKeys, Write, Written};
 use super::{
@@ -21,6 +22,7 @@ use crate::cache::{
     self, Cache, Key, Load, NonceError, Stored, WRITE_MARGIN, read_tags, write_tags,
 };
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::observe::{Audit, AuditRecord, CacheOutcome, Event, Metrics, Stage, emit};
 use crate::snapshot::{Operation, Snapshot};
 
@@ -38,6 +40,7 @@ pub struct Fetcher {
     ids: Arc<IdSource>,
     cursor_key: CursorKey,
     keys: RunningKeys,
+    journal: Option<Arc<Journal>>,
 }
 
 /// One job, but for its parameters.
@@ -68,6 +71,8 @@ pub struct FetcherParts {
     pub ids: Arc<IdSource>,
     /// The audit log; operations with `@audit` are refused at load without it.
     pub audit: Option<Audit>,
+    /// What is queued; operations with `@async` are refused at load without it.
+    pub journal: Option<Arc<Journal>>,
 }
 
 impl Fetcher {
@@ -77,7 +82,7 @@ impl Fetcher {
     ///
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, ids, audit } = parts;
+        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -88,7 +93,7 @@ impl Fetcher {
         };
         let audit = audit.map(Arc::new);
         let keys = RunningKeys::default();
-        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys })
+        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys, journal })
     }
 
     /// Claims a nonce for all instances; false: one has it already.
@@ -166,7 +171,8 @@ impl Fetcher {
             return call.write().await;
         }
         let Some((key, policy)) = key.as_ref().zip(template.cache.as_ref()) else {
-            let stored = Arc::new(call.run().await.map_err(Arc::new)?.stored);
+            let stored = call.read().await.map_err(Arc::new)?;
+            let stored = Arc::new(call.or_queued(stored).await);
             return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false });
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
@@ -174,10 +180,16 @@ impl Fetcher {
         // Others may wait for this fetch, with more time than the one who leads it: what ends it at the
         // leader's deadline is that it is dropped, and then one of them takes over.
         let call = Call { deadline: deadline + FLIGHT_GRACE, ..call };
-        let fetch = || async { call.run().await.map(|outcome| outcome.stored) };
+        let fetch = || call.read();
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
         let (stored, outcome) = loaded.map_err(|_late| Arc::new(BackendError::Deadline))??;
+        if matches!(*stored, Stored::Absent)
+            && let Stored::Present(body) = call.or_queued(Stored::Absent).await
+        {
+            let stored = Arc::new(Stored::Present(body));
+            return Ok(Fetched { stored, outcome: CacheOutcome::Miss, replayed: false });
+        }
         let outcome = match outcome {
             _ if matches!(*stored, Stored::Absent) => CacheOutcome::Negative,
             cache::Outcome::L1 => CacheOutcome::L1,
@@ -203,6 +215,9 @@ impl Call<'_> {
     /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
     async fn write(self) -> Result<Fetched, Arc<BackendError>> {
         let template = &self.operation.template;
+        queued::lane_is_free(self.fetcher.journal.as_deref(), template, self.bound, self.deadline)
+            .await
+            .map_err(Arc::new)?;
         let pool = self.pool().map_err(Arc::new)?;
         // A dry run changes nothing, so nothing becomes stale.
         let invalidate = if self.dry_run { &[][..] } else { &template.invalidate };
@@ -278,6 +293,31 @@ impl Call<'_> {
                 details: Box::default(),
             },
             (Stored::Absent, None) => BackendError::NoSuchRow,
+        }
+    }
+
+    /// A read's row, with its state where the read speaks for queued writes, too.
+    async fn read(self) -> Result<Stored, BackendError> {
+        let stored = self.run().await?.stored;
+        Ok(match stored {
+            Stored::Present(body) if !self.operation.status_of.is_empty() => {
+                Stored::Present(queued::committed(&body).unwrap_or(body))
+            }
+            other => other,
+        })
+    }
+
+    /// The state of what is queued, where no row is there and the read speaks for it.
+    async fn or_queued(self, stored: Stored) -> Stored {
+        if matches!(stored, Stored::Present(_)) {
+            return stored;
+        }
+        let Self { fetcher, operation, bound, .. } = self;
+        match queued::look(fetcher.journal.as_deref(), &fetcher.cache, operation, bound).await {
+            None => Stored::Absent,
+            Some(Queued::Waits(body)) => Stored::Present(body),
+            // Between the look at the database and the one at the journal: now it is there.
+            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
         }
     }
 

@@ -1,6 +1,5 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod apply;
 mod cell;
 mod connection;
@@ -23,7 +22,6 @@ mod mysql;
 mod params;
 mod pool;
 mod pools;
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod queued;
 mod run;
 mod script;
@@ -33,7 +31,7 @@ mod sqlite;
 mod statement;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
@@ -41,9 +39,9 @@ mod tests;
 mod upsert;
 mod write;
 
+pub use apply::Applier;
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
-
 pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Asked, Fetcher, FetcherParts};
@@ -58,4 +56,4 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count, uses_id, uses_row_ids};
-pub use write::{RunningKeys, Write, Written, needs_transaction, write};
+pub use write::{Keep, RunningKeys, Write, Written, needs_transaction, purge, write};

@@ -12,6 +12,7 @@ mod apply;
 mod batch;
 mod effect;
 mod key;
+mod purge;
 mod reply;
 mod running;
 mod steps;
@@ -27,14 +28,13 @@ use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the applier will call it"))]
 pub(super) use apply::{Applied, ApplyError, RecordState, apply};
 use effect::Effect;
 
 pub(super) use effect::Params;
 use key::KeyRow;
-#[cfg_attr(not(test), expect(unused_imports, reason = "the applier will call it"))]
 pub(super) use key::Mark;
+pub use purge::{Keep, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 
