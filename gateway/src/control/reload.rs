@@ -10,7 +10,7 @@ use gateway_protocol::GameId;
 
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::Pools;
-use crate::catalog::{Catalog, GameTemplates};
+use crate::catalog::{Catalog, Finding, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
 use crate::journal::PendingContract;
 use crate::observe::{Event, Logs, Metrics, emit};
@@ -101,7 +101,20 @@ impl Loaded {
     /// [`LoadFaults`]: every fault of the configuration; or, when that is sound, every fault of the
     /// templates and keys.
     pub fn read(origin: &Origin, samples_allowed: bool) -> Result<Self, LoadFaults> {
-        let (config, mut warnings) = origin.config()?;
+        let (config, warnings) = origin.config()?;
+        Self::assemble(config, warnings, samples_allowed)
+    }
+
+    /// Reads and checks what a configuration names: templates and keys.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFaults`]: every fault of the templates; or, when they are sound, of the keys.
+    pub fn assemble(
+        config: Config,
+        mut warnings: Vec<String>,
+        samples_allowed: bool,
+    ) -> Result<Self, LoadFaults> {
         let mut faults = Vec::new();
         let games: Vec<_> = game_dialects(&config);
         let catalog = match Catalog::load(&config.templates, &games) {
@@ -110,7 +123,8 @@ impl Loaded {
                 Some(catalog)
             }
             Err(findings) => {
-                faults.extend(findings.iter().map(ToString::to_string));
+                let told = |finding: &Finding| format!("{finding}\n    fix: {}", finding.fix);
+                faults.extend(findings.iter().map(told));
                 None
             }
         };
@@ -121,8 +135,14 @@ impl Loaded {
         // Without the templates nobody knows which roles there are.
         let Some(catalog) = catalog else { return Err(LoadFaults(faults)) };
         let auth = with_template_roles(&config.auth, &catalog);
-        let authenticator = Authenticator::new(&auth, jwks.as_deref(), samples_allowed)
-            .map_err(|found| faults.extend(found.iter().map(ToString::to_string)));
+        let authenticator =
+            Authenticator::new(&auth, jwks.as_deref(), samples_allowed).map_err(|found| {
+                let told = found.iter().map(|fault| match config.line_of(&fault.key) {
+                    0 => fault.to_string(),
+                    line => format!("line {line}: {fault}"),
+                });
+                faults.extend(told);
+            });
         match authenticator {
             Ok(authenticator) if faults.is_empty() => {
                 Ok(Self { config, warnings, catalog, authenticator, jwks })
