@@ -11,9 +11,10 @@ use std::sync::Arc;
 use gateway_protocol::{Code, FrameError, PayloadError};
 
 use crate::auth::AuthError;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Details};
 use crate::bind::BindError;
 use crate::catalog::BusinessError;
+use crate::journal::JournalError;
 use crate::snapshot::RouteError;
 
 /// Why a request was not served.
@@ -39,6 +40,9 @@ pub enum Error {
     /// The store side failed.
     #[error("backend: {0}")]
     Backend(#[source] Arc<BackendError>),
+    /// The journal did not take an order.
+    #[error("journal: {0}")]
+    Journal(#[from] JournalError),
     /// The template's own answer.
     #[error("{}", .0.name)]
     Business(Box<BusinessError>),
@@ -69,6 +73,14 @@ impl Error {
         Self::Backend(Arc::new(BackendError::TooLarge { limit }))
     }
 
+    /// What a refused write tells besides its code.
+    pub fn details(&self) -> Option<&Details> {
+        match self {
+            Self::Backend(error) => error.details(),
+            _ => None,
+        }
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> u16 {
         match self {
@@ -76,7 +88,8 @@ impl Error {
             Self::Route(error) => error.code().number(),
             Self::Auth(error) => error.code().number(),
             Self::Bind(error) => error.code(),
-            Self::Backend(error) => error.code().number(),
+            Self::Backend(error) => error.code(),
+            Self::Journal(error) => error.code().number(),
             Self::Business(error) => error.code.number(),
             Self::NoSuchRow => Code::NoSuchRow.number(),
             Self::ForeignTag => Code::VersionConflict.number(),
@@ -91,6 +104,7 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::Business(error) | Self::Bind(BindError::Require(error)) => error.status,
+            Self::Backend(error) => error.http_status(),
             other => Code::from_number(other.code()).map_or(500, Code::http_status),
         }
     }
@@ -103,6 +117,7 @@ impl Error {
             Self::Auth(error) => error.client_message().into(),
             Self::Bind(error) => error.to_string().into(),
             Self::Backend(error) => error.client_message().into(),
+            Self::Journal(error) => error.client_message(),
             Self::Business(error) => Cow::Borrowed(&error.name),
             Self::NoSuchRow => "no such row".into(),
             Self::ForeignTag => "the row has another version".into(),

@@ -17,11 +17,13 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
+use crate::backend::{
+    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools,
+};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
-use crate::frontend::Stop;
+use crate::frontend::{Sharing, Stop};
 use crate::journal::Journal;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -118,7 +120,8 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
-    frontends: Vec<JoinHandle<io::Result<usize>>>,
+    applier: Option<Applying>,
+    frontends: Vec<Frontend>,
     journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
@@ -145,7 +148,8 @@ impl Server {
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
-        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
+        let ids = Arc::new(id_source(&config)?);
+        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let core = Arc::new(core.with_journal(journal));
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
@@ -156,7 +160,9 @@ impl Server {
             pools: Arc::clone(&pools),
             cache: Arc::clone(&cache),
             metrics: Arc::clone(&metrics),
+            ids: Arc::clone(&core.ids),
             audit: audit.transpose().map_err(started)?,
+            journal: core.journal.clone(),
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
         let dispatch = Dispatch {
@@ -166,11 +172,12 @@ impl Server {
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         let dispatch = backend.spawn(dispatch.run(taken, stop));
+        let applier = Applying::start(&core, &pools, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-        wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
+        let frontends = wait_until_ready(&heard, frontends, core.journal.is_some())?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -192,6 +199,7 @@ impl Server {
             pools,
             dispatch,
             stop_dispatch,
+            applier,
             frontends,
             journal: journal_thread,
             control,
@@ -227,6 +235,9 @@ impl Server {
         self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
+            if let Some(applier) = self.applier {
+                applier.end().await;
+            }
             self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
@@ -263,26 +274,71 @@ impl Server {
     }
 }
 
-/// Waits until each of `count` threads does its work.
+/// The journal's applier at work on the backend threads.
+struct Applying {
+    stop: queue::Signal<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Applying {
+    /// Starts it, where there is a journal.
+    fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
+        let applier = Applier {
+            journal: Arc::clone(core.journal.as_ref()?),
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            cache: Arc::clone(&core.cache),
+            metrics: Arc::clone(&core.metrics),
+        };
+        let (stop, stopped) = queue::signal(false);
+        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
+    }
+
+    /// Has it finish what is under way. What is left is applied after the next start.
+    async fn end(self) {
+        self.stop.set(true);
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
+    }
+}
+
+type Frontend = JoinHandle<io::Result<usize>>;
+
+/// Waits until each of the threads does its work, and so does the journal's where there is one.
 ///
 /// # Errors
 ///
-/// [`ServerError::Start`] when one ends instead.
+/// What the machine told the one that ended instead.
 fn wait_until_ready(
     heard: &std::sync::mpsc::Receiver<(String, Notice)>,
-    count: usize,
-) -> Result<(), ServerError> {
-    for _ in 0..count {
+    mut threads: Vec<Frontend>,
+    has_journal: bool,
+) -> Result<Vec<Frontend>, ServerError> {
+    for _ in 0..threads.len() + usize::from(has_journal) {
         match heard.recv() {
             Ok((_, Notice::Ready)) => {}
-            Ok((thread, Notice::Ended | Notice::Stop)) => {
-                let why = "ended while it started; does the kernel allow io_uring?";
-                return Err(ServerError::Start(format!("thread {thread} {why}")));
+            Ok((name, Notice::Ended | Notice::Stop)) => {
+                let is_own = |thread: &Frontend| thread.thread().name() == Some(&*name);
+                let ended =
+                    threads.iter().position(is_own).map(|at| threads.swap_remove(at).join());
+                return Err(match ended {
+                    Some(Ok(Err(error))) => machine(format!(
+                        "thread {name} could not start; does the kernel allow io_uring? \
+                         (`runtime.io_uring: preferred` runs without)"
+                    ))(error),
+                    _ => ServerError::Start(format!("thread {name} ended while it started")),
+                });
             }
-            Err(_) => return Ok(()),
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(threads)
+}
+
+/// What gives out `:_id`, under this instance's number.
+fn id_source(config: &Config) -> Result<IdSource, ServerError> {
+    let node = config.runtime.node;
+    IdSource::new(node)
+        .ok_or_else(|| ServerError::Start(format!("runtime.node: {node} is too high")))
 }
 
 type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
@@ -290,8 +346,17 @@ type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
-    let (listeners, tcp, http) = frontend::bind(tcp, http, config.runtime.frontend_threads)
-        .map_err(machine(format!("cannot listen on {tcp} and {http}")))?;
+    let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
+    let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
+    let (listeners, tcp, http) = bound.map_err(|error| {
+        let taken = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
+            }
+            _ => "",
+        };
+        machine(format!("cannot listen on {tcp} and {http}{taken}"))(error)
+    })?;
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
@@ -304,7 +369,7 @@ fn start_frontends(
     listeners: Vec<frontend::BoundListeners>,
     stop: &Stop,
     board: &NoticeBoard,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, ServerError> {
+) -> Result<Vec<Frontend>, ServerError> {
     let cpus = cpus();
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {

@@ -208,6 +208,12 @@ impl Game {
         if operation.enabled { Ok(operation) } else { Err(RouteError::OperationDisabled) }
     }
 
+    /// The template of that name, whether game and operation are switched on or not: what was accepted
+    /// before a switch is applied after it.
+    pub fn template(&self, name: &str) -> Option<&Arc<Template>> {
+        self.operations.get(name).map(|operation| &operation.template)
+    }
+
     /// Every operation, in no order.
     pub fn operations(&self) -> impl Iterator<Item = &Arc<Operation>> {
         self.operations.values()

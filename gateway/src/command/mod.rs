@@ -124,7 +124,7 @@ struct OperationArgs {
 struct RenderArgs {
     #[command(flatten)]
     operation: OperationArgs,
-    /// Parameters, `name=value`; the others take their samples.
+    /// Parameters, `name=value`, a list as `[1,2]` or `1,2`; a required one that is left out takes its `sample=`.
     params: Vec<String>,
 }
 

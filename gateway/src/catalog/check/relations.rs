@@ -5,9 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway_protocol::{BusinessCode, OpId};
 
 use crate::catalog::compile::Compiled;
-use crate::catalog::contract::{Decl, Key, KindDecl};
+use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
-use crate::catalog::{BusinessError, HttpMethod, Include, Type};
+use crate::catalog::{BusinessError, HttpMethod, IncludeArg, Type};
 
 /// Two routes of a game must not match the same request.
 pub(super) fn routes(compiled: &[Compiled], findings: &mut Findings) {
@@ -42,28 +42,46 @@ fn path_shape(path: &str) -> String {
 pub(crate) fn codes<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: &mut Findings) {
     let mut by_code: BTreeMap<BusinessCode, (&BusinessError, &Place)> = BTreeMap::new();
     let mut by_name: BTreeMap<&str, (&BusinessError, &Place)> = BTreeMap::new();
-    for entry in compiled.flat_map(|one| &one.resolved.entries) {
-        let error = match &*entry.decl {
-            Decl::Kind(KindDecl::Built(_, Some(error))) | Decl::OnDuplicate(error) => error,
-            Decl::Require(require) => &require.error,
-            _ => continue,
-        };
-        let (first, place) = *by_code.entry(error.code).or_insert((error, &entry.place));
+    for (error, told) in compiled.flat_map(errors) {
+        let (first, place) = *by_code.entry(error.code).or_insert((error, told));
         let number = error.code.number();
         if first.name != error.name {
             let message = format!("code {number} is `{}` at {place}", first.name);
-            findings.error(Rule::Code, &entry.place, message, "take a number of its own");
+            findings.error(Rule::Code, told, message, "take a number of its own");
         } else if first.status != error.status {
             let message = format!("code {number} has status {} at {place}", first.status);
             let fix = format!("write `[{}]` in both", first.status);
-            findings.error(Rule::Code, &entry.place, message, fix);
+            findings.error(Rule::Code, told, message, fix);
         }
-        let (first, place) = *by_name.entry(&error.name).or_insert((error, &entry.place));
+        let (first, place) = *by_name.entry(&error.name).or_insert((error, told));
         if first.code != error.code {
             let message = format!("`{}` is code {} at {place}", error.name, first.code.number());
-            findings.error(Rule::Code, &entry.place, message, "take a name of its own");
+            findings.error(Rule::Code, told, message, "take a name of its own");
         }
     }
+}
+
+/// The errors that a template answers with, and where each is declared.
+fn errors(one: &Compiled) -> Vec<(&BusinessError, &Place)> {
+    let mut errors = Vec::new();
+    for entry in &one.resolved.entries {
+        let place = &entry.place;
+        match &*entry.decl {
+            Decl::Kind(kind) => {
+                errors.extend(kind.not_found.as_ref().map(|error| (error, place)));
+                let guard = kind.guard.as_ref().and_then(|guard| guard.error.as_ref());
+                errors.extend(guard.map(|error| (error, place)));
+            }
+            Decl::OnDuplicate(error) => errors.push((error, place)),
+            Decl::Require(require) => errors.push((&require.error, place)),
+            _ => {}
+        }
+    }
+    for (step, place) in one.template.write.steps.iter().zip(&one.step_places) {
+        let guard = step.guard.as_ref().and_then(|guard| guard.error.as_ref());
+        errors.extend(guard.into_iter().chain(&step.on_duplicate).map(|error| (error, place)));
+    }
+    errors
 }
 
 /// An included operation exists, reads, takes what it is given, and does not come back to the first.
@@ -76,7 +94,10 @@ pub(super) fn includes(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: 
                 one.resolved.all(Key::Include).find(|e| e.name.as_ref() == Some(&include.name));
             let place = line.map_or(&one.resolved.place, |entry| &entry.place);
             match by_op.get(&include.op) {
-                Some(target) => fits(one, include, target, place, findings),
+                Some(target) => {
+                    let args = &include.args;
+                    fits(one, args, target, (Rule::Include, place), findings);
+                }
                 // It has findings of its own.
                 None if names.contains(&include.op) => {}
                 None => {
@@ -95,20 +116,22 @@ pub(super) fn includes(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: 
     }
 }
 
-fn fits(
+/// Whether an operation reads, and takes the arguments that another gives it.
+pub(super) fn fits(
     one: &Compiled,
-    include: &Include,
+    args: &[IncludeArg],
     target: &Compiled,
-    place: &Place,
+    (rule, place): (Rule, &Place),
     findings: &mut Findings,
 ) {
-    let (op, target) = (&include.op, &target.template);
-    let mut error = |message: String, fix: &str| findings.error(Rule::Include, place, message, fix);
+    let target = &target.template;
+    let op = &target.op;
+    let mut error = |message: String, fix: &str| findings.error(rule, place, message, fix);
     if target.kind.is_write() {
-        error(format!("`{op}` writes"), "include only reads");
+        error(format!("`{op}` writes"), "name an operation that reads");
         return;
     }
-    for arg in &include.args {
+    for arg in args {
         let Some(taken) = target.slots.iter().find(|slot| slot.name == arg.param) else {
             error(
                 format!("`{op}` has no parameter `{}`", arg.param),
@@ -127,7 +150,7 @@ fn fits(
             );
         }
     }
-    let is_given = |name: &str| include.args.iter().any(|arg| &*arg.param == name);
+    let is_given = |name: &str| args.iter().any(|arg| &*arg.param == name);
     for slot in target.slots.iter().filter(|slot| slot.required && !is_given(&slot.name)) {
         error(format!("`{op}` needs `{}`", slot.name), "give it in the parentheses");
     }

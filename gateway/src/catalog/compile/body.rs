@@ -4,19 +4,26 @@
 //! at the end of a line, `/* #sort */` in an `ORDER BY`.
 
 use super::slots::Slots;
+use super::steps::Earlier;
 use crate::catalog::finding::{Findings, Place, Rule};
+use crate::catalog::header::is_step;
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::statement::Statement;
 use crate::catalog::tree::Body;
-use crate::catalog::{Dialect, Kind, Piece, Source};
+use crate::catalog::{Dialect, Piece, Source};
 
 /// What surrounds a body while it is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Around<'a, 's> {
     pub(crate) body: &'a Body,
     pub(crate) dialect: Dialect,
-    pub(crate) kind: Kind,
+    /// Whether it is a write.
+    pub(crate) writes: bool,
     pub(crate) slots: &'s Slots,
+    /// The `rows(…)` slot that it runs for each row of.
+    pub(crate) rows: Option<usize>,
+    /// The steps before it; `None`: it is no step.
+    pub(crate) earlier: Option<&'s [Earlier]>,
 }
 
 /// A body, cut.
@@ -135,6 +142,9 @@ impl<'a> Cutter<'a, '_, '_> {
         let inner = text.trim();
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             self.tight(place);
+        } else if is_step(token.text) {
+            let message = "a step, and the statement is no tx";
+            self.findings.error(Rule::Step, place, message, "declare @kind tx, or remove the line");
         } else if inner.starts_with('@') {
             let message = "a header key behind the beginning of the body";
             self.findings.error(Rule::KeyMisplaced, place, message, "move it above the SQL");
