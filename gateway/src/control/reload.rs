@@ -342,6 +342,36 @@ mod tests {
     use super::*;
 
     #[test]
+    fn queued_orders_keep_their_operation_and_its_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let templates = folder.path().join("templates/game1/order");
+        std::fs::create_dir_all(&templates).unwrap();
+        let sql = "-- @desc    Creates an order\n-- @kind    exec\n-- @allow   admin\n\
+                   -- @param   order_no string(32)\nINSERT INTO orders (order_no) VALUES (:order_no)\n";
+        std::fs::write(templates.join("create.sql"), sql).unwrap();
+        let text = "templates: templates\n\
+                    database: {connections: {a: {type: sqlite, path: a.db}}}\n\
+                    games: {game1: {database: a}}\n";
+        let origin = Origin::Text { text: text.into(), base: folder.path().into() };
+        let loaded = Loaded::read(&origin, false).unwrap();
+        let snapshot = loaded.into_snapshot(1, &Metrics::new()).unwrap();
+        let game = snapshot.games().next().unwrap();
+        let contract = game.operations().next().unwrap().template.contract;
+        let queued = |op: &str, contract| PendingContract {
+            game: "game1".into(),
+            op: op.into(),
+            contract,
+            count: 3,
+        };
+        assert_eq!(check_queued(&snapshot, &[queued("order.create", contract)]), Ok(()));
+        let changed = queued("order.create", contract ^ 1);
+        let LoadFaults(faults) =
+            check_queued(&snapshot, &[changed, queued("order.pay", 1)]).unwrap_err();
+        assert!(faults[0].starts_with("game1 order.create: 3 orders in the journal"), "{faults:?}");
+        assert!(faults[1].contains("it is gone"), "{faults:?}");
+    }
+
+    #[test]
     fn file_is_told_from_what_lies_beside_it() {
         let file = WatchPath::file(Path::new("/etc/gateway/gateway.yaml"));
         assert!(file.concerns(Path::new("/etc/gateway/gateway.yaml")));
