@@ -59,6 +59,12 @@ impl Stats {
         }
     }
 
+    /// Groups made durable since the start.
+    #[cfg(test)]
+    pub(super) fn syncs(&self) -> u64 {
+        self.groups.read()
+    }
+
     pub(super) fn buried(&self) {
         self.buried.add(1);
     }
