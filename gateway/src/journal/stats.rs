@@ -11,13 +11,14 @@ use super::writer::now_micros;
 use crate::observe::{Counter, Kind, Metrics, Stage};
 
 /// Codes that an order may be refused with.
-const CODES: [Code; 7] = [
+const CODES: [Code; 8] = [
     Code::KeyReused,
     Code::JournalFull,
     Code::JournalSyncFailed,
     Code::JournalBacklog,
     Code::Overloaded,
     Code::TooLarge,
+    Code::OperationDisabled,
     Code::Draining,
 ];
 

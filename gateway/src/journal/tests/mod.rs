@@ -16,7 +16,6 @@ use super::*;
 use crate::bind::Bound;
 use crate::catalog::Scalar;
 use crate::identity::RequestKey;
-use crate::queue::Answer;
 
 /// An order of a key, in a lane.
 pub(super) fn draft(key: &str, lane: Option<u64>) -> Draft {
