@@ -8,8 +8,8 @@ use crate::credential::GameServer;
 use crate::wait::wait_until;
 use crate::wire::{CALL, Frame, REPLY, WELCOME, Wire, is_closed};
 
-/// "A commit's outcome is not known".
-const OUTCOME_UNKNOWN: u16 = 1305;
+/// "A commit's outcome is not known", and "the journal could not be synced".
+const OUTCOME_UNKNOWN: [u16; 2] = [1305, 1502];
 
 /// REPLY's flag of a repeat that was answered with the first answer.
 const REPLAYED: u8 = 1;
@@ -24,14 +24,14 @@ pub enum Outcome {
         /// Whether it is the first answer again.
         replayed: bool,
     },
-    /// Any other code but 1305: it has had no effect.
+    /// Any other code than 1305 and 1502: it has had no effect.
     Refused {
         /// The code.
         code: u16,
         /// Code, message, details.
         body: Value,
     },
-    /// No reply came, or one with 1305: it may have had its effect.
+    /// No reply came, or one with 1305 or 1502: it may have had its effect.
     Unknown,
 }
 
@@ -48,7 +48,7 @@ impl Outcome {
     fn of(reply: &Frame) -> Self {
         match reply.number {
             0 => Self::Done { body: reply.value(), replayed: reply.flags & REPLAYED != 0 },
-            OUTCOME_UNKNOWN => Self::Unknown,
+            code if OUTCOME_UNKNOWN.contains(&code) => Self::Unknown,
             code => Self::Refused { code, body: reply.value() },
         }
     }

@@ -29,6 +29,7 @@ mod wire;
 mod http;
 mod transport;
 mod caller;
+pub mod sample;
 
 pub use caller::{Caller, Outcome, Settled};
 pub use credential::{

@@ -202,6 +202,11 @@ impl Mariadb {
         self.run(None);
     }
 
+    /// Its folder: tables and log. `None`: it is not ours.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
     /// Leaves its folder where it is, for whoever looks into a failure.
     pub fn keep_folder(&mut self) {
         if let Some(owned) = &mut self.owned {

@@ -2,7 +2,7 @@
 
 use std::time::{SystemTime, UNIX_EPOCH};
 
-/// A generator: SplitMix64. Not for secrets.
+/// A generator: `SplitMix64`. Not for secrets.
 ///
 /// Source: Steele, Lea, Flood, "Fast splittable pseudorandom number generators", 2014.
 #[derive(Clone, Debug)]
@@ -23,10 +23,6 @@ impl Random {
     }
 
     /// Any number.
-    #[expect(
-        clippy::should_implement_trait,
-        reason = "it never ends, so an Option would only be in the way"
-    )]
     pub const fn next(&mut self) -> u64 {
         self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
         let mut mixed = self.state;
