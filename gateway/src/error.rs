@@ -45,6 +45,9 @@ pub enum Error {
     /// No row where the template needs one, and it has no answer of its own for that.
     #[error("no such row")]
     NoSuchRow,
+    /// `If-Match` names no version that the row can have.
+    #[error("no version of the row in `If-Match`")]
+    ForeignTag,
     /// The queue to the backend threads is full, or they are gone.
     #[error("backend queue is full")]
     Overloaded,
@@ -76,6 +79,7 @@ impl Error {
             Self::Backend(error) => error.code().number(),
             Self::Business(error) => error.code.number(),
             Self::NoSuchRow => Code::NoSuchRow.number(),
+            Self::ForeignTag => Code::VersionConflict.number(),
             Self::Overloaded => Code::Overloaded.number(),
             Self::Draining => Code::Draining.number(),
             Self::Deadline => Code::DeadlineExceeded.number(),
@@ -101,6 +105,7 @@ impl Error {
             Self::Backend(error) => error.client_message().into(),
             Self::Business(error) => Cow::Borrowed(&error.name),
             Self::NoSuchRow => "no such row".into(),
+            Self::ForeignTag => "the row has another version".into(),
             Self::Overloaded => "overloaded, retry later".into(),
             Self::Draining => "draining, use another instance".into(),
             Self::Deadline => "deadline exceeded".into(),

@@ -13,6 +13,7 @@ pub mod catalog;
 pub mod bind;
 pub mod identity;
 pub mod cache;
+pub mod journal;
 pub mod backend;
 pub mod error;
 pub mod reply;

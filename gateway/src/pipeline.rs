@@ -39,6 +39,8 @@ pub struct Request<'a> {
     pub arrived: Instant,
     /// When it must be answered; `None`: the game's own deadline.
     pub deadline: Option<Instant>,
+    /// A write is done, answered and undone.
+    pub dry_run: bool,
 }
 
 /// Where a request goes.
@@ -90,6 +92,7 @@ impl Worker {
         let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
         let admission =
             admission.inspect_err(|error| self.audit_refused(request, operation, None, error))?;
+        check_dry_run(request, operation)?;
         let bound = bind_each(&operation.template, params)?;
         check_claims(operation, request.principal, admission, &bound)
             .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
@@ -151,12 +154,13 @@ impl Worker {
             key,
             asker: self.asker(request),
             deadline,
-            dry_run: false,
+            dry_run: request.dry_run,
             reply,
         };
         let offered = self.core.backend.offer(Job::Run(Box::new(run)));
         offered.map_err(|_refused| Error::Overloaded)?;
-        Ok(Pending { operation: Arc::clone(operation), answer, deadline })
+        let dry_run = request.dry_run;
+        Ok(Pending { operation: Arc::clone(operation), answer, deadline, dry_run })
     }
 
     fn asker(&self, request: &Request<'_>) -> Asker {
@@ -237,15 +241,22 @@ impl Worker {
             });
             if let Some(stored) = found {
                 let operation = Arc::clone(operation);
-                return Ok(PartWaiting::Ready(Part {
-                    operation,
-                    stored,
-                    outcome: CacheOutcome::L1,
-                }));
+                let outcome = CacheOutcome::L1;
+                let part = Part { operation, stored, outcome, replayed: false };
+                return Ok(PartWaiting::Ready(part));
             }
         }
         Ok(PartWaiting::Pending(self.send(request, game, operation, bound)?))
     }
+}
+
+/// Refuses a dry run of what changes nothing: its client takes the operation for another one.
+fn check_dry_run(request: &Request<'_>, operation: &Operation) -> Result<(), Error> {
+    if !request.dry_run || operation.template.kind.is_write() {
+        return Ok(());
+    }
+    let message = "a dry run is of a write; this operation only reads".into();
+    Err(Error::Wire { code: Code::Unsupported, message })
 }
 
 /// Checks the claims that an admission depends on.
@@ -288,6 +299,7 @@ mod tests {
 
     use super::*;
     use crate::auth::{Authenticator, new_key};
+    use crate::backend::IdSource;
     use crate::cache::Cache;
     use crate::catalog::{Catalog, Dialect};
     use crate::config::{Config, Env};
@@ -302,6 +314,7 @@ mod tests {
         worker: Worker,
         jobs: queue::Receiver<Job>,
         keys: [String; 2],
+        dry_run: bool,
         _folder: tempfile::TempDir,
     }
 
@@ -330,9 +343,10 @@ mod tests {
             let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
             let snapshot = build(1, parts, &metrics).unwrap();
             let (sender, jobs) = queue::bounded(queue_max);
-            let core = Arc::new(Core::new(snapshot, cache, sender, metrics));
+            let ids = Arc::new(IdSource::new(0).unwrap());
+            let core = Arc::new(Core::new(snapshot, cache, sender, metrics, ids));
             let keys = keys.map(|key| key.key.expose().to_owned());
-            Self { worker: Worker::new(core), jobs, keys, _folder: folder }
+            Self { worker: Worker::new(core), jobs, keys, dry_run: false, _folder: folder }
         }
 
         /// Calls `t.get` with this `id`, as the key of that index.
@@ -345,6 +359,7 @@ mod tests {
                 peer: (Ipv4Addr::LOCALHOST, 1).into(),
                 arrived: Instant::now(),
                 deadline: None,
+                dry_run: self.dry_run,
             };
             let value = gateway_protocol::Value::Int(id);
             let params = [Ok(Param { name: "id".into(), value, untyped: false })];
@@ -384,6 +399,15 @@ mod tests {
         let mut path = Path::new(4);
         assert_eq!(code(path.call(0, 0)), 2012);
         assert!(path.job().is_none());
+    }
+
+    #[test]
+    fn dry_run_of_a_read_is_refused_and_reaches_no_backend() {
+        let mut path = Path::new(4);
+        path.dry_run = true;
+        assert_eq!(code(path.call(0, 7)), 1103);
+        assert!(path.job().is_none());
+        assert_eq!(code(path.call(1, 7)), 3101, "what may not be called is not described either");
     }
 
     #[test]

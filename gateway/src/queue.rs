@@ -109,6 +109,13 @@ impl<T> Receiver<T> {
         Some(item)
     }
 
+    /// Takes the next item, if one is there.
+    pub fn try_take(&mut self) -> Option<T> {
+        let item = self.receiver.try_recv().ok()?;
+        self.gauge.depth.fetch_sub(1, Ordering::Relaxed);
+        Some(item)
+    }
+
     /// Takes nothing more in: further offers are refused, what is in the queue can still be taken.
     pub fn close(&mut self) {
         self.receiver.close();

@@ -16,7 +16,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, Job, Pools};
+use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
@@ -139,7 +139,8 @@ impl Server {
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
-        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics));
+        let ids = Arc::new(id_source(&config)?);
+        let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let core = Arc::new(core);
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
@@ -150,6 +151,7 @@ impl Server {
             pools: Arc::clone(&pools),
             cache: Arc::clone(&cache),
             metrics: Arc::clone(&metrics),
+            ids: Arc::clone(&core.ids),
             audit: audit.transpose().map_err(started)?,
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
@@ -274,6 +276,13 @@ fn wait_until_ready(
         }
     }
     Ok(())
+}
+
+/// What gives out `:_id`, under this instance's number.
+fn id_source(config: &Config) -> Result<IdSource, ServerError> {
+    let node = config.runtime.node;
+    IdSource::new(node)
+        .ok_or_else(|| ServerError::Start(format!("runtime.node: {node} is too high")))
 }
 
 type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);

@@ -14,7 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
-use crate::backend::{BackendError, Job};
+use crate::backend::{BackendError, IdSource, Job};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef};
 use crate::config::RequestLog;
@@ -81,6 +81,8 @@ pub struct Core {
     pub backend: queue::Sender<Job>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Where `:_id` comes from, on every thread.
+    pub ids: Arc<IdSource>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
     draining: AtomicBool,
@@ -94,12 +96,14 @@ impl Core {
         cache: Arc<Cache<BackendError>>,
         backend: queue::Sender<Job>,
         metrics: Arc<Metrics>,
+        ids: Arc<IdSource>,
     ) -> Self {
         Self {
             snapshot: Arc::new(ArcSwap::from_pointee(snapshot)),
             cache,
             backend,
             metrics,
+            ids,
             nonces: NonceBook::default(),
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use gateway_tests::{ADMIN_KEY, Credential, Gateway, Setup, is_installed};
+use gateway_tests::{ADMIN_KEY, Credential, Gateway, Setup, is_installed, wait_until};
 use serde_json::json;
 
 const PLAYER: &str = "/v1/game1/players/1001";
@@ -164,10 +164,29 @@ fn header_over_the_limit_is_refused() {
             "a".repeat(bytes)
         );
         let _taken = http.send_bytes(head.as_bytes());
-        // 431 is HTTP's own word for it, before there is a request to answer with a code.
-        assert_eq!(http.read().expect("an answer to the flood").status, 431);
+        // 431 is HTTP's own word for it.
+        let reply = http.read().expect("an answer to the flood");
+        assert_eq!((reply.status, reply.code()), (431, 1102));
     }
     serves(&gateway);
+}
+
+#[test]
+fn bytes_that_are_no_request_are_answered_with_a_problem_behind_what_is_owed() {
+    let gateway = Setup::sqlite().start();
+    for first in [String::new(), format!("GET {PLAYER} HTTP/1.1\r\nHost: a\r\n{}\r\n", admin())] {
+        let mut http = gateway.http();
+        assert!(http.send_bytes(format!("{first}no such thing\r\n\r\n").as_bytes()));
+        if !first.is_empty() {
+            assert_eq!(http.read().expect("the answer").status, 200);
+        }
+        let reply = http.read().expect("a refusal");
+        assert_eq!((reply.status, reply.code()), (400, 1101));
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        assert!(http.read().is_none());
+    }
+    let counted = || gateway.metric("gateway_requests_total", &["category=\"frame\""]);
+    wait_until("both are counted", || (counted() > 1.5).then_some(()));
 }
 
 #[test]
@@ -272,16 +291,17 @@ fn connection_that_asks_to_be_closed_is_closed() {
 }
 
 #[test]
-fn headers_that_nothing_acts_upon_are_refused_and_the_write_is_not_made() {
+fn headers_that_mean_nothing_to_an_operation_are_refused_and_it_does_not_run() {
     let gateway = Setup::sqlite().start();
     let mut http = gateway.http();
     for header in ["X-Dry-Run: true", "Idempotency-Key: a", "If-Match: \"1\""] {
         let headers = format!("{}{header}\r\n", admin());
-        let change = json!({ "version": 1, "gold": 5 });
-        let reply = http.send_json("PATCH", PLAYER, &headers, &change);
+        let read = http.get(PLAYER, &headers);
+        assert_eq!((read.status, &read.json()["code"]), (400, &json!(1103)), "{header}");
+        let batch = json!([{ "operation": "player.get", "params": { "player_id": 1001 } }]);
+        let reply = http.send_json("POST", "/v1/game1/batch", &headers, &batch);
         assert_eq!((reply.status, &reply.json()["code"]), (400, &json!(1103)), "{header}");
     }
-    assert_eq!(http.get(PLAYER, &admin()).json()["gold"], "0");
 }
 
 #[test]

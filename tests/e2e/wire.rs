@@ -111,13 +111,14 @@ fn unknown_flag_of_a_call_is_refused() {
     serves(&gateway);
 }
 
-/// The flag is of the protocol and nothing runs it yet: a write that was to change nothing is not made.
 #[test]
-fn dry_run_is_refused_and_changes_nothing() {
+fn dry_run_changes_nothing_and_is_refused_for_a_read() {
     let gateway = Setup::sqlite().start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     let delete = wire.request(CALL, &json!(["player.delete", { "player_id": 1001, "version": 1 }]));
-    let reply = wire.exchange(&Frame { flags: 1, ..delete });
+    wire.exchange(&Frame { flags: 1, ..delete });
+    let get = wire.request(CALL, &json!(["player.get", { "player_id": 1001 }]));
+    let reply = wire.exchange(&Frame { flags: 1, ..get });
     assert_eq!((reply.kind, reply.number), (REPLY, 1103), "{}", reply.value());
     assert_eq!(wire.ok("player.get", &json!({ "player_id": 1001 }))["version"], 1);
 }

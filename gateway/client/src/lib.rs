@@ -9,9 +9,33 @@
 //!
 //! let credential = Credential::ApiKey("demo-key".into());
 //! let mut client = Client::connect("127.0.0.1:8080", Options::new("arena-1", "game1", credential))?;
-//! let reply = client.call("player.get", &[("player_id", Value::Int(1001))])?;
-//! println!("{:?}", reply.value);
+//! let reply = client.call("player.get", &[("player_id", 1001.into())])?;
+//! println!("{:?}", reply.value.get("nickname").and_then(Value::as_str));
 //! # Ok::<(), gateway_client::ClientError>(())
+//! ```
+
+//! A write is repeated, after [`ClientError::Timeout`] or a lost connection, with the same idempotency key:
+//! then it happens once, and [`Reply::replayed`] says whether it had happened before. [`Request`] has what else
+//! can be said of a call:
+//!
+//! ```no_run
+//! # use gateway_client::{Client, ClientError, Request};
+//! # use std::time::Duration;
+//! # fn transfer(client: &mut Client) -> Result<(), ClientError> {
+//! let params = [
+//!     ("request_id", "a-7001".into()),
+//!     ("from_player", 1001.into()),
+//!     ("to_player", 1002.into()),
+//!     ("item_type", 7.into()),
+//!     ("qty", 1.into()),
+//! ];
+//! let transfer = Request::new("item.transfer", &params).deadline(Duration::from_millis(800));
+//! let would_be = client.request(&transfer.clone().dry_run())?;
+//! println!("would answer {:?}", would_be.value);
+//! let reply = client.request(&transfer)?;
+//! println!("done {}", if reply.replayed { "before" } else { "now" });
+//! # Ok(())
+//! # }
 //! ```
 
 #[cfg(feature = "async")]

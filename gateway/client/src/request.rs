@@ -25,7 +25,7 @@ pub struct Request<'a> {
     /// How long the gateway may take, 1 ms to 65.535 s; cut to whole milliseconds, and to that range.
     /// `None`: the operation's own.
     pub deadline: Option<Duration>,
-    /// Check everything, change nothing.
+    /// Do everything, answer, and undo it: only for writes.
     pub dry_run: bool,
     /// Whether [`Reply::meta`](crate::Reply::meta) is wanted.
     pub wants_meta: bool,
@@ -35,6 +35,30 @@ impl<'a> Request<'a> {
     /// A call of the connection's game, with the operation's own deadline.
     pub const fn new(op: &'a str, params: &'a [(&'a str, Value<'a>)]) -> Self {
         Self { game: None, op, params, deadline: None, dry_run: false, wants_meta: false }
+    }
+
+    /// In another game than the connection's.
+    #[must_use]
+    pub const fn game(self, game: &'a str) -> Self {
+        Self { game: Some(game), ..self }
+    }
+
+    /// With a deadline of its own.
+    #[must_use]
+    pub const fn deadline(self, deadline: Duration) -> Self {
+        Self { deadline: Some(deadline), ..self }
+    }
+
+    /// As a dry run: a write happens, answers and is undone. A read is refused (1103).
+    #[must_use]
+    pub const fn dry_run(self) -> Self {
+        Self { dry_run: true, ..self }
+    }
+
+    /// With [`Reply::meta`](crate::Reply::meta).
+    #[must_use]
+    pub const fn with_meta(self) -> Self {
+        Self { wants_meta: true, ..self }
     }
 
     /// How long to wait for the reply.

@@ -23,6 +23,9 @@ pub enum AuthError {
         /// The part that does not parse.
         what: &'static str,
     },
+    /// Given in a way that is not taken, such as HTTP's `Basic`.
+    #[error("the authorization scheme is not `Bearer`")]
+    WrongScheme,
     /// Longer than credentials may be.
     #[error("credential of {bytes} bytes, at most {bytes_max}")]
     TooLong {
@@ -121,7 +124,8 @@ impl AuthError {
             | Self::BadSignature
             | Self::UnknownKey => Code::BadSignature,
             Self::Revoked => Code::CredentialRevoked,
-            Self::TokensOff
+            Self::WrongScheme
+            | Self::TokensOff
             | Self::UnknownKid
             | Self::WrongAlgorithm { .. }
             | Self::CriticalHeader
@@ -149,7 +153,8 @@ impl AuthError {
             | Self::BadSignature
             | Self::UnknownKey => "credential invalid",
             Self::Revoked => "credential revoked",
-            Self::TokensOff
+            Self::WrongScheme
+            | Self::TokensOff
             | Self::UnknownKid
             | Self::WrongAlgorithm { .. }
             | Self::CriticalHeader

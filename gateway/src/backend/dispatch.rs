@@ -138,10 +138,13 @@ impl Dispatch {
 async fn work(fetcher: &Fetcher, job: Job) {
     match job {
         Job::Run(run) => {
-            let Run { operation, bound, key, asker, deadline, dry_run: _, reply } = *run;
+            let Run { operation, bound, key, asker, deadline, dry_run, reply } = *run;
             // It may have waited in the queue for longer than it had.
             let answer = if Instant::now() >= deadline {
                 Err(Arc::new(BackendError::Deadline))
+            } else if dry_run {
+                // What was to change nothing is not carried out.
+                Err(Arc::new(BackendError::Supply("dry runs are not built".into())))
             } else {
                 fetcher.fetch(&operation, bound, key, &asker, deadline).await
             };

@@ -36,7 +36,7 @@ pub struct Fetcher {
     cache: Arc<Cache<BackendError>>,
     metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
-    ids: IdSource,
+    ids: Arc<IdSource>,
     cursor_key: CursorKey,
 }
 
@@ -51,6 +51,8 @@ pub struct FetcherParts {
     pub cache: Arc<Cache<BackendError>>,
     /// The metrics.
     pub metrics: Arc<Metrics>,
+    /// Where `:_id` comes from.
+    pub ids: Arc<IdSource>,
     /// The audit log; operations with `@audit` are refused at load without it.
     pub audit: Option<Audit>,
 }
@@ -60,11 +62,9 @@ impl Fetcher {
     ///
     /// # Errors
     ///
-    /// A sentence, when the node's number is out of range or there is no randomness for the cursors' key.
+    /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, audit } = parts;
-        let node = config.runtime.node;
-        let ids = IdSource::new(node).ok_or_else(|| format!("runtime.node: {node} is too high"))?;
+        let FetcherParts { snapshot, pools, cache, metrics, ids, audit } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())

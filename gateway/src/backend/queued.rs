@@ -60,7 +60,7 @@ mod tests {
     use gateway_protocol::Value;
 
     use super::*;
-    use crate::catalog::{Kind, msgpack_to_json};
+    use crate::catalog::{Form, Kind, msgpack_to_json};
 
     #[test]
     fn row_gets_its_state_behind_its_columns_whatever_their_number() {
@@ -92,7 +92,8 @@ mod tests {
     fn check(key: Scalar<'_>, state: &QueuedState, expected: &str) {
         let body = state_body("order_no", &key, state);
         let mut json = Vec::new();
-        msgpack_to_json(Kind::Optional, &[], &body.msgpack, &mut json).unwrap();
+        let form = Form { kind: Kind::Optional, columns: &[], returns: &[] };
+        msgpack_to_json(form, &body.msgpack, &mut json).unwrap();
         assert_eq!(String::from_utf8(json).unwrap(), expected);
     }
 

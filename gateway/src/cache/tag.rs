@@ -84,20 +84,7 @@ fn texts(pattern: &TagPattern, bound: &Bound<'_>) -> Result<Vec<String>, Inexact
         match part {
             TagPart::Text(text) => texts.iter_mut().for_each(|tag| tag.push_str(text)),
             TagPart::Slot(index) => match bound.values.get(*index) {
-                Some(Scalar::List(items)) => {
-                    if items.is_empty() || texts.len() * items.len() > TAG_COUNT_MAX {
-                        return Err(Inexact);
-                    }
-                    let mut product = Vec::with_capacity(texts.len() * items.len());
-                    for text in &texts {
-                        for item in items {
-                            let mut tag = text.clone();
-                            put_text(&mut tag, item)?;
-                            product.push(tag);
-                        }
-                    }
-                    texts = product;
-                }
+                Some(Scalar::List(items)) => texts = product(&texts, &items.iter().map(Some))?,
                 Some(value) => {
                     for tag in &mut texts {
                         put_text(tag, value)?;
@@ -105,9 +92,36 @@ fn texts(pattern: &TagPattern, bound: &Bound<'_>) -> Result<Vec<String>, Inexact
                 }
                 None => return Err(Inexact),
             },
+            TagPart::Field { slot, field } => {
+                let Some(Scalar::List(rows)) = bound.values.get(*slot) else { return Err(Inexact) };
+                let values = rows.iter().map(|row| match row {
+                    Scalar::List(fields) => fields.get(*field),
+                    _ => None,
+                });
+                texts = product(&texts, &values)?;
+            }
         }
     }
     Ok(texts)
+}
+
+/// Each text with each value behind it.
+fn product<'v>(
+    texts: &[String],
+    values: &(impl ExactSizeIterator<Item = Option<&'v Scalar<'v>>> + Clone),
+) -> Result<Vec<String>, Inexact> {
+    if values.len() == 0 || texts.len() * values.len() > TAG_COUNT_MAX {
+        return Err(Inexact);
+    }
+    let mut product = Vec::with_capacity(texts.len() * values.len());
+    for text in texts {
+        for value in values.clone() {
+            let mut tag = text.clone();
+            put_text(&mut tag, value.ok_or(Inexact)?)?;
+            product.push(tag);
+        }
+    }
+    Ok(product)
 }
 
 /// The canonical text of a value: equal values of different declared types read alike.

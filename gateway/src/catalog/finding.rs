@@ -78,6 +78,7 @@ pub enum Rule {
     Include,
     Code,
     Step,
+    Write,
     Predicate,
     Stale,
     Portability,
@@ -88,7 +89,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::File,
         Self::Lex,
         Self::Marker,
@@ -116,6 +117,7 @@ impl Rule {
         Self::Include,
         Self::Code,
         Self::Step,
+        Self::Write,
         Self::Predicate,
         Self::Stale,
         Self::Portability,
@@ -154,6 +156,7 @@ impl Rule {
             Self::Include => "include",
             Self::Code => "code",
             Self::Step => "step",
+            Self::Write => "write",
             Self::Predicate => "predicate",
             Self::Stale => "stale",
             Self::Portability => "portability",

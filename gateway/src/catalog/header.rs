@@ -60,11 +60,15 @@ pub(crate) fn cut<'a>(file: &Arc<str>, text: &'a str, findings: &mut Findings) -
     }
 }
 
+/// What begins a step, behind a comment's dashes.
+pub(crate) const STEP: &str = "@step";
+
 /// Whether a comment's text (with its dashes) begins a step of a `tx`.
 pub(crate) fn is_step(comment: &str) -> bool {
     let Some(text) = comment.strip_prefix("--") else { return false };
     let text = text.trim_start();
-    text == "@step" || text.starts_with("@step ") || text.starts_with("@step\t")
+    text.strip_prefix(STEP)
+        .is_some_and(|rest| rest.is_empty() || rest.starts_with([' ', '\t', '\r']))
 }
 
 fn body(rest: &str, first_line: u32) -> (&str, u32) {

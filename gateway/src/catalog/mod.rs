@@ -20,6 +20,7 @@ mod lexer;
 pub(crate) mod load;
 mod moment;
 mod narrow;
+mod page;
 mod plan;
 mod resolve;
 mod result;
@@ -30,6 +31,8 @@ mod tree;
 mod types;
 mod which;
 mod write;
+#[cfg(test)]
+mod write_tests;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,13 +49,13 @@ pub use moment::{
     MomentFault, MomentText, format_date, format_timestamp, has_date, has_timestamp, parse_date,
     parse_timestamp,
 };
-pub use plan::{BindRef, Piece, Plan, RenderError, Rendered, Shape, Source};
-pub use result::msgpack_to_json;
+pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
+pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use result::{Form, msgpack_to_json};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
-    BusinessError, CachePolicy, Column, Comparison, Direction, Field, HttpMethod, HttpRoute,
-    Include, IncludeArg, Keyset, KeysetColumn, Kind, Operand, Order, Page, Pattern, Require, Scope,
-    Slot, TagPart, TagPattern, Template, Type,
+    BusinessError, CachePolicy, Column, Comparison, Field, HttpMethod, HttpRoute, Include,
+    IncludeArg, Kind, Operand, Pattern, Require, Scope, Slot, TagPart, TagPattern, Template, Type,
 };
 pub use which::{Origin, Provenance, provenance};
 pub use write::{

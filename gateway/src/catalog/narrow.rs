@@ -3,14 +3,13 @@
 //! A client written against the base, and an operator who read the base's rules, must find both to
 //! hold in every game.
 
-use super::contract::{AllowDecl, CacheDecl, Decl, Entry, ParamDecl};
+use super::contract::{AllowDecl, CacheDecl, Decl, Entry, Key, KindDecl, ParamDecl};
 use super::finding::{Findings, Rule};
-use super::types::written;
-use super::{Column, Scope};
+use super::{Column, Guard, Scope};
 
 /// Compares an override's line with the line that it replaces.
 pub(crate) fn check(base: &Entry, over: &Entry, findings: &mut Findings) {
-    for (message, fix) in widenings(&base.decl, &over.decl) {
+    for (message, fix) in widenings(base, over) {
         let message = format!("@{}: {message}", over.title());
         let fix = format!("{fix} ({} line {})", base.place.file, base.place.line);
         findings.error(Rule::Override, &over.place, message, fix);
@@ -35,17 +34,27 @@ pub(crate) fn check_group(below: &[Entry], over: &Entry, findings: &mut Findings
     }
 }
 
+/// A line that nothing below has: what clients of the base do not expect.
+pub(crate) fn check_added(below: &[Entry], over: &Entry, findings: &mut Findings) {
+    if !below.is_empty() && over.key == Key::Async {
+        let message =
+            "@async: the base answers with the effect, an override cannot answer before it";
+        let fix = "declare it in the base, or give the operation another name";
+        findings.error(Rule::Override, &over.place, message, fix);
+    }
+}
+
 fn differs(base: &Column, over: &Column) -> bool {
     base.ty != over.ty || base.json_string != over.json_string
 }
 
 type Widening = (String, String);
 
-fn widenings(base: &Decl, over: &Decl) -> Vec<Widening> {
+fn widenings(base: &Entry, over: &Entry) -> Vec<Widening> {
     let one = |widens: bool, message: &str, fix: &str| {
         if widens { vec![(message.to_owned(), fix.to_owned())] } else { Vec::new() }
     };
-    match (base, over) {
+    match (&*base.decl, &*over.decl) {
         (Decl::Param(base), Decl::Param(over)) => params(base, over),
         (Decl::Allow(base), Decl::Allow(over)) => over
             .iter()
@@ -55,20 +64,18 @@ fn widenings(base: &Decl, over: &Decl) -> Vec<Widening> {
                 (message, "name only roles of the base, with at least its claims".to_owned())
             })
             .collect(),
-        (Decl::Kind(base), Decl::Kind(over)) => {
-            let same = std::mem::discriminant(base) == std::mem::discriminant(over)
-                && match (base, over) {
-                    (
-                        super::contract::KindDecl::Built(a, _),
-                        super::contract::KindDecl::Built(b, _),
-                    ) => a == b,
-                    _ => base == over,
-                };
-            one(
-                !same,
-                "an override cannot change the kind",
-                "write the base's kind, or another name",
-            )
+        (Decl::Kind(base), Decl::Kind(over)) => kinds(base, over),
+        (Decl::Unbuilt, Decl::Kind(_)) | (Decl::Kind(_), Decl::Unbuilt) => one(
+            true,
+            "an override cannot change the kind",
+            "write the base's kind, or another name",
+        ),
+        (Decl::Idempotent(base), Decl::Idempotent(over)) => {
+            let mut found =
+                one(base.key != over.key, "the key is not the base's", "write the base's key");
+            let message = "repeats are recognised for a shorter time than in the base";
+            found.extend(one(over.ttl < base.ttl, message, "write at least the base's ttl"));
+            found
         }
         (Decl::Cache(base), Decl::Cache(over)) => caches(base, over),
         (Decl::Page(base), Decl::Page(over)) => one(
@@ -76,11 +83,37 @@ fn widenings(base: &Decl, over: &Decl) -> Vec<Widening> {
             "max is above the base's",
             "write at most the base's",
         ),
+        (Decl::Name(old), Decl::Name(new)) if base.key == Key::Lane => {
+            one(old != new, "the lane is not the base's", "write the base's parameter")
+        }
         (Decl::Count(base), Decl::Count(over)) => {
             one(over > base, "the limit is above the base's", "write at most the base's")
         }
         _ => Vec::new(),
     }
+}
+
+/// The same kind, with at least the guard and the isolation of the base.
+fn kinds(base: &KindDecl, over: &KindDecl) -> Vec<Widening> {
+    let mut found = Vec::new();
+    let mut add = |widens: bool, message: &str, fix: &str| {
+        if widens {
+            found.push((message.to_owned(), fix.to_owned()));
+        }
+    };
+    let kind_fix = "write the base's kind, or another name";
+    add(base.kind != over.kind, "an override cannot change the kind", kind_fix);
+    let keeps = keeps_guard(base.guard.as_ref(), over.guard.as_ref());
+    add(!keeps, "the guard is not the base's", "write the base's condition");
+    let is_weaker = base.isolation > over.isolation;
+    add(is_weaker, "the isolation is weaker than the base's", "write at least the base's");
+    found
+}
+
+/// Whether a guard asks for what the one below asks for; what a failure answers may differ.
+pub(crate) fn keeps_guard(base: Option<&Guard>, over: Option<&Guard>) -> bool {
+    let condition = |guard: &Guard| (guard.comparison, guard.count);
+    base.is_none() || base.map(condition) == over.map(condition)
 }
 
 fn params(base: &ParamDecl, over: &ParamDecl) -> Vec<Widening> {
@@ -92,9 +125,9 @@ fn params(base: &ParamDecl, over: &ParamDecl) -> Vec<Widening> {
             found.push((message, fix.to_owned()));
         }
     };
-    let changed = old.ty != new.ty || base.rows != over.rows;
-    let message =
-        format!("an override cannot change a type: {} is {}", written(&new.ty), written(&old.ty));
+    let changed = old.ty != new.ty;
+    let (new_ty, old_ty) = (new.ty.as_written(), old.ty.as_written());
+    let message = format!("an override cannot change a type: {new_ty} is {old_ty}");
     add(changed, message, "write the base's type");
     add(old.required && !new.required, "required in the base".to_owned(), "keep it required");
     let passes = |bound: &Option<super::Scalar<'_>>,

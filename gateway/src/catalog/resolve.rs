@@ -1,7 +1,8 @@
 //! Which files make an operation of a game on a dialect, and which of their lines count.
 //!
 //! Four files may exist: the game's for the dialect, the game's, the base's for the dialect, the base's.
-//! The body is the first one's that has any. Header lines are merged from the base up:
+//! The body is the first one's that has any; of a file with `@replace step` only the steps that it names
+//! count, in the places of those below. Header lines are merged from the base up:
 //!
 //! - keys that stand once, and `@param`, `@order`, `@on`, `@include` by their names: the most specific wins;
 //! - `@result`: the most specific file that has any, with all of them;
@@ -25,11 +26,26 @@ pub(crate) struct Resolved {
     /// In declared order, the base's first.
     pub(crate) entries: Vec<Entry>,
     pub(crate) body: Option<Body>,
+    /// Steps that stand in the places of the body's, the least specific first.
+    pub(crate) patches: Vec<Patch>,
     /// The start of the most specific file: where a missing thing is told.
     pub(crate) place: Place,
 }
 
+/// A body of steps that replaces some of another's.
+#[derive(Clone, Debug)]
+pub(crate) struct Patch {
+    pub(crate) body: Body,
+    /// The steps that its `@replace step` lines name, and where.
+    pub(crate) names: Vec<(Box<str>, Place)>,
+}
+
 impl Resolved {
+    /// The body and what replaces steps of it.
+    pub(crate) fn bodies(&self) -> impl Iterator<Item = &Body> {
+        self.body.iter().chain(self.patches.iter().map(|patch| &patch.body))
+    }
+
     pub(crate) fn all(&self, key: Key) -> impl Iterator<Item = &Entry> {
         self.entries.iter().filter(move |entry| entry.key == key)
     }
@@ -76,8 +92,39 @@ pub(crate) fn resolve(
             }
         }
     }
-    let body = layers.iter().rev().find_map(|file| file.body.clone());
-    Some(Resolved { game: game.clone(), op: op.clone(), dialect, entries, body, place })
+    let (body, patches) = bodies(&layers, findings);
+    Some(Resolved { game: game.clone(), op: op.clone(), dialect, entries, body, patches, place })
+}
+
+/// The most specific whole body, and the steps that more specific files replace.
+fn bodies(layers: &[&File], findings: &mut Findings) -> (Option<Body>, Vec<Patch>) {
+    let (mut body, mut patches): (Option<Body>, Vec<Patch>) = (None, Vec::new());
+    for file in layers {
+        let replaces = file.entries.iter().filter(|entry| entry.key == Key::Replace);
+        let names: Vec<(Box<str>, Place)> =
+            replaces.filter_map(|entry| Some((entry.name.clone()?, entry.place.clone()))).collect();
+        match (&file.body, names.first()) {
+            (Some(whole), None) => {
+                body = Some(whole.clone());
+                patches.clear();
+            }
+            (Some(steps), Some((_, place))) => {
+                if body.is_none() {
+                    let message = "@replace step, and there is nothing below it";
+                    let fix = "remove it, or write the steps in the base's file";
+                    findings.error(Rule::Override, place, message, fix);
+                }
+                patches.push(Patch { body: steps.clone(), names });
+            }
+            (None, Some((name, place))) => {
+                let message = format!("@replace step {name}, and no step in this file");
+                let fix = format!("write `-- @step {name} …` and its statement below");
+                findings.error(Rule::Override, place, message, fix);
+            }
+            (None, None) => {}
+        }
+    }
+    (body, patches)
 }
 
 /// Lays a file's lines over what less specific files said.
@@ -98,6 +145,7 @@ fn merge(entries: &mut Vec<Entry>, file: &File, findings: &mut Findings) {
             }
             Merge::Additive => {}
         }
+        narrow::check_added(&below, entry, findings);
         entries.push(entry.clone());
     }
 }

@@ -7,13 +7,30 @@
 use gateway_protocol::msgpack::{Reader, Token};
 use gateway_protocol::{DEPTH_MAX, PayloadError, json};
 
-use super::{Column, Kind};
+use super::{Column, Kind, Returned, ReturnedValue, Template};
+
+/// What a reply looks like, as far as its bytes do not say it.
+#[derive(Clone, Copy, Debug)]
+pub struct Form<'t> {
+    /// A row, rows, a page of rows, or the outcome of a write.
+    pub kind: Kind,
+    /// The columns of the template that made it, in its order; members that are no column (an include)
+    /// are written as they are.
+    pub columns: &'t [Column],
+    /// What a `tx` answers with.
+    pub returns: &'t [Returned],
+}
+
+impl<'t> Form<'t> {
+    /// The form of a template's replies.
+    pub fn of(template: &'t Template) -> Self {
+        let Template { kind, columns, write, .. } = template;
+        Self { kind: *kind, columns, returns: &write.returns }
+    }
+}
 
 /// Appends the JSON of a reply to `out`.
 ///
-/// - `kind`: what the reply is: a row, rows, a page of rows, or the outcome of a write.
-/// - `columns`: of the template that made it, in its order; members that are no column (an include)
-///   are written as they are.
 /// - `msgpack`: one whole reply; nil, "no row", becomes `null`.
 ///
 /// Bytes become base64. Allocates only what `out` needs to grow.
@@ -22,19 +39,20 @@ use super::{Column, Kind};
 ///
 /// [`PayloadError`] when the bytes are not one MessagePack value; `out` is then as it was.
 pub fn msgpack_to_json(
-    kind: Kind,
-    columns: &[Column],
+    form: Form<'_>,
     msgpack: &[u8],
     out: &mut Vec<u8>,
 ) -> Result<(), PayloadError> {
     let start = out.len();
     out.reserve(msgpack.len() + msgpack.len() / 4);
-    let mut writer = Transcoder { columns, reader: Reader::new(msgpack), out };
-    let written = match kind {
+    let mut writer = Transcoder { form, reader: Reader::new(msgpack), out };
+    let written = match form.kind {
         Kind::One | Kind::Optional => writer.row(),
         Kind::Many => writer.rows(),
         Kind::Page => writer.page(),
-        Kind::Exec | Kind::Tx | Kind::Batch => writer.outcome(),
+        Kind::Exec => writer.outcome(),
+        Kind::Tx => writer.row(),
+        Kind::Batch => writer.batch(),
     };
     let result = written.and_then(|()| writer.reader.finish());
     if result.is_err() {
@@ -44,7 +62,7 @@ pub fn msgpack_to_json(
 }
 
 struct Transcoder<'a> {
-    columns: &'a [Column],
+    form: Form<'a>,
     reader: Reader<'a>,
     out: &'a mut Vec<u8>,
 }
@@ -71,6 +89,14 @@ impl Transcoder<'_> {
     }
 
     fn rows(&mut self) -> Result<(), PayloadError> {
+        self.each(Self::row)
+    }
+
+    /// A list of what `item` writes; anything else as it is.
+    fn each(
+        &mut self,
+        item: impl Fn(&mut Self) -> Result<(), PayloadError>,
+    ) -> Result<(), PayloadError> {
         let count = match self.reader.token()? {
             Token::Array(count) => count,
             other => return self.token(&other, DEPTH_MAX),
@@ -80,7 +106,7 @@ impl Transcoder<'_> {
             if index > 0 {
                 self.out.push(b',');
             }
-            self.row()?;
+            item(self)?;
         }
         self.out.push(b']');
         Ok(())
@@ -125,6 +151,26 @@ impl Transcoder<'_> {
         Ok(())
     }
 
+    /// What a batch answers: the sum, and an outcome a row.
+    fn batch(&mut self) -> Result<(), PayloadError> {
+        let count = match self.reader.token()? {
+            Token::Map(count) => count as usize,
+            other => return self.token(&other, DEPTH_MAX),
+        };
+        self.out.push(b'{');
+        for index in 0..count {
+            let name = self.reader.key()?;
+            self.name(index, name);
+            if name == "rows" {
+                self.each(Self::outcome)?;
+            } else {
+                self.value(DEPTH_MAX - 1)?;
+            }
+        }
+        self.out.push(b'}');
+        Ok(())
+    }
+
     fn name(&mut self, index: usize, name: &str) {
         if index > 0 {
             self.out.push(b',');
@@ -133,12 +179,15 @@ impl Transcoder<'_> {
         self.out.push(b':');
     }
 
-    /// Whether the member is a column whose integers are strings. Members stand in the columns' order,
-    /// so the first look is nearly always right.
+    /// Whether the member is a column whose integers are strings, or the request's id. Members stand in the
+    /// columns' order, so the first look is nearly always right.
     fn is_string(&self, index: usize, name: &str) -> bool {
-        let here = self.columns.get(index).filter(|column| *column.name == *name);
-        let column = here.or_else(|| self.columns.iter().find(|column| *column.name == *name));
-        column.is_some_and(|column| column.json_string)
+        let Form { columns, returns, .. } = self.form;
+        let here = columns.get(index).filter(|column| *column.name == *name);
+        match here.or_else(|| columns.iter().find(|column| *column.name == *name)) {
+            Some(column) => column.json_string,
+            None => returns.iter().any(|own| *own.name == *name && own.value == ReturnedValue::Id),
+        }
     }
 
     fn string_or_value(&mut self) -> Result<(), PayloadError> {
@@ -198,7 +247,7 @@ mod tests {
     use gateway_protocol::{Value, msgpack};
 
     use super::*;
-    use crate::catalog::Type;
+    use crate::catalog::{StepValue, Type};
 
     fn columns() -> Vec<Column> {
         let column = |name: &str, ty: Type, json_string: bool| Column {
@@ -223,12 +272,16 @@ mod tests {
         ])
     }
 
+    fn form(kind: Kind, columns: &[Column]) -> Form<'_> {
+        Form { kind, columns, returns: &[] }
+    }
+
     #[track_caller]
     fn check(kind: Kind, value: &Value<'_>, expected: &str) {
         let mut bytes = Vec::new();
         msgpack::write_value(&mut bytes, value);
         let mut out = b"kept:".to_vec();
-        assert_eq!(msgpack_to_json(kind, &columns(), &bytes, &mut out), Ok(()));
+        assert_eq!(msgpack_to_json(form(kind, &columns()), &bytes, &mut out), Ok(()));
         assert_eq!(String::from_utf8(out).unwrap(), format!("kept:{expected}"));
     }
 
@@ -276,6 +329,41 @@ mod tests {
     }
 
     #[test]
+    fn values_of_a_transaction_have_the_form_of_their_columns_and_its_id_is_a_string() {
+        let outcome = Value::Map(vec![
+            ("order_id".into(), 9_007_199_254_740_993_i64.into()),
+            ("player_id".into(), 1.into()),
+            ("level".into(), 7.into()),
+            ("id".into(), 2.into()),
+        ]);
+        let mut bytes = Vec::new();
+        msgpack::write_value(&mut bytes, &outcome);
+        let returned = |name: &str, value| Returned { name: name.into(), value, column: None };
+        let count = ReturnedValue::Step { step: 0, value: StepValue::Affected };
+        let returns = [returned("order_id", ReturnedValue::Id), returned("id", count)];
+        let columns = columns();
+        let form = Form { kind: Kind::Tx, columns: &columns, returns: &returns };
+        let mut out = Vec::new();
+        assert_eq!(msgpack_to_json(form, &bytes, &mut out), Ok(()));
+        let expected = r#"{"order_id":"9007199254740993","player_id":"1","level":7,"id":2}"#;
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
+        check(Kind::Tx, &Value::Map(Vec::new()), "{}");
+    }
+
+    #[test]
+    fn batch_is_written_with_an_outcome_a_row() {
+        let done = Value::Map(vec![("affected".into(), 1.into()), ("id".into(), 5.into())]);
+        let refused =
+            Value::Map(vec![("code".into(), 2022.into()), ("message".into(), "duplicate".into())]);
+        let outcome = Value::Map(vec![
+            ("affected".into(), 1.into()),
+            ("rows".into(), Value::Array(vec![done, refused])),
+        ]);
+        let rows = r#"[{"affected":1,"id":"5"},{"code":2022,"message":"duplicate"}]"#;
+        check(Kind::Batch, &outcome, &format!(r#"{{"affected":1,"rows":{rows}}}"#));
+    }
+
+    #[test]
     fn members_out_of_order_or_beside_the_columns_keep_their_place() {
         let included = Value::Array(vec![Value::Map(vec![("player_id".into(), Value::Int(2))])]);
         let value = Value::Map(vec![
@@ -288,7 +376,7 @@ mod tests {
 
     #[test]
     fn values_of_another_shape_than_the_kind_are_written_as_they_are() {
-        for kind in [Kind::One, Kind::Many, Kind::Page, Kind::Exec] {
+        for kind in [Kind::One, Kind::Many, Kind::Page, Kind::Exec, Kind::Tx, Kind::Batch] {
             check(kind, &Value::Bool(true), "true");
             check(kind, &Value::Str("\"".into()), r#""\"""#);
         }
@@ -300,10 +388,10 @@ mod tests {
         let mut bytes = Vec::new();
         let rows = Value::Array(vec![row(Value::Int(1 << 40)), row(Value::Null)]);
         msgpack::write_value(&mut bytes, &rows);
-        for kind in [Kind::One, Kind::Optional, Kind::Many, Kind::Page, Kind::Exec] {
+        for kind in [Kind::One, Kind::Many, Kind::Page, Kind::Exec, Kind::Tx, Kind::Batch] {
             let mut out = b"kept".to_vec();
             for length in 0..bytes.len() {
-                let written = msgpack_to_json(kind, &columns(), &bytes[..length], &mut out);
+                let written = msgpack_to_json(form(kind, &columns()), &bytes[..length], &mut out);
                 assert_eq!(written, Err(PayloadError::Truncated), "{length}");
                 assert_eq!(out, b"kept");
             }
@@ -311,7 +399,7 @@ mod tests {
                 let mut flipped = bytes.clone();
                 flipped[bit / 8] ^= 1 << (bit % 8);
                 out.truncate(4);
-                if msgpack_to_json(kind, &columns(), &flipped, &mut out).is_ok() {
+                if msgpack_to_json(form(kind, &columns()), &flipped, &mut out).is_ok() {
                     let json = out.split_off(4);
                     assert!(
                         serde_json::from_slice::<serde_json::Value>(&json).is_ok(),
@@ -321,7 +409,7 @@ mod tests {
                 assert_eq!(out, b"kept");
             }
             let trailing = [bytes.clone(), vec![0xc0]].concat();
-            let written = msgpack_to_json(kind, &columns(), &trailing, &mut out);
+            let written = msgpack_to_json(form(kind, &columns()), &trailing, &mut out);
             assert_eq!(written, Err(PayloadError::Trailing { bytes: 1 }));
         }
     }
@@ -330,8 +418,8 @@ mod tests {
     fn depth_at_the_limit_is_written_and_one_more_is_refused() {
         let nested = |depth: usize| [vec![0x91; depth], vec![0xc0]].concat();
         let mut out = Vec::new();
-        assert_eq!(msgpack_to_json(Kind::Exec, &[], &nested(DEPTH_MAX), &mut out), Ok(()));
-        let refused = msgpack_to_json(Kind::Exec, &[], &nested(DEPTH_MAX + 1), &mut out);
+        assert_eq!(msgpack_to_json(form(Kind::Exec, &[]), &nested(DEPTH_MAX), &mut out), Ok(()));
+        let refused = msgpack_to_json(form(Kind::Exec, &[]), &nested(DEPTH_MAX + 1), &mut out);
         assert_eq!(refused, Err(PayloadError::Depth));
     }
 }

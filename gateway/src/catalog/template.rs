@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{BusinessCode, GameId, OpId};
 
-use super::{Dialect, Plan, Scalar, WriteContract};
+use super::{Dialect, Order, Page, Plan, Scalar, Step, WriteContract};
 use crate::auth::AllowRule;
 
 /// One operation of one game on one dialect.
@@ -90,6 +90,14 @@ pub enum Kind {
     Batch,
 }
 
+impl Template {
+    /// Its statements, in order: the steps of a `tx` with their plans, the one plan of any other kind.
+    pub fn statements(&self) -> impl Iterator<Item = (Option<&Step>, &Plan)> {
+        let own = (self.kind != Kind::Tx).then_some((None, &self.plan));
+        own.into_iter().chain(self.write.steps.iter().map(|step| (Some(step), &step.plan)))
+    }
+}
+
 impl Kind {
     /// As `@kind` names it.
     pub const fn name(self) -> &'static str {
@@ -149,6 +157,13 @@ pub struct Slot {
 /// A compiled `pattern=`.
 #[derive(Clone, Debug)]
 pub struct Pattern(pub regex_lite::Regex);
+
+impl Type {
+    /// Whether a value of it is one value, neither a list nor rows.
+    pub const fn is_single(&self) -> bool {
+        !matches!(self, Self::List(_) | Self::Rows(_))
+    }
+}
 
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
@@ -294,62 +309,13 @@ pub enum TagPart {
     Text(Box<str>),
     /// The canonical text of a slot's value (index). A list makes one tag an item.
     Slot(usize),
-}
-
-/// `@page`: `keyset = … default=50 max=200`. A page template has two more slots than it declares, at the end:
-/// `cursor string` (optional) and `limit int` (default and max from here).
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Page {
-    /// The order when `@page keyset = …` names columns; with `@sort` the chosen [`Order`]'s.
-    pub keyset: Keyset,
-    /// Rows when the caller names no limit.
-    pub default_count: u32,
-    /// Most rows that a caller may ask for.
-    pub count_max: u32,
-    /// Index of the `cursor` slot.
-    pub cursor_slot: usize,
-    /// Index of the `limit` slot.
-    pub limit_slot: usize,
-}
-
-/// Where a page's order comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Keyset {
-    /// Fixed columns.
-    Fixed(Vec<KeysetColumn>),
-    /// `@sort`: of the chosen order; the slot (index) named `sort` chooses.
-    Sorted {
-        /// Index of the `sort` slot.
-        sort_slot: usize,
+    /// `{items.player_id}`: of a field of each row of a `rows(…)` slot. One tag a row.
+    Field {
+        /// The slot's index.
+        slot: usize,
+        /// The field's index.
+        field: usize,
     },
-}
-
-/// A column of an order.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct KeysetColumn {
-    /// As written in SQL: `c.created_at`.
-    pub sql: Box<str>,
-    /// Index into the template's `columns`: what the cursor takes its value from.
-    pub column: usize,
-    /// Which way.
-    pub direction: Direction,
-}
-
-/// Which way an order goes.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "SQL's own words")]
-pub enum Direction {
-    Asc,
-    Desc,
-}
-
-/// `@order newest = …`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Order {
-    /// The value of `sort` that chooses it.
-    pub name: Box<str>,
-    /// What replaces `/* #sort */ …`.
-    pub columns: Vec<KeysetColumn>,
 }
 
 /// `@require from <> to else 2102 SAME_PLAYER [422]`.

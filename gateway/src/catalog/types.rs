@@ -1,7 +1,7 @@
 //! Declared types as they are written: `bigint`, `decimal(10,2)`, `list(string(8))`.
 
-use super::Type;
 use super::contract::{Fault, Reader};
+use super::{Field, Type};
 
 /// Longest declared `string(n)`, in characters, and `bytes(n)`, in bytes.
 const LENGTH_MAX: u32 = 1 << 20;
@@ -9,15 +9,8 @@ const LENGTH_MAX: u32 = 1 << 20;
 const PRECISION_MAX: u8 = 38;
 /// Most words of an `enum`.
 const WORD_COUNT_MAX: usize = 256;
-
-/// A type as a header can declare it.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Declared {
-    /// One value, or a list of values.
-    Plain(Type),
-    /// `rows(name T, …)`: what steps and batches run over.
-    Rows(Vec<(Box<str>, Type)>),
-}
+/// Most fields of `rows(…)`: which are used is a mask of 64 bits.
+const FIELD_COUNT_MAX: usize = 64;
 
 /// Where a type stands: what comes in has a bound, what goes out need not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,23 +20,35 @@ pub(crate) enum Side {
 }
 
 /// Reads a type.
-pub(crate) fn declared(reader: &mut Reader<'_>, side: Side) -> Result<Declared, Fault> {
+pub(crate) fn declared(reader: &mut Reader<'_>, side: Side) -> Result<Type, Fault> {
     if side == Side::Param && reader.eat_word("rows") {
-        reader.expect("(")?;
-        let fields = reader.list(|reader| {
-            let name = reader.name()?.into();
-            Ok((name, plain(reader, side)?))
-        })?;
-        reader.expect(")")?;
-        return Ok(Declared::Rows(fields));
+        return rows(reader);
     }
     if side == Side::Param && reader.eat_word("list") {
         reader.expect("(")?;
         let item = plain(reader, side)?;
         reader.expect(")")?;
-        return Ok(Declared::Plain(Type::List(Box::new(item))));
+        return Ok(Type::List(Box::new(item)));
     }
-    plain(reader, side).map(Declared::Plain)
+    plain(reader, side)
+}
+
+fn rows(reader: &mut Reader<'_>) -> Result<Type, Fault> {
+    let at = reader.at();
+    reader.expect("(")?;
+    let fields = reader.list(|reader| {
+        let name = reader.name()?.into();
+        Ok(Field { name, ty: plain(reader, Side::Param)? })
+    })?;
+    reader.expect(")")?;
+    let is_twice = |(index, field): (usize, &Field)| {
+        fields.iter().take(index).any(|other| other.name == field.name)
+    };
+    if fields.iter().enumerate().any(is_twice) || fields.len() > FIELD_COUNT_MAX {
+        let fix = format!("name each field once, at most {FIELD_COUNT_MAX}");
+        return Err(Fault::new(at, "the fields are not distinct or too many", fix));
+    }
+    Ok(Type::Rows(fields.into_boxed_slice()))
 }
 
 fn plain(reader: &mut Reader<'_>, side: Side) -> Result<Type, Fault> {
@@ -67,7 +72,7 @@ fn plain(reader: &mut Reader<'_>, side: Side) -> Result<Type, Fault> {
                 at,
                 format!("there is no type `{name}` here"),
                 "use bool, int, bigint, decimal(p,s), float, string(n), bytes(n), date, timestamp, \
-                 json, enum(a,b); for parameters also list(T)",
+                 json, enum(a,b); for parameters also list(T), rows(name T, …)",
             ));
         }
     })
@@ -146,29 +151,6 @@ fn words(reader: &mut Reader<'_>) -> Result<Type, Fault> {
     Ok(Type::Enum(words.into_boxed_slice()))
 }
 
-/// The type as it is written.
-pub(crate) fn written(ty: &Type) -> String {
-    let with = |name: &str, length: Option<u32>| match length {
-        Some(length) => format!("{name}({length})"),
-        None => name.to_owned(),
-    };
-    match ty {
-        Type::Bool => "bool".to_owned(),
-        Type::Int => "int".to_owned(),
-        Type::Bigint => "bigint".to_owned(),
-        Type::Decimal { precision, scale } => format!("decimal({precision},{scale})"),
-        Type::Float => "float".to_owned(),
-        Type::Str { chars_max } => with("string", *chars_max),
-        Type::Bytes { bytes_max } => with("bytes", *bytes_max),
-        Type::Date => "date".to_owned(),
-        Type::Timestamp { fraction } => format!("timestamp({fraction})"),
-        Type::Json => "json".to_owned(),
-        Type::Enum(words) => format!("enum({})", words.join(",")),
-        Type::List(item) => format!("list({})", written(item)),
-        Type::Rows(_) => ty.as_written(),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -177,10 +159,7 @@ mod tests {
     fn check(text: &str, side: Side, expected: Option<&str>) {
         let mut reader = Reader::new(text);
         let found = declared(&mut reader, side).and_then(|ty| reader.end().map(|()| ty));
-        let shown = found.ok().map(|ty| match ty {
-            Declared::Plain(ty) => written(&ty),
-            Declared::Rows(fields) => format!("rows of {}", fields.len()),
-        });
+        let shown = found.ok().map(|ty| ty.as_written());
         assert_eq!(shown.as_deref(), expected, "{text}");
     }
 
@@ -194,7 +173,7 @@ mod tests {
         check("timestamp", Side::Param, Some("timestamp(3)"));
         check("enum(a, 'b c')", Side::Param, Some("enum(a,b c)"));
         check("list(string(8))", Side::Param, Some("list(string(8))"));
-        check("rows(id bigint, qty int)", Side::Param, Some("rows of 2"));
+        check("rows(id bigint,qty int)", Side::Param, Some("rows(id bigint, qty int)"));
     }
 
     #[test]
@@ -217,6 +196,10 @@ mod tests {
         check("list(int)", Side::Result, None);
         check("rows(a int)", Side::Result, None);
         check("list(list(int))", Side::Param, None);
+        check("rows(a list(int))", Side::Param, None);
+        check("rows(a rows(b int))", Side::Param, None);
+        check("rows(a int, a int)", Side::Param, None);
+        check("rows()", Side::Param, None);
         check("varchar(10)", Side::Param, None);
         check("enum()", Side::Param, None);
         check("enum(a,a)", Side::Param, None);

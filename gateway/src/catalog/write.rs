@@ -139,7 +139,8 @@ pub enum ReturnedValue {
 }
 
 /// `@kind tx isolation=…`.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+/// A later one sees fewer anomalies.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 #[expect(missing_docs, reason = "SQL's own words")]
 pub enum Isolation {
     ReadCommitted,

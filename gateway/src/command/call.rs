@@ -36,9 +36,13 @@ pub(super) struct CallArgs {
     /// Payloads in JSON instead of MessagePack.
     #[arg(long)]
     json_codec: bool,
-    /// Also print the template's version and what the cache did.
+    /// Also print what the gateway says of the reply itself: the template's version, what the cache did,
+    /// whether it was a dry run; and whether it is a replay.
     #[arg(long)]
     meta: bool,
+    /// Have a write done, answered and undone.
+    #[arg(long)]
+    dry_run: bool,
     /// The game.
     game: String,
     /// The operation, `player.get`.
@@ -89,13 +93,17 @@ fn call(args: &CallArgs) -> Result<Option<String>, ClientError> {
     let request = Request {
         deadline: Some(deadline),
         wants_meta: args.meta,
+        dry_run: args.dry_run,
         ..Request::new(&args.operation, &params)
     };
     let reply = client.request(&request)?;
     let mut text = String::new();
-    if let Some(meta) = &reply.meta {
+    if let Some(mut meta) = reply.meta {
+        if let Value::Map(members) = &mut meta {
+            members.push(("replayed".into(), reply.replayed.into()));
+        }
         // Writing to a string does not fail.
-        let _written = writeln!(text, "{}", shown(meta));
+        let _written = writeln!(text, "{}", shown(&meta));
     }
     let _written = writeln!(text, "{}", shown(&reply.value));
     Ok(Some(text))

@@ -13,6 +13,7 @@ mod dialect;
 mod env;
 mod fault;
 mod game;
+mod journal;
 mod limits;
 mod logging;
 mod reader;
@@ -43,6 +44,7 @@ pub use dialect::Dialect;
 pub use env::Env;
 pub use fault::{ConfigFault, FaultKind, Warning};
 pub use game::GameConfig;
+pub use journal::JournalConfig;
 pub use limits::LimitsConfig;
 pub use logging::{Level, LogOutput, LoggingConfig, RequestLog};
 pub use runtime::{IoUring, RuntimeConfig};
@@ -70,6 +72,8 @@ pub struct Config {
     pub games: Vec<GameConfig>,
     /// Caches.
     pub cache: CacheConfig,
+    /// Orders that are acknowledged before they are in a database.
+    pub journal: JournalConfig,
     /// Keys and roles.
     pub auth: AuthConfig,
     /// Bounds that are not a listener's or a pool's own.
@@ -139,6 +143,7 @@ impl Config {
         self.cache.tag_slots = running.cache.tag_slots;
         self.cache.pending_tags_max = running.cache.pending_tags_max;
         self.cache.redis.clone_from(&running.cache.redis);
+        self.journal.clone_from(&running.journal);
         self.limits.backend_queue_max = running.limits.backend_queue_max;
         self.logging.json = running.logging.json;
         self.logging.outputs.clone_from(&running.logging.outputs);
@@ -169,6 +174,7 @@ fn read_sections(root: &mut Section<'_>) -> (Config, Vec<Box<str>>) {
         database: root.section("database", DatabaseConfig::read),
         games: Vec::new(),
         cache: root.section("cache", CacheConfig::read),
+        journal: root.section("journal", JournalConfig::read),
         auth: root.section("auth", AuthConfig::read),
         limits: root.section("limits", LimitsConfig::read),
         logging: root.section("logging", LoggingConfig::read),

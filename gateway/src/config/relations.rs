@@ -22,6 +22,7 @@ pub(super) fn check(config: &Config, sections: &[Box<str>], reading: &Reading<'_
     listeners(config, reading);
     games(config, sections, reading);
     sizes(config, reading);
+    journal(config, reading);
     drain(config, sections, reading);
     log_files(config, reading);
     roles(&config.auth, reading);
@@ -74,6 +75,30 @@ fn sizes(config: &Config, reading: &Reading<'_>) {
         let reason =
             "is less than twice `limits.result_bytes_max`: a large result would be all it holds";
         reading.conflict("cache.l1_bytes_max", reason);
+    }
+}
+
+/// A group fits into a segment with room to spare, an order of a whole frame into a group, and a journal
+/// in which nothing waits is never full.
+fn journal(config: &Config, reading: &Reading<'_>) {
+    let journal = &config.journal;
+    let frame = u64::from(config.server.tcp.frame_bytes_max);
+    let segment = journal.segment_bytes;
+    if segment < frame.saturating_mul(4) {
+        let reason = "is less than four times `server.tcp.frame_bytes_max`";
+        reading.conflict("journal.segment_bytes", reason);
+    }
+    if segment < journal.group_bytes_max.saturating_mul(2) {
+        let reason = "is less than twice `journal.group_bytes_max`";
+        reading.conflict("journal.segment_bytes", reason);
+    }
+    if journal.group_bytes_max < frame {
+        let reason = "is less than `server.tcp.frame_bytes_max`: an order may be that large";
+        reading.conflict("journal.group_bytes_max", reason);
+    }
+    if journal.bytes_max < segment.saturating_mul(3) {
+        let reason = "is less than three times `journal.segment_bytes`";
+        reading.conflict("journal.bytes_max", reason);
     }
 }
 

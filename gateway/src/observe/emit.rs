@@ -58,6 +58,9 @@ fn log(event: &Event<'_>, name: &str) {
         | Event::WatchFailed { error } => {
             tracing::error!(event = name, error);
         }
+        Event::JournalReplayed { count } => tracing::info!(event = name, count),
+        Event::JournalTorn { file, offset } => tracing::warn!(event = name, file, offset),
+        Event::JournalFailed { what, error } => tracing::error!(event = name, what, error),
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),
         Event::SubscriptionConfirmed | Event::Draining => tracing::info!(event = name),
         Event::Stopped { cut_count } => tracing::info!(event = name, cut_count),

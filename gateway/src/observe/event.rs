@@ -119,6 +119,25 @@ pub enum Event<'a> {
     },
     /// They arrive again; the epoch was advanced.
     SubscriptionConfirmed,
+    /// Records of the journal were found that wait to be applied.
+    JournalReplayed {
+        /// How many.
+        count: u64,
+    },
+    /// A group that was never acknowledged was cut off the journal.
+    JournalTorn {
+        /// The file.
+        file: &'a str,
+        /// From which byte on.
+        offset: u64,
+    },
+    /// The journal could not write something.
+    JournalFailed {
+        /// What.
+        what: &'a str,
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
     /// Draining began.
     Draining,
     /// Everything in flight finished, or the time was over.
@@ -151,13 +170,16 @@ pub enum EventKind {
     RedisUp,
     SubscriptionLost,
     SubscriptionConfirmed,
+    JournalReplayed,
+    JournalTorn,
+    JournalFailed,
     Draining,
     Stopped,
 }
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 21] = [
+    pub const ALL: [Self; 24] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -177,6 +199,9 @@ impl EventKind {
         Self::RedisUp,
         Self::SubscriptionLost,
         Self::SubscriptionConfirmed,
+        Self::JournalReplayed,
+        Self::JournalTorn,
+        Self::JournalFailed,
         Self::Draining,
         Self::Stopped,
     ];
@@ -203,6 +228,9 @@ impl EventKind {
             Self::RedisUp => "redis_up",
             Self::SubscriptionLost => "subscription_lost",
             Self::SubscriptionConfirmed => "subscription_confirmed",
+            Self::JournalReplayed => "journal_replayed",
+            Self::JournalTorn => "journal_torn",
+            Self::JournalFailed => "journal_failed",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
         }
@@ -232,6 +260,9 @@ impl Event<'_> {
             Self::RedisUp { .. } => EventKind::RedisUp,
             Self::SubscriptionLost { .. } => EventKind::SubscriptionLost,
             Self::SubscriptionConfirmed => EventKind::SubscriptionConfirmed,
+            Self::JournalReplayed { .. } => EventKind::JournalReplayed,
+            Self::JournalTorn { .. } => EventKind::JournalTorn,
+            Self::JournalFailed { .. } => EventKind::JournalFailed,
             Self::Draining => EventKind::Draining,
             Self::Stopped { .. } => EventKind::Stopped,
         }

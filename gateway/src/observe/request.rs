@@ -52,7 +52,7 @@ impl RequestLog {
     }
 }
 
-/// Logs a request: `warn` for the gateway's own faults (1xxx), else `info`.
+/// Logs a request: `warn` for the faults of gateway and database, else `info`.
 ///
 /// Cost: formats a line and hands it to the writers' queues; allocates.
 pub fn log_request(line: &RequestLine<'_>) {

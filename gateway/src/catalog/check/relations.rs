@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway_protocol::{BusinessCode, OpId};
 
 use crate::catalog::compile::Compiled;
-use crate::catalog::contract::{Decl, Key, KindDecl};
+use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::{BusinessError, HttpMethod, Include, Type};
 
@@ -42,28 +42,46 @@ fn path_shape(path: &str) -> String {
 pub(crate) fn codes<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: &mut Findings) {
     let mut by_code: BTreeMap<BusinessCode, (&BusinessError, &Place)> = BTreeMap::new();
     let mut by_name: BTreeMap<&str, (&BusinessError, &Place)> = BTreeMap::new();
-    for entry in compiled.flat_map(|one| &one.resolved.entries) {
-        let error = match &*entry.decl {
-            Decl::Kind(KindDecl::Built(_, Some(error))) | Decl::OnDuplicate(error) => error,
-            Decl::Require(require) => &require.error,
-            _ => continue,
-        };
-        let (first, place) = *by_code.entry(error.code).or_insert((error, &entry.place));
+    for (error, told) in compiled.flat_map(errors) {
+        let (first, place) = *by_code.entry(error.code).or_insert((error, told));
         let number = error.code.number();
         if first.name != error.name {
             let message = format!("code {number} is `{}` at {place}", first.name);
-            findings.error(Rule::Code, &entry.place, message, "take a number of its own");
+            findings.error(Rule::Code, told, message, "take a number of its own");
         } else if first.status != error.status {
             let message = format!("code {number} has status {} at {place}", first.status);
             let fix = format!("write `[{}]` in both", first.status);
-            findings.error(Rule::Code, &entry.place, message, fix);
+            findings.error(Rule::Code, told, message, fix);
         }
-        let (first, place) = *by_name.entry(&error.name).or_insert((error, &entry.place));
+        let (first, place) = *by_name.entry(&error.name).or_insert((error, told));
         if first.code != error.code {
             let message = format!("`{}` is code {} at {place}", error.name, first.code.number());
-            findings.error(Rule::Code, &entry.place, message, "take a name of its own");
+            findings.error(Rule::Code, told, message, "take a name of its own");
         }
     }
+}
+
+/// The errors that a template answers with, and where each is declared.
+fn errors(one: &Compiled) -> Vec<(&BusinessError, &Place)> {
+    let mut errors = Vec::new();
+    for entry in &one.resolved.entries {
+        let place = &entry.place;
+        match &*entry.decl {
+            Decl::Kind(kind) => {
+                errors.extend(kind.not_found.as_ref().map(|error| (error, place)));
+                let guard = kind.guard.as_ref().and_then(|guard| guard.error.as_ref());
+                errors.extend(guard.map(|error| (error, place)));
+            }
+            Decl::OnDuplicate(error) => errors.push((error, place)),
+            Decl::Require(require) => errors.push((&require.error, place)),
+            _ => {}
+        }
+    }
+    for (step, place) in one.template.write.steps.iter().zip(&one.step_places) {
+        let guard = step.guard.as_ref().and_then(|guard| guard.error.as_ref());
+        errors.extend(guard.into_iter().chain(&step.on_duplicate).map(|error| (error, place)));
+    }
+    errors
 }
 
 /// An included operation exists, reads, takes what it is given, and does not come back to the first.

@@ -42,7 +42,7 @@ pub(super) fn check(compiled: &[Compiled], findings: &mut Findings) {
 fn shape(tag: &TagPattern) -> String {
     let part = |part: &TagPart| match part {
         TagPart::Text(text) => text.to_string(),
-        TagPart::Slot(_) => "{…}".to_owned(),
+        TagPart::Slot(_) | TagPart::Field { .. } => "{…}".to_owned(),
     };
     tag.parts.iter().map(part).collect()
 }

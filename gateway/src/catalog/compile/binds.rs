@@ -1,6 +1,7 @@
 //! The binds of a body: parameters, lists, prefixes, and what the gateway supplies.
 
 use super::body::{Cutter, push_text};
+use super::steps;
 use crate::catalog::finding::{Place, Rule};
 use crate::catalog::lexer::Token;
 use crate::catalog::{Dialect, Piece, Source, Type};
@@ -14,13 +15,22 @@ impl<'a> Cutter<'a, '_, '_> {
             self.supplied(name, place);
             return;
         }
-        if name.contains('.') {
-            let message = format!("`:{name}` is a step's value, and this is no tx");
-            self.findings.error(Rule::ParamUndeclared, &place, message, "bind a parameter");
+        if let Some((owner, member)) = name.split_once('.') {
+            let source = match self.around.slots.rows(owner) {
+                Some(slot) => self.field(slot, (owner, member), &place),
+                None => self.step_value(owner, member, &place),
+            };
+            self.cut.pieces.extend(source.map(Piece::Bind));
             return;
         }
         let Some(index) = self.around.slots.need(name, &place, self.findings) else { return };
         let Some(slot) = self.around.slots.list.get(index) else { return };
+        if matches!(slot.ty, Type::Rows(_)) {
+            let message = format!("`{name}` is rows, and no single value");
+            let fix = format!("bind a field of it: `:{name}.…`");
+            self.findings.error(Rule::List, &place, message, fix);
+            return;
+        }
         if matches!(slot.ty, Type::List(_)) {
             self.list(index, &place, after);
             return;
@@ -28,6 +38,35 @@ impl<'a> Cutter<'a, '_, '_> {
         self.cut.pieces.push(Piece::Bind(Source::Slot(index)));
         if slot.like_prefix {
             self.like(&place, after);
+        }
+    }
+
+    /// `:items.qty`.
+    fn field(&mut self, slot: usize, (rows, name): (&str, &str), place: &Place) -> Option<Source> {
+        let field = self.around.slots.need_field(slot, name, place, self.findings)?;
+        if self.around.rows != Some(slot) {
+            let message = format!("`:{rows}.{name}`, and no row of `{rows}` is at hand here");
+            let fix = format!("write `each {rows}` behind the step's kind, or declare @kind batch");
+            self.findings.error(Rule::Step, place, message, fix);
+            return None;
+        }
+        Some(Source::Field { slot, field })
+    }
+
+    /// `:debit.affected`, `:before.gold`.
+    fn step_value(&mut self, name: &str, member: &str, place: &Place) -> Option<Source> {
+        let Some(earlier) = self.around.earlier else {
+            let message = format!("`:{name}.{member}` is a step's value, and this is no tx");
+            self.findings.error(Rule::ParamUndeclared, place, message, "bind a parameter");
+            return None;
+        };
+        let found = steps::value_of(earlier, name, member);
+        match found {
+            Ok((step, value)) => Some(Source::Step { step, value }),
+            Err((message, fix)) => {
+                self.findings.error(Rule::Step, place, message, fix);
+                None
+            }
         }
     }
 
@@ -64,7 +103,7 @@ impl<'a> Cutter<'a, '_, '_> {
             let fix = "write `IN (:ids)` on one line, as a condition of its own";
             self.findings.error(Rule::List, place, "a list stands alone in an IN", fix);
         }
-        if self.around.kind.is_write() || is_negated(back) {
+        if self.around.writes || is_negated(back) {
             let bit = 1_u64.checked_shl(u32::try_from(index).unwrap_or(64)).unwrap_or(0);
             self.cut.nonempty |= bit;
         }

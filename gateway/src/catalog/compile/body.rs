@@ -4,19 +4,25 @@
 //! at the end of a line, `/* #sort */` in an `ORDER BY`.
 
 use super::slots::Slots;
+use super::steps::Earlier;
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::statement::Statement;
 use crate::catalog::tree::Body;
-use crate::catalog::{Dialect, Kind, Piece, Source};
+use crate::catalog::{Dialect, Piece, Source};
 
 /// What surrounds a body while it is cut.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Around<'a, 's> {
     pub(crate) body: &'a Body,
     pub(crate) dialect: Dialect,
-    pub(crate) kind: Kind,
+    /// Whether it is a write.
+    pub(crate) writes: bool,
     pub(crate) slots: &'s Slots,
+    /// The `rows(…)` slot that it runs for each row of.
+    pub(crate) rows: Option<usize>,
+    /// The steps before it; `None`: it is no step.
+    pub(crate) earlier: Option<&'s [Earlier]>,
 }
 
 /// A body, cut.

@@ -5,12 +5,16 @@
 
 mod binds;
 mod body;
+mod chunks;
+mod fits;
+mod fold;
 mod relations;
 mod rows;
 mod slots;
 mod sharing;
 mod sorting;
 mod steps;
+mod writing;
 
 use std::time::Duration;
 
@@ -21,7 +25,10 @@ use super::contract::{Decl, Key, KindDecl};
 use super::finding::{Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
-use super::{BusinessError, Kind, Piece, Plan, Template, WriteContract, check};
+use super::{
+    BusinessError, Column, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step, Template,
+    WriteContract, check,
+};
 
 /// Most rows of a `many` that does not say.
 const ROW_COUNT_DEFAULT: u32 = 1_000;
@@ -33,6 +40,8 @@ pub(crate) struct Compiled {
     pub(crate) resolved: Resolved,
     pub(crate) tables_read: Vec<String>,
     pub(crate) tables_written: Vec<String>,
+    /// Where each step's line stands.
+    pub(crate) step_places: Vec<Place>,
     /// SHA-256 over contract and body.
     pub(crate) digest: [u8; 32],
 }
@@ -58,170 +67,142 @@ struct Compiler<'a, 'f> {
     findings: &'f mut Findings,
 }
 
+/// What a body became.
+#[derive(Debug, Default)]
+struct Parts {
+    /// Of the one statement, where it is no `tx`.
+    plan: Plan,
+    steps: Vec<Step>,
+    step_places: Vec<Place>,
+    returns: Vec<Returned>,
+    columns: Vec<Column>,
+    orders: Vec<Order>,
+    page: Option<Page>,
+    supplied: Vec<(Source, Place)>,
+    tables_read: Vec<String>,
+    tables_written: Vec<String>,
+}
+
+impl Parts {
+    /// Takes what a statement reads, writes and is supplied with.
+    fn absorb(&mut self, cut: &mut body::CutBody<'_>) {
+        self.supplied.append(&mut cut.supplied);
+        self.tables_read.append(&mut cut.statement.tables_read());
+        self.tables_written.append(&mut cut.statement.tables_written());
+        for tables in [&mut self.tables_read, &mut self.tables_written] {
+            tables.sort_unstable();
+            tables.dedup();
+        }
+    }
+}
+
 impl Compiler<'_, '_> {
     fn run(&mut self) -> Option<Compiled> {
         self.mandatory();
         self.unbuilt();
         let mut slots = Slots::new(self.resolved, self.findings);
-        let (kind, not_found) = match self.kind()? {
-            KindDecl::Built(kind, not_found) => (kind, not_found),
-            KindDecl::Tx => {
-                self.header_of_unbuilt(&slots);
-                if let Some(body) = &self.resolved.body {
-                    steps::check(body, self.resolved.dialect, &slots, self.findings);
-                    slots.unused(None, self.findings);
-                }
-                return None;
-            }
-            KindDecl::Later(_) => {
-                self.header_of_unbuilt(&slots);
-                return None;
-            }
+        let decl = self.kind()?;
+        self.fits(decl.kind);
+        self.page_slots(decl.kind, &mut slots);
+        self.rows_slots(decl.kind, &slots);
+        let mut parts = match decl.kind {
+            Kind::Tx => self.steps(&slots)?,
+            kind => self.single(kind, &slots)?,
         };
-        self.fits(kind);
-        self.page_slots(kind, &mut slots);
-        let body = self.resolved.body.as_ref()?;
-        let mut cut = {
-            let around = body::Around { body, dialect: self.resolved.dialect, kind, slots: &slots };
-            body::cut(around, self.findings)?
-        };
-        self.statement(kind, body, &cut);
-        self.optional_lists(&slots, &cut.pieces, body);
-        self.supplied(&cut.supplied);
-        let columns = self.columns(kind, body, &cut.statement);
-        let orders = self.orders(&columns, &cut.statement);
-        let page = self.page(kind, &slots, &columns, &cut);
-        let plan = self.plan(&slots, &orders, page.as_ref(), &mut cut);
-        let digest = digest(self.resolved, body);
-        let template = Template {
+        self.supplied(&parts.supplied);
+        let digest = digest(self.resolved);
+        let (tables_read, tables_written, step_places) = (
+            std::mem::take(&mut parts.tables_read),
+            std::mem::take(&mut parts.tables_written),
+            std::mem::take(&mut parts.step_places),
+        );
+        let template = self.template(&decl, &slots, parts, &digest);
+        slots.unused(decl.kind, self.findings);
+        self.public(&template);
+        let contract = contract(&template, &slots.list);
+        Some(Compiled {
+            template: Template { slots: slots.list, contract, ..template },
+            resolved: self.resolved.clone(),
+            tables_read,
+            tables_written,
+            step_places,
+            digest,
+        })
+    }
+
+    /// Everything but the slots, which are still marked, and what is hashed of them.
+    fn template(
+        &mut self,
+        decl: &KindDecl,
+        slots: &Slots,
+        parts: Parts,
+        digest: &[u8; 32],
+    ) -> Template {
+        let write = self.write(decl, slots, &parts);
+        let Parts { plan, steps, returns, columns, orders, page, .. } = parts;
+        let kind = decl.kind;
+        Template {
             game: self.resolved.game.clone(),
             op: self.resolved.op.clone(),
             dialect: self.resolved.dialect,
-            version: version(&digest),
+            version: version(digest),
             desc: self.text(Key::Desc).unwrap_or_default(),
             kind,
-            not_found,
-            version_column: self.version_column(&columns),
-            allow: self.allow(&slots),
-            http: self.http(kind, &slots),
-            cache: self.cache(&slots),
-            invalidate: self.invalidate(&slots),
+            not_found: decl.not_found.clone(),
+            version_column: self.version_column(kind, &columns),
+            allow: self.allow(slots),
+            http: self.http(kind, slots),
+            cache: self.cache(slots),
+            invalidate: self.invalidate(slots),
             row_count_max: self.row_count_max(kind, page.as_ref().map(|page| page.count_max)),
             page,
             orders,
-            requires: self.requires(&slots),
+            requires: self.requires(slots),
             on_duplicate: self.on_duplicate(),
-            includes: self.includes(&slots, &columns),
+            includes: self.includes(slots, &columns),
             timeout: self.duration(Key::Timeout),
-            masked: self.masked(&slots),
+            masked: self.masked(slots),
             audit: self.resolved.one(Key::Audit).is_some(),
             http_cache: self.duration(Key::HttpCache),
             deprecated: self.text(Key::Deprecated),
             columns,
             slots: Vec::new(),
             plan,
-            write: WriteContract::default(),
+            write: WriteContract { steps, returns, ..write },
             contract: 0,
+        }
+    }
+
+    /// Compiles a body of one statement.
+    fn single(&mut self, kind: Kind, slots: &Slots) -> Option<Parts> {
+        let body = self.resolved.body.as_ref()?;
+        let around = body::Around {
+            body,
+            dialect: self.resolved.dialect,
+            writes: kind.is_write(),
+            slots,
+            rows: writing::batch_slot(kind, slots),
+            earlier: None,
         };
-        slots.unused(Some(kind), self.findings);
-        self.public(&template);
-        Some(Compiled {
-            template: Template { slots: slots.list, ..template },
-            resolved: self.resolved.clone(),
-            tables_read: cut.statement.tables_read(),
-            tables_written: cut.statement.tables_written(),
-            digest,
-        })
-    }
-
-    /// What every template has.
-    fn mandatory(&mut self) {
-        let needed = [
-            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec)"),
-            (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
-        ];
-        for (key, fix) in needed {
-            if self.resolved.one(key).is_none() {
-                let message = format!("@{} is missing", key.name());
-                self.findings.error(Rule::KeyMissing, &self.resolved.place, message, fix);
-            }
+        let mut cut = body::cut(around, self.findings)?;
+        self.statement(kind, body, &cut);
+        self.optional_lists(slots, &cut.pieces, body);
+        let columns = self.columns(kind, body, &cut.statement);
+        let orders = self.orders(&columns, &cut.statement);
+        let page = self.page(kind, slots, &columns, &cut);
+        let mut plan = self.plan(slots, &orders, page.as_ref(), &mut cut);
+        if kind.is_write() {
+            plan.fold = fold::fold(&plan.pieces, self.resolved.dialect);
         }
-        if self.resolved.body.is_none() {
-            let (op, dialect) = (&self.resolved.op, self.resolved.dialect);
-            let message = format!("`{op}` has no body for {dialect}");
-            let file = op.as_str().replace('.', "/");
-            let fix = format!("add `{file}.{dialect}.sql`, or name its dialects with @dialects");
-            self.findings.error(Rule::BodyMissing, &self.resolved.place, message, fix);
-        }
-    }
-
-    /// What is well formed and has nothing behind it yet: refused, never ignored.
-    fn unbuilt(&mut self) {
-        for entry in &self.resolved.entries {
-            let what = match &*entry.decl {
-                Decl::Unbuilt(_) => format!("@{}", entry.key.name()),
-                Decl::Kind(KindDecl::Tx) => "@kind tx".to_owned(),
-                Decl::Kind(KindDecl::Later(kind)) => format!("@kind {kind}"),
-                Decl::Param(param) if param.rows.is_some() => "the type rows(…)".to_owned(),
-                Decl::Cache(cache) if cache.stale => "@cache stale=".to_owned(),
-                _ => continue,
-            };
-            let message = format!("{what} is not built yet");
-            let fix = "remove it: nothing would do what it says";
-            self.findings.error(Rule::NotBuilt, &entry.place, message, fix);
-        }
+        let mut parts = Parts { plan, columns, orders, page, ..Parts::default() };
+        parts.absorb(&mut cut);
+        Some(parts)
     }
 
     fn kind(&self) -> Option<KindDecl> {
         match &*self.resolved.one(Key::Kind)?.decl {
             Decl::Kind(kind) => Some(kind.clone()),
             _ => None,
-        }
-    }
-
-    /// The header of a template whose kind is not built: its lines are checked all the same.
-    fn header_of_unbuilt(&mut self, slots: &Slots) {
-        self.allow(slots);
-        self.http(Kind::Exec, slots);
-        self.cache(slots);
-        self.invalidate(slots);
-        self.requires(slots);
-        self.masked(slots);
-        for entry in &self.resolved.entries {
-            if let Decl::Unbuilt(names) = &*entry.decl {
-                for name in names {
-                    slots.need(name, &entry.place, self.findings);
-                }
-            }
-        }
-    }
-
-    /// Keys that say nothing about this kind would be read by nobody.
-    fn fits(&mut self, kind: Kind) {
-        for entry in &self.resolved.entries {
-            let (fits, goes_with) = match entry.key {
-                Key::Result | Key::Version | Key::Cache | Key::HttpCache => {
-                    (!kind.is_write(), "a read")
-                }
-                Key::Invalidate | Key::On => (kind.is_write(), "a write"),
-                Key::Page => (kind == Kind::Page, "@kind page"),
-                Key::Order => (matches!(kind, Kind::Page | Kind::Many), "@kind page or many"),
-                Key::Limit => (kind == Kind::Many, "@kind many"),
-                Key::Include => {
-                    (matches!(kind, Kind::One | Kind::Optional), "@kind one or optional")
-                }
-                Key::Return | Key::Replace => (false, "@kind tx"),
-                _ => continue,
-            };
-            if !fits {
-                let message = format!("@{} goes with {goes_with}", entry.key.name());
-                self.findings.error(
-                    Rule::KeyValue,
-                    &entry.place,
-                    message,
-                    "remove it, or change the kind",
-                );
-            }
         }
     }
 
@@ -306,8 +287,8 @@ impl Compiler<'_, '_> {
     fn plan(
         &self,
         slots: &Slots,
-        orders: &[super::Order],
-        page: Option<&super::Page>,
+        orders: &[Order],
+        page: Option<&Page>,
         cut: &mut body::CutBody<'_>,
     ) -> Plan {
         let fixed = page.and_then(|page| match &page.keyset {
@@ -331,22 +312,43 @@ impl Compiler<'_, '_> {
     }
 }
 
-/// SHA-256 over the merged lines, by key, and the body. Where a line stands does not count.
-fn digest(resolved: &Resolved, body: &Body) -> [u8; 32] {
+/// SHA-256 over the merged lines, by key, and the bodies. Where a line stands does not count.
+fn digest(resolved: &Resolved) -> [u8; 32] {
     let mut hash = Sha256::new();
-    let mut put = |text: &str| {
-        hash.update((text.len() as u64).to_be_bytes());
-        hash.update(text);
-    };
     for key in Key::ALL {
         for entry in resolved.all(key) {
-            put(key.name());
-            put(&entry.value);
+            put(&mut hash, key.name());
+            put(&mut hash, &entry.value);
         }
     }
-    put(resolved.dialect.name());
-    put(&body.text);
+    put(&mut hash, resolved.dialect.name());
+    for body in resolved.bodies() {
+        put(&mut hash, &body.text);
+    }
     hash.finalize().into()
+}
+
+/// First 8 bytes of SHA-256 over what a queued record is applied by; see [`Template::contract`].
+fn contract(template: &Template, slots: &[Slot]) -> u64 {
+    let mut hash = Sha256::new();
+    put(&mut hash, template.kind.name());
+    for slot in slots {
+        put(&mut hash, &slot.name);
+        put(&mut hash, &slot.ty.as_written());
+    }
+    let write = &template.write;
+    let named = [write.idempotent.map(|idempotent| idempotent.key_slot), write.lane];
+    for index in named {
+        put(&mut hash, "");
+        put(&mut hash, index.and_then(|index| slots.get(index)).map_or("", |slot| &slot.name));
+    }
+    version(&hash.finalize().into())
+}
+
+/// A text with its length before it, so that no two rows of texts are one.
+fn put(hash: &mut Sha256, text: &str) {
+    hash.update((text.len() as u64).to_be_bytes());
+    hash.update(text);
 }
 
 fn version(digest: &[u8; 32]) -> u64 {

@@ -44,7 +44,7 @@ impl Compiler<'_, '_> {
         for name in path_names(&route.path).filter(|name| *name != "game") {
             // The path is an input like any other, but it uses nothing: the parameter needs its use elsewhere.
             let slot = slots.list.iter().find(|slot| &*slot.name == name);
-            if slot.is_none_or(|slot| !slot.required || matches!(slot.ty, Type::List(_))) {
+            if slot.is_none_or(|slot| !slot.required || !slot.ty.is_single()) {
                 let message = format!("`{{{name}}}` is not a required single parameter");
                 self.findings.error(
                     Rule::Http,
@@ -97,10 +97,31 @@ impl Compiler<'_, '_> {
         for part in &tag.parts {
             parts.push(match part {
                 TagDeclPart::Text(text) => TagPart::Text(text.clone()),
+                TagDeclPart::Field { rows, field } => {
+                    let slot = slots.need(rows, place, self.findings)?;
+                    if slots.rows(rows).is_none() {
+                        let message = format!("`{rows}` is not a parameter of rows");
+                        self.findings.error(
+                            Rule::Cache,
+                            place,
+                            message,
+                            "name the parameter alone",
+                        );
+                        return None;
+                    }
+                    list_count += 1;
+                    let field = slots.need_field(slot, field, place, self.findings)?;
+                    TagPart::Field { slot, field }
+                }
                 TagDeclPart::Name(name) => {
                     let index = slots.need(name, place, self.findings)?;
                     let slot = slots.list.get(index)?;
-                    list_count += usize::from(matches!(slot.ty, Type::List(_)));
+                    list_count += usize::from(!slot.ty.is_single());
+                    if matches!(slot.ty, Type::Rows(_)) {
+                        let message = format!("`{name}` is rows, and no value");
+                        let fix = format!("name a field of it: `{{{name}.…}}`");
+                        self.findings.error(Rule::Cache, place, message, fix);
+                    }
                     if !(slot.required || slot.default.is_some()) {
                         let message = format!("`{name}` may be missing, and with it the tag");
                         self.findings.error(
@@ -137,7 +158,7 @@ impl Compiler<'_, '_> {
         let is_text = |ty: &Type| matches!(ty, Type::Str { .. });
         let right = match &require.right {
             RequireRight::Literal(text) => match ty.parse(text) {
-                Ok(literal) if !matches!(ty, Type::List(_)) => Operand::Literal(literal),
+                Ok(literal) if ty.is_single() => Operand::Literal(literal),
                 Ok(_) => {
                     return self.refuse(place, "a list does not compare", "compare single values");
                 }
@@ -152,7 +173,7 @@ impl Compiler<'_, '_> {
                 let alike = ty == other
                     || (is_integer(ty) && is_integer(other))
                     || (is_text(ty) && is_text(other));
-                if !alike || matches!(ty, Type::List(_)) {
+                if !alike || !ty.is_single() {
                     let message = format!("`{}` and `{name}` do not compare", require.left);
                     return self.refuse(place, &message, "compare single values of one type");
                 }
@@ -182,12 +203,12 @@ impl Compiler<'_, '_> {
     }
 
     fn include(&mut self, include: &IncludeDecl, place: &Place, slots: &Slots) -> Include {
-        let mut args = Vec::with_capacity(include.args.len());
-        for (param, own) in &include.args {
+        let mut args = Vec::with_capacity(include.call.args.len());
+        for (param, own) in &include.call.args {
             let slot = slots.need(own, place, self.findings);
             args.extend(slot.map(|slot| IncludeArg { param: param.clone(), slot }));
         }
-        Include { name: include.name.clone(), op: include.op.clone(), args }
+        Include { name: include.name.clone(), op: include.call.op.clone(), args }
     }
 
     pub(super) fn masked(&mut self, slots: &Slots) -> Vec<usize> {

@@ -15,6 +15,21 @@ impl Compiler<'_, '_> {
         body: &Body,
         statement: &Statement<'_>,
     ) -> Vec<Column> {
+        let columns = self.declared_columns();
+        if kind.is_write() {
+            return columns;
+        }
+        if columns.is_empty() {
+            let fix = "declare every column: `-- @result player_id bigint, nickname string`";
+            self.findings.error(Rule::KeyMissing, &self.resolved.place, "@result is missing", fix);
+        } else {
+            self.agree(&columns, body, statement);
+        }
+        columns
+    }
+
+    /// `@result`.
+    pub(super) fn declared_columns(&mut self) -> Vec<Column> {
         let mut columns: Vec<Column> = Vec::new();
         for entry in self.resolved.all(Key::Result) {
             let Decl::Result(declared) = &*entry.decl else { continue };
@@ -30,15 +45,6 @@ impl Compiler<'_, '_> {
                 }
                 columns.push(column.clone());
             }
-        }
-        if kind.is_write() {
-            return columns;
-        }
-        if columns.is_empty() {
-            let fix = "declare every column: `-- @result player_id bigint, nickname string`";
-            self.findings.error(Rule::KeyMissing, &self.resolved.place, "@result is missing", fix);
-        } else {
-            self.agree(&columns, body, statement);
         }
         columns
     }
@@ -95,10 +101,14 @@ impl Compiler<'_, '_> {
         }
     }
 
-    pub(super) fn version_column(&mut self, columns: &[Column]) -> Option<usize> {
+    /// `@version` of a read. A write's names a parameter.
+    pub(super) fn version_column(&mut self, kind: Kind, columns: &[Column]) -> Option<usize> {
+        if kind.is_write() {
+            return None;
+        }
         let entry = self.resolved.one(Key::Version)?;
         let Decl::Name(name) = &*entry.decl else { return None };
-        let index = columns.iter().position(|column| column.name == *name);
+        let index = columns.iter().position(|column| column.name.eq_ignore_ascii_case(name));
         if index.is_none() {
             let message = format!("there is no column `{name}`");
             self.findings.error(

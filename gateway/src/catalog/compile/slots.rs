@@ -5,7 +5,7 @@ use std::cell::Cell;
 use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::resolve::Resolved;
-use crate::catalog::{Kind, Slot, Type};
+use crate::catalog::{Field, Kind, Slot, Type};
 
 /// Most slots of a template: `given` is a mask of 64 bits.
 const SLOT_COUNT_MAX: usize = 64;
@@ -19,9 +19,9 @@ const CURSOR_CHARS_MAX: u32 = 4_096;
 pub(crate) struct Slots {
     pub(crate) list: Vec<Slot>,
     places: Vec<Place>,
-    /// Fields of `rows(…)` parameters, as `rows.field`.
-    row_fields: Vec<String>,
     used: Cell<u64>,
+    /// Of each slot of rows, the fields that are used.
+    fields_used: Vec<Cell<u64>>,
 }
 
 impl Slots {
@@ -29,8 +29,8 @@ impl Slots {
         let mut slots = Self {
             list: Vec::new(),
             places: Vec::new(),
-            row_fields: Vec::new(),
             used: Cell::new(0),
+            fields_used: Vec::new(),
         };
         let has_orders = resolved.one(Key::Order).is_some();
         for entry in resolved.all(Key::Param) {
@@ -46,10 +46,7 @@ impl Slots {
                 let message = format!("`{name}` is not a parameter's name");
                 findings.error(Rule::ParamLimit, &entry.place, message, fix);
             }
-            if let Some(fields) = &param.rows {
-                let field = |(field, _): &(Box<str>, Type)| format!("{name}.{field}");
-                slots.row_fields.extend(fields.iter().map(field));
-            }
+            slots.fields_used.push(Cell::new(0));
             slots.list.push(param.slot.clone());
             slots.places.push(entry.place.clone());
         }
@@ -123,21 +120,45 @@ impl Slots {
     ) -> Option<usize> {
         let index = self.need(name, place, findings)?;
         let slot = self.list.get(index)?;
-        if !(slot.required || slot.default.is_some()) || matches!(slot.ty, Type::List(_)) {
+        if !(slot.required || slot.default.is_some()) || !slot.ty.is_single() {
             let message = format!("`{name}` is optional or a list here");
             findings.error(rule, place, message, "make it a required single value");
         }
         Some(index)
     }
 
-    /// Whether `rows.field` is a field of a declared `rows(…)` parameter.
-    pub(crate) fn has_row_field(&self, name: &str) -> bool {
-        self.row_fields.iter().any(|field| field == name)
+    /// The slot of that name if it takes rows, marked as used.
+    pub(crate) fn rows(&self, name: &str) -> Option<usize> {
+        let is_rows = |slot: &Slot| &*slot.name == name && matches!(slot.ty, Type::Rows(_));
+        self.list.iter().any(is_rows).then(|| self.find(name)).flatten()
+    }
+
+    /// The field of that name of a slot of rows, marked as used; or a finding at `place`.
+    pub(crate) fn need_field(
+        &self,
+        slot: usize,
+        name: &str,
+        place: &Place,
+        findings: &mut Findings,
+    ) -> Option<usize> {
+        let Slot { name: rows, ty: Type::Rows(fields), .. } = self.list.get(slot)? else {
+            return None;
+        };
+        let index = fields.iter().position(|field| &*field.name == name);
+        if index.is_none() {
+            let message = format!("the rows of `{rows}` have no field `{name}`");
+            let fix = format!("declare it in `-- @param {rows} rows(…)`, or mend the name");
+            findings.error(Rule::ParamUndeclared, place, message, fix);
+        }
+        let used = self.fields_used.get(slot)?;
+        let bit = 1_u64.checked_shl(u32::try_from(index?).ok()?).unwrap_or(0);
+        used.set(used.get() | bit);
+        index
     }
 
     /// Findings for the slots that nothing uses, a page's own left out.
-    pub(crate) fn unused(&self, kind: Option<Kind>, findings: &mut Findings) {
-        let own = if kind == Some(Kind::Page) { PAGE_NAMES.len() } else { 0 };
+    pub(crate) fn unused(&self, kind: Kind, findings: &mut Findings) {
+        let own = if kind == Kind::Page { PAGE_NAMES.len() } else { 0 };
         let declared = self.list.len().saturating_sub(own);
         for (index, (slot, place)) in self.list.iter().zip(&self.places).take(declared).enumerate()
         {
@@ -145,6 +166,14 @@ impl Slots {
                 let message = format!("parameter `{}` is not used", slot.name);
                 let fix = format!("bind it as `:{}`, or remove its @param", slot.name);
                 findings.error(Rule::ParamUnused, place, message, fix);
+            } else if let Type::Rows(fields) = &slot.ty {
+                let used = self.fields_used.get(index).map_or(0, Cell::get);
+                let is_unused = |(bit, _): &(usize, &Field)| used >> bit & 1 == 0;
+                for (_, field) in fields.iter().enumerate().filter(is_unused) {
+                    let message = format!("field `{}.{}` is not used", slot.name, field.name);
+                    let fix = format!("bind it as `:{}.{}`, or remove it", slot.name, field.name);
+                    findings.error(Rule::ParamUnused, place, message, fix);
+                }
             }
         }
     }

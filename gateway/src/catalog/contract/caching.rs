@@ -37,6 +37,11 @@ pub(crate) enum TagDeclPart {
     Text(Box<str>),
     /// A parameter.
     Name(Box<str>),
+    /// A field of a parameter of rows.
+    Field {
+        rows: Box<str>,
+        field: Box<str>,
+    },
 }
 
 pub(super) fn cache(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
@@ -96,14 +101,15 @@ pub(super) fn tag(reader: &mut Reader<'_>) -> Result<TagDecl, Fault> {
     while !rest.is_empty() {
         if let Some(inner) = rest.strip_prefix('{') {
             let (name, after) = inner.split_once('}').ok_or_else(|| bad("a `{` is not closed"))?;
-            Reader::new(name).name().and_then(|read| {
-                if read.len() == name.len() {
-                    Ok(())
-                } else {
-                    Err(bad("no parameter's name in braces"))
+            let is_name =
+                |name: &str| Reader::new(name).name().is_ok_and(|read| read.len() == name.len());
+            parts.push(match name.split_once('.') {
+                None if is_name(name) => TagDeclPart::Name(name.into()),
+                Some((rows, field)) if is_name(rows) && is_name(field) => {
+                    TagDeclPart::Field { rows: rows.into(), field: field.into() }
                 }
-            })?;
-            parts.push(TagDeclPart::Name(name.into()));
+                _ => return Err(bad("no parameter's name in braces")),
+            });
             rest = after;
             continue;
         }

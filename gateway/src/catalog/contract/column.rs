@@ -5,15 +5,12 @@
 //! same on Oracle. The other way round does not exist: what was NULL cannot be known to have been ''.
 
 use super::reader::{Fault, Reader};
-use crate::catalog::types::{Declared, Side, declared};
+use crate::catalog::types::{Side, declared};
 use crate::catalog::{Column, Type};
 
 pub(super) fn column(reader: &mut Reader<'_>) -> Result<Column, Fault> {
     let name = reader.name()?.to_ascii_lowercase().into_boxed_str();
-    let ty = match declared(reader, Side::Result)? {
-        Declared::Plain(ty) => ty,
-        Declared::Rows(_) => return reader.fault("a column is one value", "declare it on its own"),
-    };
+    let ty = declared(reader, Side::Result)?;
     let at = reader.at();
     let json_string = reader.eat_word("as");
     if json_string {

@@ -22,6 +22,8 @@ pub(crate) enum Key {
     Async,
     Lane,
     Retry,
+    Current,
+    Status,
     Route,
     Shard,
     Timeout,
@@ -54,7 +56,7 @@ pub(crate) enum Merge {
 
 impl Key {
     /// Every key, in the order in which `gateway which` shows them.
-    pub(crate) const ALL: [Self; 34] = [
+    pub(crate) const ALL: [Self; 36] = [
         Self::Desc,
         Self::Kind,
         Self::Param,
@@ -74,6 +76,8 @@ impl Key {
         Self::Async,
         Self::Lane,
         Self::Retry,
+        Self::Current,
+        Self::Status,
         Self::Route,
         Self::Shard,
         Self::Timeout,
@@ -113,6 +117,8 @@ impl Key {
             Self::Async => "async",
             Self::Lane => "lane",
             Self::Retry => "retry",
+            Self::Current => "current",
+            Self::Status => "status",
             Self::Route => "route",
             Self::Shard => "shard",
             Self::Timeout => "timeout",

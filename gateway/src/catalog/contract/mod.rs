@@ -12,6 +12,7 @@ mod reader;
 mod rules;
 mod sorting;
 mod unbuilt;
+mod writing;
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -21,12 +22,15 @@ pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
 pub(crate) use key::{Key, Merge};
 pub(crate) use param::ParamDecl;
 pub(crate) use reader::{Fault, Reader};
-pub(crate) use rules::{IncludeDecl, KindDecl, RequireDecl, RequireRight, business_error};
+pub(crate) use rules::{
+    CallDecl, IncludeDecl, KindDecl, RequireDecl, RequireRight, business_error, comparison,
+};
 pub(crate) use sorting::{OrderColumn, OrderDecl, PageDecl, PageKeyset};
+pub(crate) use writing::{IdempotentDecl, ReturnDecl, guard};
 
 use super::finding::{Findings, Place, Rule};
 use super::header::Line;
-use super::{BusinessError, Column, Dialect, HttpRoute};
+use super::{Asynchronous, BusinessError, Column, Dialect, HttpRoute, Retry};
 
 /// A header line, read.
 #[derive(Clone, Debug)]
@@ -48,7 +52,7 @@ pub(crate) enum Decl {
     Kind(KindDecl),
     Param(ParamDecl),
     Result(Vec<Column>),
-    /// `@version`.
+    /// `@version`, `@lane`, `@replace step`.
     Name(Box<str>),
     /// `@mask`.
     Names(Vec<Box<str>>),
@@ -68,8 +72,14 @@ pub(crate) enum Decl {
     /// `@audit`, `@extends`, `@route primary`.
     Flag,
     Dialects(Vec<Dialect>),
-    /// Well formed, and nothing runs it yet; the parameters that it names.
-    Unbuilt(Vec<Box<str>>),
+    Return(ReturnDecl),
+    Idempotent(IdempotentDecl),
+    Async(Asynchronous),
+    Retry(Retry),
+    /// `@current`, `@status`.
+    Reading(CallDecl),
+    /// Well formed, and nothing runs it yet.
+    Unbuilt,
 }
 
 /// Reads a file's header lines; what is not well formed becomes a finding and is left out.
@@ -135,13 +145,13 @@ type Read = Result<(Option<Box<str>>, Decl), Fault>;
 fn declaration(key: Key, reader: &mut Reader<'_>) -> Read {
     let decl = match key {
         Key::Desc | Key::Deprecated | Key::StaleOk | Key::ScanOk => text(reader)?,
-        Key::Kind => Decl::Kind(rules::kind(reader)?),
+        Key::Kind => rules::kind(reader)?,
         Key::Param => {
             let param = param::param(reader)?;
             return Ok((Some(param.slot.name.clone()), Decl::Param(param)));
         }
         Key::Result => Decl::Result(reader.list(column::column)?),
-        Key::Version => Decl::Name(reader.name()?.to_ascii_lowercase().into()),
+        Key::Version | Key::Lane => Decl::Name(reader.name()?.into()),
         Key::Include => {
             let include = rules::include(reader)?;
             return Ok((Some(include.name.clone()), Decl::Include(include)));
@@ -171,13 +181,19 @@ fn declaration(key: Key, reader: &mut Reader<'_>) -> Read {
         Key::HttpCache => Decl::Duration(caching::http_cache(reader)?),
         Key::Dialects => Decl::Dialects(reader.list(dialect)?),
         Key::Route => unbuilt::route(reader)?,
-        Key::Return => return unbuilt::returned(reader),
-        Key::Replace => return unbuilt::replace(reader),
-        Key::Idempotent => unbuilt::idempotent(reader)?,
-        Key::Async => unbuilt::asynchronous(reader)?,
-        Key::Lane | Key::Shard => Decl::Unbuilt(vec![reader.name()?.into()]),
-        Key::Retry => unbuilt::retry(reader)?,
-        Key::Encrypt => Decl::Unbuilt(reader.list(|reader| reader.name().map(Into::into))?),
+        Key::Return => {
+            let returned = writing::returned(reader)?;
+            return Ok((Some(returned.name.clone()), Decl::Return(returned)));
+        }
+        Key::Replace => {
+            let step = writing::replace(reader)?;
+            return Ok((Some(step.clone()), Decl::Name(step)));
+        }
+        Key::Idempotent => Decl::Idempotent(writing::idempotent(reader)?),
+        Key::Async => Decl::Async(writing::asynchronous(reader)?),
+        Key::Retry => Decl::Retry(writing::retry(reader)?),
+        Key::Current | Key::Status => Decl::Reading(rules::call(reader)?),
+        Key::Shard | Key::Encrypt => unbuilt::names(reader)?,
         Key::Emit => unbuilt::emit(reader)?,
     };
     Ok((None, decl))
@@ -432,6 +448,53 @@ pub(crate) mod tests {
                 "include item.list(a)",
                 "include x = item.list",
                 "include x = Item(a)",
+            ],
+        );
+    }
+
+    #[test]
+    fn writes_declare_their_key_lane_guard_and_reply() {
+        check(
+            &[
+                "kind exec affected = 1",
+                "kind exec affected >= 1 else 2105 STALE [412]",
+                "kind batch affected <> 0 else 2105 STALE",
+                "kind tx isolation=read_committed",
+                "idempotent key=request_id ttl=90d",
+                "async",
+                "async max=10000 linger=10s dead=1000 priority=high",
+                "retry 100 on=lock_timeout",
+                "return x = debit.affected",
+                "return x = after.gold",
+                "return id = _id",
+                "current player.get(player_id)",
+                "status order.get(order_no = request_id)",
+                "param a rows(b int, c date) max_items=10000",
+            ],
+            &[
+                "kind exec affected",
+                "kind exec rows = 1",
+                "kind exec affected = 1 else STALE",
+                "kind tx affected = 1",
+                "kind many affected = 1",
+                "idempotent key=a ttl=91d",
+                "idempotent key=a ttl=0s",
+                "async max=10001",
+                "async linger=11s",
+                "async dead=1001",
+                "async dead=0",
+                "async priority=low",
+                "retry 101",
+                "return x = 5",
+                "return x = now",
+                "current player.get",
+                "current",
+                "status x = order.get(a)",
+                "param a rows(b int) optional",
+                "param a rows(b int) sample=5",
+                "param a rows(b int) default=5",
+                "param a rows(b int) max_items=10001",
+                "param a rows(b int, b int)",
             ],
         );
     }

@@ -3,7 +3,7 @@
 use std::cmp::Ordering;
 
 use super::reader::{Fault, Reader};
-use crate::catalog::types::{Declared, Side, declared};
+use crate::catalog::types::{Side, declared};
 use crate::catalog::{Pattern, Scalar, Slot, Type};
 
 /// Most items of a list: what every driver's count of placeholders holds once padded.
@@ -15,17 +15,12 @@ const ITEM_COUNT_DEFAULT: u32 = 1_000;
 #[derive(Clone, Debug)]
 pub(crate) struct ParamDecl {
     pub(crate) slot: Slot,
-    /// `rows(name T, …)`: its fields. The slot's type then means nothing.
-    pub(crate) rows: Option<Vec<(Box<str>, Type)>>,
 }
 
 pub(super) fn param(reader: &mut Reader<'_>) -> Result<ParamDecl, Fault> {
     let name = reader.name()?.into();
-    let (ty, rows) = match declared(reader, Side::Param)? {
-        Declared::Plain(ty) => (ty, None),
-        Declared::Rows(fields) => (Type::Json, Some(fields)),
-    };
-    let item_count_max = matches!(ty, Type::List(_)).then_some(ITEM_COUNT_DEFAULT);
+    let ty = declared(reader, Side::Param)?;
+    let item_count_max = (!ty.is_single()).then_some(ITEM_COUNT_DEFAULT);
     let mut slot = Slot {
         name,
         ty,
@@ -40,8 +35,12 @@ pub(super) fn param(reader: &mut Reader<'_>) -> Result<ParamDecl, Fault> {
     };
     let start = reader.at();
     let required = reader.eat_word("required");
+    let at = reader.at();
     if reader.eat_word("optional") {
         slot.required = false;
+    }
+    if !slot.required && matches!(slot.ty, Type::Rows(_)) {
+        return Err(Fault::new(at, "rows cannot be left out", "remove `optional`"));
     }
     if required && !slot.required {
         return Err(Fault::new(start, "both required and optional", "keep one of them"));
@@ -55,26 +54,26 @@ pub(super) fn param(reader: &mut Reader<'_>) -> Result<ParamDecl, Fault> {
     }
     bounds_agree(&slot)
         .map_err(|message| Fault::new(start, message, "choose min <= default <= max"))?;
-    Ok(ParamDecl { slot, rows })
+    Ok(ParamDecl { slot })
 }
 
 /// Takes one option; `false`: there is none of that name.
 fn set(slot: &mut Slot, reader: &mut Reader<'_>, option: &str) -> Result<bool, Fault> {
     let at = reader.at();
-    let is_list = matches!(slot.ty, Type::List(_));
+    let is_single = slot.ty.is_single();
     let is_text = matches!(slot.ty, Type::Str { .. });
     let fits = match option {
         "min" | "max" => is_ordered(&slot.ty),
         "pattern" | "like" => is_text,
-        "default" => !is_list,
-        "max_items" => is_list,
-        "sample" => true,
+        "default" => is_single,
+        "max_items" => !is_single,
+        "sample" => !matches!(slot.ty, Type::Rows(_)),
         _ => return Ok(false),
     };
     if !fits {
         let message = format!("`{option}=` does not go with this type");
         let fix = "min and max go with numbers and dates, pattern and like with string, max_items with \
-                   list, default with all but list";
+                   list and rows, default with single values, sample with all but rows";
         return Err(Fault::new(at, message, fix));
     }
     match option {

@@ -3,17 +3,19 @@
 use gateway_protocol::{BusinessCode, OpId};
 
 use super::reader::{Fault, Reader};
-use crate::catalog::{BusinessError, Comparison, Kind};
+use super::{Decl, writing};
+use crate::catalog::{BusinessError, Comparison, Guard, Isolation, Kind};
 
 /// `@kind`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum KindDecl {
-    /// What is built, and what no row means (`one` only).
-    Built(Kind, Option<BusinessError>),
-    /// `tx`: its statements are steps.
-    Tx,
-    /// `batch`, `call`.
-    Later(&'static str),
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct KindDecl {
+    pub(crate) kind: Kind,
+    /// What no row means (`one` only).
+    pub(crate) not_found: Option<BusinessError>,
+    /// What must hold of the rows (`exec` and `batch` only).
+    pub(crate) guard: Option<Guard>,
+    /// Of a `tx`.
+    pub(crate) isolation: Option<Isolation>,
 }
 
 /// `@require left op right else …`.
@@ -32,50 +34,64 @@ pub(crate) enum RequireRight {
     Literal(Box<str>),
 }
 
+/// `op(args)`.
+#[derive(Clone, Debug)]
+pub(crate) struct CallDecl {
+    pub(crate) op: OpId,
+    /// The called operation's parameter, and ours.
+    pub(crate) args: Vec<(Box<str>, Box<str>)>,
+}
+
 /// `@include name = op(args)`.
 #[derive(Clone, Debug)]
 pub(crate) struct IncludeDecl {
     pub(crate) name: Box<str>,
-    pub(crate) op: OpId,
-    /// The included operation's parameter, and ours.
-    pub(crate) args: Vec<(Box<str>, Box<str>)>,
+    pub(crate) call: CallDecl,
 }
 
-pub(super) fn kind(reader: &mut Reader<'_>) -> Result<KindDecl, Fault> {
+pub(super) fn kind(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
     let at = {
         reader.rest();
         reader.at()
     };
-    Ok(match reader.name()? {
-        "one" => {
-            let not_found =
-                reader.eat_word("else").then(|| business_error(reader, 404)).transpose()?;
-            KindDecl::Built(Kind::One, not_found)
-        }
-        "optional" => KindDecl::Built(Kind::Optional, None),
-        "many" => KindDecl::Built(Kind::Many, None),
-        "page" => KindDecl::Built(Kind::Page, None),
-        "exec" => KindDecl::Built(Kind::Exec, None),
-        "tx" => {
-            reader.options(|reader, option| {
-                let known = ["read_committed", "repeatable_read", "serializable"];
-                if option != "isolation" {
-                    return Ok(false);
-                }
-                if !known.iter().any(|level| reader.eat_word(level)) {
-                    return reader.fault("no such isolation", format!("use {}", known.join(", ")));
-                }
-                Ok(true)
-            })?;
-            KindDecl::Tx
-        }
-        "batch" => KindDecl::Later("batch"),
-        "call" => KindDecl::Later("call"),
+    let kind = match reader.name()? {
+        "one" => Kind::One,
+        "optional" => Kind::Optional,
+        "many" => Kind::Many,
+        "page" => Kind::Page,
+        "exec" => Kind::Exec,
+        "tx" => Kind::Tx,
+        "batch" => Kind::Batch,
+        "call" => return Ok(Decl::Unbuilt),
         other => {
             let fix = "use one, optional, many, page, exec, tx, batch, call";
             return Err(Fault::new(at, format!("there is no kind `{other}`"), fix));
         }
-    })
+    };
+    let mut decl = KindDecl { kind, not_found: None, guard: None, isolation: None };
+    match kind {
+        Kind::One if reader.eat_word("else") => decl.not_found = Some(business_error(reader, 404)?),
+        Kind::Exec | Kind::Batch => decl.guard = writing::kind_guard(reader)?,
+        Kind::Tx => decl.isolation = writing::isolation(reader)?,
+        Kind::One | Kind::Optional | Kind::Many | Kind::Page => {}
+    }
+    Ok(Decl::Kind(decl))
+}
+
+/// `=`, `<>`, `<`, `<=`, `>`, `>=`.
+pub(crate) fn comparison(reader: &mut Reader<'_>) -> Result<Comparison, Fault> {
+    let signs = [
+        ("<>", Comparison::Ne),
+        ("<=", Comparison::Le),
+        (">=", Comparison::Ge),
+        ("=", Comparison::Eq),
+        ("<", Comparison::Lt),
+        (">", Comparison::Gt),
+    ];
+    match signs.into_iter().find(|(sign, _)| reader.eat(sign)) {
+        Some((_, comparison)) => Ok(comparison),
+        None => reader.fault("a comparison is missing", "use one of = <> < <= > >="),
+    }
 }
 
 /// `2103 ITEM_NOT_ENOUGH [409]`.
@@ -121,17 +137,7 @@ pub(crate) fn business_error(
 
 pub(super) fn require(reader: &mut Reader<'_>) -> Result<RequireDecl, Fault> {
     let left = reader.name()?.into();
-    let signs = [
-        ("<>", Comparison::Ne),
-        ("<=", Comparison::Le),
-        (">=", Comparison::Ge),
-        ("=", Comparison::Eq),
-        ("<", Comparison::Lt),
-        (">", Comparison::Gt),
-    ];
-    let Some((_, comparison)) = signs.into_iter().find(|(sign, _)| reader.eat(sign)) else {
-        return reader.fault("a comparison is missing", "use one of = <> < <= > >=");
-    };
+    let comparison = comparison(reader)?;
     let quoted_or_number =
         |c: char| matches!(c, '\'' | '"' | '-' | '+' | '.') || c.is_ascii_digit();
     let right = if reader.rest().starts_with(quoted_or_number) {
@@ -155,6 +161,11 @@ pub(super) fn on(reader: &mut Reader<'_>) -> Result<(Box<str>, BusinessError), F
 pub(super) fn include(reader: &mut Reader<'_>) -> Result<IncludeDecl, Fault> {
     let name = reader.name()?.into();
     reader.expect("=")?;
+    Ok(IncludeDecl { name, call: call(reader)? })
+}
+
+/// `player.get(player_id)`, `player.get(id = player_id)`: an operation and its arguments.
+pub(super) fn call(reader: &mut Reader<'_>) -> Result<CallDecl, Fault> {
     let at = {
         reader.rest();
         reader.at()
@@ -164,7 +175,7 @@ pub(super) fn include(reader: &mut Reader<'_>) -> Result<IncludeDecl, Fault> {
     })?;
     reader.expect("(")?;
     if reader.eat(")") {
-        return Ok(IncludeDecl { name, op, args: Vec::new() });
+        return Ok(CallDecl { op, args: Vec::new() });
     }
     let args = reader.list(|reader| {
         let first: Box<str> = reader.name()?.into();
@@ -172,5 +183,5 @@ pub(super) fn include(reader: &mut Reader<'_>) -> Result<IncludeDecl, Fault> {
         Ok((first, second))
     })?;
     reader.expect(")")?;
-    Ok(IncludeDecl { name, op, args })
+    Ok(CallDecl { op, args })
 }

@@ -10,6 +10,7 @@ use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 
+use super::condition;
 use super::exchange::{malformed, typed};
 use super::request::{self, Head};
 use super::response::{Context, write_problem};
@@ -47,6 +48,7 @@ pub(super) async fn run(
     head: &Head,
     body: &mut [u8],
 ) -> Result<Response<Full<Bytes>>, Error> {
+    condition::refuse_all(&head.headers)?;
     let value = json::decode(body)?;
     let Value::Array(calls) = value else {
         return Err(malformed("a batch is a JSON array of {operation, params}"));
@@ -62,6 +64,7 @@ pub(super) async fn run(
         peer: context.connection.peer,
         arrived: context.arrived,
         deadline: request::deadline(&head.headers, context.arrived)?,
+        dry_run: false,
     };
     let begun: Vec<Item> =
         calls.into_iter().map(|call| begin(context, &request, game, call)).collect();

@@ -16,9 +16,10 @@ use crate::error::Error;
 use crate::snapshot::{RouteError, Snapshot, split_path};
 
 /// What a page may send, and what it may read of an answer.
-const REQUEST_HEADERS: &str =
-    "authorization, content-type, if-none-match, x-api-key, x-deadline-ms, x-request-id";
-const RESPONSE_HEADERS: &str = "etag, retry-after, x-cache, x-request-id, x-template";
+const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, \
+     x-deadline-ms, x-dry-run, x-request-id";
+const RESPONSE_HEADERS: &str = "etag, idempotency-replayed, location, retry-after, x-cache, \
+     x-dry-run, x-request-id, x-template";
 
 /// Says in `Allow` which methods a path has (RFC 9110, section 15.5.6).
 pub(super) fn name_methods(snapshot: &Snapshot, path: &str, headers: &mut HeaderMap) {

@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response};
 
 use super::request::{self, Head};
 use super::response::{self, Context};
-use super::{Connection, batch, cors};
+use super::{Connection, batch, condition, cors};
 use crate::auth::Principal;
 use crate::bind::Param;
 use crate::catalog::HttpMethod;
@@ -74,7 +74,6 @@ async fn answer(
         context.operation = Some(Arc::clone(routed.operation));
     }
     let worker = context.worker();
-    request::refuse_unbuilt(&head.headers)?;
     let principal = request::principal(worker, snapshot, &head.headers)?;
     context.caller(principal.as_ref());
     worker.lap(Stage::Authenticate);
@@ -161,7 +160,9 @@ impl Call<'_> {
             request::path_params(matched, &mut params)?;
         }
         request::query_params(head.uri.query(), &mut params)?;
+        condition::params(&head.headers, &self.routed.operation.template, &mut params)?;
         request::body_params(body, &mut params)?;
+        context.dry_run = condition::is_dry_run(&head.headers)?;
         worker.lap(Stage::Decode);
         let request = pipeline::Request {
             principal: self.principal,
@@ -169,6 +170,7 @@ impl Call<'_> {
             peer: context.connection.peer,
             arrived: context.arrived,
             deadline: request::deadline(&head.headers, context.arrived)?,
+            dry_run: context.dry_run,
         };
         let params = params.into_iter().map(Ok);
         let served = worker.serve(&request, self.routed, params, |operation, stored| {

@@ -7,6 +7,7 @@ use std::task::{Context, Poll};
 
 use hyper::rt::{Read, ReadBufCursor, Write};
 
+use super::unread;
 use crate::frontend::registry::{Phase, Presence};
 
 /// Wraps a stream: the first bytes were read before hyper came, and every read and write tells the
@@ -17,12 +18,15 @@ pub(super) struct NotedIo<T> {
     /// What was read to tell HTTP/1 from HTTP/2, and how much of it hyper has had.
     prefix: Vec<u8>,
     taken: usize,
+    /// What is sent in place of a refusal that is hyper's own, and how much of it has left.
+    refusal: Vec<u8>,
+    sent: usize,
     presence: Rc<Presence>,
 }
 
 impl<T> NotedIo<T> {
     pub(super) const fn new(inner: T, prefix: Vec<u8>, presence: Rc<Presence>) -> Self {
-        Self { inner, prefix, taken: 0, presence }
+        Self { inner, prefix, taken: 0, refusal: Vec::new(), sent: 0, presence }
     }
 }
 
@@ -60,7 +64,14 @@ impl<T: Write + Unpin> Write for NotedIo<T> {
         bytes: &[u8],
     ) -> Poll<io::Result<usize>> {
         let this = self.get_mut();
-        let result = Pin::new(&mut this.inner).poll_write(context, bytes);
+        let result = match unread::refusal_at(bytes) {
+            Some(0) => this.poll_write_refusal(context, bytes),
+            Some(at) => {
+                let before = bytes.get(..at).unwrap_or(bytes);
+                Pin::new(&mut this.inner).poll_write(context, before)
+            }
+            None => Pin::new(&mut this.inner).poll_write(context, bytes),
+        };
         this.note_write(result.is_pending());
         result
     }
@@ -74,6 +85,28 @@ impl<T: Write + Unpin> Write for NotedIo<T> {
 
     fn poll_shutdown(self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<io::Result<()>> {
         Pin::new(&mut self.get_mut().inner).poll_shutdown(context)
+    }
+}
+
+impl<T: Write + Unpin> NotedIo<T> {
+    /// Sends a problem in place of `refusal`, hyper's own.
+    fn poll_write_refusal(
+        &mut self,
+        context: &mut Context<'_>,
+        refusal: &[u8],
+    ) -> Poll<io::Result<usize>> {
+        if self.refusal.is_empty() {
+            self.refusal = unread::problem(refusal);
+        }
+        while let Some(rest) = self.refusal.get(self.sent..).filter(|rest| !rest.is_empty()) {
+            match Pin::new(&mut self.inner).poll_write(context, rest) {
+                Poll::Ready(Ok(0)) => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                Poll::Ready(Ok(count)) => self.sent += count,
+                unfinished => return unfinished,
+            }
+        }
+        (self.refusal, self.sent) = (Vec::new(), 0);
+        Poll::Ready(Ok(refusal.len()))
     }
 }
 

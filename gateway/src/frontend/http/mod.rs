@@ -2,16 +2,19 @@
 //!
 //! [`serve`] tells the two apart by their first bytes and drives the connection; [`request`] turns a
 //! request into parameters, [`response`] an answer into headers and a body, [`cors`] answers for
-//! pages of other origins, [`batch`] serves several calls in one request.
+//! pages of other origins, [`batch`] serves several calls in one request, [`condition`] reads the headers that
+//! change what a write does.
 //!
 //! Invariant: a request's header, body and answer each have a limit in bytes and in time.
 
 mod batch;
+mod condition;
 mod cors;
 mod exchange;
 mod io;
 mod request;
 mod response;
+mod unread;
 
 use std::convert::Infallible;
 use std::future::{Future, poll_fn};
@@ -20,8 +23,10 @@ use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
 use std::task::Context;
+use std::time::Instant;
 
 use bytes::Bytes;
+use gateway_protocol::Code;
 use http_body_util::Full;
 use hyper::Response;
 use hyper::body::Incoming;
@@ -35,6 +40,8 @@ use self::io::NotedIo;
 use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;
 use crate::config::HttpConfig;
+use crate::observe::{CacheOutcome, Transport};
+use crate::pipeline::{Finished, Trace, Worker};
 
 /// How an HTTP/2 connection begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -152,6 +159,7 @@ where
     T: hyper::rt::Read + hyper::rt::Write + Unpin + 'static,
 {
     let (thread, presence) = (Rc::clone(&connection.thread), Rc::clone(&connection.presence));
+    let peer = connection.peer;
     let mut builder = hyper::server::conn::http1::Builder::new();
     // No `pipeline_flush`: with it hyper drops its own answer to a broken request (400, 431), because the
     // bytes that it could not parse still wait in its buffer. A client may end its side and still read.
@@ -167,7 +175,29 @@ where
         }
         serving.as_mut().poll(context)
     });
-    drop(ended.await);
+    if let Err(error) = ended.await
+        && error.is_parse()
+    {
+        // Answered by hyper and `unread`; nothing of ours has seen it.
+        let code = if error.is_parse_too_large() { Code::TooLarge } else { Code::Malformed };
+        count_unread(&thread.worker, peer, code);
+    }
+}
+
+/// Counts and logs bytes that were no request.
+fn count_unread(worker: &Worker, peer: SocketAddr, code: Code) {
+    let arrived = Instant::now();
+    worker.begin_request(arrived);
+    worker.finish(&Finished {
+        transport: Transport::Http,
+        peer,
+        trace: Trace::Text(&worker.next_trace()),
+        operation: None,
+        caller: None,
+        code: code.number(),
+        outcome: CacheOutcome::Bypass,
+        arrived,
+    });
 }
 
 async fn serve_http2<T>(connection: Connection, io: NotedIo<T>, config: &HttpConfig)

@@ -46,24 +46,6 @@ pub(super) fn trace(headers: &HeaderMap, worker: &Worker) -> String {
     own.map_or_else(|| worker.next_trace(), str::to_owned)
 }
 
-/// Headers that change what a write does, and that nothing here acts upon yet.
-const UNBUILT: [HeaderName; 3] = [
-    HeaderName::from_static("x-dry-run"),
-    HeaderName::from_static("idempotency-key"),
-    HeaderName::from_static("if-match"),
-];
-
-/// Refuses a header that promises what is not built: ignored, it would do what the client excluded.
-pub(super) fn refuse_unbuilt(headers: &HeaderMap) -> Result<(), Error> {
-    match UNBUILT.iter().find(|name| headers.contains_key(*name)) {
-        None => Ok(()),
-        Some(name) => {
-            let message = format!("header `{name}` is not supported").into();
-            Err(Error::Wire { code: Code::Unsupported, message })
-        }
-    }
-}
-
 /// Verifies the credential, if there is one.
 pub(super) fn principal(
     worker: &Worker,
@@ -82,8 +64,11 @@ pub(super) fn principal(
         (None, Some(key)) => Ok(Some(worker.api_key(snapshot, key)?)),
         (Some(bearer), None) => {
             let (scheme, token) = bearer.split_once(' ').unwrap_or((bearer, ""));
-            if !scheme.eq_ignore_ascii_case("bearer") {
+            if scheme.is_empty() {
                 return Err(AuthError::Malformed { what: "Authorization" }.into());
+            }
+            if !scheme.eq_ignore_ascii_case("bearer") {
+                return Err(AuthError::WrongScheme.into());
             }
             Ok(Some(worker.bearer(snapshot, token.trim())?))
         }

@@ -13,6 +13,7 @@ use hyper::header::{
 use hyper::{HeaderMap, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
+use super::condition::X_DRY_RUN;
 use super::request::X_REQUEST_ID;
 use super::{Connection, cors};
 use crate::auth::Principal;
@@ -27,6 +28,7 @@ use crate::snapshot::Operation;
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
 const X_TEMPLATE: HeaderName = HeaderName::from_static("x-template");
 const X_DEPRECATED: HeaderName = HeaderName::from_static("x-deprecated");
+const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
 /// How long a refused client is asked to wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -39,6 +41,8 @@ pub(super) struct Context<'a> {
     pub(super) arrived: Instant,
     pub(super) operation: Option<Arc<Operation>>,
     pub(super) outcome: CacheOutcome,
+    /// Whether what was asked for is undone, if it was done at all.
+    pub(super) dry_run: bool,
     principal: Option<Arc<Principal>>,
     refused: u16,
 }
@@ -51,6 +55,7 @@ impl<'a> Context<'a> {
             arrived,
             operation: None,
             outcome: CacheOutcome::Bypass,
+            dry_run: false,
             principal: None,
             refused: 0,
         }
@@ -121,6 +126,9 @@ impl<'a> Context<'a> {
                 headers.insert(X_DEPRECATED, reason);
             }
         }
+        if self.dry_run {
+            headers.insert(X_DRY_RUN, HeaderValue::from_static("true"));
+        }
         cors::allow(cors, request, headers);
         self.worker().finish(&crate::pipeline::Finished {
             transport: Transport::Http,
@@ -161,7 +169,11 @@ pub(super) fn of_reply(reply: &Reply, request: &HeaderMap) -> Result<Response<Fu
     }
     let mut json = Vec::with_capacity(512);
     reply.write_json(&mut json)?;
-    Ok(with_body(operation, Bytes::from(json), etag.as_deref()))
+    let mut response = with_body(operation, Bytes::from(json), etag.as_deref());
+    if reply.first.replayed {
+        response.headers_mut().insert(IDEMPOTENCY_REPLAYED, HeaderValue::from_static("true"));
+    }
+    Ok(response)
 }
 
 /// The tag of an answer: its body's own, or one made of its parts'.

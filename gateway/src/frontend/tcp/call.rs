@@ -7,7 +7,7 @@ use std::time::Instant;
 
 use gateway_protocol::message::Call;
 use gateway_protocol::{
-    Code, Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
+    Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
 
 use super::connection::{Connection, Login, write_refusal};
@@ -27,12 +27,6 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let worker = connection.worker();
     worker.begin_request(connection.arrival());
     let asked = Asked::new(connection, header);
-    if header.flags & flag::DRY_RUN != 0 {
-        // Not built: what was to change nothing must not be carried out.
-        let message = "dry run is not supported".into();
-        let error = Error::Wire { code: Code::Unsupported, message };
-        return asked.refuse(connection, None, &error);
-    }
     let snapshot = worker.snapshot();
     if let Err(error) = login::renew(connection, &snapshot) {
         return asked.refuse(connection, None, &error);
@@ -111,6 +105,7 @@ pub(super) struct Asked {
     pub(super) id: RequestId,
     pub(super) codec: Codec,
     wants_meta: bool,
+    dry_run: bool,
     trace: Trace<'static>,
     peer: SocketAddr,
     arrived: Instant,
@@ -124,6 +119,7 @@ impl Asked {
             id: header.request_id,
             codec: header.codec,
             wants_meta: header.flags & flag::WANTS_META != 0,
+            dry_run: header.flags & flag::DRY_RUN != 0,
             trace: connection.trace(header.request_id),
             peer: connection.peer,
             arrived,
@@ -138,6 +134,7 @@ impl Asked {
             peer: self.peer,
             arrived: self.arrived,
             deadline: self.deadline,
+            dry_run: self.dry_run,
         }
     }
 
@@ -149,7 +146,7 @@ impl Asked {
         stored: &Stored,
     ) -> Result<(), Error> {
         let body = body_of(operation, stored)?;
-        let start = self.begin(out, operation, CacheOutcome::L1);
+        let start = self.begin(out, operation, CacheOutcome::L1, false);
         match (body, self.codec) {
             (Some(body), Codec::MsgPack) => out.extend_from_slice(&body.msgpack),
             (Some(body), Codec::Json) => match json_of(operation, body) {
@@ -166,7 +163,8 @@ impl Asked {
 
     /// Appends the reply to an answer that was waited for.
     fn write_reply(&self, out: &mut Vec<u8>, reply: &Reply) -> Result<(), Error> {
-        let start = self.begin(out, &reply.first.operation, reply.outcome());
+        let first = &reply.first;
+        let start = self.begin(out, &first.operation, reply.outcome(), first.replayed);
         let written = match self.codec {
             Codec::MsgPack => reply.write_msgpack(out),
             Codec::Json => reply.write_json(out),
@@ -180,13 +178,48 @@ impl Asked {
         }
     }
 
-    fn begin(&self, out: &mut Vec<u8>, operation: &Operation, outcome: CacheOutcome) -> FrameStart {
-        let flags = if self.wants_meta { flag::WITH_META } else { 0 };
-        let start = begin_reply(out, self.id, self.codec, flags);
+    fn begin(
+        &self,
+        out: &mut Vec<u8>,
+        operation: &Operation,
+        outcome: CacheOutcome,
+        replayed: bool,
+    ) -> FrameStart {
+        let with_meta = if self.wants_meta { flag::WITH_META } else { 0 };
+        let replayed = if replayed { flag::REPLAYED } else { 0 };
+        let start = begin_reply(out, self.id, self.codec, with_meta | replayed);
         if self.wants_meta {
-            write_meta(out, self.codec, operation, outcome);
+            self.write_meta(out, operation, outcome);
         }
         start
+    }
+
+    /// Appends the beginning of `[meta, result]`, up to the result.
+    fn write_meta(&self, out: &mut Vec<u8>, operation: &Operation, outcome: CacheOutcome) {
+        let cache = outcome.name();
+        match self.codec {
+            Codec::MsgPack => {
+                msgpack::write_array_header(out, 2);
+                msgpack::write_map_header(out, 2 + usize::from(self.dry_run));
+                msgpack::write_str(out, "template");
+                msgpack::write_str(out, &operation.version_text);
+                msgpack::write_str(out, "cache");
+                msgpack::write_str(out, cache);
+                if self.dry_run {
+                    msgpack::write_str(out, "dry_run");
+                    msgpack::write_bool(out, true);
+                }
+            }
+            Codec::Json => {
+                out.extend_from_slice(b"[{\"template\":");
+                json::write_str(out, &operation.version_text);
+                out.extend_from_slice(b",\"cache\":");
+                json::write_str(out, cache);
+                let dry_run: &[u8] = if self.dry_run { b",\"dry_run\":true" } else { b"" };
+                out.extend_from_slice(dry_run);
+                out.extend_from_slice(b"},");
+            }
+        }
     }
 
     fn end(&self, out: &mut Vec<u8>, start: FrameStart) -> Result<(), Error> {
@@ -264,27 +297,5 @@ pub(super) fn write_nothing(out: &mut Vec<u8>, codec: Codec) {
     match codec {
         Codec::MsgPack => msgpack::write_nil(out),
         Codec::Json => json::write_null(out),
-    }
-}
-
-/// Appends the beginning of `[meta, result]`, up to the result.
-fn write_meta(out: &mut Vec<u8>, codec: Codec, operation: &Operation, outcome: CacheOutcome) {
-    let cache = outcome.name();
-    match codec {
-        Codec::MsgPack => {
-            msgpack::write_array_header(out, 2);
-            msgpack::write_map_header(out, 2);
-            msgpack::write_str(out, "template");
-            msgpack::write_str(out, &operation.version_text);
-            msgpack::write_str(out, "cache");
-            msgpack::write_str(out, cache);
-        }
-        Codec::Json => {
-            out.extend_from_slice(b"[{\"template\":");
-            json::write_str(out, &operation.version_text);
-            out.extend_from_slice(b",\"cache\":");
-            json::write_str(out, cache);
-            out.extend_from_slice(b"},");
-        }
     }
 }

@@ -17,13 +17,15 @@ pub enum Category {
     Limit,
     /// The database.
     Database,
-    /// The gateway itself, its protocol included.
+    /// The gateway itself.
     Gateway,
+    /// Bytes that are no request, or ask for what the protocol does not have: the client's mistake.
+    Frame,
 }
 
 impl Category {
     /// Every category, in the order of the discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Ok,
         Self::Business,
         Self::Bind,
@@ -32,12 +34,14 @@ impl Category {
         Self::Limit,
         Self::Database,
         Self::Gateway,
+        Self::Frame,
     ];
 
     /// The category of a reply's code.
     pub const fn of(code: u16) -> Self {
         match code {
             0 => Self::Ok,
+            1100..=1199 => Self::Frame,
             1300..=1399 => Self::Database,
             2000..=2009 => Self::Route,
             2010..=2019 => Self::Bind,
@@ -59,6 +63,7 @@ impl Category {
             Self::Limit => "limit",
             Self::Database => "database",
             Self::Gateway => "gateway",
+            Self::Frame => "frame",
         }
     }
 }
@@ -105,11 +110,12 @@ pub enum Stage {
     Queue,
     Database,
     Encode,
+    Journal,
 }
 
 impl Stage {
     /// Every stage, in the order of the discriminants.
-    pub const ALL: [Self; 7] = [
+    pub const ALL: [Self; 8] = [
         Self::Decode,
         Self::Authenticate,
         Self::Bind,
@@ -117,6 +123,7 @@ impl Stage {
         Self::Queue,
         Self::Database,
         Self::Encode,
+        Self::Journal,
     ];
 
     /// The label's value.
@@ -129,6 +136,7 @@ impl Stage {
             Self::Queue => "queue",
             Self::Database => "database",
             Self::Encode => "encode",
+            Self::Journal => "journal_sync",
         }
     }
 }
@@ -174,7 +182,9 @@ mod tests {
     fn codes_fall_into_the_category_of_their_stage() {
         let check = |code: Code, expected| assert_eq!(Category::of(code.number()), expected);
         check(Code::Overloaded, Category::Gateway);
-        check(Code::Malformed, Category::Gateway);
+        check(Code::Malformed, Category::Frame);
+        check(Code::UnknownKind, Category::Frame);
+        check(Code::Internal, Category::Gateway);
         check(Code::PoolExhausted, Category::Database);
         check(Code::SwitchPaused, Category::Database);
         check(Code::JournalFull, Category::Gateway);

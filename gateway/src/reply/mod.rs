@@ -14,7 +14,7 @@ use gateway_protocol::{json, msgpack};
 
 use crate::backend::{BackendError, Fetched};
 use crate::cache::{Body, Stored};
-use crate::catalog::{Kind, msgpack_to_json};
+use crate::catalog::{Form, Kind, msgpack_to_json};
 use crate::error::Error;
 use crate::observe::CacheOutcome;
 use crate::queue;
@@ -45,6 +45,8 @@ pub struct Pending {
     pub answer: queue::Answer<Result<Fetched, Arc<BackendError>>>,
     /// When it must have arrived.
     pub deadline: Instant,
+    /// Whether what it does is undone.
+    pub dry_run: bool,
 }
 
 impl Waiting {
@@ -104,13 +106,15 @@ impl PartWaiting {
             if is_write { outcome_unknown() } else { Error::Internal("the backend dropped a job") }
         })?;
         let fetched = answered.map_err(|error| explain(&pending.operation, error))?;
-        Ok(Part { operation: pending.operation, stored: fetched.stored, outcome: fetched.outcome })
+        let Fetched { stored, outcome, replayed } = fetched;
+        Ok(Part { operation: pending.operation, stored, outcome, replayed })
     }
 }
 
 impl Pending {
+    /// Whether it may have changed something: a dry run has not, whatever became of it.
     fn is_write(&self) -> bool {
-        self.operation.template.kind.is_write()
+        self.operation.template.kind.is_write() && !self.dry_run
     }
 }
 
@@ -154,6 +158,8 @@ pub struct Part {
     pub stored: Arc<Stored>,
     /// Where.
     pub outcome: CacheOutcome,
+    /// A write's first answer, given again.
+    pub replayed: bool,
 }
 
 /// A whole answer.
@@ -251,8 +257,7 @@ pub fn json_of<'a>(operation: &Operation, body: &'a Body) -> Result<&'a Bytes, E
         return Ok(json);
     }
     let mut json = Vec::with_capacity(body.msgpack.len() * 2);
-    let template = &operation.template;
-    msgpack_to_json(template.kind, &template.columns, &body.msgpack, &mut json)
+    msgpack_to_json(Form::of(&operation.template), &body.msgpack, &mut json)
         .map_err(|_unfit| Error::Internal("a body is not of its declared form"))?;
     Ok(body.json.get_or_init(|| Bytes::from(json)))
 }

@@ -1,0 +1,82 @@
+//! Which keys a template must have, which go with its kind, and which nothing runs yet.
+
+use super::Compiler;
+use crate::catalog::Kind;
+use crate::catalog::contract::{Decl, Key};
+use crate::catalog::finding::Rule;
+
+impl Compiler<'_, '_> {
+    /// What every template has.
+    pub(super) fn mandatory(&mut self) {
+        let needed = [
+            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec)"),
+            (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
+        ];
+        for (key, fix) in needed {
+            if self.resolved.one(key).is_none() {
+                let message = format!("@{} is missing", key.name());
+                self.findings.error(Rule::KeyMissing, &self.resolved.place, message, fix);
+            }
+        }
+        if self.resolved.body.is_none() {
+            let (op, dialect) = (&self.resolved.op, self.resolved.dialect);
+            let message = format!("`{op}` has no body for {dialect}");
+            let file = op.as_str().replace('.', "/");
+            let fix = format!("add `{file}.{dialect}.sql`, or name its dialects with @dialects");
+            self.findings.error(Rule::BodyMissing, &self.resolved.place, message, fix);
+        }
+    }
+
+    /// What is well formed and has nothing behind it yet: refused, never ignored.
+    pub(super) fn unbuilt(&mut self) {
+        for entry in &self.resolved.entries {
+            let what = match &*entry.decl {
+                Decl::Unbuilt if entry.key == Key::Kind => format!("@kind {}", entry.value),
+                Decl::Unbuilt => format!("@{}", entry.key.name()),
+                Decl::Cache(cache) if cache.stale => "@cache stale=".to_owned(),
+                _ => continue,
+            };
+            let message = format!("{what} is not built yet");
+            let fix = "remove it: nothing would do what it says";
+            self.findings.error(Rule::NotBuilt, &entry.place, message, fix);
+        }
+    }
+
+    /// Keys that say nothing about this kind would be read by nobody.
+    pub(super) fn fits(&mut self, kind: Kind) {
+        let is_tx = kind == Kind::Tx;
+        for entry in &self.resolved.entries {
+            let (fits, goes_with) = match entry.key {
+                Key::Result => (!kind.is_write() || is_tx, "a read, or @kind tx"),
+                Key::Cache | Key::HttpCache => (!kind.is_write(), "a read"),
+                // A batch has a version for each row, and a reply for each.
+                Key::Version => (kind != Kind::Batch, "any kind but batch"),
+                Key::Current => (matches!(kind, Kind::Exec | Kind::Tx), "@kind exec or tx"),
+                Key::Invalidate
+                | Key::On
+                | Key::Idempotent
+                | Key::Async
+                | Key::Lane
+                | Key::Retry
+                | Key::Status => (kind.is_write(), "a write"),
+                Key::Page => (kind == Kind::Page, "@kind page"),
+                Key::Order => (matches!(kind, Kind::Page | Kind::Many), "@kind page or many"),
+                Key::Limit => (kind == Kind::Many || is_tx, "@kind many or tx"),
+                Key::Include => {
+                    (matches!(kind, Kind::One | Kind::Optional), "@kind one or optional")
+                }
+                Key::Return | Key::Replace => (is_tx, "@kind tx"),
+                _ => continue,
+            };
+            if !fits {
+                let message = format!("@{} goes with {goes_with}", entry.key.name());
+                self.findings.error(
+                    Rule::KeyValue,
+                    &entry.place,
+                    message,
+                    "remove it, or change the kind",
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,215 @@
+//! Dead letters: records that could not be applied, with the reason, and what became of them.
+//!
+//! A file that only grows while it is open, and is written anew without what is gone when it is opened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, Write as _};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+
+use super::OpenError;
+use super::payload::{Draft, take};
+use super::segment::sync_folder;
+
+const MAGIC: [u8; 4] = *b"GWJD";
+const PREFIX_BYTES: usize = 12;
+const DEAD: u8 = 1;
+const GONE: u8 = 2;
+
+/// A dead letter.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DeadLetter {
+    /// The record's sequence.
+    pub sequence: u64,
+    /// Why it is dead: the code.
+    pub code: u16,
+    /// Why, in words.
+    pub message: Box<str>,
+    /// When it was given up, in Unix microseconds.
+    pub since_micros: i64,
+    /// What it asked for.
+    pub draft: Draft,
+}
+
+/// The file of dead letters.
+#[derive(Debug)]
+pub(super) struct DeadFile {
+    path: PathBuf,
+    file: File,
+    length: u64,
+    /// Where each letter stands: offset and length.
+    places: BTreeMap<u64, (u64, usize)>,
+}
+
+/// What a file of dead letters said when it was opened.
+#[derive(Debug, Default)]
+pub(super) struct Letters {
+    pub(super) dead: Vec<DeadLetter>,
+    /// Records that were dropped or tried again.
+    pub(super) gone: BTreeSet<u64>,
+    /// Bytes of a torn last entry, which were cut.
+    pub(super) cut_bytes: u64,
+}
+
+impl DeadFile {
+    /// Opens it, and writes it anew without what is gone.
+    ///
+    /// - `lowest`: word of what is gone is kept from this sequence on.
+    pub(super) fn open(folder: &Path, lowest: u64) -> Result<(Self, Letters), OpenError> {
+        let path = folder.join("dead");
+        let bytes = match fs::read(&path) {
+            Ok(bytes) => bytes,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+            Err(error) => return Err(OpenError::machine(path)(error)),
+        };
+        let mut letters = Letters::default();
+        let mut dead = BTreeMap::new();
+        let mut input = &bytes[..];
+        while let Some(entry) = next_entry(&mut input) {
+            match entry {
+                Entry::Dead(letter) => {
+                    dead.insert(letter.sequence, letter);
+                }
+                Entry::Gone(sequence) => {
+                    dead.remove(&sequence);
+                    letters.gone.insert(sequence);
+                }
+            }
+        }
+        let offset = (bytes.len() - input.len()) as u64;
+        if later_entry(input) {
+            return Err(OpenError::damaged(path, offset, "no good entry, but a good one after it"));
+        }
+        letters.cut_bytes = input.len() as u64;
+        letters.dead = dead.into_values().collect();
+        let file = Self::rewrite(folder, &path, &letters, lowest);
+        Ok((file.map_err(OpenError::machine(&path))?, letters))
+    }
+
+    fn rewrite(folder: &Path, path: &Path, letters: &Letters, lowest: u64) -> io::Result<Self> {
+        let fresh = folder.join("dead.new");
+        let file =
+            File::options().read(true).write(true).create(true).truncate(true).open(&fresh)?;
+        let mut own = Self { path: path.into(), file, length: 0, places: BTreeMap::new() };
+        let mut bytes = Vec::new();
+        for letter in &letters.dead {
+            own.put_dead(&mut bytes, letter);
+        }
+        for sequence in letters.gone.range(lowest..) {
+            put_gone(&mut bytes, *sequence);
+        }
+        own.append(&bytes)?;
+        fs::rename(fresh, path)?;
+        sync_folder(folder)?;
+        Ok(own)
+    }
+
+    /// Adds a letter to what will be appended.
+    pub(super) fn put_dead(&mut self, out: &mut Vec<u8>, letter: &DeadLetter) {
+        let start = out.len();
+        let mut body = Vec::with_capacity(512);
+        body.push(DEAD);
+        body.extend_from_slice(&letter.sequence.to_le_bytes());
+        body.extend_from_slice(&letter.since_micros.to_le_bytes());
+        body.extend_from_slice(&letter.code.to_le_bytes());
+        let message = letter.message.as_bytes();
+        body.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
+        body.extend_from_slice(message);
+        body.extend_from_slice(&letter.draft.encode());
+        put_entry(out, &body);
+        let at = self.length + start as u64;
+        self.places.insert(letter.sequence, (at, out.len() - start));
+    }
+
+    /// Appends entries; on disk when it returns. After a failure they are not there.
+    pub(super) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
+        let written = self.file.write_all_at(entries, self.length);
+        let synced = written.and_then(|()| self.file.sync_data());
+        if let Err(error) = synced {
+            // What was half written would be taken for damage once more follows it.
+            let _cut = self.file.set_len(self.length).is_ok();
+            return Err(error);
+        }
+        self.length += entries.len() as u64;
+        Ok(())
+    }
+
+    /// Says that a record is dropped, or has another sequence now.
+    pub(super) fn gone(&mut self, sequence: u64) -> io::Result<()> {
+        let mut bytes = Vec::new();
+        put_gone(&mut bytes, sequence);
+        self.append(&bytes)?;
+        self.places.remove(&sequence);
+        Ok(())
+    }
+
+    /// Reads a letter.
+    pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
+        let (offset, length) =
+            *self.places.get(&sequence).ok_or(OpenError::NoRecord { sequence })?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
+        match next_entry(&mut &bytes[..]) {
+            Some(Entry::Dead(letter)) => Ok(letter),
+            _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
+        }
+    }
+}
+
+enum Entry {
+    Dead(DeadLetter),
+    Gone(u64),
+}
+
+fn put_gone(out: &mut Vec<u8>, sequence: u64) {
+    let mut body = vec![GONE];
+    body.extend_from_slice(&sequence.to_le_bytes());
+    put_entry(out, &body);
+}
+
+fn put_entry(out: &mut Vec<u8>, body: &[u8]) {
+    out.extend_from_slice(&MAGIC);
+    out.extend_from_slice(&u32::try_from(body.len()).unwrap_or(u32::MAX).to_le_bytes());
+    out.extend_from_slice(&crc32c::crc32c(body).to_le_bytes());
+    // Writing to memory does not fail.
+    let _written = out.write_all(body).is_ok();
+}
+
+/// Takes an entry; `None`, and nothing taken: it is not good.
+fn next_entry(input: &mut &[u8]) -> Option<Entry> {
+    let mut rest = *input;
+    let magic: [u8; 4] = take(&mut rest)?;
+    let length = usize::try_from(u32::from_le_bytes(take(&mut rest)?)).ok()?;
+    let checksum = u32::from_le_bytes(take(&mut rest)?);
+    let (body, rest) = rest.split_at_checked(length)?;
+    if magic != MAGIC || crc32c::crc32c(body) != checksum {
+        return None;
+    }
+    let entry = decode_body(body)?;
+    *input = rest;
+    Some(entry)
+}
+
+fn decode_body(body: &[u8]) -> Option<Entry> {
+    let mut input = body;
+    let [kind] = take(&mut input)?;
+    let sequence = u64::from_le_bytes(take(&mut input)?);
+    if kind == GONE {
+        return Some(Entry::Gone(sequence));
+    }
+    let since_micros = i64::from_le_bytes(take(&mut input)?);
+    let code = u16::from_le_bytes(take(&mut input)?);
+    let length = usize::try_from(u32::from_le_bytes(take(&mut input)?)).ok()?;
+    let (message, rest) = input.split_at_checked(length)?;
+    let message = std::str::from_utf8(message).ok()?.into();
+    let draft = Draft::decode(rest).filter(|_| kind == DEAD)?;
+    Some(Entry::Dead(DeadLetter { sequence, code, message, since_micros, draft }))
+}
+
+/// Whether a good entry stands anywhere in these bytes.
+fn later_entry(bytes: &[u8]) -> bool {
+    (1..bytes.len().saturating_sub(PREFIX_BYTES))
+        .filter_map(|at| bytes.get(at..))
+        .any(|mut rest| rest.starts_with(&MAGIC) && next_entry(&mut rest).is_some())
+}

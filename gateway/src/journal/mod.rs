@@ -1,0 +1,328 @@
+//! Orders that are acknowledged when they are on disk, and in the database after.
+//!
+//! ```text
+//! frontend ──offer──▶ queue ──▶ thread `journal`: one group, one sync ──▶ acknowledged
+//!                                      │ segments, index
+//!                       backend/apply ◀┘ Reader::next … Journal::applied / dead
+//! ```
+//! What an acknowledgement promises: the order is on this machine's disk, and will be in the database once, or
+//! among the dead letters. An order that was answered with 1502 was not acknowledged; it may still be applied
+//! after a restart, so it is repeated with the same key or not at all.
+//!
+//! Invariant: nothing is acknowledged before its sync returned; a sequence is given once; sequences, not
+//! clocks, make the order.
+
+mod dead;
+mod device;
+mod error;
+mod group;
+mod index;
+mod offline;
+mod payload;
+mod position;
+mod segment;
+mod segments;
+mod stats;
+mod store;
+mod writer;
+
+#[cfg(test)]
+mod tests;
+
+use std::io;
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::thread::JoinHandle;
+use std::time::Instant;
+
+use arc_swap::ArcSwapOption;
+
+pub use dead::DeadLetter;
+pub use error::{JournalError, OpenError};
+pub use index::{Backlog, PendingContract, State};
+pub use offline::{Entry, Offline, Repaired};
+pub use payload::{Draft, Payload, Record};
+pub use segments::Reader;
+pub use store::Opened;
+pub use writer::{AcceptReply, Accepted};
+
+use crate::config::{IoUring, JournalConfig};
+use crate::identity::Lane;
+use crate::observe::{Event, Metrics, emit};
+use crate::queue::{self, Notice, Notices, Refused, Sender, Watch};
+use device::{Driver, block_on};
+use index::Index;
+use segments::Segments;
+use stats::Stats;
+use store::Store;
+use writer::{Command, Writer, now_micros};
+
+/// How often word of applied records wakes the journal's thread, at most.
+const TIDY_MILLIS: u64 = 1000;
+
+/// A journal that is open. Shared.
+#[derive(Debug)]
+pub struct Journal {
+    id: i64,
+    /// `None` once it has ended.
+    commands: ArcSwapOption<Sender<Command>>,
+    index: Arc<Index>,
+    segments: Arc<Segments>,
+    durable: Watch<u64>,
+    stats: Arc<Stats>,
+    begun: Instant,
+    tidy_after: AtomicU64,
+}
+
+impl Journal {
+    /// Opens a journal, reads what waits, and starts its thread, `journal`. `None`: none is configured.
+    ///
+    /// - `notices`: where the thread says that it works, and that it ended.
+    ///
+    /// Blocks: reads every segment.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError`]; among others when another process has it, or it is damaged.
+    pub fn start(
+        config: &JournalConfig,
+        io_uring: IoUring,
+        notices: Notices,
+    ) -> Result<Option<(Arc<Self>, JoinHandle<io::Result<()>>)>, OpenError> {
+        let Some(path) = config.path.as_deref() else { return Ok(None) };
+        let (store, opened) = Store::open(path, config.keys_max as usize)?;
+        tell(path, &opened);
+        let buffer = usize::try_from(config.group_bytes_max).unwrap_or(usize::MAX);
+        Self::spawn(store, config, path, opened.replayed_count, move |writer| {
+            if io_uring == IoUring::Off {
+                return writer(Driver::Plain, None, &notices);
+            }
+            match ring(buffer) {
+                Ok((runtime, driver)) => writer(driver, Some(runtime), &notices),
+                Err(error) if io_uring == IoUring::Required => Err(error),
+                Err(error) => {
+                    emit(&Event::IoUringUnavailable { reason: &format!("journal: {error}") });
+                    writer(Driver::Plain, None, &notices)
+                }
+            }
+        })
+        .map(Some)
+    }
+
+    fn spawn(
+        store: Store,
+        config: &JournalConfig,
+        path: &Path,
+        replayed: u64,
+        drive: impl FnOnce(Work) -> io::Result<()> + Send + 'static,
+    ) -> Result<(Arc<Self>, JoinHandle<io::Result<()>>), OpenError> {
+        let (sender, receiver) = queue::bounded(config.queue_max as usize);
+        let (signal, durable) = queue::signal(store.next);
+        let stats = Arc::new(Stats::default());
+        stats.replayed(replayed);
+        let journal = Arc::new(Self {
+            id: store.journal,
+            commands: ArcSwapOption::from_pointee(sender),
+            index: Arc::clone(&store.index),
+            segments: Arc::clone(&store.segments),
+            durable,
+            stats: Arc::clone(&stats),
+            begun: Instant::now(),
+            tidy_after: AtomicU64::new(TIDY_MILLIS),
+        });
+        let config = config.clone();
+        let work: Work = Box::new(move |driver, runtime, notices| {
+            let writer = Writer::new(store, config, driver, stats, signal);
+            notices.say(Notice::Ready);
+            match runtime {
+                Some(runtime) => runtime.block_on(writer.run(receiver)),
+                None => block_on(writer.run(receiver)),
+            }
+            Ok(())
+        });
+        let thread = std::thread::Builder::new().name("journal".into());
+        let thread = thread.spawn(move || drive(work)).map_err(OpenError::machine(path))?;
+        Ok((journal, thread))
+    }
+
+    /// Asks to keep an order; the answer comes when it is durable, or refused. Never waits.
+    ///
+    /// Cost: encodes the order on the calling thread.
+    pub fn offer(&self, draft: Draft, reply: AcceptReply) {
+        let bytes = draft.encode();
+        let command = Command::Append { draft: Box::new(draft), bytes, reply };
+        if let Err((Command::Append { reply, .. }, error)) = self.send(command) {
+            self.stats.answered(Err(error.code()));
+            let _heard = reply.send(Err(error));
+        }
+    }
+
+    fn send(&self, command: Command) -> Result<(), (Command, JournalError)> {
+        let Some(commands) = &*self.commands.load() else {
+            return Err((command, JournalError::Ended));
+        };
+        commands.offer(command).map_err(|Refused(command)| (command, JournalError::QueueFull))
+    }
+
+    /// What is known of a request: it waits, was applied lately, or is dead. `None`: nothing.
+    pub fn state_of(&self, request: &[u8; 16]) -> Option<State> {
+        self.index.state_of(request)
+    }
+
+    /// Records of a lane that wait.
+    pub fn lane_record_count(&self, lane: Lane) -> usize {
+        self.index.lane_count(lane)
+    }
+
+    /// Returns when every record of the lane that is acknowledged now is applied or dead.
+    ///
+    /// Whoever calls puts a deadline around it; dropping it leaves nothing behind.
+    pub async fn lane_settled(&self, lane: Lane) {
+        if let Some(settled) = self.index.lane_settled(lane) {
+            let _settled_or_ended = settled.await.is_ok();
+        }
+    }
+
+    /// Under which contracts records wait, dead letters included.
+    pub fn pending_contracts(&self) -> Vec<PendingContract> {
+        self.index.contracts()
+    }
+
+    /// Figures of what waits.
+    pub fn backlog(&self) -> Backlog {
+        self.index.backlog()
+    }
+
+    /// The journal's id: with a sequence it names a record for all time.
+    pub const fn id(&self) -> i64 {
+        self.id
+    }
+
+    /// A reader of records that wait.
+    pub fn reader(&self) -> Reader {
+        Reader::new(self.id, Arc::clone(&self.index), Arc::clone(&self.segments))
+    }
+
+    /// The sequence after the newest durable record, to wait for more.
+    pub fn durable(&self) -> Watch<u64> {
+        self.durable.clone()
+    }
+
+    /// The lowest sequence that waits; the next to come when nothing does.
+    pub fn lowest(&self) -> u64 {
+        self.index.lowest()
+    }
+
+    /// Whether a record waits.
+    pub fn is_pending(&self, sequence: u64) -> bool {
+        self.index.is_pending(sequence)
+    }
+
+    /// Marks records as applied: their transaction is committed. In any order.
+    ///
+    /// The mark is on disk later; after a crash some records are handed out again, and their keys' rows in
+    /// the database tell that they were applied.
+    pub fn applied(&self, sequences: &[u64]) {
+        self.index.applied(sequences);
+        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let due = self.tidy_after.load(Ordering::Relaxed);
+        if now >= due {
+            self.tidy_after.store(now + TIDY_MILLIS, Ordering::Relaxed);
+            // A full queue wakes the thread as well.
+            let _woken = self.send(Command::Tidy).is_ok();
+        }
+    }
+
+    /// Puts a record among the dead letters: it waits no more once this returns.
+    ///
+    /// # Errors
+    ///
+    /// [`JournalError`] when it could not be written; the record then still waits.
+    pub async fn dead(
+        &self,
+        record: &Record,
+        code: u16,
+        message: &str,
+    ) -> Result<(), JournalError> {
+        let letter = DeadLetter {
+            sequence: record.sequence,
+            code,
+            message: message.into(),
+            since_micros: now_micros(),
+            draft: record.draft(),
+        };
+        let (reply, answer) = queue::reply();
+        self.send(Command::Dead(Box::new(letter), reply)).map_err(|(_, error)| error)?;
+        answer.await.unwrap_or(Err(JournalError::Ended))
+    }
+
+    /// Dead letters: sequence, code, message, since when, and whether later records of the lane came.
+    pub fn dead_letters(&self) -> Vec<(u64, u16, Box<str>, i64, bool)> {
+        let letters = self.index.letters().into_iter();
+        letters
+            .map(|(at, letter)| {
+                (at, letter.code, letter.message, letter.since_micros, letter.overtaken)
+            })
+            .collect()
+    }
+
+    /// Tries a dead letter again, as a new record whose sequence is returned.
+    ///
+    /// - `force`: also behind later records of its lane.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NoRecord`], [`OpenError::Overtaken`], or what kept it from being written.
+    pub async fn retry(&self, sequence: u64, force: bool) -> Result<u64, OpenError> {
+        let (reply, answer) = queue::reply();
+        self.send(Command::Retry { sequence, force, reply }).map_err(|(_, error)| error)?;
+        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
+    }
+
+    /// Forgets a dead letter.
+    ///
+    /// # Errors
+    ///
+    /// [`OpenError::NoRecord`], or what kept that from being written.
+    pub async fn drop_dead(&self, sequence: u64) -> Result<(), OpenError> {
+        let (reply, answer) = queue::reply();
+        self.send(Command::Drop(sequence, reply)).map_err(|(_, error)| error)?;
+        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
+    }
+
+    /// Takes nothing more in. The thread ends when what was taken is answered and the position is written.
+    pub fn stop(&self) {
+        self.commands.store(None);
+    }
+
+    /// Registers the journal's figures.
+    pub fn register_metrics(self: &Arc<Self>, metrics: &Metrics) {
+        stats::register(self, metrics);
+    }
+}
+
+/// The thread's work, for whichever way it writes.
+type Work =
+    Box<dyn FnOnce(Driver, Option<tokio_uring::Runtime>, &Notices) -> io::Result<()> + Send>;
+
+/// A ring of the calling thread, with a registered buffer.
+fn ring(buffer_bytes: usize) -> io::Result<(tokio_uring::Runtime, Driver)> {
+    // Never more than one write or sync in flight.
+    let runtime = tokio_uring::Runtime::new(tokio_uring::builder().entries(8))?;
+    let driver = runtime.block_on(async { Driver::ring(buffer_bytes) })?;
+    Ok((runtime, driver))
+}
+
+fn tell(path: &Path, opened: &Opened) {
+    if opened.replayed_count > 0 {
+        emit(&Event::JournalReplayed { count: opened.replayed_count });
+    }
+    if let Some((segment, offset)) = &opened.torn {
+        emit(&Event::JournalTorn { file: &segment.display().to_string(), offset: *offset });
+    }
+    if opened.dead_cut_bytes > 0 {
+        let file = path.join("dead").display().to_string();
+        emit(&Event::JournalTorn { file: &file, offset: 0 });
+    }
+}

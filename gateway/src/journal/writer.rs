@@ -1,0 +1,451 @@
+//! The journal's thread: takes what has arrived, writes it as one group, syncs, and only then answers.
+//!
+//! Invariant: one group is in flight at a time; a segment that failed is never written to again.
+
+use std::collections::HashMap;
+use std::fs::File;
+use std::io;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::dead::DeadLetter;
+use super::device::{Device, Driver};
+use super::group::{Group, GroupHeader, HEADER_BYTES};
+use super::index::Seen;
+use super::payload::Draft;
+use super::segment::{self, GROUPS_AT, SegmentHeader};
+use super::segments::Segment;
+use super::stats::Stats;
+use super::store::Store;
+use super::{JournalError, OpenError};
+use crate::config::JournalConfig;
+use crate::observe::{Event, emit};
+use crate::queue::{Receiver, Reply, Signal};
+
+/// How often the applied position is written, at most, unless a segment can go.
+const TIDY_INTERVAL: Duration = Duration::from_secs(1);
+
+/// How long a disk that refused another segment is left alone.
+const SPARE_BACKOFF: Duration = Duration::from_secs(1);
+
+/// Most entries of one round; more wait for the next.
+const ROUND_MAX: usize = 16_384;
+
+/// An order that is kept.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Accepted {
+    /// Its place in the order of all records.
+    pub sequence: u64,
+    /// The same order had come before.
+    pub repeated: bool,
+}
+
+/// How an order's sender is told.
+pub type AcceptReply = Reply<Result<Accepted, JournalError>>;
+
+/// What the thread is asked for.
+#[derive(Debug)]
+pub(super) enum Command {
+    Append { draft: Box<Draft>, bytes: Vec<u8>, reply: AcceptReply },
+    Dead(Box<DeadLetter>, Reply<Result<(), JournalError>>),
+    Retry { sequence: u64, force: bool, reply: Reply<Result<u64, OpenError>> },
+    Drop(u64, Reply<Result<(), OpenError>>),
+    Tidy,
+}
+
+/// Records that go to disk together, and who waits for them.
+#[derive(Default)]
+struct Batch {
+    group: Group,
+    drafts: Vec<(Box<Draft>, usize)>,
+    replies: Vec<(AcceptReply, usize, bool)>,
+    keys: HashMap<[u8; 16], usize>,
+}
+
+/// The segment that is written to.
+struct Active {
+    device: Device,
+    first: u64,
+    offset: u64,
+}
+
+/// The thread's own part of a journal.
+pub(super) struct Writer {
+    store: Store,
+    config: JournalConfig,
+    driver: Driver,
+    stats: Arc<Stats>,
+    durable: Signal<u64>,
+    active: Option<Active>,
+    spare: Option<JoinHandle<io::Result<File>>>,
+    spare_after: Instant,
+    tidied: Instant,
+    batch: Batch,
+    held: Option<Command>,
+}
+
+impl Writer {
+    pub(super) fn new(
+        store: Store,
+        config: JournalConfig,
+        driver: Driver,
+        stats: Arc<Stats>,
+        durable: Signal<u64>,
+    ) -> Self {
+        let now = Instant::now();
+        let mut writer = Self {
+            store,
+            config,
+            driver,
+            stats,
+            durable,
+            active: None,
+            spare: None,
+            spare_after: now,
+            tidied: now,
+            batch: Batch::default(),
+            held: None,
+        };
+        writer.prepare_spare();
+        writer
+    }
+
+    /// Serves until every sender is gone; then what was taken is on disk, and so is the applied position.
+    pub(super) async fn run(mut self, mut commands: Receiver<Command>) {
+        loop {
+            let command = match self.held.take() {
+                Some(held) => Some(held),
+                None => commands.take().await,
+            };
+            let Some(command) = command else { break };
+            self.round(command, &mut commands).await;
+        }
+        self.finish();
+    }
+
+    /// Writes the applied position.
+    pub(super) fn finish(&mut self) {
+        self.tidy();
+        if let Some(spare) = self.spare.take() {
+            let _ended = spare.join().is_ok();
+        }
+    }
+
+    async fn round(&mut self, first: Command, commands: &mut Receiver<Command>) {
+        let mut deaths = Vec::new();
+        let mut others = Vec::new();
+        self.batch.clear();
+        let mut next = Some(first);
+        for _ in 0..ROUND_MAX {
+            let Some(command) = next else { break };
+            match command {
+                Command::Append { draft, bytes, reply } => {
+                    let cost = Group::cost(&bytes);
+                    let is_over = self.batch.group.len() + cost > self.group_bytes_max();
+                    if is_over && self.batch.group.count() > 0 {
+                        self.held = Some(Command::Append { draft, bytes, reply });
+                        break;
+                    }
+                    self.admit(draft, &bytes, reply);
+                }
+                Command::Dead(letter, reply) => deaths.push((letter, reply)),
+                other => others.push(other),
+            }
+            next = commands.try_take();
+        }
+        self.write_batch().await;
+        self.bury(deaths);
+        for command in others {
+            self.other(command).await;
+        }
+        if self.tidied.elapsed() >= TIDY_INTERVAL || self.store.has_applied_segments() {
+            self.tidy();
+        }
+    }
+
+    fn group_bytes_max(&self) -> usize {
+        usize::try_from(self.config.group_bytes_max).unwrap_or(usize::MAX)
+    }
+
+    /// Puts an order into the batch, or answers it at once.
+    fn admit(&mut self, draft: Box<Draft>, bytes: &[u8], reply: AcceptReply) {
+        let request = draft.key.request;
+        let answer = match self.store.index.seen(&draft.key) {
+            Seen::Repeated(sequence) => Some(Ok(Accepted { sequence, repeated: true })),
+            Seen::Reused(sequence) => Some(Err(JournalError::KeyReused { sequence })),
+            Seen::New => None,
+        };
+        if let Some(answer) = answer {
+            self.answer(reply, answer);
+            return;
+        }
+        if let Some(at) = self.batch.keys.get(&request).copied() {
+            let first = self.batch.drafts.get(at);
+            if first.is_some_and(|(first, _)| first.key.params == draft.key.params) {
+                self.batch.replies.push((reply, at, true));
+            } else {
+                let sequence = self.store.next + at as u64;
+                self.answer(reply, Err(JournalError::KeyReused { sequence }));
+            }
+            return;
+        }
+        if let Err(error) = self.check_bounds(bytes.len()) {
+            self.answer(reply, Err(error));
+            return;
+        }
+        let at = self.batch.drafts.len();
+        self.batch.group.push(bytes);
+        self.batch.keys.insert(request, at);
+        self.batch.drafts.push((draft, bytes.len()));
+        self.batch.replies.push((reply, at, false));
+    }
+
+    fn check_bounds(&mut self, bytes: usize) -> Result<(), JournalError> {
+        if bytes + HEADER_BYTES + 4 > self.group_bytes_max() {
+            return Err(JournalError::TooLarge { bytes });
+        }
+        let backlog = self.store.index.backlog();
+        let full = |bound| Err(JournalError::BacklogFull { bound });
+        let waiting = backlog.record_count + backlog.dead_count + self.batch.group.count();
+        if waiting >= self.config.records_max {
+            return full("journal.records_max");
+        }
+        let age = backlog.oldest_micros.map_or(0, |oldest| now_micros().saturating_sub(oldest));
+        if u128::try_from(age).is_ok_and(|age| age > self.config.age_max.as_micros()) {
+            return full("journal.age_max");
+        }
+        let more = (self.batch.group.len() + bytes) as u64;
+        if self.store.segments.bytes() + more > self.config.bytes_max {
+            self.tidy();
+            if self.store.segments.bytes() + more > self.config.bytes_max {
+                return full("journal.bytes_max");
+            }
+        }
+        Ok(())
+    }
+
+    fn answer(&self, reply: AcceptReply, answer: Result<Accepted, JournalError>) {
+        self.stats.answered(answer.as_ref().map(|it| it.repeated).map_err(JournalError::code));
+        // Nobody waits any more, maybe.
+        let _heard = reply.send(answer);
+    }
+
+    async fn write_batch(&mut self) {
+        if self.batch.group.count() == 0 {
+            return;
+        }
+        let mut batch = std::mem::take(&mut self.batch);
+        let first = self.store.next;
+        let written = self.write_group(&mut batch.group, first).await;
+        if written.is_ok() {
+            for (sequence, (draft, bytes)) in (first..).zip(&batch.drafts) {
+                self.store.index.insert(sequence, draft, *bytes);
+            }
+            self.durable.set(self.store.next);
+        }
+        for (reply, at, repeated) in batch.replies.drain(..) {
+            let sequence = first + at as u64;
+            self.answer(reply, written.clone().map(|()| Accepted { sequence, repeated }));
+        }
+        self.batch = batch;
+        self.batch.clear();
+    }
+
+    /// Writes a group and syncs it. After a failure its sequences are used up, and its segment is left.
+    async fn write_group(&mut self, group: &mut Group, first: u64) -> Result<(), JournalError> {
+        let count = group.count();
+        let bytes = group.finish(self.store.journal, first);
+        let extent = bytes.len() as u64;
+        let is_room = |active: &Active| active.offset + extent <= self.config.segment_bytes;
+        if !self.active.as_ref().is_some_and(is_room) {
+            self.switch(first).map_err(refused)?;
+        }
+        let Some(active) = &mut self.active else { return Err(JournalError::Ended) };
+        let begun = Instant::now();
+        let mut written = active.device.write(bytes, active.offset).await;
+        if written.is_ok() {
+            written = active.device.sync().await;
+        }
+        self.store.next = first + count;
+        if let Err(error) = written {
+            self.active = None;
+            emit(&Event::JournalFailed { what: "a group", error: &error });
+            return Err(failed(error));
+        }
+        self.stats.synced(begun.elapsed(), count, extent);
+        let header = GroupHeader::decode(
+            bytes.first_chunk().unwrap_or(&[0; HEADER_BYTES]),
+            self.store.journal,
+        );
+        if let (Some(header), Some(known)) =
+            (header, self.store.segments.lock().get_mut(&active.first))
+        {
+            known.extend(&header, active.offset);
+        }
+        active.offset += extent;
+        self.store.durable_next = self.store.next;
+        Ok(())
+    }
+
+    /// Begins the next segment, at the sequence `first`.
+    fn switch(&mut self, first: u64) -> io::Result<()> {
+        self.active = None;
+        if self.spare.is_none() {
+            if Instant::now() < self.spare_after {
+                return Err(io::ErrorKind::StorageFull.into());
+            }
+            self.prepare_spare();
+        }
+        let begun = self.take_spare().and_then(|file| {
+            let previous_next = self.store.durable_next;
+            let header = SegmentHeader { journal: self.store.journal, first, previous_next };
+            let path = segment::begin(&self.store.folder, &self.spare_path(), &file, &header)?;
+            Ok((file, path))
+        });
+        let (file, path) = begun.inspect_err(|error| {
+            self.spare_after = Instant::now() + SPARE_BACKOFF;
+            emit(&Event::JournalFailed { what: "a new segment", error });
+        })?;
+        self.store.segments.lock().insert(first, Segment::new(path, first));
+        let device = self.driver.device(file);
+        self.active = Some(Active { device, first, offset: GROUPS_AT });
+        self.prepare_spare();
+        Ok(())
+    }
+
+    fn spare_path(&self) -> PathBuf {
+        self.store.folder.join("segment.new")
+    }
+
+    /// Has the next segment made on a thread of its own.
+    fn prepare_spare(&mut self) {
+        let (path, bytes) = (self.spare_path(), self.config.segment_bytes);
+        #[cfg(test)]
+        let faults = match &self.driver {
+            Driver::Faulty(faults) => Some(Arc::clone(faults)),
+            _ => None,
+        };
+        let thread = std::thread::Builder::new().name("journal-spare".into());
+        let spawned = thread.spawn(move || {
+            #[cfg(test)]
+            if let Some(faults) = faults {
+                super::device::Faults::check(&faults.prepare)?;
+            }
+            segment::prepare(&path, bytes)
+        });
+        self.spare = spawned.ok();
+    }
+
+    fn take_spare(&mut self) -> io::Result<File> {
+        let Some(spare) = self.spare.take() else {
+            return Err(io::Error::other("no thread to make a segment"));
+        };
+        spare.join().unwrap_or_else(|_panic| Err(io::Error::other("making a segment panicked")))
+    }
+
+    /// Writes dead letters, with one sync, and only then settles their records.
+    fn bury(&mut self, deaths: Vec<(Box<DeadLetter>, Reply<Result<(), JournalError>>)>) {
+        if deaths.is_empty() {
+            return;
+        }
+        let mut bytes = Vec::new();
+        for (letter, _) in &deaths {
+            self.store.dead.put_dead(&mut bytes, letter);
+        }
+        let written = self.store.dead.append(&bytes);
+        let written = written.inspect_err(|error| {
+            emit(&Event::JournalFailed { what: "a dead letter", error });
+        });
+        let written = written.map_err(failed);
+        for (letter, reply) in deaths {
+            if written.is_ok() {
+                let why = (letter.code, &*letter.message, letter.since_micros);
+                self.store.index.insert_dead(letter.sequence, &letter.draft, why);
+                self.stats.buried();
+            }
+            let _heard = reply.send(written.clone());
+        }
+    }
+
+    async fn other(&mut self, command: Command) {
+        match command {
+            Command::Retry { sequence, force, reply } => {
+                let answer = self.retry(sequence, force).await;
+                let _heard = reply.send(answer);
+            }
+            Command::Drop(sequence, reply) => {
+                let answer = self.drop_letter(sequence);
+                let _heard = reply.send(answer);
+            }
+            Command::Append { .. } | Command::Dead(..) | Command::Tidy => {}
+        }
+    }
+
+    /// Appends a dead letter's record again, under a new sequence.
+    pub(super) async fn retry(&mut self, sequence: u64, force: bool) -> Result<u64, OpenError> {
+        let letter = self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        if letter.overtaken && !force {
+            return Err(OpenError::Overtaken { sequence });
+        }
+        let draft = self.store.dead.read(sequence)?.draft;
+        let bytes = draft.encode();
+        let mut group = Group::default();
+        group.clear();
+        group.push(&bytes);
+        let first = self.store.next;
+        self.write_group(&mut group, first).await?;
+        self.store.index.remove_dead(sequence);
+        self.store.index.insert(first, &draft, bytes.len());
+        self.durable.set(self.store.next);
+        // Were this not to be written, the next start would find the newer record and write it.
+        if let Err(error) = self.store.dead.gone(sequence) {
+            emit(&Event::JournalFailed { what: "a dead letter's end", error: &error });
+        }
+        Ok(first)
+    }
+
+    /// Forgets a dead letter.
+    pub(super) fn drop_letter(&mut self, sequence: u64) -> Result<(), OpenError> {
+        self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        self.store.dead.gone(sequence).map_err(OpenError::machine(&self.store.folder))?;
+        self.store.index.remove_dead(sequence);
+        Ok(())
+    }
+
+    fn tidy(&mut self) {
+        self.tidied = Instant::now();
+        if let Err(error) = self.store.tidy() {
+            emit(&Event::JournalFailed { what: "the applied position", error: &error });
+        }
+    }
+}
+
+impl Batch {
+    fn clear(&mut self) {
+        self.group.clear();
+        self.drafts.clear();
+        self.replies.clear();
+        self.keys.clear();
+    }
+}
+
+fn refused(error: io::Error) -> JournalError {
+    match error.kind() {
+        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
+            JournalError::DiskFull(Arc::new(error))
+        }
+        _ => JournalError::SyncFailed(Arc::new(error)),
+    }
+}
+
+fn failed(error: io::Error) -> JournalError {
+    JournalError::SyncFailed(Arc::new(error))
+}
+
+/// The wall clock, in Unix microseconds: for ages only, never for order.
+pub(super) fn now_micros() -> i64 {
+    let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
+    i64::try_from(micros).unwrap_or(i64::MAX)
+}
