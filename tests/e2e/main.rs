@@ -23,3 +23,5 @@ mod drain;
 mod faults;
 mod admin;
 mod command;
+mod torture;
+mod model;

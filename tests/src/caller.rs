@@ -4,7 +4,7 @@ use std::net::SocketAddr;
 
 use serde_json::{Value, json};
 
-use crate::credential::GameServer;
+use crate::credential::{Credential, GameServer};
 use crate::wait::wait_until;
 use crate::wire::{CALL, Frame, REPLY, WELCOME, Wire, is_closed};
 
@@ -13,6 +13,9 @@ const OUTCOME_UNKNOWN: [u16; 2] = [1305, 1502];
 
 /// REPLY's flag of a repeat that was answered with the first answer.
 const REPLAYED: u8 = 1;
+
+/// CALL's flag of a dry run.
+const DRY_RUN: u8 = 1;
 
 /// What became of one call.
 #[derive(Clone, Debug, PartialEq)]
@@ -78,21 +81,35 @@ impl Outcome {
 pub struct Caller {
     address: SocketAddr,
     game: &'static str,
+    credential: Option<Credential>,
     wire: Option<Wire>,
 }
 
 impl Caller {
     /// A game server that is not connected yet.
     pub const fn new(address: SocketAddr, game: &'static str) -> Self {
-        Self { address, game, wire: None }
+        Self { address, game, credential: None, wire: None }
+    }
+
+    /// Somebody else with a credential, who is not connected yet.
+    pub const fn with_credential(
+        address: SocketAddr,
+        game: &'static str,
+        credential: Credential,
+    ) -> Self {
+        Self { address, game, credential: Some(credential), wire: None }
     }
 
     /// Connects and logs in, where that is not done. `None` when nobody listens, or not any more.
     pub fn connect(&mut self) -> Option<&mut Wire> {
         if self.wire.is_none() {
             let mut wire = Wire::try_connect(self.address).ok()?;
-            let server = GameServer::new(self.game);
-            let frame = wire.request_hello_mac(&server, &server.mac());
+            let frame = if let Some(credential) = &self.credential {
+                wire.request_hello(self.game, credential)
+            } else {
+                let server = GameServer::new(self.game);
+                wire.request_hello_mac(&server, &server.mac())
+            };
             wire.try_send(&frame.bytes()).ok()?;
             let answer = wire.try_read().ok()?;
             if answer.kind != WELCOME {
@@ -110,20 +127,35 @@ impl Caller {
 
     /// Sends all calls, then takes the replies, in whatever order they come.
     pub fn call_all(&mut self, calls: &[(&str, &Value)]) -> Vec<Outcome> {
+        self.call_all_with(0, calls)
+    }
+
+    /// One call that is to change nothing.
+    pub fn dry_run(&mut self, operation: &str, params: &Value) -> Outcome {
+        let mut outcomes = self.call_all_with(DRY_RUN, &[(operation, params)]);
+        outcomes.pop().unwrap_or(Outcome::Unknown)
+    }
+
+    fn call_all_with(&mut self, flags: u8, calls: &[(&str, &Value)]) -> Vec<Outcome> {
         let mut outcomes = vec![Outcome::Unknown; calls.len()];
-        if self.exchange_all(calls, &mut outcomes).is_none() {
+        if self.exchange_all(flags, calls, &mut outcomes).is_none() {
             self.wire = None;
         }
         outcomes
     }
 
     /// `None` when the connection was lost on the way.
-    fn exchange_all(&mut self, calls: &[(&str, &Value)], outcomes: &mut [Outcome]) -> Option<()> {
+    fn exchange_all(
+        &mut self,
+        flags: u8,
+        calls: &[(&str, &Value)],
+        outcomes: &mut [Outcome],
+    ) -> Option<()> {
         let wire = self.connect()?;
         let mut ids = Vec::with_capacity(calls.len());
         let mut bytes = Vec::new();
         for (operation, params) in calls {
-            let frame = wire.request(CALL, &json!([operation, params]));
+            let frame = Frame { flags, ..wire.request(CALL, &json!([operation, params])) };
             ids.push(frame.id);
             bytes.extend(frame.bytes());
         }

@@ -251,9 +251,14 @@ impl Wire {
     /// Says HELLO with a credential; the answer.
     #[track_caller]
     pub fn try_hello(&mut self, game: &str, credential: &Credential) -> Frame {
-        let hello = json!({ "client": "tests", "game": game, "auth": credential.hello_auth() });
-        let frame = self.request(HELLO, &hello);
+        let frame = self.request_hello(game, credential);
         self.exchange(&frame)
+    }
+
+    /// A HELLO with a credential; not sent.
+    pub fn request_hello(&mut self, game: &str, credential: &Credential) -> Frame {
+        let hello = json!({ "client": "tests", "game": game, "auth": credential.hello_auth() });
+        self.request(HELLO, &hello)
     }
 
     /// Says HELLO with a credential, and is welcome.
