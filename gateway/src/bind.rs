@@ -12,7 +12,8 @@ use gateway_protocol::{Code, Value};
 use smallvec::{SmallVec, smallvec};
 
 use crate::catalog::{
-    BusinessError, Comparison, Operand, Require, Scalar, ScalarFault, Slot, Template, Type,
+    BusinessError, Comparison, Field, Operand, Require, RowsFault, Scalar, ScalarFault, Slot,
+    Template, Type, accept_rows,
 };
 
 /// Characters of an undeclared name that a message repeats.
@@ -169,10 +170,12 @@ pub fn bind_each<'a, E: From<BindError>>(
         if is_repeated && !matches!(slot.ty, Type::List(_)) {
             return Err(BindError::Twice { name: slot.name.clone() }.into());
         }
-        let value = slot
-            .ty
-            .accept(param.value, param.untyped)
-            .map_err(|fault| BindError::of_fault(slot, fault))?;
+        let value = match &slot.ty {
+            Type::Rows(fields) => rows(slot, fields, param)?,
+            ty => ty
+                .accept(param.value, param.untyped)
+                .map_err(|fault| BindError::of_fault(slot, fault))?,
+        };
         put(&mut bound, index, checked(slot, value)?);
         bound.given |= bit;
     }
@@ -202,6 +205,31 @@ pub fn bind_scalars<'a, 'n>(
     fill_missing(slots, &mut bound)?;
     check_requires(&template.requires, &bound.values)?;
     Ok(bound)
+}
+
+/// Takes the rows of a `rows(…)` slot. A path or a query, which are text without a type, have none.
+fn rows<'a>(slot: &Slot, fields: &[Field], param: Param<'a>) -> Result<Scalar<'a>, BindError> {
+    if param.untyped {
+        let fault = "rows come in a body, not in a path or a query".into();
+        return Err(BindError::Type { name: slot.name.clone(), fault });
+    }
+    let named = |path: String| format!("{}{path}", slot.name).into();
+    let taken =
+        accept_rows(fields, param.value, NAME_CHARS_SHOWN).map_err(|fault| match fault {
+            RowsFault::Missing(path) => BindError::Missing { name: named(path) },
+            RowsFault::Unknown(path) => BindError::Unknown { name: named(path) },
+            RowsFault::Twice(path) => BindError::Twice { name: named(path) },
+            RowsFault::Value(path, ScalarFault::Range(fault)) => {
+                BindError::Range { name: named(path), fault }
+            }
+            RowsFault::Value(path, fault) => {
+                BindError::Type { name: named(path), fault: fault.to_string().into() }
+            }
+        })?;
+    if taken == Scalar::List(Vec::new()) {
+        return Err(BindError::Range { name: slot.name.clone(), fault: "no rows".into() });
+    }
+    Ok(taken)
 }
 
 /// Puts defaults into the slots that nobody filled.
@@ -327,7 +355,8 @@ fn check_requires(requires: &[Require], values: &[Scalar<'_>]) -> Result<(), Bin
     Ok(())
 }
 
-fn holds(comparison: Comparison, order: Ordering) -> bool {
+/// Whether two values that stand in `order` compare so.
+pub(crate) const fn holds(comparison: Comparison, order: Ordering) -> bool {
     match comparison {
         Comparison::Eq => order.is_eq(),
         Comparison::Ne => order.is_ne(),
@@ -612,6 +641,75 @@ mod tests {
         assert_eq!(bind(&one, vec![param(false)]).unwrap_err().code(), 2011);
         let list = template(vec![slot("a", Type::List(Box::new(Type::Int)))]);
         assert!(bind(&list, vec![param(true)]).is_ok());
+    }
+
+    /// A slot of rows with two fields, at most two of them.
+    fn rows_slot() -> Slot {
+        let field = |name: &str, ty| Field { name: name.into(), ty };
+        let fields =
+            [field("item", Type::Bigint), field("qty", Type::Decimal { precision: 4, scale: 1 })];
+        Slot { item_count_max: Some(2), ..slot("items", Type::Rows(fields.into())) }
+    }
+
+    fn row<'a>(entries: &[(&'a str, Value<'a>)]) -> Value<'a> {
+        Value::Map(entries.iter().map(|(name, value)| ((*name).into(), value.clone())).collect())
+    }
+
+    #[test]
+    fn rows_come_as_maps_or_as_lists_and_stand_in_the_fields_order() {
+        let by_name = row(&[("qty", Value::Str("2".into())), ("item", Value::Int(7))]);
+        let in_order = Value::Array(vec![Value::Int(7), Value::Int(2)]);
+        let both = Value::Array(vec![by_name, in_order]);
+        let fields = || Scalar::List(vec![Scalar::Int(7), Scalar::Decimal("2.0".into())]);
+        let given = [("items", both.clone())];
+        let taken = bound(vec![rows_slot()], &given).unwrap();
+        assert_eq!(taken.values[0], Scalar::List(vec![fields(), fields()]));
+        for codec in [Codec::MsgPack, Codec::Json] {
+            let mut bytes = Vec::new();
+            write_call(&mut bytes, codec, None, "x.y", &[("items", both.clone())]);
+            let template = template(vec![rows_slot()]);
+            let call = Call::decode(codec, &mut bytes);
+            let params = call.unwrap().params.map(|entry| Ok(entry.map(Param::from)?));
+            let decoded = bind_each::<Either>(&template, params).unwrap().into_owned();
+            assert_eq!(decoded.values, taken.values, "{codec:?}");
+        }
+    }
+
+    #[test]
+    fn faults_of_rows_name_the_row_and_the_field() {
+        let (item, qty) = (("item", Value::Int(7)), ("qty", Value::Int(2)));
+        let good = || row(&[item.clone(), qty.clone()]);
+        let refused = |rows: Value<'_>| {
+            let error = bound(vec![rows_slot()], &[("items", rows)]).unwrap_err();
+            (error.code(), error.to_string())
+        };
+        let second = |row: Value<'static>| refused(Value::Array(vec![good(), row]));
+        let told = |code, text: &str| (code, text.to_owned());
+        let missing = told(2010, "parameter `items[1].qty` is missing");
+        assert_eq!(second(row(std::slice::from_ref(&item))), missing);
+        assert_eq!(second(row(&[item.clone(), ("qty", Value::Null)])), missing);
+        assert_eq!(second(Value::Array(vec![Value::Int(7)])), missing);
+        let unknown = told(2013, "parameter `items[1].colour` is not declared");
+        assert_eq!(second(row(&[item.clone(), qty.clone(), ("colour", Value::Int(1))])), unknown);
+        let twice = told(2014, "parameter `items[1].qty` is given twice");
+        assert_eq!(second(row(&[item.clone(), qty.clone(), qty.clone()])), twice);
+        let typed = second(row(&[item.clone(), ("qty", Value::Bool(true))]));
+        assert!(typed.0 == 2011 && typed.1.starts_with("parameter `items[1].qty`"), "{typed:?}");
+        let range = second(row(&[item.clone(), ("qty", Value::Int(1000))]));
+        assert!(range.0 == 2012 && range.1.starts_with("parameter `items[1].qty`"), "{range:?}");
+        assert_eq!(second(Value::Array(vec![Value::Int(1); 3])).0, 2012);
+        assert_eq!(second(Value::Int(1)).0, 2011);
+        assert_eq!(refused(good()).0, 2011);
+        assert_eq!(refused(Value::Array(vec![])).0, 2012);
+        assert_eq!(refused(Value::Array(vec![good(), good(), good()])).0, 2012);
+    }
+
+    #[test]
+    fn rows_of_a_query_are_refused() {
+        let template = template(vec![rows_slot()]);
+        let value = Value::Str("[[7,2]]".into());
+        let param = Param { name: "items".into(), value, untyped: true };
+        assert_eq!(bind(&template, vec![param]).unwrap_err().code(), 2011);
     }
 
     #[derive(Debug, PartialEq, thiserror::Error)]

@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gateway_protocol::{Code, FrameError, PayloadError};
 
 use crate::auth::AuthError;
-use crate::backend::BackendError;
+use crate::backend::{BackendError, Details};
 use crate::bind::BindError;
 use crate::catalog::BusinessError;
 use crate::snapshot::RouteError;
@@ -69,6 +69,14 @@ impl Error {
         Self::Backend(Arc::new(BackendError::TooLarge { limit }))
     }
 
+    /// What a refused write tells besides its code.
+    pub fn details(&self) -> Option<&Details> {
+        match self {
+            Self::Backend(error) => error.details(),
+            _ => None,
+        }
+    }
+
     /// The code on the wire.
     pub fn code(&self) -> u16 {
         match self {
@@ -76,7 +84,7 @@ impl Error {
             Self::Route(error) => error.code().number(),
             Self::Auth(error) => error.code().number(),
             Self::Bind(error) => error.code(),
-            Self::Backend(error) => error.code().number(),
+            Self::Backend(error) => error.code(),
             Self::Business(error) => error.code.number(),
             Self::NoSuchRow => Code::NoSuchRow.number(),
             Self::ForeignTag => Code::VersionConflict.number(),
@@ -91,6 +99,7 @@ impl Error {
     pub fn http_status(&self) -> u16 {
         match self {
             Self::Business(error) | Self::Bind(BindError::Require(error)) => error.status,
+            Self::Backend(error) => error.http_status(),
             other => Code::from_number(other.code()).map_or(500, Code::http_status),
         }
     }

@@ -295,15 +295,19 @@ mod tests {
 
     use std::fs;
     use std::net::Ipv4Addr;
+    use std::sync::OnceLock;
     use std::time::Duration;
+
+    use gateway_protocol::{BusinessCode, Codec};
 
     use super::*;
     use crate::auth::{Authenticator, new_key};
-    use crate::backend::IdSource;
-    use crate::cache::Cache;
-    use crate::catalog::{Catalog, Dialect};
+    use crate::backend::{BackendError, Current, Details, IdSource};
+    use crate::cache::{Body, Cache};
+    use crate::catalog::{BusinessError, Catalog, Dialect};
     use crate::config::{Config, Env};
     use crate::observe::Metrics;
+    use crate::reply::write_refusal;
     use crate::snapshot::{Parts, build};
 
     const GET: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1\n-- @result id bigint\n\
@@ -427,6 +431,41 @@ mod tests {
         assert_eq!(code(path.call(1, 7)), 3101, "a refusal stands, recorded or not");
         path.worker.core().drain();
         assert_eq!(code(path.call(0, 7)), 1002);
+    }
+
+    fn refused(details: Details) -> Error {
+        let code = BusinessCode::new(2105).unwrap();
+        let error = Box::new(BusinessError { code, name: "STALE".into(), status: 412 });
+        Error::Backend(Arc::new(BackendError::Business { error, details: Box::new(details) }))
+    }
+
+    #[test]
+    fn refusal_of_a_write_says_the_same_in_both_codecs_with_the_row_that_stands() {
+        let path = Path::new(1);
+        let snapshot = path.worker.snapshot();
+        let operation = Arc::clone(route(&snapshot, "game1", "t.get").unwrap().operation);
+        let msgpack = vec![0x81, 0xa2, b'i', b'd', 7];
+        let body = Body { msgpack: msgpack.into(), json: OnceLock::new(), etag: "".into() };
+        let current = Some(Current { operation, stored: Arc::new(Stored::Present(body)) });
+        for (row, current, expected) in [
+            (None, None, r#"{"code":2105,"message":"STALE"}"#),
+            (Some(3), None, r#"{"code":2105,"message":"STALE","details":{"row":3}}"#),
+            (
+                Some(0),
+                current,
+                r#"{"code":2105,"message":"STALE","details":{"row":0,"current":{"id":7}}}"#,
+            ),
+        ] {
+            let error = refused(Details { row, current });
+            assert_eq!((error.code(), error.http_status()), (2105, 412));
+            let mut json = Vec::new();
+            write_refusal(&error, Codec::Json, &mut json);
+            assert_eq!(String::from_utf8_lossy(&json), expected);
+            let mut msgpack = Vec::new();
+            write_refusal(&error, Codec::MsgPack, &mut msgpack);
+            let decoded = gateway_protocol::msgpack::decode(&msgpack).unwrap();
+            assert_eq!(decoded, gateway_protocol::json::decode(&mut json).unwrap());
+        }
     }
 
     #[test]

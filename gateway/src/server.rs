@@ -4,9 +4,10 @@
 //! fe-00 ..   one a core: monoio, own listeners, own connections
 //! be-…       tokio: cache level 2, databases, journal's applier
 //! control    tokio: admin port, signals, reload
+//! journal    tokio-uring: orders to disk (where `journal.path` is set)
 //! ```
 //! Order of the end: nothing new is begun; connections are told and finish; frontends stop; the
-//! backend answers what it has and stops; logs are flushed.
+//! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
 use std::io;
 use std::net::{SocketAddr, TcpListener};
@@ -16,14 +17,18 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
+use crate::backend::{
+    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools,
+};
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals};
-use crate::frontend::Stop;
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
+use crate::frontend::{Sharing, Stop};
+use crate::journal::Journal;
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
+use crate::snapshot::Snapshot;
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -115,7 +120,13 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
+<<<<<<< HEAD
+    applier: Option<Applying>,
     frontends: Vec<JoinHandle<io::Result<usize>>>,
+    journal: Option<JoinHandle<io::Result<()>>>,
+=======
+    frontends: Vec<Frontend>,
+>>>>>>> samples
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -130,6 +141,8 @@ impl Server {
         // First of all, so that a signal that comes while the rest starts is not lost.
         let (control, signals) = control_runtime()?;
         let (listeners, admin, addresses) = listen(&config)?;
+        let (board, heard) = queue::notices(listeners.len() + 2);
+        let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
             .thread_name("be")
@@ -141,7 +154,7 @@ impl Server {
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
-        let core = Arc::new(core);
+        let core = Arc::new(core.with_journal(journal));
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Pools::open(&config.database, backend.handle().clone(), sink);
         let pools = Arc::new(pools);
@@ -153,6 +166,7 @@ impl Server {
             metrics: Arc::clone(&metrics),
             ids: Arc::clone(&core.ids),
             audit: audit.transpose().map_err(started)?,
+            journal: core.journal.clone(),
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
         let dispatch = Dispatch {
@@ -162,12 +176,16 @@ impl Server {
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         let dispatch = backend.spawn(dispatch.run(taken, stop));
+        let applier = Applying::start(&core, &pools, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let (board, heard) = queue::notices(listeners.len() + 1);
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-        wait_until_ready(&heard, frontends.len())?;
+<<<<<<< HEAD
+        wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
+=======
+        let frontends = wait_until_ready(&heard, frontends)?;
+>>>>>>> samples
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -189,7 +207,9 @@ impl Server {
             pools,
             dispatch,
             stop_dispatch,
+            applier,
             frontends,
+            journal: journal_thread,
             control,
             stop_control,
             drain,
@@ -223,11 +243,17 @@ impl Server {
         self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
+            if let Some(applier) = self.applier {
+                applier.end().await;
+            }
             self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
         drop(self.background);
         self.backend.shutdown_timeout(BACKEND_END);
+        if let Some(error) = end_journal(self.core.journal.as_deref(), self.journal) {
+            failed = Some(error);
+        }
         self.stop_control.set(true);
         match self.control.join() {
             Ok(Ok(())) => {}
@@ -256,26 +282,67 @@ impl Server {
     }
 }
 
+<<<<<<< HEAD
+/// The journal's applier at work on the backend threads.
+struct Applying {
+    stop: queue::Signal<bool>,
+    task: tokio::task::JoinHandle<()>,
+}
+
+impl Applying {
+    /// Starts it, where there is a journal.
+    fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
+        let applier = Applier {
+            journal: Arc::clone(core.journal.as_ref()?),
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            cache: Arc::clone(&core.cache),
+            metrics: Arc::clone(&core.metrics),
+        };
+        let (stop, stopped) = queue::signal(false);
+        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
+    }
+
+    /// Has it finish what is under way. What is left is applied after the next start.
+    async fn end(self) {
+        self.stop.set(true);
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
+    }
+}
+
 /// Waits until each of `count` threads does its work.
+=======
+type Frontend = JoinHandle<io::Result<usize>>;
+
+/// Waits until each of the threads does its work.
+>>>>>>> samples
 ///
 /// # Errors
 ///
-/// [`ServerError::Start`] when one ends instead.
+/// What the machine told the one that ended instead.
 fn wait_until_ready(
     heard: &std::sync::mpsc::Receiver<(String, Notice)>,
-    count: usize,
-) -> Result<(), ServerError> {
-    for _ in 0..count {
+    mut threads: Vec<Frontend>,
+) -> Result<Vec<Frontend>, ServerError> {
+    for _ in 0..threads.len() {
         match heard.recv() {
             Ok((_, Notice::Ready)) => {}
-            Ok((thread, Notice::Ended | Notice::Stop)) => {
-                let why = "ended while it started; does the kernel allow io_uring?";
-                return Err(ServerError::Start(format!("thread {thread} {why}")));
+            Ok((name, Notice::Ended | Notice::Stop)) => {
+                let is_own = |thread: &Frontend| thread.thread().name() == Some(&*name);
+                let ended =
+                    threads.iter().position(is_own).map(|at| threads.swap_remove(at).join());
+                return Err(match ended {
+                    Some(Ok(Err(error))) => machine(format!(
+                        "thread {name} could not start; does the kernel allow io_uring? \
+                         (`runtime.io_uring: preferred` runs without)"
+                    ))(error),
+                    _ => ServerError::Start(format!("thread {name} ended while it started")),
+                });
             }
-            Err(_) => return Ok(()),
+            Err(_) => break,
         }
     }
-    Ok(())
+    Ok(threads)
 }
 
 /// What gives out `:_id`, under this instance's number.
@@ -290,8 +357,17 @@ type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
-    let (listeners, tcp, http) = frontend::bind(tcp, http, config.runtime.frontend_threads)
-        .map_err(machine(format!("cannot listen on {tcp} and {http}")))?;
+    let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
+    let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
+    let (listeners, tcp, http) = bound.map_err(|error| {
+        let taken = match error.kind() {
+            io::ErrorKind::AddrInUse => {
+                ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
+            }
+            _ => "",
+        };
+        machine(format!("cannot listen on {tcp} and {http}{taken}"))(error)
+    })?;
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
@@ -304,7 +380,7 @@ fn start_frontends(
     listeners: Vec<frontend::BoundListeners>,
     stop: &Stop,
     board: &NoticeBoard,
-) -> Result<Vec<JoinHandle<io::Result<usize>>>, ServerError> {
+) -> Result<Vec<Frontend>, ServerError> {
     let cpus = cpus();
     let mut threads = Vec::with_capacity(listeners.len());
     for (index, listeners) in listeners.into_iter().enumerate() {
@@ -313,6 +389,40 @@ fn start_frontends(
         threads.push(thread.map_err(machine("frontend thread"))?);
     }
     Ok(threads)
+}
+
+type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
+
+/// Starts the journal, where one is configured, and sees that what waits in it can be applied.
+fn start_journal(
+    config: &Config,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+    board: &NoticeBoard,
+) -> Result<StartedJournal, ServerError> {
+    let notices = board.of("journal");
+    let begun = Journal::start(&config.journal, config.runtime.io_uring, notices);
+    let Some((journal, thread)) = begun.map_err(started)? else { return Ok((None, None)) };
+    let checked = check_queued(snapshot, &journal.pending_contracts());
+    if let Err(faults) = checked {
+        let _ended = end_journal(Some(&journal), Some(thread));
+        return Err(faults.into());
+    }
+    journal.register_metrics(metrics);
+    Ok((Some(journal), Some(thread)))
+}
+
+/// Has the journal write what it took over, and waits for that.
+fn end_journal(
+    journal: Option<&Journal>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+) -> Option<ServerError> {
+    journal?.stop();
+    match thread?.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(source)) => Some(ServerError::Machine { what: "journal thread".into(), source }),
+        Err(_panic) => Some(ServerError::Start("the journal thread panicked".into())),
+    }
 }
 
 /// The control thread's runtime, and the signals that it hears from now on.

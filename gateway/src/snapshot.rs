@@ -208,6 +208,12 @@ impl Game {
         if operation.enabled { Ok(operation) } else { Err(RouteError::OperationDisabled) }
     }
 
+    /// The template of that name, whether game and operation are switched on or not: what was accepted
+    /// before a switch is applied after it.
+    pub fn template(&self, name: &str) -> Option<&Arc<Template>> {
+        self.operations.get(name).map(|operation| &operation.template)
+    }
+
     /// Every operation, in no order.
     pub fn operations(&self) -> impl Iterator<Item = &Arc<Operation>> {
         self.operations.values()
@@ -304,6 +310,9 @@ impl GameBuilder<'_> {
         let name = format!("{} {}", template.game, template.op);
         if template.audit && self.config.logging.audit_file.is_none() {
             self.faults.push(format!("{name}: @audit needs `logging.audit_file`"));
+        }
+        if template.write.asynchronous.is_some() && self.config.journal.path.is_none() {
+            self.faults.push(format!("{name}: @async needs `journal.path`"));
         }
         let access = match self.authenticator.roles().compile(&template.allow) {
             Ok(access) => access,

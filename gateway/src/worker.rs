@@ -19,6 +19,7 @@ use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef};
 use crate::config::RequestLog;
 use crate::error::Error;
+use crate::journal::Journal;
 use crate::observe::{
     CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Transport, emit,
     log_request,
@@ -85,6 +86,8 @@ pub struct Core {
     pub ids: Arc<IdSource>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
+    /// Orders that are acknowledged before they are in a database; `None`: none is configured.
+    pub journal: Option<Arc<Journal>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -105,9 +108,16 @@ impl Core {
             metrics,
             ids,
             nonces: NonceBook::default(),
+            journal: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
+    }
+
+    /// The same with a journal.
+    #[must_use]
+    pub fn with_journal(self, journal: Option<Arc<Journal>>) -> Self {
+        Self { journal, ..self }
     }
 
     /// A number that no other connection of this process has had.

@@ -163,7 +163,7 @@ fn missing_row_is_remembered_and_forgotten_when_it_is_written() {
     gateway.sql("game1", insert);
     assert_eq!(ask().code(), 2121);
     let game = Credential::with_roles(&["game_server"]);
-    let consume = json!({ "player_id": 1001, "item_type": 1, "qty": 1 });
+    let consume = json!({ "request_id": "c1", "player_id": 1001, "item_type": 1, "qty": 1 });
     assert_eq!(Transport::Http.call(&gateway, &game, "game1", "item.consume", &consume).code, 0);
     assert_eq!(ask().status, 200);
 }

@@ -59,7 +59,7 @@ const PLANTED: &[(&str, &str, &str)] = &[
     ),
     (
         "a key that nothing runs yet",
-        "-- @kind tx\n-- @allow admin\n-- @step one exec\nUPDATE player SET gold = 0 WHERE player_id = 1\n",
+        "-- @kind one\n-- @encrypt nickname\n-- @result nickname string\n-- @allow admin\nSELECT p.nickname FROM player p WHERE p.player_id = 1\n",
         "not built",
     ),
     (
@@ -313,4 +313,18 @@ fn shipped_configuration_starts_without_its_databases() {
     gateway.kill().unwrap();
     gateway.wait().unwrap();
     assert!(listens, "it ended before it listened");
+}
+
+#[test]
+fn second_gateway_on_the_same_ports_is_refused() {
+    let gateway = Setup::sqlite().start();
+    let second = Setup::beside(&gateway)
+        .set("/server/tcp/address", json!(gateway.tcp_address().to_string()))
+        .set("/server/http/address", json!(gateway.http_address().to_string()));
+    second.write_config();
+    let output = run(&["serve", "--config", &second.config_path().display().to_string()]);
+    assert_eq!(output.status, Some(1), "{}", output.text());
+    for words in ["another process listens there", "server.reuse_port: true"] {
+        assert!(output.stderr.contains(words), "{}", output.stderr);
+    }
 }

@@ -20,6 +20,7 @@ mod auth;
 mod cache;
 mod reload;
 mod drain;
+mod economy;
 mod faults;
 mod admin;
 mod command;

@@ -33,7 +33,7 @@ const CASES: &[Case] = &[
     ("game1", "player.get_many", r#"{"player_ids": 1001}"#, 2011, 400),
     ("game1", "player.get_many", r#"{"player_ids": [1001, "x"]}"#, 2011, 400),
     ("game1", "player.get_many", r#"{"player_ids": [1001, [1002]]}"#, 2011, 400),
-    ("game1", "order.get_by_no", r#"{"order_no": 7}"#, 2011, 400),
+    ("game1", "order.get", r#"{"order_no": 7}"#, 2011, 400),
     ("game1", "player.search", r#"{"server_id": 1, "name_prefix": ["a"]}"#, 2011, 400),
     // Ranges.
     ("game1", "player.get", r#"{"player_id": 0}"#, 2012, 400),
@@ -75,7 +75,7 @@ const CASES: &[Case] = &[
     // What templates declare.
     ("game1", "player.get", r#"{"player_id": 5}"#, 2101, 404),
     ("game1", "item.get", r#"{"player_id": 1001, "item_id": 10020001}"#, 2121, 404),
-    ("game1", "order.get", r#"{"order_id": 1}"#, 2131, 404),
+    ("game1", "order.get", r#"{"order_no": "SO0-0000"}"#, 2131, 404),
     (
         "game1",
         "order.count",

@@ -2,7 +2,9 @@
 
 use std::sync::atomic::{AtomicBool, Ordering};
 
-use gateway_tests::{ADMIN_KEY, CALL, Codec, Credential, Gateway, Setup, Signal, wait_until};
+use gateway_tests::{
+    ADMIN_KEY, CALL, Codec, Credential, Gateway, Setup, Signal, copy_folder, wait_until,
+};
 use serde_json::{Value, json};
 
 const PLAYER: &str = "/v1/game1/players/1001";
@@ -155,4 +157,29 @@ fn answer_tells_the_template_that_served_it() {
     assert!(version.len() == 16 && version.bytes().all(|byte| byte.is_ascii_hexdigit()), "{meta}");
     gateway.http().get(PLAYER, &admin().headers());
     wait_until("the log names the template", || gateway.log().contains(&version).then_some(()));
+}
+
+/// A volume of a `ConfigMap`: every entry is a link by way of `..data`, which one rename points elsewhere.
+#[test]
+fn templates_behind_links_are_served_and_a_swap_of_the_links_is_taken_without_a_signal() {
+    use std::os::unix::fs::symlink;
+    let setup = Setup::sqlite().own_templates();
+    let (copy, mount) = (setup.folder.path().join("templates"), setup.folder.path().join("mount"));
+    std::fs::create_dir(&mount).unwrap();
+    copy_folder(&copy, &mount.join("..first"));
+    copy_folder(&copy, &mount.join("..second"));
+    std::fs::write(mount.join("..second/_base/player/newest.sql"), NEW_OPERATION).unwrap();
+    symlink("..first", mount.join("..data")).unwrap();
+    for name in ["_base", "game1", "game2"] {
+        symlink(format!("..data/{name}"), mount.join(name)).unwrap();
+    }
+    let gateway = setup.set("/templates", json!(mount)).start();
+    let params = json!({ "player_id": 1001 });
+    assert_eq!(code(&gateway, "game1", "player.get", &params), 0);
+    assert_eq!(code(&gateway, "game1", "player.newest", &params), 2001);
+    symlink("..second", mount.join("..data_tmp")).unwrap();
+    std::fs::rename(mount.join("..data_tmp"), mount.join("..data")).unwrap();
+    wait_until("the new operation is there", || {
+        (code(&gateway, "game1", "player.newest", &params) == 0).then_some(())
+    });
 }

@@ -117,7 +117,7 @@ def test_call_answers_the_row_in_both_codecs():
 def test_decimal_is_a_string_padded_to_its_scale():
     for codec in (MSGPACK, JSON):
         with connect(codec) as client:
-            assert client.call("order.get", {"order_id": 100100001})["amount"] == "5.99"
+            assert client.call("order.get", {"order_no": "SO1001-0001"})["amount"] == "5.99"
 
 
 def test_call_names_another_game():

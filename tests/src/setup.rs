@@ -246,7 +246,8 @@ pub(crate) fn sqlite_script(file: &Path, sql: &str) {
     assert!(python.wait().expect("ends").success(), "{}: {sql}", file.display());
 }
 
-fn copy_folder(from: &Path, to: &Path) {
+/// Copies a folder with everything in it.
+pub fn copy_folder(from: &Path, to: &Path) {
     fs::create_dir_all(to).expect("made");
     for entry in fs::read_dir(from).expect("a folder") {
         let entry = entry.expect("an entry");

@@ -4,13 +4,13 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use super::BackendError;
-use super::encode::Rows;
+use super::cell::Cell;
 use super::fault::Failure;
 #[cfg(feature = "mysql")]
 use super::mysql;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
-use crate::catalog::Scalar;
+use crate::catalog::{Isolation, Scalar};
 use crate::config::{ConnectionConfig, Dialect};
 
 #[cfg(not(any(feature = "mysql", feature = "sqlite")))]
@@ -73,6 +73,29 @@ pub(super) enum Form {
 pub(super) type TextRow = Vec<Option<String>>;
 /// The same with the columns' names.
 pub(super) type NamedRow = Vec<(String, Option<String>)>;
+
+/// What takes a result's rows in.
+pub(super) trait Sink {
+    /// Where the columns that it wants stand, in a result with columns of these names.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Column`] for the first one that is not there.
+    fn positions<'n>(
+        &self,
+        names: &(impl Iterator<Item = &'n str> + Clone),
+    ) -> Result<Vec<usize>, BackendError>;
+
+    /// Takes a row. `read` gives the value of a wanted column, by its index among those.
+    ///
+    /// # Errors
+    ///
+    /// What makes the whole result useless.
+    fn push<'r>(
+        &mut self,
+        read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
+    ) -> Result<(), BackendError>;
+}
 
 /// A result on its way: what made it useless, and how many rows were dropped since.
 #[derive(Debug, Default)]
@@ -176,7 +199,7 @@ impl Connection {
         either!(self, session => session.execute(statement).await)
     }
 
-    /// Runs a statement and appends its rows to `rows`.
+    /// Runs a statement and gives its rows to `rows`.
     ///
     /// # Errors
     ///
@@ -184,7 +207,7 @@ impl Connection {
     pub(super) async fn fetch(
         &mut self,
         statement: &Statement<'_>,
-        rows: &mut Rows<'_>,
+        rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         either!(self, session => session.fetch(statement, rows).await)
     }
@@ -196,6 +219,28 @@ impl Connection {
     /// The driver's.
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {
         either!(self, session => session.run_text(sql).await)
+    }
+
+    /// Begins a transaction that may write. One round trip.
+    ///
+    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest, and takes its one place
+    ///   for a writer here, not in the middle.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; there is no transaction then.
+    pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
+        if self.dialect() == Dialect::Sqlite {
+            return self.run_text("BEGIN IMMEDIATE").await;
+        }
+        let level = match isolation {
+            None => return self.run_text("START TRANSACTION").await,
+            Some(Isolation::ReadCommitted) => "READ COMMITTED",
+            Some(Isolation::RepeatableRead) => "REPEATABLE READ",
+            Some(Isolation::Serializable) => "SERIALIZABLE",
+        };
+        // Of the next transaction only. Two statements of one text: one round trip.
+        self.run_text(&format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION")).await
     }
 
     /// Runs a statement whose result is small and the gateway's own business.

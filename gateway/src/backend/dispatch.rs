@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use tokio::sync::Semaphore;
 
 use super::BackendError;
-use super::fetch::Fetcher;
+use super::fetch::{Asked, Fetcher};
 use crate::auth::Principal;
 use crate::bind::Bound;
 use crate::cache::{Key, NonceError, Stored};
@@ -146,7 +146,8 @@ async fn work(fetcher: &Fetcher, job: Job) {
                 // What was to change nothing is not carried out.
                 Err(Arc::new(BackendError::Supply("dry runs are not built".into())))
             } else {
-                fetcher.fetch(&operation, bound, key, &asker, deadline).await
+                let asked = Asked { operation: &operation, asker: &asker, deadline, dry_run };
+                fetcher.fetch(asked, bound, key).await
             };
             let _nobody = reply.send(answer);
         }

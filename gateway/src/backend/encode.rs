@@ -7,6 +7,7 @@ use gateway_protocol::msgpack;
 
 use super::BackendError;
 use super::cell::{self, Cell};
+use super::connection::Sink;
 use crate::catalog::{Column, KeysetColumn, Kind, Scalar};
 
 /// What a result may be.
@@ -82,43 +83,6 @@ impl<'t> Rows<'t> {
             matches!(self.shape.kind, Kind::Many | Kind::Page).then(|| open_array(&mut self.body));
     }
 
-    /// The declared columns.
-    pub(super) const fn columns(&self) -> &'t [Column] {
-        self.shape.columns
-    }
-
-    /// Appends a row. `read` gives the value of a declared column, by its index.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError::TooLarge`] for a row or byte too many, [`BackendError::Column`] for a value
-    /// that does not have its declared form. The body is of no use then.
-    pub(super) fn push<'r>(
-        &mut self,
-        read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
-    ) -> Result<(), BackendError> {
-        if self.count == self.shape.row_count_max {
-            if self.shape.kind == Kind::Page {
-                self.has_next = true;
-                return Ok(());
-            }
-            return Err(BackendError::TooLarge {
-                limit: format!("{} rows", self.shape.row_count_max).into(),
-            });
-        }
-        msgpack::write_map_header(&mut self.body, self.shape.columns.len());
-        for (index, column) in self.shape.columns.iter().enumerate() {
-            let faulty = |fault| BackendError::Column { column: column.name.clone(), fault };
-            let cell = read(index).map_err(faulty)?;
-            self.check_room(column.name.len() + cell.bytes_max())?;
-            msgpack::write_str(&mut self.body, &column.name);
-            cell::write(&mut self.body, &column.ty, column.empty_as_null, cell).map_err(faulty)?;
-        }
-        self.count += 1;
-        self.note_version(&read)?;
-        self.note_seek(&read)
-    }
-
     /// Ends the body.
     pub(super) fn finish(mut self) -> Encoded {
         if let Some(at) = self.array_at {
@@ -175,6 +139,47 @@ impl<'t> Rows<'t> {
     }
 }
 
+impl Sink for Rows<'_> {
+    fn positions<'n>(
+        &self,
+        names: &(impl Iterator<Item = &'n str> + Clone),
+    ) -> Result<Vec<usize>, BackendError> {
+        positions(self.shape.columns.iter().map(|column| &*column.name), names)
+    }
+
+    /// Appends a row. `read` gives the value of a declared column, by its index.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::TooLarge`] for a row or byte too many, [`BackendError::Column`] for a value
+    /// that does not have its declared form. The body is of no use then.
+    fn push<'r>(
+        &mut self,
+        read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
+    ) -> Result<(), BackendError> {
+        if self.count == self.shape.row_count_max {
+            if self.shape.kind == Kind::Page {
+                self.has_next = true;
+                return Ok(());
+            }
+            return Err(BackendError::TooLarge {
+                limit: format!("{} rows", self.shape.row_count_max).into(),
+            });
+        }
+        msgpack::write_map_header(&mut self.body, self.shape.columns.len());
+        for (index, column) in self.shape.columns.iter().enumerate() {
+            let faulty = |fault| BackendError::Column { column: column.name.clone(), fault };
+            let cell = read(index).map_err(faulty)?;
+            self.check_room(column.name.len() + cell.bytes_max())?;
+            msgpack::write_str(&mut self.body, &column.name);
+            cell::write(&mut self.body, &column.ty, column.empty_as_null, cell).map_err(faulty)?;
+        }
+        self.count += 1;
+        self.note_version(&read)?;
+        self.note_seek(&read)
+    }
+}
+
 impl Encoded {
     /// Adds a page's `next`.
     pub(super) fn add_next(&mut self, cursor: &str) {
@@ -214,24 +219,24 @@ fn close_array(out: &mut Vec<u8>, at: usize, count: usize) {
     out.splice(at..=at, head);
 }
 
-/// For each declared column, where a result has it, by name in any case.
+/// For each wanted column, where a result has it, by name in any case.
 ///
 /// # Errors
 ///
 /// [`BackendError::Column`] for the first one that it does not have.
-pub(super) fn positions<'n>(
-    columns: &[Column],
+pub(super) fn positions<'w, 'n>(
+    wanted: impl Iterator<Item = &'w str>,
     names: &(impl Iterator<Item = &'n str> + Clone),
 ) -> Result<Vec<usize>, BackendError> {
-    let place = |column: &Column| {
-        names.clone().position(|name| name.eq_ignore_ascii_case(&column.name)).ok_or_else(|| {
+    let place = |column: &str| {
+        names.clone().position(|name| name.eq_ignore_ascii_case(column)).ok_or_else(|| {
             BackendError::Column {
-                column: column.name.clone(),
+                column: column.into(),
                 fault: "the result has no such column".into(),
             }
         })
     };
-    columns.iter().map(place).collect()
+    wanted.map(place).collect()
 }
 
 #[cfg(test)]
@@ -323,9 +328,9 @@ mod tests {
 
     #[test]
     fn declared_columns_are_found_in_any_case_and_a_missing_one_is_named() {
-        let columns = [column("b", Type::Int), column("a", Type::Int)];
-        assert_eq!(positions(&columns, &["A", "x", "B"].into_iter()).ok(), Some(vec![2, 0]));
-        let missing = positions(&columns, &["A"].into_iter());
+        let wanted = || ["b", "a"].into_iter();
+        assert_eq!(positions(wanted(), &["A", "x", "B"].into_iter()).ok(), Some(vec![2, 0]));
+        let missing = positions(wanted(), &["A"].into_iter());
         assert!(matches!(missing, Err(BackendError::Column { column, .. }) if &*column == "b"));
     }
 }

@@ -1,8 +1,30 @@
 //! Why a database did not do what a template asks.
 
+use std::sync::Arc;
+
 use gateway_protocol::Code;
 
-use crate::catalog::RenderError;
+use crate::cache::Stored;
+use crate::catalog::{BusinessError, RenderError};
+use crate::snapshot::Operation;
+
+/// What a refusal of a write tells besides its code.
+#[derive(Clone, Debug, Default)]
+pub struct Details {
+    /// The row of the `rows(…)` parameter that was refused, from 0.
+    pub row: Option<usize>,
+    /// What stands in the database, where the template has `@current`.
+    pub current: Option<Current>,
+}
+
+/// A row that stands in the database.
+#[derive(Clone, Debug)]
+pub struct Current {
+    /// What it was read with: says how it is encoded.
+    pub operation: Arc<Operation>,
+    /// The row; always [`Stored::Present`].
+    pub stored: Arc<Stored>,
+}
 
 /// A failure of the store side. `Display` and its sources are for our log; clients see a code and a word.
 #[derive(Debug, thiserror::Error)]
@@ -39,6 +61,44 @@ pub enum BackendError {
     /// The database took too long; nothing was changed.
     #[error("statement timed out")]
     TimedOut,
+    /// A lock was not to be had: nothing was changed, and a second attempt may do.
+    #[error("{}", if *.is_deadlock { "deadlock" } else { "lock wait timed out" })]
+    Locked {
+        /// Two transactions waited for each other.
+        is_deadlock: bool,
+        /// The driver's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// The template's own refusal: a guard did not hold, or a key was taken. Nothing was changed.
+    #[error("{}", .error.name)]
+    Business {
+        /// What it declares.
+        error: Box<BusinessError>,
+        /// Which row, and what stands there.
+        details: Box<Details>,
+    },
+    /// The row has another version than the caller named. Nothing was changed.
+    #[error("version conflict")]
+    VersionConflict {
+        /// What stands there.
+        details: Box<Details>,
+    },
+    /// A guard without an answer of its own did not hold: the template's fault. Nothing was changed.
+    #[error("guard failed: {what}")]
+    Guard {
+        /// Which, and what was counted.
+        what: Box<str>,
+    },
+    /// A step found no row where it needs one. Nothing was changed.
+    #[error("no such row")]
+    NoSuchRow,
+    /// The idempotency key was used with other parameters.
+    #[error("idempotency key was used with other parameters")]
+    KeyReused,
+    /// The first request with this idempotency key has not ended yet.
+    #[error("first request with this idempotency key still runs")]
+    KeyRunning,
     /// The connection was lost, or time ran out, while a write was under way.
     #[error("outcome of the write is unknown")]
     OutcomeUnknown {
@@ -46,8 +106,8 @@ pub enum BackendError {
         #[source]
         source: Option<sqlx::Error>,
     },
-    /// The request's deadline passed before the database was asked.
-    #[error("deadline passed before the statement began")]
+    /// The request's deadline passed; nothing was changed.
+    #[error("deadline passed")]
     Deadline,
     /// More rows than the template's limit, or more bytes than a reply may have.
     #[error("result is larger than {limit}")]
@@ -80,9 +140,16 @@ impl BackendError {
         match self {
             Self::PoolExhausted { .. } => "database busy, retry later".into(),
             Self::Unreachable { .. } => "database unreachable, retry later".into(),
-            Self::Query { .. } | Self::Column { .. } => "the statement failed".into(),
+            Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => {
+                "the statement failed".into()
+            }
             Self::Duplicate { .. } => "duplicate row".into(),
-            Self::TimedOut => "the database took too long".into(),
+            Self::TimedOut | Self::Locked { .. } => "the database took too long".into(),
+            Self::Business { error, .. } => error.name.to_string(),
+            Self::VersionConflict { .. } => "the row has another version".into(),
+            Self::NoSuchRow => "no such row".into(),
+            Self::KeyReused => "the key was used with other parameters".into(),
+            Self::KeyRunning => "the first request with this key still runs".into(),
             Self::OutcomeUnknown { .. } => "the outcome of the write is unknown".into(),
             Self::Deadline => "deadline exceeded".into(),
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
@@ -93,19 +160,55 @@ impl BackendError {
     }
 
     /// The code on the wire.
-    pub const fn code(&self) -> Code {
+    pub fn code(&self) -> u16 {
+        match self {
+            Self::Business { error, .. } => error.code.number(),
+            other => other.own_code().number(),
+        }
+    }
+
+    /// The HTTP status.
+    pub fn http_status(&self) -> u16 {
+        match self {
+            Self::Business { error, .. } => error.status,
+            other => other.own_code().http_status(),
+        }
+    }
+
+    /// What a refusal tells besides its code.
+    pub fn details(&self) -> Option<&Details> {
+        match self {
+            Self::Business { details, .. } | Self::VersionConflict { details } => Some(details),
+            _ => None,
+        }
+    }
+
+    /// The same, to be added to.
+    pub(super) fn details_mut(&mut self) -> Option<&mut Details> {
+        match self {
+            Self::Business { details, .. } | Self::VersionConflict { details } => Some(details),
+            _ => None,
+        }
+    }
+
+    const fn own_code(&self) -> Code {
         match self {
             Self::PoolExhausted { .. } => Code::PoolExhausted,
             Self::Unreachable { .. } => Code::DatabaseUnreachable,
-            Self::Query { .. } | Self::Column { .. } => Code::QueryFailed,
+            Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => Code::QueryFailed,
+            Self::VersionConflict { .. } => Code::VersionConflict,
+            Self::NoSuchRow => Code::NoSuchRow,
+            Self::KeyReused => Code::KeyReused,
+            Self::KeyRunning => Code::KeyRunning,
             Self::Duplicate { .. } => Code::DuplicateRow,
-            Self::TimedOut => Code::QueryTimedOut,
+            Self::TimedOut | Self::Locked { .. } => Code::QueryTimedOut,
             Self::OutcomeUnknown { .. } => Code::OutcomeUnknown,
             Self::Deadline => Code::DeadlineExceeded,
             Self::TooLarge { .. } => Code::ResultTooLarge,
             Self::BadCursor => Code::BadCursor,
             Self::List(_) => Code::ParamRange,
-            Self::Supply(_) => Code::Internal,
+            // A business error has its own; see `code`.
+            Self::Supply(_) | Self::Business { .. } => Code::Internal,
         }
     }
 }

@@ -92,7 +92,7 @@ impl Examiner {
     /// Examines a statement.
     ///
     /// - `sql`, `binds`: as it would be run, with samples for values.
-    /// - `columns`: the declared ones; empty for a write.
+    /// - `columns`: the declared ones; empty for a write; `None`: what a step selects is declared nowhere.
     /// - `scan_rows_max`: rows that a table may have and still be scanned; [`SCAN_ROWS_MAX`].
     ///
     /// # Errors
@@ -102,7 +102,7 @@ impl Examiner {
         &mut self,
         sql: &str,
         binds: Vec<Scalar<'_>>,
-        columns: &[Column],
+        columns: Option<&[Column]>,
         scan_rows_max: u64,
     ) -> Result<Vec<ExplainFinding>, sqlx::Error> {
         let described = match self.connection.describe(sql).await {
@@ -113,7 +113,8 @@ impl Examiner {
             Err(error) => return Err(error),
         };
         let dialect = self.connection.dialect();
-        let mut findings = compare(columns, &described, dialect);
+        let mut findings =
+            columns.map_or_else(Vec::new, |columns| compare(columns, &described, dialect));
         let explain = if dialect == Dialect::Sqlite { "EXPLAIN QUERY PLAN " } else { "EXPLAIN " };
         let statement = Statement { sql: format!("{explain}{sql}").into(), binds };
         let plan = match self.connection.fetch_named(&statement).await {
@@ -289,7 +290,7 @@ mod tests {
             [column("id", Type::Bigint), column("name", Type::Str { chars_max: Some(20) })];
         let one = vec![Scalar::Int(1)];
         let mut examine = async |sql: &str, rows_max| {
-            examiner.examine(sql, one.clone(), &columns, rows_max).await.expect("asked")
+            examiner.examine(sql, one.clone(), Some(&columns), rows_max).await.expect("asked")
         };
         assert_eq!(examine("SELECT p.ID, p.name FROM player p WHERE p.id = ?", 1).await, []);
         assert_eq!(examine("SELECT id, name FROM player WHERE guild > ? LIMIT 5", 2500).await, []);
@@ -326,11 +327,15 @@ mod tests {
         );
 
         let write = "UPDATE player SET name = 'y' WHERE note = ?";
-        let found = examiner.examine(write, vec![Scalar::Int(1)], &[], 1000).await.expect("asked");
+        let found =
+            examiner.examine(write, vec![Scalar::Int(1)], Some(&[]), 1000).await.expect("asked");
         assert!(matches!(&*found, [ExplainFinding::Scan { .. }]), "{found:?}");
         let insert = "INSERT INTO player VALUES (?, 'z', 1, '')";
-        let found = examiner.examine(insert, vec![Scalar::Int(9)], &[], 1000).await.expect("asked");
+        let found =
+            examiner.examine(insert, vec![Scalar::Int(9)], Some(&[]), 1000).await.expect("asked");
         assert_eq!(found, []);
+        let step = "SELECT note FROM player WHERE id = ?";
+        assert_eq!(examiner.examine(step, one.clone(), None, 1).await.expect("asked"), []);
         let question = Statement::plain("SELECT COUNT(*) FROM player WHERE name <> 'x'");
         let changed = examiner.connection.fetch_texts(&question).await.expect("a count");
         assert_eq!(changed, [[Some("0".to_owned())]]);

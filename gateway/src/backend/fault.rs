@@ -19,6 +19,10 @@ impl From<sqlx::Error> for Failure {
             Verdict::Lost => Self::Lost(source),
             Verdict::Interrupted => Self::Unread(BackendError::Query { source }),
             Verdict::TookTooLong => Self::Refused(BackendError::TimedOut),
+            Verdict::Deadlock => Self::Refused(BackendError::Locked { is_deadlock: true, source }),
+            Verdict::LockTimeout => {
+                Self::Refused(BackendError::Locked { is_deadlock: false, source })
+            }
             Verdict::Duplicate => Self::Refused(BackendError::Duplicate { source }),
             Verdict::Refused => Self::Refused(BackendError::Query { source }),
         }
@@ -32,9 +36,14 @@ enum Verdict {
     Refused,
     /// A unique key is taken.
     Duplicate,
-    /// The database gave up waiting for a lock, or its own time limit passed; nothing changed.
+    /// The database's own time limit passed; nothing changed.
     TookTooLong,
-    /// Somebody stopped the statement; the connection may be next.
+    /// Two transactions waited for each other and the database rolled this one back.
+    Deadlock,
+    /// The database gave up waiting for a lock; the statement changed nothing.
+    LockTimeout,
+    /// Somebody stopped the statement and the connection may be next; or the database may have ended the
+    /// whole transaction with it, so that what came next would stand alone.
     Interrupted,
     /// The connection is gone, or its protocol is out of step.
     Lost,
@@ -67,10 +76,15 @@ const fn mysql_verdict(number: u16) -> Verdict {
     match number {
         // ER_DUP_KEY, ER_DUP_ENTRY, ER_DUP_UNIQUE, ER_DUP_ENTRY_WITH_KEY_NAME
         1022 | 1062 | 1169 | 1586 => Verdict::Duplicate,
-        // ER_LOCK_WAIT_TIMEOUT, MariaDB ER_STATEMENT_TIMEOUT, MySQL ER_QUERY_TIMEOUT
-        1205 | 1969 | 3024 => Verdict::TookTooLong,
+        // MariaDB ER_STATEMENT_TIMEOUT, MySQL ER_QUERY_TIMEOUT
+        1969 | 3024 => Verdict::TookTooLong,
+        // ER_LOCK_DEADLOCK; ER_CHECKREAD: the row changed since the snapshot of MariaDB's stricter isolation
+        1213 | 1020 => Verdict::Deadlock,
+        // ER_LOCK_WAIT_TIMEOUT
+        1205 => Verdict::LockTimeout,
         // ER_QUERY_INTERRUPTED: also the last words to a connection that is being killed.
-        1317 => Verdict::Interrupted,
+        // ER_LOCK_TABLE_FULL: ends the transaction.
+        1317 | 1206 => Verdict::Interrupted,
         // ER_SERVER_SHUTDOWN, ER_NORMAL_SHUTDOWN, ER_ABORTING_CONNECTION, network errors of the
         // server's side, ER_NEW_ABORTING_CONNECTION, MariaDB ER_CONNECTION_KILLED, MySQL
         // ER_CLIENT_INTERACTION_TIMEOUT
@@ -86,9 +100,9 @@ const fn sqlite_verdict(code: i32) -> Verdict {
         // SQLITE_CONSTRAINT_UNIQUE, SQLITE_CONSTRAINT_PRIMARYKEY, SQLITE_CONSTRAINT_ROWID
         2067 | 1555 | 2579 => Verdict::Duplicate,
         // SQLITE_BUSY, SQLITE_LOCKED, in any variant
-        _ if matches!(code & 0xff, 5 | 6) => Verdict::TookTooLong,
-        // SQLITE_INTERRUPT
-        9 => Verdict::Interrupted,
+        _ if matches!(code & 0xff, 5 | 6) => Verdict::LockTimeout,
+        // SQLITE_INTERRUPT; SQLITE_NOMEM, SQLITE_FULL: may end the transaction.
+        _ if matches!(code & 0xff, 7 | 9 | 13) => Verdict::Interrupted,
         // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB
         _ if matches!(code & 0xff, 10 | 11 | 14 | 26) => Verdict::Lost,
         _ => Verdict::Refused,
@@ -111,7 +125,9 @@ mod tests {
     #[test]
     fn numbers_of_mysql_are_sorted_by_what_became_of_the_statement() {
         assert_eq!(mysql_verdict(1062), Verdict::Duplicate);
-        assert_eq!(mysql_verdict(1205), Verdict::TookTooLong);
+        assert_eq!(mysql_verdict(1205), Verdict::LockTimeout);
+        assert_eq!(mysql_verdict(1213), Verdict::Deadlock);
+        assert_eq!(mysql_verdict(1969), Verdict::TookTooLong);
         assert_eq!(mysql_verdict(1317), Verdict::Interrupted);
         assert_eq!(mysql_verdict(1927), Verdict::Lost);
         assert_eq!(mysql_verdict(1146), Verdict::Refused);
@@ -122,8 +138,9 @@ mod tests {
     fn codes_of_sqlite_are_sorted_with_their_extensions() {
         assert_eq!(sqlite_verdict(2067), Verdict::Duplicate);
         assert_eq!(sqlite_verdict(1555), Verdict::Duplicate);
-        assert_eq!(sqlite_verdict(5), Verdict::TookTooLong);
-        assert_eq!(sqlite_verdict(517), Verdict::TookTooLong);
+        assert_eq!(sqlite_verdict(5), Verdict::LockTimeout);
+        assert_eq!(sqlite_verdict(517), Verdict::LockTimeout);
+        assert_eq!(sqlite_verdict(13), Verdict::Interrupted);
         assert_eq!(sqlite_verdict(787), Verdict::Refused);
         assert_eq!(sqlite_verdict(522), Verdict::Lost);
     }

@@ -3,27 +3,28 @@
 //! A read goes through [`Cache::load`]; a write is bracketed by [`Cache::begin_write`] and `finish`, and
 //! leaves its audit record before anybody is told. What is kept, and when it is stale, is the cache's.
 
-use std::fmt::Write as _;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::dispatch::{Asker, Fetched, RefusedAttempt};
+use super::params::{reading_params, shown_params};
 use super::pool::Pool;
+use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
-use super::{BackendError, CursorKey, IdSource, Pools, Supplied};
+use super::write::{self, RunningKeys, Write, Written};
+use super::{
+    BackendError, Current, CursorKey, IdSource, Pools, Supplied, row_count, uses_id, uses_row_ids,
+};
 use crate::bind::Bound;
 use crate::cache::{
     self, Cache, Key, Load, NonceError, Stored, WRITE_MARGIN, read_tags, write_tags,
 };
-use crate::catalog::{Scalar, Template};
 use crate::config::Config;
+use crate::journal::Journal;
 use crate::observe::{Audit, AuditRecord, CacheOutcome, Event, Metrics, Stage, emit};
 use crate::snapshot::{Operation, Snapshot};
-
-/// Longest rendering of a request's parameters in a log, in bytes.
-const PARAMS_BYTES_MAX: usize = 4096;
 
 /// How much later than its own deadline a fetch that others may wait for would end by itself.
 const FLIGHT_GRACE: Duration = Duration::from_secs(1);
@@ -38,6 +39,21 @@ pub struct Fetcher {
     audit: Option<Arc<Audit>>,
     ids: Arc<IdSource>,
     cursor_key: CursorKey,
+    keys: RunningKeys,
+    journal: Option<Arc<Journal>>,
+}
+
+/// One job, but for its parameters.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// What to run.
+    pub operation: &'a Arc<Operation>,
+    /// For whom.
+    pub asker: &'a Asker,
+    /// When it must be answered.
+    pub deadline: Instant,
+    /// A write is done, answered and undone.
+    pub dry_run: bool,
 }
 
 /// What a fetcher works with.
@@ -55,6 +71,8 @@ pub struct FetcherParts {
     pub ids: Arc<IdSource>,
     /// The audit log; operations with `@audit` are refused at load without it.
     pub audit: Option<Audit>,
+    /// What is queued; operations with `@async` are refused at load without it.
+    pub journal: Option<Arc<Journal>>,
 }
 
 impl Fetcher {
@@ -64,7 +82,7 @@ impl Fetcher {
     ///
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, ids, audit } = parts;
+        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -74,7 +92,8 @@ impl Fetcher {
             CursorKey::new(&secret)
         };
         let audit = audit.map(Arc::new);
-        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key })
+        let keys = RunningKeys::default();
+        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys, journal })
     }
 
     /// Claims a nonce for all instances; false: one has it already.
@@ -141,19 +160,19 @@ impl Fetcher {
     /// [`BackendError`]; shared, because several may have waited for the same fetch.
     pub async fn fetch(
         &self,
-        operation: &Arc<Operation>,
+        asked: Asked<'_>,
         bound: Bound<'static>,
         key: Option<Key>,
-        asker: &Asker,
-        deadline: Instant,
     ) -> Result<Fetched, Arc<BackendError>> {
-        let call = Call { fetcher: self, operation, bound: &bound, asker, deadline };
+        let Asked { operation, asker, deadline, dry_run } = asked;
+        let call = Call { fetcher: self, operation, bound: &bound, asker, deadline, dry_run };
         let template = &operation.template;
         if template.kind.is_write() {
             return call.write().await;
         }
         let Some((key, policy)) = key.as_ref().zip(template.cache.as_ref()) else {
-            let stored = Arc::new(call.run().await.map_err(Arc::new)?.stored);
+            let stored = call.read().await.map_err(Arc::new)?;
+            let stored = Arc::new(call.or_queued(stored).await);
             return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false });
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
@@ -161,10 +180,16 @@ impl Fetcher {
         // Others may wait for this fetch, with more time than the one who leads it: what ends it at the
         // leader's deadline is that it is dropped, and then one of them takes over.
         let call = Call { deadline: deadline + FLIGHT_GRACE, ..call };
-        let fetch = || async { call.run().await.map(|outcome| outcome.stored) };
+        let fetch = || call.read();
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
         let (stored, outcome) = loaded.map_err(|_late| Arc::new(BackendError::Deadline))??;
+        if matches!(*stored, Stored::Absent)
+            && let Stored::Present(body) = call.or_queued(Stored::Absent).await
+        {
+            let stored = Arc::new(Stored::Present(body));
+            return Ok(Fetched { stored, outcome: CacheOutcome::Miss, replayed: false });
+        }
         let outcome = match outcome {
             _ if matches!(*stored, Stored::Absent) => CacheOutcome::Negative,
             cache::Outcome::L1 => CacheOutcome::L1,
@@ -183,28 +208,117 @@ struct Call<'a> {
     bound: &'a Bound<'static>,
     asker: &'a Asker,
     deadline: Instant,
+    dry_run: bool,
 }
 
 impl Call<'_> {
     /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
     async fn write(self) -> Result<Fetched, Arc<BackendError>> {
         let template = &self.operation.template;
+        queued::lane_is_free(self.fetcher.journal.as_deref(), template, self.bound, self.deadline)
+            .await
+            .map_err(Arc::new)?;
         let pool = self.pool().map_err(Arc::new)?;
-        let tags = write_tags(&template.game, &template.invalidate, self.bound);
+        // A dry run changes nothing, so nothing becomes stale.
+        let invalidate = if self.dry_run { &[][..] } else { &template.invalidate };
+        let tags = write_tags(&template.game, invalidate, self.bound);
         // Waiting for a connection and for the database both end at the deadline.
         let longest = self.deadline.saturating_duration_since(Instant::now());
         let in_flight = self.fetcher.cache.begin_write(tags, longest + WRITE_MARGIN).await;
-        let outcome = self.run_on(&pool).await;
-        if matches!(outcome, Err(BackendError::OutcomeUnknown { .. })) {
+        let written = self.write_on(&pool).await;
+        if matches!(written, Err(BackendError::OutcomeUnknown { .. })) {
             // The statement may still be at work: its tags stay closed until it cannot be any more.
             drop(in_flight);
         } else {
             // After a rollback, too: what was closed must open, with nothing kept.
             in_flight.finish().await;
         }
-        self.record(outcome.as_ref().err()).await?;
-        let stored = Arc::new(outcome.map_err(Arc::new)?.stored);
-        Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false })
+        self.record(written.as_ref().err()).await?;
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(Arc::new(self.with_current(&pool, error).await)),
+        };
+        let Written { outcome, replayed } = written;
+        let stored = Arc::new(outcome.stored);
+        Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed })
+    }
+
+    /// Runs a write, in a transaction where it needs one.
+    async fn write_on(self, pool: &Pool) -> Result<Written, BackendError> {
+        let template = &self.operation.template;
+        if !self.dry_run && !write::needs_transaction(template) {
+            let outcome = self.run_on(pool).await?;
+            return Ok(Written { outcome, replayed: false });
+        }
+        let ids = self.ids()?;
+        let request = Write {
+            template,
+            bound: self.bound,
+            supplied: self.supplied(&ids),
+            dry_run: self.dry_run,
+        };
+        let written = write::write(pool, &self.fetcher.keys, &request, self.deadline).await?;
+        self.observe(&written.outcome);
+        Ok(written)
+    }
+
+    /// Adds the row that stands in the database to a refusal, where the template has `@current`; where none
+    /// stands, that is the answer.
+    async fn with_current(self, pool: &Pool, error: BackendError) -> BackendError {
+        let mut error = error;
+        let Some(reading) = &self.operation.template.write.current else { return error };
+        if error.details_mut().is_none() {
+            return error;
+        }
+        let snapshot = self.fetcher.snapshot.load_full();
+        let game = snapshot.game(self.operation.template.game.as_str());
+        let Ok(operation) = game.and_then(|game| game.operation(reading.op.as_str())) else {
+            return error;
+        };
+        let bound = reading_params(&operation.template, &reading.args, self.bound);
+        let call = Call { operation, bound: &bound, dry_run: false, ..self };
+        // The refusal stands, whether the row can be read or not.
+        let Ok(outcome) = call.run_on(pool).await else { return error };
+        match (outcome.stored, &operation.template.not_found) {
+            (Stored::Present(body), _) => {
+                let stored = Arc::new(Stored::Present(body));
+                let current = Current { operation: Arc::clone(operation), stored };
+                if let Some(details) = error.details_mut() {
+                    details.current = Some(current);
+                }
+                error
+            }
+            (Stored::Absent, Some(not_found)) => BackendError::Business {
+                error: Box::new(not_found.clone()),
+                details: Box::default(),
+            },
+            (Stored::Absent, None) => BackendError::NoSuchRow,
+        }
+    }
+
+    /// A read's row, with its state where the read speaks for queued writes, too.
+    async fn read(self) -> Result<Stored, BackendError> {
+        let stored = self.run().await?.stored;
+        Ok(match stored {
+            Stored::Present(body) if !self.operation.status_of.is_empty() => {
+                Stored::Present(queued::committed(&body).unwrap_or(body))
+            }
+            other => other,
+        })
+    }
+
+    /// The state of what is queued, where no row is there and the read speaks for it.
+    async fn or_queued(self, stored: Stored) -> Stored {
+        if matches!(stored, Stored::Present(_)) {
+            return stored;
+        }
+        let Self { fetcher, operation, bound, .. } = self;
+        match queued::look(fetcher.journal.as_deref(), &fetcher.cache, operation, bound).await {
+            None => Stored::Absent,
+            Some(Queued::Waits(body)) => Stored::Present(body),
+            // Between the look at the database and the one at the journal: now it is there.
+            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
+        }
     }
 
     async fn run(self) -> Result<Outcome, BackendError> {
@@ -225,31 +339,56 @@ impl Call<'_> {
     }
 
     async fn run_on(self, pool: &Pool) -> Result<Outcome, BackendError> {
-        let Self { fetcher, operation, asker, .. } = self;
-        let template = &operation.template;
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        // Asked for only where it is used: while the clock is wrong everything else goes on.
-        let id = if template.plan.uses_id() { fetcher.ids.next(now_ms) } else { Ok(0) };
-        let id = id.map_err(|error| BackendError::Supply(error.to_string()))?;
-        let supplied = Supplied {
-            now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
-            id,
-            caller: &asker.principal.caller,
-            claims: &asker.principal.claims,
-            trace: &asker.trace,
-        };
-        let config = Arc::clone(&fetcher.snapshot.load().config);
+        let ids = self.ids()?;
+        let config = Arc::clone(&self.fetcher.snapshot.load().config);
         let limits = Limits {
             result_bytes_max: config.limits.result_bytes_max,
-            cursor_key: &fetcher.cursor_key,
+            cursor_key: &self.fetcher.cursor_key,
         };
+        let (template, supplied) = (&self.operation.template, self.supplied(&ids));
         let outcome = run(pool, template, self.bound, &supplied, &limits, self.deadline).await?;
+        self.observe(&outcome);
+        Ok(outcome)
+    }
+
+    /// The moment, and the ids that the template asks for: for the whole request, however often it is tried.
+    fn ids(self) -> Result<Ids, BackendError> {
+        let template = &self.operation.template;
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let next = || {
+            let id = self.fetcher.ids.next(now_ms);
+            id.map_err(|error| BackendError::Supply(error.to_string()))
+        };
+        // Asked for only where one is used: while the clock is wrong everything else goes on.
+        let id = if uses_id(template) { next()? } else { 0 };
+        let count = if uses_row_ids(template) {
+            row_count(template, self.bound, template.slots.len())
+        } else {
+            0
+        };
+        let of_rows = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
+        let now_micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        Ok(Ids { now_micros, id, of_rows })
+    }
+
+    fn supplied<'s>(&'s self, ids: &'s Ids) -> Supplied<'s> {
+        Supplied {
+            now_micros: ids.now_micros,
+            id: ids.id,
+            row_ids: &ids.of_rows,
+            caller: &self.asker.principal.caller,
+            claims: &self.asker.principal.claims,
+            trace: &self.asker.trace,
+        }
+    }
+
+    fn observe(self, outcome: &Outcome) {
+        let fetcher = self.fetcher;
         fetcher.metrics.stage(Stage::Database, outcome.elapsed);
-        if outcome.elapsed >= config.logging.slow_query {
+        if outcome.elapsed >= fetcher.snapshot.load().config.logging.slow_query {
             self.report_slow(outcome.elapsed);
         }
-        Ok(outcome)
     }
 
     fn report_slow(&self, elapsed: Duration) {
@@ -269,34 +408,18 @@ impl Call<'_> {
         if !template.audit {
             return Ok(());
         }
-        let code = error.map_or(0, |error| error.code().number());
-        let params = shown_params(template, self.bound);
+        let code = error.map_or(0, BackendError::code);
+        let mut params = shown_params(template, self.bound);
+        if self.dry_run {
+            params.push_str(" (dry run)");
+        }
         self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
     }
 }
 
-/// A request's parameters for a log: `name=value`, masked ones hidden.
-fn shown_params(template: &Template, bound: &Bound<'_>) -> String {
-    let mut text = String::new();
-    for (index, (slot, value)) in template.slots.iter().zip(&bound.values).enumerate() {
-        if matches!(value, Scalar::Null) {
-            continue;
-        }
-        let separator = if text.is_empty() { "" } else { " " };
-        // Writing to a string does not fail.
-        let _written = if template.masked.contains(&index) {
-            write!(text, "{separator}{}=***", slot.name)
-        } else {
-            let mut shown = String::new();
-            value.tag_text(&mut shown);
-            write!(text, "{separator}{}={shown:?}", slot.name)
-        };
-        if text.len() > PARAMS_BYTES_MAX {
-            let end = text.floor_char_boundary(PARAMS_BYTES_MAX);
-            text.truncate(end);
-            text.push('…');
-            break;
-        }
-    }
-    text
+/// What the gateway itself gives to one request.
+struct Ids {
+    now_micros: i64,
+    id: i64,
+    of_rows: Vec<i64>,
 }

@@ -71,6 +71,36 @@ pub enum MigrationFault {
     },
 }
 
+/// The scope of the gateway's own tables.
+const OWN_SCOPE: &str = "_gateway";
+
+/// The gateway's own tables: what `gateway migrate` applies before any schema of a game.
+pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
+    let texts: &[(&str, &str)] = match dialect {
+        Dialect::Mysql => &[("request", include_str!("schema/0001_request.mysql.sql"))],
+        Dialect::Sqlite => &[("request", include_str!("schema/0001_request.sqlite.sql"))],
+        Dialect::Oracle => &[],
+    };
+    let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {
+        scope: OWN_SCOPE.into(),
+        number,
+        name: (*name).into(),
+        checksum: checksum(text),
+        sql: (*text).into(),
+    };
+    (1..).zip(texts).map(one).collect()
+}
+
+/// SHA-256 of a file's text, in hexadecimal digits.
+fn checksum(text: &str) -> Box<str> {
+    let mut checksum = String::with_capacity(64);
+    for byte in Sha256::digest(text.as_bytes()) {
+        // Writing to a String cannot fail.
+        let _written = write!(checksum, "{byte:02x}");
+    }
+    checksum.into()
+}
+
 /// Reads the files of one scope and dialect, in the order of their numbers. Without a folder there are none.
 ///
 /// - `templates`: the folder of all templates.
@@ -108,13 +138,7 @@ pub fn read_migrations(
         let text = fs::read_to_string(&path)
             .map_err(|source| MigrationFault::Unreadable { path, source })?
             .replace("\r\n", "\n");
-        let hash = Sha256::digest(text.as_bytes());
-        let mut checksum = String::with_capacity(64);
-        for byte in hash {
-            // Writing to a String cannot fail.
-            let _written = write!(checksum, "{byte:02x}");
-        }
-        let (scope, checksum, sql) = (scope.into(), checksum.into(), text.into());
+        let (scope, checksum, sql) = (scope.into(), checksum(&text), text.into());
         migrations.push(Migration { scope, number, name, checksum, sql });
     }
     Ok(migrations)

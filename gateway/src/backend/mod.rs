@@ -1,6 +1,5 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod apply;
 mod cell;
 mod connection;
@@ -11,16 +10,18 @@ mod error;
 mod explain;
 mod fault;
 mod fetch;
+mod fold;
 mod id;
+mod kept;
 mod migrate;
 mod migration;
 #[cfg(feature = "mysql")]
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
+mod params;
 mod pool;
 mod pools;
-#[cfg_attr(not(test), expect(dead_code, reason = "what drives it comes with the journal"))]
 mod queued;
 mod run;
 mod script;
@@ -30,21 +31,23 @@ mod sqlite;
 mod statement;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
-mod testing;
+pub(crate) mod testing;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
 #[cfg(feature = "mysql")]
 mod upsert;
+mod write;
 
+pub use apply::Applier;
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
-pub use error::BackendError;
+pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
-pub use fetch::{Fetcher, FetcherParts};
+pub use fetch::{Asked, Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
-pub use migration::{Migration, MigrationFault, read_migrations};
+pub use migration::{Migration, MigrationFault, own_migrations, read_migrations};
 pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::Pools;
 pub use run::{Limits, Outcome, run};
@@ -52,4 +55,5 @@ pub use script::ScriptFault;
 pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
-pub use statement::Supplied;
+pub use statement::{Supplied, row_count, uses_id, uses_row_ids};
+pub use write::{RunningKeys, Write, Written, needs_transaction, write};

@@ -19,8 +19,7 @@ use sqlx::{
 };
 
 use super::cell::Cell;
-use super::connection::{Described, Form, Intake, NamedRow, Statement};
-use super::encode::{Rows, positions};
+use super::connection::{Described, Form, Intake, NamedRow, Sink, Statement};
 use super::fault::Failure;
 use super::{BackendError, moment, upsert};
 use crate::catalog::{Scalar, format_date, format_timestamp};
@@ -78,7 +77,7 @@ impl Session {
     pub(super) async fn fetch(
         &mut self,
         statement: &Statement<'_>,
-        rows: &mut Rows<'_>,
+        rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         let query = self.query(statement)?;
         let mut stream = self.driver.fetch_many(query);
@@ -294,10 +293,10 @@ impl Native {
     }
 }
 
-fn push(rows: &mut Rows<'_>, row: &MySqlRow, places: &mut Vec<Place>) -> Result<(), BackendError> {
+fn push(rows: &mut impl Sink, row: &MySqlRow, places: &mut Vec<Place>) -> Result<(), BackendError> {
     if places.is_empty() {
         let columns = row.columns();
-        for index in positions(rows.columns(), &columns.iter().map(sqlx::Column::name))? {
+        for index in rows.positions(&columns.iter().map(sqlx::Column::name))? {
             let native =
                 columns.get(index).map_or(Native::Other, |column| Native::of(column.type_info()));
             places.push(Place { index, native });

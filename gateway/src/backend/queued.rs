@@ -2,14 +2,74 @@
 //! what is not in the database yet.
 
 use std::sync::OnceLock;
+use std::time::Instant;
 
 use gateway_protocol::msgpack;
 
-use crate::cache::{Body, QueuedState};
-use crate::catalog::{Scalar, format_timestamp};
+use super::BackendError;
+use crate::bind::Bound;
+use crate::cache::{Body, Cache, QueuedState};
+use crate::catalog::{Scalar, Template, format_timestamp};
+use crate::identity::{Lane, RequestKey};
+use crate::journal::{Journal, State};
+use crate::snapshot::Operation;
 
 /// The member that carries the state.
 const STATE: &str = "state";
+
+/// Waits until nothing that was queued in the write's lane is still to be applied: a payment finds its order.
+///
+/// # Errors
+///
+/// [`BackendError::Deadline`] when that is not so at `deadline`; nothing was begun.
+pub(super) async fn lane_is_free(
+    journal: Option<&Journal>,
+    template: &Template,
+    bound: &Bound<'_>,
+    deadline: Instant,
+) -> Result<(), BackendError> {
+    let Some((journal, lane)) = journal.zip(Lane::of(template, bound)) else { return Ok(()) };
+    let settled = tokio::time::timeout_at(deadline.into(), journal.lane_settled(lane)).await;
+    settled.map_err(|_late| BackendError::Deadline)
+}
+
+/// What is known of a queued write where no row is.
+#[derive(Debug)]
+pub(super) enum Queued {
+    /// It waits, or is dead: the body that says so.
+    Waits(Body),
+    /// It was applied lately.
+    WasApplied,
+}
+
+/// Looks for a queued write that a read speaks for; `None`: nothing is known.
+pub(super) async fn look<E>(
+    journal: Option<&Journal>,
+    cache: &Cache<E>,
+    operation: &Operation,
+    bound: &Bound<'_>,
+) -> Option<Queued> {
+    for status in &operation.status_of {
+        let template = &operation.template;
+        let key = bound.values.get(status.slot)?;
+        let request = RequestKey::request(template.game.as_str(), status.op.as_str(), key);
+        let state = match journal.and_then(|journal| journal.state_of(&request)) {
+            Some(State::Applied { .. }) => return Some(Queued::WasApplied),
+            Some(State::Journalled { since_micros, .. }) => {
+                Some(QueuedState::Journalled { since_micros })
+            }
+            Some(State::Dead { since_micros, code, message, .. }) => {
+                Some(QueuedState::Dead { since_micros, code, message })
+            }
+            None => cache.queued(&request).await,
+        };
+        if let Some(state) = state {
+            let param = template.slots.get(status.slot).map_or("key", |slot| &slot.name);
+            return Some(Queued::Waits(state_body(param, key, &state)));
+        }
+    }
+    None
+}
 
 /// A row's body with `state: committed` behind its columns. `None`: the body is no map.
 pub(super) fn committed(body: &Body) -> Option<Body> {

@@ -84,6 +84,8 @@ pub async fn run(
         asked = ask(lease, &statement, &mut rows, is_write, limit).await;
     }
     let affected = asked.map_err(|failure| match failure {
+        // What was shorter: the request's own time, or the database's.
+        Failure::Unread(BackendError::TimedOut) if limit == deadline => BackendError::Deadline,
         Failure::Refused(error) | Failure::Unread(error) => error,
         Failure::Lost(source) if is_write => BackendError::OutcomeUnknown { source: Some(source) },
         Failure::Lost(source) => pool.unreachable(Some(source)),

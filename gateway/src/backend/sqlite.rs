@@ -33,8 +33,7 @@ use sqlx::{
 
 use super::BackendError;
 use super::cell::Cell;
-use super::connection::{Described, Form, Intake, NamedRow, Statement};
-use super::encode::{Rows, positions};
+use super::connection::{Described, Form, Intake, NamedRow, Sink, Statement};
 use super::fault::Failure;
 use crate::catalog::{Scalar, format_date, format_timestamp, has_date, has_timestamp};
 use crate::config::{ConnectionConfig, Endpoint};
@@ -93,7 +92,7 @@ impl Session {
     pub(super) async fn fetch(
         &mut self,
         statement: &Statement<'_>,
-        rows: &mut Rows<'_>,
+        rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         let mut stream = self.driver.fetch_many(query(statement)?);
         let mut places = Vec::new();
@@ -208,9 +207,13 @@ fn add(arguments: &mut SqliteArguments, bind: &Scalar<'_>) -> Result<(), BoxDynE
     }
 }
 
-fn push(rows: &mut Rows<'_>, row: &SqliteRow, places: &mut Vec<usize>) -> Result<(), BackendError> {
+fn push(
+    rows: &mut impl Sink,
+    row: &SqliteRow,
+    places: &mut Vec<usize>,
+) -> Result<(), BackendError> {
     if places.is_empty() {
-        *places = positions(rows.columns(), &row.columns().iter().map(sqlx::Column::name))?;
+        *places = rows.positions(&row.columns().iter().map(sqlx::Column::name))?;
     }
     rows.push(|column| {
         let place = *places.get(column).ok_or("no place for the column")?;

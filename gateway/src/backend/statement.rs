@@ -9,7 +9,10 @@ use super::connection::Statement;
 use super::{BackendError, CursorKey};
 use crate::auth::Claim;
 use crate::bind::Bound;
-use crate::catalog::{BindRef, Keyset, KeysetColumn, Scalar, Shape, Source, Template};
+use crate::catalog::{
+    BindRef, Dialect, Keyset, KeysetColumn, Plan, ReturnedValue, Scalar, Shape, Slot, Source,
+    StepValue, Template, Type,
+};
 
 /// What the gateway itself gives to a statement. One value for the whole request, so that a retry and a
 /// second database see the same.
@@ -18,14 +21,42 @@ pub struct Supplied<'a> {
     /// `:_now`, in microseconds since 1970-01-01T00:00:00Z. Bound in whole milliseconds, so that a column of
     /// three digits holds it exactly on every database.
     pub now_micros: i64,
-    /// `:_id`, of [`super::IdSource`].
+    /// `:_id`, of [`super::IdSource`]: one a request.
     pub id: i64,
+    /// `:_id` of statements that run once for each row: one for each row of every `rows(…)` slot, in the
+    /// slots' order; see [`row_count`]. Empty where no such statement uses it.
+    pub row_ids: &'a [i64],
     /// `:_caller`.
     pub caller: &'a str,
     /// `:_claim.x`, sorted by name. One that is not there is bound as NULL.
     pub claims: &'a [(Box<str>, Claim)],
     /// `:_trace`.
     pub trace: &'a str,
+}
+
+/// Whether a write gives every row of its `rows(…)` slots an id of its own.
+pub fn uses_row_ids(template: &Template) -> bool {
+    let write = &template.write;
+    (write.batch_slot.is_some() && template.plan.uses_id())
+        || write.steps.iter().any(|step| step.each.is_some() && step.plan.uses_id())
+}
+
+/// Whether a write uses `:_id` as one for the whole request.
+pub fn uses_id(template: &Template) -> bool {
+    let write = &template.write;
+    (write.batch_slot.is_none() && template.plan.uses_id())
+        || write.steps.iter().any(|step| step.each.is_none() && step.plan.uses_id())
+        || write.returns.iter().any(|returned| returned.value == ReturnedValue::Id)
+}
+
+/// Rows of all `rows(…)` slots before `slot`: where that slot's ids begin in [`Supplied::row_ids`]. Of a slot
+/// behind the last one: how many ids are needed.
+pub fn row_count(template: &Template, bound: &Bound<'_>, slot: usize) -> usize {
+    let rows = |(slot, value): (&Slot, &Scalar<'_>)| match (&slot.ty, value) {
+        (Type::Rows(_), Scalar::List(rows)) => rows.len(),
+        _ => 0,
+    };
+    template.slots.iter().zip(&bound.values).take(slot).map(rows).sum()
 }
 
 /// Renders a template for one request.
@@ -40,15 +71,20 @@ pub(super) fn statement<'a>(
     supplied: &Supplied<'a>,
     cursor_key: &CursorKey,
 ) -> Result<Statement<'a>, BackendError> {
-    let values = Values { template, bound, supplied: *supplied };
+    let values = RunValues { bound, supplied: *supplied, row: None, steps: &[] };
     if let Some(fixed) = template.plan.fixed() {
-        let binds = fixed.binds.iter().map(|bind| values.value(bind, &[])).collect();
+        let binds = fixed.binds.iter().map(|bind| values.bind(bind)).collect();
         return Ok(Statement { sql: Arc::clone(&fixed.sql), binds });
     }
     let seek = seek(template, bound, cursor_key)?;
     let shape = Shape::new(&template.plan, &bound.values, bound.given, !seek.is_empty());
     let rendered = template.plan.render(template.dialect, &shape)?;
-    let binds = rendered.binds.iter().map(|bind| values.value(bind, &seek)).collect();
+    let bind = |bind: &BindRef| match bind {
+        BindRef::Seek(column) => seek.get(*column).cloned().unwrap_or(Scalar::Null),
+        BindRef::PageLimit => Scalar::Int(i64::from(page_count(template, bound)) + 1),
+        other => values.bind(other),
+    };
+    let binds = rendered.binds.iter().map(bind).collect();
     Ok(Statement { sql: rendered.sql, binds })
 }
 
@@ -90,28 +126,73 @@ fn seek(
     }
 }
 
-/// Where the values of a statement's binds come from.
-struct Values<'a, 'b> {
-    template: &'a Template,
-    bound: &'a Bound<'b>,
-    supplied: Supplied<'a>,
+/// Renders a write, or a step of one, for one run.
+///
+/// # Errors
+///
+/// [`BackendError::List`], as [`statement`].
+pub(super) fn write_statement<'a>(
+    plan: &Plan,
+    dialect: Dialect,
+    values: &RunValues<'a, '_>,
+) -> Result<Statement<'a>, BackendError> {
+    let rendered = if let Some(fixed) = plan.fixed() {
+        fixed.clone()
+    } else {
+        let shape = Shape::new(plan, &values.bound.values, values.bound.given, false);
+        plan.render(dialect, &shape)?
+    };
+    let binds = rendered.binds.iter().map(|bind| values.bind(bind)).collect();
+    Ok(Statement { sql: rendered.sql, binds })
 }
 
-impl<'a> Values<'a, '_> {
-    /// - `seek`: where the page begins; empty: at the start.
-    fn value(&self, bind: &BindRef, seek: &[Scalar<'static>]) -> Scalar<'a> {
+/// What a step has left for later ones.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Left {
+    /// Rows matched; of a read, rows read.
+    pub affected: u64,
+    /// The first row's values, one for each of the step's columns; none where there was no row.
+    pub columns: Vec<Scalar<'static>>,
+}
+
+impl Left {
+    /// A value; NULL where there was no row.
+    pub(super) fn value(&self, value: StepValue) -> Scalar<'_> {
+        match value {
+            StepValue::Affected => Scalar::Int(i64::try_from(self.affected).unwrap_or(i64::MAX)),
+            StepValue::Column(index) => self.columns.get(index).map_or(Scalar::Null, borrowed),
+        }
+    }
+}
+
+/// Where the values of one run's binds come from.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct RunValues<'a, 'b> {
+    /// The request's parameters.
+    pub bound: &'a Bound<'b>,
+    /// What the gateway supplies; its id is that of the run.
+    pub supplied: Supplied<'a>,
+    /// The current row of a `rows(…)` slot: a list of its fields.
+    pub row: Option<&'a Scalar<'b>>,
+    /// What the steps before this one have left.
+    pub steps: &'a [Left],
+}
+
+impl<'a> RunValues<'a, '_> {
+    fn bind(&self, bind: &BindRef) -> Scalar<'a> {
         match bind {
             BindRef::Source(source) => self.source(source),
             BindRef::ListItem { slot, index } => match self.bound.values.get(*slot) {
                 Some(Scalar::List(items)) => items.get(*index).map_or(Scalar::Null, borrowed),
                 _ => Scalar::Null,
             },
-            BindRef::Seek(column) => seek.get(*column).cloned().unwrap_or(Scalar::Null),
-            BindRef::PageLimit => Scalar::Int(i64::from(page_count(self.template, self.bound)) + 1),
+            // Of pages, which are no writes.
+            BindRef::Seek(_) | BindRef::PageLimit => Scalar::Null,
         }
     }
 
-    fn source(&self, source: &Source) -> Scalar<'a> {
+    /// The value of a source.
+    pub(super) fn source(&self, source: &Source) -> Scalar<'a> {
         match source {
             Source::Slot(slot) => self.bound.values.get(*slot).map_or(Scalar::Null, borrowed),
             Source::Now => {
@@ -122,8 +203,13 @@ impl<'a> Values<'a, '_> {
             Source::Caller => Scalar::Str(Cow::Borrowed(self.supplied.caller)),
             Source::Claim(name) => claim(self.supplied.claims, name),
             Source::Trace => Scalar::Str(Cow::Borrowed(self.supplied.trace)),
-            // Only a batch and the steps of a `tx` have these; they are rendered elsewhere.
-            Source::Field { .. } | Source::Step { .. } => Scalar::Null,
+            Source::Field { field, .. } => match self.row {
+                Some(Scalar::List(fields)) => fields.get(*field).map_or(Scalar::Null, borrowed),
+                _ => Scalar::Null,
+            },
+            Source::Step { step, value } => {
+                self.steps.get(*step).map_or(Scalar::Null, |left| left.value(*value))
+            }
         }
     }
 }

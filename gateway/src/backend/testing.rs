@@ -88,7 +88,7 @@ pub(super) fn config(dialect: Dialect, endpoint: Endpoint) -> ConnectionConfig {
 }
 
 /// A configuration of an SQLite file in that folder.
-pub(super) fn sqlite_config(folder: &Path) -> ConnectionConfig {
+pub(crate) fn sqlite_config(folder: &Path) -> ConnectionConfig {
     config(Dialect::Sqlite, Endpoint::File(folder.join("test.db")))
 }
 

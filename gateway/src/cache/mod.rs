@@ -120,6 +120,11 @@ impl<E> Cache<E> {
         &self.shared.l1
     }
 
+    /// Whether there are other instances to tell of anything.
+    pub fn has_l2(&self) -> bool {
+        self.shared.l2.is_some()
+    }
+
     /// What hashes keys for L1.
     pub fn hasher(&self) -> &KeyHasher {
         &self.shared.hasher

@@ -13,7 +13,7 @@ use super::contract::{Decl, Key};
 use super::finding::{Finding, Findings, Place, Severity};
 use super::resolve::{Resolved, layers, resolve};
 use super::tree::{Body, Tree};
-use super::{Catalog, Dialect, GameTemplates, Template, check};
+use super::{Catalog, Dialect, GameTemplates, Plan, Template, check};
 
 impl Catalog {
     /// Reads, resolves and checks every template of `games`. Blocks on the disk: not for a frontend thread.
@@ -66,11 +66,9 @@ impl Survey {
     #[must_use]
     pub fn with_syntax(mut self) -> Self {
         let mut findings = Findings(self.findings);
-        for (_, _, compiled) in &self.games {
-            for one in compiled {
-                let body = one.resolved.body.as_ref().map(Body::place);
-                let place = body.as_ref().unwrap_or(&one.resolved.place);
-                check::syntax(&one.template, place, &mut findings);
+        for one in surveyed(&self.games) {
+            for (plan, place) in one.statements() {
+                check::syntax(one.template, plan, place, &mut findings);
             }
         }
         self.findings = findings.into_sorted();
@@ -79,16 +77,20 @@ impl Survey {
 
     /// The templates that compiled, by game, dialect and name: for rule 5 and for `gateway render`.
     pub fn templates(&self) -> impl Iterator<Item = Surveyed<'_>> {
-        self.games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| {
-            let scan_ok = one.resolved.one(Key::ScanOk).and_then(|entry| match &*entry.decl {
-                Decl::Text(reason) => Some(&**reason),
-                _ => None,
-            });
-            let body = one.resolved.body.as_ref().map(Body::place);
-            let place = body.unwrap_or_else(|| one.resolved.place.clone());
-            Surveyed { template: &one.template, place, scan_ok }
-        })
+        surveyed(&self.games)
     }
+}
+
+fn surveyed(games: &[(GameId, Dialect, Vec<Compiled>)]) -> impl Iterator<Item = Surveyed<'_>> {
+    games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| {
+        let scan_ok = one.resolved.one(Key::ScanOk).and_then(|entry| match &*entry.decl {
+            Decl::Text(reason) => Some(&**reason),
+            _ => None,
+        });
+        let body = one.resolved.body.as_ref().map(Body::place);
+        let place = body.unwrap_or_else(|| one.resolved.place.clone());
+        Surveyed { template: &one.template, place, step_places: &one.step_places, scan_ok }
+    })
 }
 
 /// A template that compiled, and what a finding about it needs.
@@ -98,8 +100,18 @@ pub struct Surveyed<'s> {
     pub template: &'s Template,
     /// Where its body begins.
     pub place: Place,
+    /// Where each of its steps begins.
+    pub step_places: &'s [Place],
     /// `@scan_ok`: why it may read a whole table.
     pub scan_ok: Option<&'s str>,
+}
+
+impl Surveyed<'_> {
+    /// Its statements, and where each begins.
+    pub fn statements(&self) -> impl Iterator<Item = (&Plan, &Place)> {
+        let places = self.step_places.iter().chain(std::iter::repeat(&self.place));
+        self.template.statements().map(|(_, plan)| plan).zip(places)
+    }
 }
 
 /// Looks at every template without loading it: for `gateway check`, where a game may stand several
@@ -407,7 +419,7 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
                 "LIMIT ?",
             ]
         );
-        assert_eq!(crate::catalog::combinations(&search).len(), 8 * 2 * 2);
+        assert_eq!(crate::catalog::combinations(&search, &search.plan).len(), 8 * 2 * 2);
     }
 
     #[test]

@@ -24,6 +24,7 @@ mod page;
 mod plan;
 mod resolve;
 mod result;
+mod rows;
 mod scalar;
 mod statement;
 mod template;
@@ -31,6 +32,8 @@ mod tree;
 mod types;
 mod which;
 mod write;
+#[cfg(test)]
+mod write_check_tests;
 #[cfg(test)]
 mod write_tests;
 
@@ -52,6 +55,7 @@ pub use moment::{
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use result::{Form, msgpack_to_json};
+pub(crate) use rows::{RowsFault, accept as accept_rows};
 pub use scalar::{Scalar, ScalarFault};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Field, HttpMethod, HttpRoute, Include,

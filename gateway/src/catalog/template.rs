@@ -343,6 +343,20 @@ pub enum Comparison {
     Ge,
 }
 
+impl Comparison {
+    /// As it is written.
+    pub const fn sign(self) -> &'static str {
+        match self {
+            Self::Eq => "=",
+            Self::Ne => "<>",
+            Self::Lt => "<",
+            Self::Le => "<=",
+            Self::Gt => ">",
+            Self::Ge => ">=",
+        }
+    }
+}
+
 /// The right side of a `@require`.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Operand {

@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use gateway_protocol::{GameId, OpId};
@@ -67,16 +67,17 @@ impl Tree {
     pub(crate) fn read(root: &Path, findings: &mut Findings) -> Self {
         let mut tree = Self::default();
         let mut walk = Walk { findings, file_count: 0 };
+        let above = real(root).into_iter().collect::<Vec<_>>();
         for (name, path) in walk.list(root, "") {
             if !path.is_dir() {
                 continue;
             }
             if name == BASE {
-                walk.folder(&path, &name, &mut tree.base);
+                walk.folder(&path, &name, &above, &mut tree.base);
                 continue;
             }
             match GameId::new(&name) {
-                Ok(game) => walk.folder(&path, &name, tree.games.entry(game).or_default()),
+                Ok(game) => walk.folder(&path, &name, &above, tree.games.entry(game).or_default()),
                 Err(error) => walk.odd(&name, &format!("not a game's folder: {error}")),
             }
         }
@@ -90,8 +91,8 @@ struct Walk<'f> {
 }
 
 impl Walk<'_> {
-    /// A folder's entries in order of their names, without hidden ones; links are findings.
-    fn list(&mut self, path: &Path, shown: &str) -> Vec<(String, std::path::PathBuf)> {
+    /// A folder's entries in order of their names, without hidden ones; links that lead nowhere are findings.
+    fn list(&mut self, path: &Path, shown: &str) -> Vec<(String, PathBuf)> {
         let entries = match fs::read_dir(path).and_then(Iterator::collect::<Result<Vec<_>, _>>) {
             Ok(entries) => entries,
             Err(error) => {
@@ -109,14 +110,10 @@ impl Walk<'_> {
                 continue;
             }
             let shown = if shown.is_empty() { lossy.clone() } else { format!("{shown}/{lossy}") };
-            if entry.file_type().is_ok_and(|kind| kind.is_symlink()) {
-                let fix = "put the file itself here";
-                self.findings.error(
-                    Rule::File,
-                    &Place::start(&shown.into()),
-                    "a symbolic link",
-                    fix,
-                );
+            if let Err(error) = fs::metadata(entry.path()) {
+                let message = format!("it cannot be read: {error}");
+                let fix = "mend the link, or put the file itself here";
+                self.findings.error(Rule::File, &Place::start(&shown.into()), message, fix);
             } else if name.to_str().is_none() {
                 self.odd(&shown, "the name is not UTF-8");
             } else {
@@ -127,18 +124,28 @@ impl Walk<'_> {
         named
     }
 
-    fn folder(&mut self, path: &Path, shown: &str, folder: &mut Folder) {
-        let mut open = vec![(path.to_path_buf(), shown.to_owned(), String::new(), 0)];
-        while let Some((path, shown, prefix, depth)) = open.pop() {
+    /// - `above`: the real paths of the folders that lead here. Links are followed (a ConfigMap consists of
+    ///   them), but not in a circle.
+    fn folder(&mut self, path: &Path, shown: &str, above: &[PathBuf], folder: &mut Folder) {
+        let mut open = vec![(path.to_path_buf(), shown.to_owned(), String::new(), above.to_vec())];
+        while let Some((path, shown, prefix, mut above)) = open.pop() {
+            let Some(own) = real(&path) else { continue };
+            if above.contains(&own) {
+                let fix = "remove the link";
+                let place = Place::start(&shown.into());
+                self.findings.error(Rule::File, &place, "a link that leads back up", fix);
+                continue;
+            }
+            above.push(own);
             for (name, path) in self.list(&path, &shown) {
                 let shown = format!("{shown}/{name}");
                 if !path.is_dir() {
                     self.file(&path, &shown, &format!("{prefix}{name}"), folder);
-                } else if depth == 0 && name == SCHEMA {
-                } else if depth == DEPTH_MAX {
+                } else if prefix.is_empty() && name == SCHEMA {
+                } else if prefix.matches('.').count() == DEPTH_MAX {
                     self.odd(&shown, &format!("deeper than {DEPTH_MAX} folders"));
                 } else {
-                    open.push((path, shown, format!("{prefix}{name}."), depth + 1));
+                    open.push((path, shown, format!("{prefix}{name}."), above.clone()));
                 }
             }
         }
@@ -223,6 +230,11 @@ impl Walk<'_> {
     }
 }
 
+/// The path without links; `None`: the folder is gone, which reading it tells.
+fn real(path: &Path) -> Option<PathBuf> {
+    fs::canonicalize(path).ok()
+}
+
 /// Line and column of the first character that no SQL text has.
 fn control(text: &str) -> Option<(u32, u32)> {
     let odd = |c: char| c.is_control() && !matches!(c, '\n' | '\r' | '\t');
@@ -297,16 +309,43 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn symbolic_links_are_findings() {
+    fn links_are_followed_as_a_config_map_is_mounted() {
+        use std::os::unix::fs::symlink;
         let root = tempfile::tempdir().unwrap();
-        fs::create_dir(root.path().join("_base")).unwrap();
-        fs::write(root.path().join("x"), "SELECT 1").unwrap();
-        std::os::unix::fs::symlink(root.path().join("x"), root.path().join("_base/get.sql"))
-            .unwrap();
+        let data = root.path().join("..2026_01_31/_base/player");
+        fs::create_dir_all(&data).unwrap();
+        fs::write(data.join("get.sql"), "SELECT 1").unwrap();
+        symlink("..2026_01_31", root.path().join("..data")).unwrap();
+        symlink("..data/_base", root.path().join("_base")).unwrap();
         let mut findings = Findings::default();
         let tree = Tree::read(root.path(), &mut findings);
-        assert!(tree.base.is_empty());
-        assert_eq!(&*findings.0[0].message, "a symbolic link");
+        assert_eq!(findings.0, []);
+        assert_eq!(tree.base.keys().map(OpId::as_str).collect::<Vec<_>>(), ["player.get"]);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_that_lead_nowhere_or_in_a_circle_are_findings() {
+        use std::os::unix::fs::symlink;
+        let root = tempfile::tempdir().unwrap();
+        for folder in ["_base/a", "_base/b"] {
+            fs::create_dir_all(root.path().join(folder)).unwrap();
+        }
+        symlink("nobody.sql", root.path().join("_base/get.sql")).unwrap();
+        symlink("self.sql", root.path().join("_base/self.sql")).unwrap();
+        symlink("../b", root.path().join("_base/a/over")).unwrap();
+        symlink("../a", root.path().join("_base/b/back")).unwrap();
+        symlink("..", root.path().join("_base/a/up")).unwrap();
+        let mut findings = Findings::default();
+        Tree::read(root.path(), &mut findings);
+        let told: Vec<_> = findings.into_sorted().iter().map(ToString::to_string).collect();
+        let about = |name: &str, words: &str| {
+            assert!(told.iter().any(|one| one.contains(name) && one.contains(words)), "{told:#?}");
+        };
+        about("_base/get.sql:", "cannot be read");
+        about("_base/self.sql:", "cannot be read");
+        about("_base/a/over/back:", "leads back up");
+        about("_base/a/up:", "leads back up");
     }
 
     #[test]

@@ -4,11 +4,12 @@ use std::path::Path;
 
 use gateway_protocol::{GameId, OpId};
 
-use super::Dialect;
-use super::contract::Key;
+use super::compile::{Chunk, chunks};
+use super::contract::{Decl, Key};
 use super::finding::{Finding, Findings, Place};
-use super::resolve::{layers, resolve};
+use super::resolve::{Resolved, layers, resolve};
 use super::tree::Tree;
+use super::{Dialect, Kind};
 
 /// A header line that counts.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -30,6 +31,8 @@ pub struct Provenance {
     pub lines: Vec<Origin>,
     /// Where the body begins; `None`: there is none for the dialect.
     pub body: Option<Place>,
+    /// The steps of a `tx`, in order, each where it comes from: an override replaces some.
+    pub steps: Vec<Origin>,
     /// What was wrong while the files were read and merged.
     pub findings: Vec<Finding>,
 }
@@ -46,12 +49,28 @@ pub fn provenance(dir: &Path, game: &GameId, op: &OpId, dialect: Dialect) -> Opt
         value: (*entry.value).into(),
         place: entry.place.clone(),
     });
+    let steps = steps(&resolved, &mut findings);
     let mut told = findings.into_sorted();
     told.retain(|finding| paths.iter().any(|path| **path == *finding.place.file));
     Some(Provenance {
         lines: lines.collect(),
         body: resolved.body.as_ref().map(super::tree::Body::place),
+        steps,
         files: paths,
         findings: told,
     })
+}
+
+fn steps(resolved: &Resolved, findings: &mut Findings) -> Vec<Origin> {
+    let is_tx = resolved.one(Key::Kind).is_some_and(|entry| match &*entry.decl {
+        Decl::Kind(decl) => decl.kind == Kind::Tx,
+        _ => false,
+    });
+    let chunks = is_tx.then(|| chunks(resolved, findings)).flatten().unwrap_or_default();
+    let origin = |chunk: Chunk| Origin {
+        key: "step",
+        value: chunk.header.trim().into(),
+        place: chunk.place,
+    };
+    chunks.into_iter().map(origin).collect()
 }

@@ -35,7 +35,7 @@ INSERT INTO payment (payment_id, order_no, spent) VALUES (:_id, :order_no, :spen
 ";
 
 /// Adds rows, one statement for each.
-const GRANT: &str = "\
+pub(super) const GRANT: &str = "\
 -- @kind  batch affected = 1 else 2125 ITEM_NOT_ADDED
 -- @param player_id bigint
 -- @param items rows(item_type int, qty int) max_items=50
@@ -45,7 +45,7 @@ VALUES (:_id, :player_id, :items.item_type, :items.qty)
 ";
 
 /// An order that is answered before it is in the database, and where its state is asked for.
-const CREATE: &str = "\
+pub(super) const CREATE: &str = "\
 -- @kind  exec
 -- @param order_no string(32)
 -- @param player_id bigint
@@ -57,7 +57,7 @@ const CREATE: &str = "\
 -- @retry 3
 INSERT INTO game_order (order_id, order_no, player_id) VALUES (:_id, :order_no, :player_id)
 ";
-const GET: &str = "\
+pub(super) const GET: &str = "\
 -- @kind  one else 2131 ORDER_NOT_FOUND
 -- @param order_no string(32)
 -- @result order_no string, player_id bigint
@@ -65,12 +65,12 @@ const GET: &str = "\
 SELECT order_no, player_id FROM game_order WHERE order_no = :order_no
 ";
 
-fn error(code: u16, name: &str, status: u16) -> BusinessError {
+pub(super) fn error(code: u16, name: &str, status: u16) -> BusinessError {
     let code = gateway_protocol::BusinessCode::new(code).unwrap();
     BusinessError { code, name: name.into(), status }
 }
 
-fn sql(step: &Step) -> &str {
+pub(super) fn sql(step: &Step) -> &str {
     &step.plan.fixed.as_ref().expect("no part of it is optional").sql
 }
 
@@ -190,6 +190,7 @@ fn faults_of_steps_are_told_one_by_one() {
     step("step credit exec", "step empty exec\n-- @step credit exec", &[Rule::Step]);
     step("AND qty >= :qty", "AND qty >= ?", &[Rule::Placeholder]);
     step("-- @audit", "-- @audit\n-- @audit", &[Rule::KeyDuplicate]);
+    with(WRITE, "UPDATE", "-- @step a exec\nUPDATE", &[Rule::Step]);
     step("exec affected = 1 else", "exec each qty affected = 1 else", &[Rule::Step]);
 }
 

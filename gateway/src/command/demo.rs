@@ -160,6 +160,8 @@ fn configuration(args: &DemoArgs, templates: &Path, folder: &Path, games: &[Stri
     for game in games {
         line(format!("  {game}: {{ id: {game}, name: {game}, database: {game} }}"));
     }
+    let journal = quoted(&folder.join("journal"));
+    line(format!("journal: {{ path: {journal}, segment_bytes: 8MiB, bytes_max: 256MiB }}"));
     line("auth:".into());
     line("  roles:".into());
     for role in &roles {

@@ -6,7 +6,7 @@ use gateway_protocol::GameId;
 
 use crate::backend::{DriverError, Examiner, ExplainFinding, SCAN_ROWS_MAX};
 use crate::catalog::{
-    BindRef, Finding, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
+    BindRef, Finding, Place, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
     combinations, survey,
 };
 use crate::config::{Config, ConnectionConfig, Dialect};
@@ -43,21 +43,22 @@ async fn examine_game(
     let survey = survey(dir, games);
     let mut examiner = Examiner::open(connection).await?;
     for one in survey.templates() {
-        for shape in combinations(one.template) {
-            let Ok(rendered) = one.template.plan.render(connection.dialect, &shape) else {
-                continue;
-            };
-            let values = Samples { template: one.template, shape: &shape };
-            let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
-            let columns = &one.template.columns;
-            let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
-            findings.extend(found.iter().filter_map(|found| finding(&one, found)));
+        for (plan, place) in one.statements() {
+            for shape in combinations(one.template, plan) {
+                let Ok(rendered) = plan.render(connection.dialect, &shape) else { continue };
+                let values = Samples { template: one.template, shape: &shape };
+                let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
+                let reads = one.template.write.steps.is_empty();
+                let columns = reads.then_some(&*one.template.columns);
+                let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
+                findings.extend(found.iter().filter_map(|found| finding(&one, place, found)));
+            }
         }
     }
     Ok(())
 }
 
-fn finding(one: &Surveyed<'_>, found: &ExplainFinding) -> Option<Finding> {
+fn finding(one: &Surveyed<'_>, place: &Place, found: &ExplainFinding) -> Option<Finding> {
     let (rule, severity, fix) = match found {
         ExplainFinding::Refused { .. } => {
             (Rule::Database, Severity::Error, "make the statement one that the database takes")
@@ -76,7 +77,7 @@ fn finding(one: &Surveyed<'_>, found: &ExplainFinding) -> Option<Finding> {
         }
     };
     Some(Finding {
-        place: one.place.clone(),
+        place: place.clone(),
         severity,
         rule,
         message: found.to_string().into(),
@@ -160,5 +161,31 @@ fn value_of(ty: &Type) -> Scalar<'static> {
         }
         Type::List(item) => value_of(item),
         Type::Rows(_) => Scalar::Null,
+    }
+}
+
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::backend::testing::sqlite_config;
+    use crate::catalog::load::tests::{games, write};
+
+    #[tokio::test]
+    async fn each_step_is_examined_and_told_at_its_own_line() {
+        let folder = tempfile::tempdir().unwrap();
+        let text = "-- @kind tx\n-- @param id int\n-- @param items rows(n int)\n-- @allow a\n\
+                    -- @step seen one\nSELECT 1 AS gold WHERE :id = 1\n\
+                    -- @step lost one\nSELECT 1 AS gold FROM nowhere WHERE id = :seen.gold\n\
+                    -- @step put exec each items\nINSERT INTO nothing (a) VALUES (:items.n)\n";
+        write(folder.path(), &[("templates/_base/x.sql", text)]);
+        let (dir, config) = (folder.path().join("templates"), sqlite_config(folder.path()));
+        let mut findings = Vec::new();
+        let pairs = games(&[("game1", Dialect::Sqlite)]);
+        examine_game(&dir, &pairs, &config, &mut findings).await.unwrap();
+        let told: Vec<(Rule, u32)> =
+            findings.iter().map(|finding| (finding.rule, finding.place.line)).collect();
+        assert_eq!(told, [(Rule::Database, 7), (Rule::Database, 9)], "{findings:?}");
+        assert!(findings[0].message.contains("nowhere"), "{}", findings[0].message);
     }
 }

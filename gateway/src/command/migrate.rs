@@ -5,7 +5,8 @@ use std::path::Path;
 use gateway_protocol::GameId;
 
 use crate::backend::{
-    MigrateError, MigrateMode, Migration, MigrationFault, MigrationStep, migrate, read_migrations,
+    MigrateError, MigrateMode, Migration, MigrationFault, MigrationStep, migrate, own_migrations,
+    read_migrations,
 };
 use crate::config::{Config, ConnectionConfig, GameConfig};
 
@@ -43,7 +44,7 @@ pub enum MigrateCommandError {
     },
 }
 
-/// Applies the shared schema and then each game's own to the database that the game names; where games share
+/// Applies the gateway's own tables, the shared schema and then each game's own to the database that the game names; where games share
 /// a database, the shared one once. Every file is read before the first database is touched.
 ///
 /// - `only`: this game's database; games that share it are migrated with it.
@@ -105,7 +106,8 @@ fn files(
     connection: &ConnectionConfig,
     games: &[&GameConfig],
 ) -> Result<Vec<Migration>, MigrationFault> {
-    let mut migrations = read_migrations(templates, BASE, connection.dialect)?;
+    let mut migrations = own_migrations(connection.dialect);
+    migrations.extend(read_migrations(templates, BASE, connection.dialect)?);
     for game in games {
         migrations.extend(read_migrations(templates, game.id.as_str(), connection.dialect)?);
     }
@@ -171,10 +173,13 @@ mod tests {
     #[test]
     fn games_that_share_a_database_share_its_base_schema() {
         let shared = [game("game1", "one"), game("game2", "one")];
-        assert_eq!(planned(&shared, None).expect("good"), ["one: _base game1 game2"]);
+        assert_eq!(planned(&shared, None).expect("good"), ["one: _gateway _base game1 game2"]);
         let apart = [game("game1", "one"), game("game2", "two")];
-        assert_eq!(planned(&apart, None).expect("good"), ["one: _base game1", "two: _base game2"]);
-        assert_eq!(planned(&apart, Some("game2")).expect("good"), ["two: _base game2"]);
+        assert_eq!(
+            planned(&apart, None).expect("good"),
+            ["one: _gateway _base game1", "two: _gateway _base game2"]
+        );
+        assert_eq!(planned(&apart, Some("game2")).expect("good"), ["two: _gateway _base game2"]);
     }
 
     #[test]

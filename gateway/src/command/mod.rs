@@ -5,6 +5,7 @@ pub mod check;
 pub mod config;
 mod demo;
 mod examine;
+mod journal;
 pub mod key;
 pub mod migrate;
 mod output;
@@ -59,6 +60,8 @@ enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Look after a journal that no gateway runs on.
+    Journal(journal::JournalArgs),
     /// Make keys.
     Key(key::KeyCommand),
 }
@@ -121,7 +124,7 @@ struct OperationArgs {
 struct RenderArgs {
     #[command(flatten)]
     operation: OperationArgs,
-    /// Parameters, `name=value`; the others take their samples.
+    /// Parameters, `name=value`, a list as `[1,2]` or `1,2`; a required one that is left out takes its `sample=`.
     params: Vec<String>,
 }
 
@@ -161,6 +164,7 @@ pub fn run() -> ExitCode {
             };
             outcome.print()
         }
+        Command::Journal(args) => journal::run(&args).print(),
         Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {
             Ok(()) => ExitCode::SUCCESS,
             Err(error) => Outcome::failed(1, format!("gateway key: {}\n", chain(&error))).print(),

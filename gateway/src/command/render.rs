@@ -1,14 +1,15 @@
 //! `gateway render GAME OP --dialect D name=value …`: the SQL of one call, with literals, for an SQL editor.
 //!
 //! What the gateway sends has placeholders; this text has not, and is for people only. Parameters are bound
-//! exactly as a request's are. What the gateway supplies can be given too: `_now=`, `_id=`, `_caller=`,
-//! `_trace=`, `_claim.sub=`.
+//! exactly as a request's are; rows are written as JSON: `items='[{"item_type":1,"qty":2}]'`. What the gateway
+//! supplies can be given too: `_now=`, `_id=`, `_caller=`, `_trace=`, `_claim.sub=`; and what an earlier step
+//! of a `tx` would have left: `before.gold=5`. Where it is not, a NULL stands, and its name beside it.
 
 use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use gateway_protocol::{GameId, OpId, Value};
+use gateway_protocol::{GameId, OpId, PayloadError, Value, json};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
@@ -16,7 +17,8 @@ use time::macros::format_description;
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
 use crate::bind::{Param, bind};
 use crate::catalog::{
-    BindRef, Dialect, Finding, RenderError, Scalar, Severity, Shape, Source, Template, Type, survey,
+    BindRef, Dialect, Finding, Plan, RenderError, Scalar, Severity, Shape, Source, Step, StepValue,
+    Template, Type, survey,
 };
 
 const DATE: &[BorrowedFormatItem<'_>] = format_description!("[year]-[month]-[day]");
@@ -35,7 +37,7 @@ pub struct Call<'a> {
     pub op: &'a OpId,
     /// The dialect, which need not be the game's own.
     pub dialect: Dialect,
-    /// `name=value` each; a list's items between commas.
+    /// `name=value` each, a list as `[1,2]` or `1,2`; a required one that is not given takes its `sample=`.
     pub params: &'a [String],
     /// `:_now` unless it is given, in microseconds since 1970-01-01T00:00:00Z.
     pub now_micros: i64,
@@ -77,14 +79,18 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
         let (name, value) = written
             .split_once('=')
             .ok_or_else(|| format!("`{written}` is not written as name=value"))?;
-        if name.starts_with('_') {
+        if name.starts_with('_') || name.contains('.') {
             supplied.given.push((name, value));
             continue;
         }
         let slot = template.slots.iter().find(|slot| *slot.name == *name);
-        let is_list = slot.is_some_and(|slot| matches!(slot.ty, Type::List(_)));
-        let value = if is_list { list(value) } else { Value::Str(Cow::Borrowed(value)) };
-        params.push(Param { name: Cow::Borrowed(name), value, untyped: true });
+        params.push(param(name, slot.map(|slot| &slot.ty), value)?);
+    }
+    for slot in &template.slots {
+        let is_given = params.iter().any(|param| param.name == *slot.name);
+        if let Some(sample) = slot.sample.as_deref().filter(|_| slot.required && !is_given) {
+            params.push(param(&slot.name, Some(&slot.ty), sample)?);
+        }
     }
     if template.page.is_some() && params.iter().any(|param| param.name == "cursor") {
         return Err("a cursor is opened by the gateway only: leave it out".to_owned());
@@ -93,9 +99,30 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
     sql(template, &bound.values, bound.given, &supplied)
 }
 
+/// A parameter from text; a list's items are written `[1,2]`, as for `gateway call`, or `1,2`.
+fn param<'a>(name: &'a str, ty: Option<&Type>, value: &'a str) -> Result<Param<'a>, String> {
+    let is_rows = matches!(ty, Some(Type::Rows(_)));
+    let value = match ty {
+        Some(Type::List(_)) => list(value),
+        Some(Type::Rows(_)) => rows(value).map_err(|error| format!("`{name}`: {error}"))?,
+        _ => Value::Str(Cow::Borrowed(value)),
+    };
+    Ok(Param { name: Cow::Borrowed(name), value, untyped: !is_rows })
+}
+
 fn list(value: &str) -> Value<'_> {
+    if value.starts_with('[') {
+        let mut bytes = value.as_bytes().to_vec();
+        if let Ok(items @ Value::Array(_)) = json::decode(&mut bytes) {
+            return items.into_owned();
+        }
+    }
     let items = value.split(',').filter(|item| !item.is_empty());
     Value::Array(items.map(|item| Value::Str(Cow::Borrowed(item))).collect())
+}
+
+fn rows(value: &str) -> Result<Value<'static>, PayloadError> {
+    json::decode(&mut value.as_bytes().to_vec()).map(Value::into_owned)
 }
 
 /// What the gateway supplies to a request.
@@ -135,31 +162,109 @@ impl Supplied<'_> {
     }
 }
 
-/// The statement with a literal at each place of a bind.
+/// The statements with a literal at each place of a bind; one that runs for each of some rows, once a row.
 fn sql(
     template: &Template,
     values: &[Scalar<'_>],
     given: u64,
     supplied: &Supplied<'_>,
 ) -> Result<String, String> {
-    let shape = Shape::new(&template.plan, values, given, false);
-    let mut fault = None;
-    let mut place = |sql: &mut String, bind: BindRef| {
-        let written = value(template, values, supplied, &bind)
-            .and_then(|value| push_literal(sql, template.dialect, &value));
-        if let Err(message) = written {
-            fault.get_or_insert(message);
+    let mut text = String::new();
+    for (step, plan) in template.statements() {
+        let slot = step.map_or(template.write.batch_slot, |step| step.each);
+        let rows = match slot.and_then(|slot| values.get(slot)) {
+            Some(Scalar::List(rows)) => rows.as_slice(),
+            _ => &[Scalar::Null],
+        };
+        if let Some(step) = step {
+            text.push_str(&title(template, step));
         }
+        for row in rows {
+            let run = Run { template, values, given, supplied, row };
+            text.push_str(&run.sql(plan)?);
+        }
+    }
+    Ok(text)
+}
+
+/// `-- grant, when credit.affected = 0`
+fn title(template: &Template, step: &Step) -> String {
+    let mut text = format!("-- {}", step.name);
+    if let Some(when) = &step.when {
+        let name = step_value(template, when.step, when.value);
+        let mut literal = String::new();
+        when.literal.tag_text(&mut literal);
+        for part in [", when ", &name, " ", when.comparison.sign(), " ", &literal] {
+            text.push_str(part);
+        }
+    }
+    text.push('\n');
+    text
+}
+
+/// `credit.affected`, `before.gold`: as a body writes it.
+fn step_value(template: &Template, step: usize, value: StepValue) -> String {
+    let Some(step) = template.write.steps.get(step) else { return String::new() };
+    let member = match value {
+        StepValue::Affected => "affected",
+        StepValue::Column(index) => step.columns.get(index).map_or("", |column| column),
     };
-    let text = template.plan.render_with(template.dialect, &shape, &mut place);
-    let text = text.map_err(|error| match error {
-        RenderError::EmptyList { slot } | RenderError::LongList { slot, .. } => {
-            let name = template.slots.get(slot).map_or("", |slot| &slot.name);
-            format!("parameter `{name}`: {error}")
+    format!("{}.{member}", step.name)
+}
+
+/// One run of a statement.
+struct Run<'a> {
+    template: &'a Template,
+    values: &'a [Scalar<'a>],
+    given: u64,
+    supplied: &'a Supplied<'a>,
+    /// The row that it runs for.
+    row: &'a Scalar<'a>,
+}
+
+impl Run<'_> {
+    fn sql(&self, plan: &Plan) -> Result<String, String> {
+        let template = self.template;
+        let shape = Shape::new(plan, self.values, self.given, false);
+        let mut fault = None;
+        let mut place = |sql: &mut String, bind: BindRef| {
+            let written = self.push(sql, &bind);
+            if let Err(message) = written {
+                fault.get_or_insert(message);
+            }
+        };
+        let text = plan.render_with(template.dialect, &shape, &mut place);
+        let text = text.map_err(|error| match error {
+            RenderError::EmptyList { slot } | RenderError::LongList { slot, .. } => {
+                let name = template.slots.get(slot).map_or("", |slot| &slot.name);
+                format!("parameter `{name}`: {error}")
+            }
+            RenderError::NoOrder(_) => error.to_string(),
+        })?;
+        fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+    }
+
+    fn push(&self, sql: &mut String, bind: &BindRef) -> Result<(), String> {
+        let dialect = self.template.dialect;
+        if let BindRef::Source(Source::Step { step, value }) = bind {
+            let name = step_value(self.template, *step, *value);
+            return match self.supplied.given.iter().find(|(one, _)| *one == name) {
+                None => write!(sql, "NULL /* {name} */").map_err(|error| error.to_string()),
+                Some((_, text)) => {
+                    let number = text.parse().map(Scalar::Int);
+                    push_literal(sql, dialect, &number.unwrap_or(Scalar::Str((*text).into())))
+                }
+            };
         }
-        RenderError::NoOrder(_) => error.to_string(),
-    })?;
-    fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+        if let BindRef::Source(Source::Field { field, .. }) = bind {
+            let Scalar::List(fields) = self.row else {
+                return push_literal(sql, dialect, self.row);
+            };
+            return push_literal(sql, dialect, fields.get(*field).unwrap_or(&Scalar::Null));
+        }
+        let value = value(self.template, self.values, self.supplied, bind)?;
+        push_literal(sql, dialect, &value)
+    }
 }
 
 /// What a request would bind there.
@@ -334,6 +439,36 @@ mod tests {
         assert!(!text.contains(" OR "), "{text}");
     }
 
+    /// A call of `player.get`-like templates, from the command line's words on.
+    fn told(text: &str, params: &[&str]) -> Report {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", text)]);
+        let (game, op) = (GameId::new("game1").unwrap(), OpId::new("x").unwrap());
+        let params: Vec<String> = params.iter().map(ToString::to_string).collect();
+        let dialect = Dialect::Sqlite;
+        let call = Call { game: &game, op: &op, dialect, params: &params, now_micros: 0 };
+        render(root.path(), &call)
+    }
+
+    #[test]
+    fn required_parameter_that_is_left_out_takes_its_sample() {
+        let text = told(PLAYER_GET, &[]);
+        assert!(text.text.contains("= 1001"), "{text:?}");
+        let none = told(&PLAYER_GET.replace(" sample=1001", ""), &[]);
+        assert_eq!(none.status, EXIT_FAULTY, "{none:?}");
+    }
+
+    #[test]
+    fn list_is_written_as_for_a_call_or_between_commas() {
+        let text = WRITE.replace("string(64) optional", "string(64) default=n");
+        for written in ["ids=[5,6]", "ids=5,6", "ids=[5, 6]"] {
+            let report = told(&text, &[written, "_claim.sub=9"]);
+            assert!(report.text.contains("IN (5, 6)"), "{written}: {report:?}");
+        }
+        let report = told(&text, &["ids=[5,", "_claim.sub=9"]);
+        assert_eq!(report.status, EXIT_FAULTY, "{report:?}");
+    }
+
     #[test]
     fn operation_that_is_not_there_or_is_faulty_ends_with_2() {
         let root = tempfile::tempdir().unwrap();
@@ -359,5 +494,43 @@ mod tests {
         let report = render(root.path(), &call);
         assert_eq!(report.status, EXIT_FAULTY);
         assert!(report.complaint.contains("`player_id` is not written as name=value"));
+    }
+
+    #[test]
+    fn steps_are_rendered_one_by_one_with_what_earlier_ones_would_have_left() {
+        let text = "-- @kind tx\n-- @param id int\n-- @param items rows(n int, s string(9))\n-- @allow a\n\
+                    -- @step before one\nSELECT gold FROM w WHERE id = :id\n\
+                    -- @step put exec each items when before.gold > 5\n\
+                    INSERT INTO t (a, b, c) VALUES (:items.n, :items.s, :before.gold)\n";
+        let row = |n, s: &'static str| Scalar::List(vec![Scalar::Int(n), Scalar::Str(s.into())]);
+        let values = [Scalar::Int(3), Scalar::List(vec![row(1, "x"), row(2, "it's")])];
+        let expected = |gold: &str| {
+            format!(
+                "-- before\nSELECT gold FROM w WHERE id = 3;\n-- put, when before.gold > 5\n\
+                 INSERT INTO t (a, b, c) VALUES (1, 'x', {gold});\n\
+                 INSERT INTO t (a, b, c) VALUES (2, 'it''s', {gold});\n"
+            )
+        };
+        assert_eq!(rendered(text, &values, 3, &[]), Ok(expected("NULL /* before.gold */")));
+        assert_eq!(rendered(text, &values, 3, &[("before.gold", "9")]), Ok(expected("9")));
+    }
+
+    #[test]
+    fn rows_are_read_as_json() {
+        let text = "-- @kind batch\n-- @param items rows(n int)\n-- @allow a\n\
+                    INSERT INTO t (a) VALUES (:items.n)\n";
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", text)]);
+        let told = |params: &[&str]| {
+            let params: Vec<String> = params.iter().map(|param| (*param).to_owned()).collect();
+            let (game, op) = (GameId::new("game1").unwrap(), OpId::new("x").unwrap());
+            let dialect = Dialect::Mysql;
+            let call = Call { game: &game, op: &op, dialect, params: &params, now_micros: 0 };
+            render(root.path(), &call)
+        };
+        let good = told(&[r#"items=[{"n":7},[8]]"#]).text;
+        assert_eq!(good, "INSERT INTO t (a) VALUES (7);\nINSERT INTO t (a) VALUES (8);\n");
+        assert!(told(&["items=7,8"]).complaint.contains("`items`"));
+        assert!(told(&[r#"items=[{"m":7}]"#]).complaint.contains("items[0].m"));
     }
 }

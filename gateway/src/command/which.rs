@@ -5,7 +5,7 @@ use std::path::Path;
 use gateway_protocol::{GameId, OpId};
 
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
-use crate::catalog::{Dialect, Severity, provenance};
+use crate::catalog::{Dialect, Origin, Severity, provenance};
 
 /// Tells where an operation comes from; faults met while reading its files are complaints.
 ///
@@ -27,6 +27,8 @@ pub fn which(dir: &Path, game: &GameId, op: &OpId, dialect: Dialect) -> Report {
         Some(place) => row("body", "", &place.to_string()),
         None => row("body", "none for this dialect", ""),
     });
+    let step = |step: &Origin| row("step", &step.value, &step.place.to_string());
+    text.extend(found.steps.iter().map(step));
     let is_faulty = found.findings.iter().any(|finding| finding.severity == Severity::Error);
     let status = if is_faulty { EXIT_FAULTY } else { EXIT_OK };
     Report { text: text.concat(), complaint: lines(&found.findings), status }
@@ -77,6 +79,21 @@ mod tests {
         let report = told("game1", "player.get", Dialect::Sqlite);
         check(&report, "body", " _base/player/get.sql:10:1");
         assert!(!report.text.contains("game2") && !report.text.contains("mysql.sql"));
+    }
+
+    #[test]
+    fn each_step_is_told_with_the_file_that_it_comes_from() {
+        let root = tempfile::tempdir().unwrap();
+        let base = "-- @kind tx\n-- @allow a\n-- @step first exec\nINSERT INTO t (a) VALUES (1)\n\
+                    -- @step second exec affected = 1\nINSERT INTO t (a) VALUES (2)\n";
+        let over = "-- @replace step second\n\n-- @step second exec affected = 1\nINSERT INTO u (a) VALUES (2)";
+        write(root.path(), &[("_base/x.sql", base), ("game1/x.sql", over)]);
+        let (game, op) = (GameId::new("game1").unwrap(), OpId::new("x").unwrap());
+        let report = which(root.path(), &game, &op, Dialect::Mysql);
+        assert_eq!((report.status, &*report.complaint), (EXIT_OK, ""));
+        check(&report, "step         first exec ", " _base/x.sql:3:1");
+        check(&report, "step         second exec affected = 1 ", " game1/x.sql:3:1");
+        check(&report, "@replace", " game1/x.sql:1:13");
     }
 
     #[test]

@@ -139,6 +139,7 @@ impl Config {
         self.runtime = running.runtime.clone();
         self.server.tcp.address = running.server.tcp.address;
         self.server.http.address = running.server.http.address;
+        self.server.reuse_port = running.server.reuse_port;
         self.admin.address = running.admin.address;
         self.cache.tag_slots = running.cache.tag_slots;
         self.cache.pending_tags_max = running.cache.pending_tags_max;

@@ -82,6 +82,9 @@ fn sizes(config: &Config, reading: &Reading<'_>) {
 /// in which nothing waits is never full.
 fn journal(config: &Config, reading: &Reading<'_>) {
     let journal = &config.journal;
+    if journal.path.is_none() {
+        return;
+    }
     let frame = u64::from(config.server.tcp.frame_bytes_max);
     let segment = journal.segment_bytes;
     if segment < frame.saturating_mul(4) {
@@ -214,6 +217,28 @@ mod tests {
         );
         check_good("server: {tcp: {address: '127.0.0.2:9000'}, http: {address: '127.0.0.1:9000'}}");
         check_good("server: {tcp: {address: ':0'}, http: {address: ':0'}}");
+    }
+
+    #[test]
+    fn journal_whose_sizes_do_not_fit_into_each_other_is_refused() {
+        check_faults(
+            "journal: {path: j, segment_bytes: 3MiB, group_bytes_max: 2MiB, bytes_max: 8MiB}\n",
+            &[
+                "line 1: `journal.segment_bytes` is less than four times `server.tcp.frame_bytes_max`",
+                "line 1: `journal.segment_bytes` is less than twice `journal.group_bytes_max`",
+                "line 1: `journal.bytes_max` is less than three times `journal.segment_bytes`",
+            ],
+        );
+        check_faults(
+            "journal: {path: j, group_bytes_max: 512KiB}\n",
+            &[
+                "line 1: `journal.group_bytes_max` is less than `server.tcp.frame_bytes_max`: an order may be that large",
+            ],
+        );
+        check_good(
+            "journal: {path: j, segment_bytes: 4MiB, group_bytes_max: 2MiB, bytes_max: 12MiB}",
+        );
+        check_good("journal: {group_bytes_max: 4KiB}");
     }
 
     #[test]

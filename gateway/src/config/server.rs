@@ -18,6 +18,8 @@ pub struct ServerConfig {
     pub tcp: TcpConfig,
     /// `server.http`.
     pub http: HttpConfig,
+    /// `reuse_port`: whether other gateways may listen on the same addresses; default false. Needs a restart.
+    pub reuse_port: bool,
     /// How long a shutdown waits for what is in flight; default 30 s.
     pub drain_timeout: Duration,
 }
@@ -27,6 +29,7 @@ impl ServerConfig {
         Self {
             tcp: section.section("tcp", TcpConfig::read),
             http: section.section("http", HttpConfig::read),
+            reuse_port: section.flag(restart("reuse_port"), false),
             drain_timeout: section.duration(
                 live("drain_timeout"),
                 30 * SECOND,

@@ -21,7 +21,8 @@ use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
 pub use reload::{
-    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, game_dialects, watch_paths,
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, game_dialects,
+    watch_paths,
 };
 pub use signals::Signals;
 

@@ -12,6 +12,7 @@ use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::Pools;
 use crate::catalog::{Catalog, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
+use crate::journal::PendingContract;
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
@@ -228,6 +229,9 @@ impl Reloader {
         loaded.config = loaded.config.reloaded_over(&running.config);
         let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
         let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
+        if let Some(journal) = &core.journal {
+            check_queued(&snapshot, &journal.pending_contracts())?;
+        }
         // A setting that waits for a restart is worth a word, also alone.
         let is_same = changes.restart.is_empty()
             && *snapshot.config == *running.config
@@ -235,6 +239,33 @@ impl Reloader {
             && snapshot.jwks == running.jwks;
         Ok((!is_same).then_some((snapshot, needs_restart)))
     }
+}
+
+/// Whether a snapshot can apply what waits in the journal, dead letters included: they may be tried again.
+///
+/// # Errors
+///
+/// [`LoadFaults`]: each operation that is gone, or has another contract than records were taken under.
+pub fn check_queued(snapshot: &Snapshot, queued: &[PendingContract]) -> Result<(), LoadFaults> {
+    let contract_of = |game: &str, op: &str| {
+        let game = snapshot.games().find(|own| own.id.as_str() == game)?;
+        let operation = game.operations().find(|own| own.template.op.as_str() == op)?;
+        Some(operation.template.contract)
+    };
+    let fault = |queued: &PendingContract| {
+        let PendingContract { game, op, contract, count } = queued;
+        let what = match contract_of(game, op) {
+            Some(own) if own == *contract => return None,
+            Some(_) => "its parameters, @idempotent or @lane are not those any more",
+            None => "it is gone",
+        };
+        Some(format!(
+            "{game} {op}: {count} orders in the journal were taken under its contract \
+             {contract:016x}, and {what}; have them applied first, see `gateway journal list`"
+        ))
+    };
+    let faults: Vec<String> = queued.iter().filter_map(fault).collect();
+    if faults.is_empty() { Ok(()) } else { Err(LoadFaults(faults)) }
 }
 
 /// Something that a snapshot was built from, and that is watched for changes.

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ReloadOutcome, Shared};
+use crate::catalog::Template;
 
 /// Whether requests should be sent here, and the state of each dependency.
 ///
@@ -50,7 +51,7 @@ pub(super) fn reload(outcome: &ReloadOutcome) -> Value {
     }
 }
 
-/// Every game with its operations: version, kind, route, and whether it is switched on.
+/// Every game with its operations: what a caller must know of each, and whether it is switched on.
 pub(super) fn operations(shared: &Shared) -> Value {
     let snapshot = shared.core.snapshot.load();
     let mut games = Map::new();
@@ -62,16 +63,10 @@ pub(super) fn operations(shared: &Shared) -> Value {
         let operations: Vec<Value> = operations
             .into_iter()
             .map(|operation| {
-                let template = &operation.template;
-                json!({
-                    "operation": template.op.as_str(),
-                    "template": &*operation.version_text,
-                    "kind": template.kind.name(),
-                    "http": template.http.as_ref().map(|route| {
-                        format!("{} {}", route.method.name(), route.path)
-                    }),
-                    "enabled": operation.enabled,
-                })
+                let mut told = contract(&operation.template);
+                told.insert("template".into(), json!(&*operation.version_text));
+                told.insert("enabled".into(), json!(operation.enabled));
+                Value::Object(told)
             })
             .collect();
         let state = json!({
@@ -82,4 +77,78 @@ pub(super) fn operations(shared: &Shared) -> Value {
         games.insert(game.id.to_string(), state);
     }
     json!({ "catalog": &*snapshot.catalog_hash, "games": games })
+}
+
+/// What a caller must know of an operation.
+fn contract(template: &Template) -> Map<String, Value> {
+    let write = &template.write;
+    let name = |slot: usize| template.slots.get(slot).map(|slot| &*slot.name);
+    let params = template.slots.iter().map(|slot| {
+        json!({ "name": &*slot.name, "type": slot.ty.as_written(), "required": slot.required })
+    });
+    let columns = template
+        .columns
+        .iter()
+        .map(|column| json!({ "name": &*column.name, "type": column.ty.as_written() }));
+    let roles = template.allow.iter().map(|rule| &*rule.role);
+    let idempotent = write.idempotent.map(
+        |idempotent| json!({ "key": name(idempotent.key_slot), "ttl_s": idempotent.ttl.as_secs() }),
+    );
+    let returns = write.returns.iter().map(|returned| &*returned.name);
+    let http = template.http.as_ref();
+    let told = [
+        ("operation", json!(template.op.as_str())),
+        ("desc", json!(&*template.desc)),
+        ("kind", json!(template.kind.name())),
+        ("http", json!(http.map(|route| format!("{} {}", route.method.name(), route.path)))),
+        ("roles", roles.collect()),
+        ("params", params.collect()),
+        ("columns", columns.collect()),
+        ("returns", returns.collect()),
+        ("idempotent", json!(idempotent)),
+        ("async", json!(write.asynchronous.is_some())),
+        ("lane", json!(write.lane.and_then(name))),
+        ("status", json!(write.status.as_ref().map(|reading| reading.op.as_str()))),
+        ("deprecated", json!(template.deprecated.as_deref())),
+    ];
+    told.into_iter().map(|(key, value)| (key.to_owned(), value)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::Dialect;
+    use crate::catalog::load::tests::template;
+
+    #[test]
+    fn contract_of_an_operation_tells_what_a_caller_must_know() {
+        let template = template(
+            "-- @kind tx\n-- @param order_no string(32)\n-- @param gold int optional\n\
+             -- @result left bigint\n-- @return left = seen.left\n-- @return id = _id\n\
+             -- @allow game_server, admin\n-- @http POST /v1/{game}/orders\n\
+             -- @idempotent key=order_no ttl=1h\n-- @lane order_no\n\
+             -- @step seen one\nSELECT w.gold AS left FROM w WHERE w.o = :order_no\nAND w.gold > :gold -- ?",
+            Dialect::Mysql,
+        );
+        let told = Value::Object(contract(&template));
+        let expected = json!({
+            "operation": "x",
+            "desc": "",
+            "kind": "tx",
+            "http": "POST /v1/{game}/orders",
+            "roles": ["game_server", "admin"],
+            "params": [
+                { "name": "order_no", "type": "string(32)", "required": true },
+                { "name": "gold", "type": "int", "required": false },
+            ],
+            "columns": [{ "name": "left", "type": "bigint" }],
+            "returns": ["left", "id"],
+            "idempotent": { "key": "order_no", "ttl_s": 3600 },
+            "async": false,
+            "lane": "order_no",
+            "status": null,
+            "deprecated": null,
+        });
+        assert_eq!(told, expected);
+    }
 }

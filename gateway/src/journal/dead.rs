@@ -69,7 +69,7 @@ impl DeadFile {
         while let Some(entry) = next_entry(&mut input) {
             match entry {
                 Entry::Dead(letter) => {
-                    dead.insert(letter.sequence, letter);
+                    dead.insert(letter.sequence, *letter);
                 }
                 Entry::Gone(sequence) => {
                     dead.remove(&sequence);
@@ -129,6 +129,8 @@ impl DeadFile {
         if let Err(error) = synced {
             // What was half written would be taken for damage once more follows it.
             let _cut = self.file.set_len(self.length).is_ok();
+            let length = self.length;
+            self.places.retain(|_, (offset, _)| *offset < length);
             return Err(error);
         }
         self.length += entries.len() as u64;
@@ -151,14 +153,14 @@ impl DeadFile {
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
         match next_entry(&mut &bytes[..]) {
-            Some(Entry::Dead(letter)) => Ok(letter),
+            Some(Entry::Dead(letter)) => Ok(*letter),
             _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
         }
     }
 }
 
 enum Entry {
-    Dead(DeadLetter),
+    Dead(Box<DeadLetter>),
     Gone(u64),
 }
 
@@ -204,7 +206,8 @@ fn decode_body(body: &[u8]) -> Option<Entry> {
     let (message, rest) = input.split_at_checked(length)?;
     let message = std::str::from_utf8(message).ok()?.into();
     let draft = Draft::decode(rest).filter(|_| kind == DEAD)?;
-    Some(Entry::Dead(DeadLetter { sequence, code, message, since_micros, draft }))
+    let letter = DeadLetter { sequence, code, message, since_micros, draft };
+    Some(Entry::Dead(Box::new(letter)))
 }
 
 /// Whether a good entry stands anywhere in these bytes.

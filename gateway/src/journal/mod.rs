@@ -22,6 +22,8 @@ mod payload;
 mod position;
 mod segment;
 mod segments;
+mod spare;
+mod state;
 mod stats;
 mod store;
 mod writer;
@@ -40,10 +42,10 @@ use arc_swap::ArcSwapOption;
 
 pub use dead::DeadLetter;
 pub use error::{JournalError, OpenError};
-pub use index::{Backlog, PendingContract, State};
 pub use offline::{Entry, Offline, Repaired};
 pub use payload::{Draft, Payload, Record};
 pub use segments::Reader;
+pub use state::{Backlog, PendingContract, State};
 pub use store::Opened;
 pub use writer::{AcceptReply, Accepted};
 
@@ -75,6 +77,9 @@ pub struct Journal {
     tidy_after: AtomicU64,
 }
 
+/// A journal, and its thread.
+pub type Running = (Arc<Journal>, JoinHandle<io::Result<()>>);
+
 impl Journal {
     /// Opens a journal, reads what waits, and starts its thread, `journal`. `None`: none is configured.
     ///
@@ -89,7 +94,7 @@ impl Journal {
         config: &JournalConfig,
         io_uring: IoUring,
         notices: Notices,
-    ) -> Result<Option<(Arc<Self>, JoinHandle<io::Result<()>>)>, OpenError> {
+    ) -> Result<Option<Running>, OpenError> {
         let Some(path) = config.path.as_deref() else { return Ok(None) };
         let (store, opened) = Store::open(path, config.keys_max as usize)?;
         tell(path, &opened);
@@ -116,7 +121,7 @@ impl Journal {
         path: &Path,
         replayed: u64,
         drive: impl FnOnce(Work) -> io::Result<()> + Send + 'static,
-    ) -> Result<(Arc<Self>, JoinHandle<io::Result<()>>), OpenError> {
+    ) -> Result<Running, OpenError> {
         let (sender, receiver) = queue::bounded(config.queue_max as usize);
         let (signal, durable) = queue::signal(store.next);
         let stats = Arc::new(Stats::default());

@@ -139,8 +139,9 @@ impl Offline {
     ///
     /// [`OpenError::NoRecord`], or what kept that from being written.
     pub fn discard(&mut self, sequence: u64, force: bool) -> Result<(), OpenError> {
-        let is_dead = self.store.index.letter(sequence).is_some();
-        if !is_dead && !(force && self.store.index.is_pending(sequence)) {
+        let index = &self.store.index;
+        let is_there = index.letter(sequence).is_some() || (force && index.is_pending(sequence));
+        if !is_there {
             return Err(OpenError::NoRecord { sequence });
         }
         self.store.dead.gone(sequence).map_err(OpenError::machine(&self.store.folder))?;

@@ -99,9 +99,21 @@ impl Reader {
     /// [`OpenError`] when a segment cannot be read, or is damaged.
     pub fn next(&mut self, from: u64, count_max: usize) -> Result<Vec<Record>, OpenError> {
         let wanted = self.index.pending_from(from, count_max);
+        self.read(&wanted)
+    }
+
+    /// These records, in order, as [`Reader::next`] gives them: as far as they are there, and fewer where they
+    /// are large.
+    ///
+    /// - `wanted`: sequences, ascending.
+    ///
+    /// # Errors
+    ///
+    /// As [`Reader::next`].
+    pub fn read(&mut self, wanted: &[u64]) -> Result<Vec<Record>, OpenError> {
         let mut records = Vec::with_capacity(wanted.len());
         let mut bytes = 0;
-        let mut rest = &wanted[..];
+        let mut rest = wanted;
         while let Some(sequence) = rest.first()
             && bytes < READ_BYTES_MAX
         {

@@ -68,6 +68,9 @@ impl Stats {
     }
 }
 
+/// A figure: its name, its help, and where it is read.
+type Figure<T, N> = (&'static str, &'static str, fn(&T) -> N);
+
 /// Registers a journal's figures.
 pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
     let stats = Arc::clone(&journal.stats);
@@ -86,7 +89,7 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
             }
         },
     );
-    let counters: [(_, _, fn(&Stats) -> u64); 5] = [
+    let counters: [Figure<Stats, u64>; 5] = [
         ("gateway_journal_syncs_total", "Groups that one sync each made durable.", |it| {
             it.groups.read()
         }),
@@ -101,7 +104,7 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
         let own = Arc::clone(&stats);
         metrics.counter(name, help, &[], move || read(&own));
     }
-    let gauges: [(_, _, fn(&Journal) -> (u64, u64)); 2] = [
+    let gauges: [Figure<Journal, (u64, u64)>; 2] = [
         ("gateway_journal_backlog_records", "Records that wait, and dead letters.", |journal| {
             let backlog = journal.backlog();
             (backlog.record_count, backlog.dead_count)

@@ -3,20 +3,18 @@
 //! Invariant: one group is in flight at a time; a segment that failed is never written to again.
 
 use std::collections::HashMap;
-use std::fs::File;
 use std::io;
-use std::path::PathBuf;
 use std::sync::Arc;
-use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime};
 
 use super::dead::DeadLetter;
 use super::device::{Device, Driver};
 use super::group::{Group, GroupHeader, HEADER_BYTES};
-use super::index::Seen;
 use super::payload::Draft;
-use super::segment::{self, GROUPS_AT, SegmentHeader};
+use super::segment::{GROUPS_AT, SegmentHeader};
 use super::segments::Segment;
+use super::spare::Spare;
+use super::state::Seen;
 use super::stats::Stats;
 use super::store::Store;
 use super::{JournalError, OpenError};
@@ -26,9 +24,6 @@ use crate::queue::{Receiver, Reply, Signal};
 
 /// How often the applied position is written, at most, unless a segment can go.
 const TIDY_INTERVAL: Duration = Duration::from_secs(1);
-
-/// How long a disk that refused another segment is left alone.
-const SPARE_BACKOFF: Duration = Duration::from_secs(1);
 
 /// Most entries of one round; more wait for the next.
 const ROUND_MAX: usize = 16_384;
@@ -55,6 +50,9 @@ pub(super) enum Command {
     Tidy,
 }
 
+/// A letter to write, and who waits for that.
+type Death = (Box<DeadLetter>, Reply<Result<(), JournalError>>);
+
 /// Records that go to disk together, and who waits for them.
 #[derive(Default)]
 struct Batch {
@@ -79,8 +77,7 @@ pub(super) struct Writer {
     stats: Arc<Stats>,
     durable: Signal<u64>,
     active: Option<Active>,
-    spare: Option<JoinHandle<io::Result<File>>>,
-    spare_after: Instant,
+    spare: Spare,
     tidied: Instant,
     batch: Batch,
     held: Option<Command>,
@@ -94,22 +91,19 @@ impl Writer {
         stats: Arc<Stats>,
         durable: Signal<u64>,
     ) -> Self {
-        let now = Instant::now();
-        let mut writer = Self {
+        let spare = Spare::new(&store.folder, config.segment_bytes, &driver);
+        Self {
             store,
             config,
             driver,
             stats,
             durable,
             active: None,
-            spare: None,
-            spare_after: now,
-            tidied: now,
+            spare,
+            tidied: Instant::now(),
             batch: Batch::default(),
             held: None,
-        };
-        writer.prepare_spare();
-        writer
+        }
     }
 
     /// Serves until every sender is gone; then what was taken is on disk, and so is the applied position.
@@ -128,9 +122,7 @@ impl Writer {
     /// Writes the applied position.
     pub(super) fn finish(&mut self) {
         self.tidy();
-        if let Some(spare) = self.spare.take() {
-            let _ended = spare.join().is_ok();
-        }
+        self.spare.end();
     }
 
     async fn round(&mut self, first: Command, commands: &mut Receiver<Command>) {
@@ -292,61 +284,18 @@ impl Writer {
     /// Begins the next segment, at the sequence `first`.
     fn switch(&mut self, first: u64) -> io::Result<()> {
         self.active = None;
-        if self.spare.is_none() {
-            if Instant::now() < self.spare_after {
-                return Err(io::ErrorKind::StorageFull.into());
-            }
-            self.prepare_spare();
-        }
-        let begun = self.take_spare().and_then(|file| {
-            let previous_next = self.store.durable_next;
-            let header = SegmentHeader { journal: self.store.journal, first, previous_next };
-            let path = segment::begin(&self.store.folder, &self.spare_path(), &file, &header)?;
-            Ok((file, path))
-        });
-        let (file, path) = begun.inspect_err(|error| {
-            self.spare_after = Instant::now() + SPARE_BACKOFF;
+        let previous_next = self.store.durable_next;
+        let header = SegmentHeader { journal: self.store.journal, first, previous_next };
+        let (file, path) = self.spare.begin(&self.driver, &header).inspect_err(|error| {
             emit(&Event::JournalFailed { what: "a new segment", error });
         })?;
         self.store.segments.lock().insert(first, Segment::new(path, first));
-        let device = self.driver.device(file);
-        self.active = Some(Active { device, first, offset: GROUPS_AT });
-        self.prepare_spare();
+        self.active = Some(Active { device: self.driver.device(file), first, offset: GROUPS_AT });
         Ok(())
     }
 
-    fn spare_path(&self) -> PathBuf {
-        self.store.folder.join("segment.new")
-    }
-
-    /// Has the next segment made on a thread of its own.
-    fn prepare_spare(&mut self) {
-        let (path, bytes) = (self.spare_path(), self.config.segment_bytes);
-        #[cfg(test)]
-        let faults = match &self.driver {
-            Driver::Faulty(faults) => Some(Arc::clone(faults)),
-            _ => None,
-        };
-        let thread = std::thread::Builder::new().name("journal-spare".into());
-        let spawned = thread.spawn(move || {
-            #[cfg(test)]
-            if let Some(faults) = faults {
-                super::device::Faults::check(&faults.prepare)?;
-            }
-            segment::prepare(&path, bytes)
-        });
-        self.spare = spawned.ok();
-    }
-
-    fn take_spare(&mut self) -> io::Result<File> {
-        let Some(spare) = self.spare.take() else {
-            return Err(io::Error::other("no thread to make a segment"));
-        };
-        spare.join().unwrap_or_else(|_panic| Err(io::Error::other("making a segment panicked")))
-    }
-
     /// Writes dead letters, with one sync, and only then settles their records.
-    fn bury(&mut self, deaths: Vec<(Box<DeadLetter>, Reply<Result<(), JournalError>>)>) {
+    fn bury(&mut self, deaths: Vec<Death>) {
         if deaths.is_empty() {
             return;
         }

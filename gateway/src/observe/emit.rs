@@ -60,6 +60,9 @@ fn log(event: &Event<'_>, name: &str) {
         }
         Event::JournalReplayed { count } => tracing::info!(event = name, count),
         Event::JournalTorn { file, offset } => tracing::warn!(event = name, file, offset),
+        Event::BatchFailed { operation, record_count, error } => {
+            tracing::warn!(event = name, operation, record_count, error);
+        }
         Event::JournalFailed { what, error } => tracing::error!(event = name, what, error),
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),
         Event::SubscriptionConfirmed | Event::Draining => tracing::info!(event = name),

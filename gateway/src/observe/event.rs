@@ -131,7 +131,16 @@ pub enum Event<'a> {
         /// From which byte on.
         offset: u64,
     },
-    /// The journal could not write something.
+    /// Records of the journal could not be applied; they are tried again, or become dead letters.
+    BatchFailed {
+        /// Game and operation.
+        operation: &'a str,
+        /// How many.
+        record_count: usize,
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// The journal could not write or read something.
     JournalFailed {
         /// What.
         what: &'a str,
@@ -172,6 +181,7 @@ pub enum EventKind {
     SubscriptionConfirmed,
     JournalReplayed,
     JournalTorn,
+    BatchFailed,
     JournalFailed,
     Draining,
     Stopped,
@@ -179,7 +189,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 24] = [
+    pub const ALL: [Self; 25] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -201,6 +211,7 @@ impl EventKind {
         Self::SubscriptionConfirmed,
         Self::JournalReplayed,
         Self::JournalTorn,
+        Self::BatchFailed,
         Self::JournalFailed,
         Self::Draining,
         Self::Stopped,
@@ -230,6 +241,7 @@ impl EventKind {
             Self::SubscriptionConfirmed => "subscription_confirmed",
             Self::JournalReplayed => "journal_replayed",
             Self::JournalTorn => "journal_torn",
+            Self::BatchFailed => "batch_failed",
             Self::JournalFailed => "journal_failed",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
@@ -262,6 +274,7 @@ impl Event<'_> {
             Self::SubscriptionConfirmed => EventKind::SubscriptionConfirmed,
             Self::JournalReplayed { .. } => EventKind::JournalReplayed,
             Self::JournalTorn { .. } => EventKind::JournalTorn,
+            Self::BatchFailed { .. } => EventKind::BatchFailed,
             Self::JournalFailed { .. } => EventKind::JournalFailed,
             Self::Draining => EventKind::Draining,
             Self::Stopped { .. } => EventKind::Stopped,

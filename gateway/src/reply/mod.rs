@@ -6,6 +6,8 @@
 //!
 //! Invariant: both codecs of one answer say the same.
 
+mod refusal;
+
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -19,6 +21,8 @@ use crate::error::Error;
 use crate::observe::CacheOutcome;
 use crate::queue;
 use crate::snapshot::Operation;
+
+pub use refusal::write_refusal;
 
 /// An answer that is still to come.
 #[derive(Debug)]

@@ -1,11 +1,13 @@
--- @desc       Changes what is given of a character; affected is 0 when the version is another one.
--- @kind       exec
+-- @desc       Changes what is given of a character, of the version that the caller saw.
+-- @kind       exec  affected = 1
 -- @param      player_id bigint min=1
 -- @param      character_id bigint min=1
 -- @param      version bigint min=1
 -- @param      char_name string(32) optional
 -- @param      char_level int optional min=1 max=999
 -- @param      experience bigint optional min=0
+-- @version    version
+-- @current    character.get(player_id, character_id)
 -- @on         duplicate_key else 2112 CHARACTER_NAME_TAKEN [409]
 -- @allow      game_server, admin
 -- @http       PATCH /v1/{game}/players/{player_id}/characters/{character_id}

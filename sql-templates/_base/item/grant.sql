@@ -1,9 +1,17 @@
--- @desc       Gives items to a player: a new row, or more in the row that is there.
--- @kind       exec
+-- @desc       Gives items to a player, a new stack or more in the one that is there, and says how many it has.
+-- @kind       tx  isolation=read_committed
+-- @param      request_id string(64)
 -- @param      player_id bigint min=1
 -- @param      item_type int min=1
 -- @param      qty int min=1 max=9999
+-- @param      reason string(32) default=grant
+-- @result     qty int
+-- @return     affected = stack.affected
+-- @return     qty = after.qty
 -- @allow      game_server
 -- @http       POST /v1/{game}/players/{player_id}/items:grant
+-- @idempotent key=request_id ttl=24h
+-- @retry      3 on=deadlock,lock_timeout
 -- @invalidate player_items:{player_id}
+-- @audit
 -- @dialects   mysql, sqlite

@@ -1,11 +1,13 @@
--- @desc   Deletes an order that was never paid; any other stays.
--- @kind   exec
--- @param  order_id bigint min=1
--- @param  version bigint min=1
--- @allow  admin
--- @http   DELETE /v1/{game}/orders/{order_id}
+-- @desc    Deletes an order that was never paid; any other stays.
+-- @kind    exec  affected = 1
+-- @param   order_no string(32)
+-- @param   version bigint min=1
+-- @version version
+-- @current order.get(order_no)
+-- @allow   admin
+-- @http    DELETE /v1/{game}/orders/{order_no}
 -- @audit
 DELETE FROM game_order
-WHERE  order_id = :order_id
+WHERE  order_no = :order_no
   AND  version = :version
-  AND  status = 0
+  AND  status IN (0, 4)

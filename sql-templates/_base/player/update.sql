@@ -1,5 +1,5 @@
--- @desc       Changes what is given of a player; affected is 0 when the version is another one.
--- @kind       exec
+-- @desc       Changes what is given of a player, of the version that the caller saw.
+-- @kind       exec  affected = 1
 -- @param      player_id bigint min=1
 -- @param      version bigint min=1
 -- @param      nickname string(32) optional
@@ -8,6 +8,8 @@
 -- @param      experience bigint optional min=0
 -- @param      gold bigint optional min=0
 -- @param      status int optional min=1 max=8
+-- @version    version
+-- @current    player.get(player_id)
 -- @on         duplicate_key else 2104 NAME_TAKEN [409]
 -- @allow      game_server, admin
 -- @http       PATCH /v1/{game}/players/{player_id}

@@ -115,8 +115,18 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
         self.waiting_count
     }
 
+    /// Records that wait and are not held up by one that failed.
+    pub(super) fn runnable_count(&self) -> usize {
+        let held_up = self.later.values().map(|unit| match unit {
+            Unit::Lane(lane) => self.lanes.get(lane).map_or(0, |state| state.waiting.len()),
+            Unit::Record(_) => 1,
+        });
+        self.waiting_count.saturating_sub(held_up.sum())
+    }
+
     /// Records in running batches.
-    pub(super) fn running_count(&self) -> usize {
+    #[cfg(test)]
+    fn running_count(&self) -> usize {
         self.running.len()
     }
 

@@ -6,24 +6,25 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 use super::super::connection::TextRow;
-use super::super::connection::{Connection, Statement};
-use super::super::encode::Rows;
+use super::super::connection::{Connection, Sink, Statement};
 use super::super::fault::Failure;
 use super::Shared;
 use super::state::Open;
+use crate::catalog::{Dialect, Isolation};
 
 /// How long an idle connection may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
 
 /// A connection, lent; it goes back when dropped.
 ///
-/// Invariant: one that is dropped in the middle of a statement never goes back. The statement is stopped on
-/// the server and the connection closed.
+/// Invariant: one that is dropped in the middle of a statement, or of a transaction, never goes back. The
+/// statement is stopped on the server and the connection closed, which rolls back.
 #[derive(Debug)]
 pub(in crate::backend) struct Lease {
     shared: Arc<Shared>,
     open: Option<Open>,
     course: Course,
+    in_transaction: bool,
 }
 
 /// How it went so far.
@@ -43,7 +44,7 @@ enum Course {
 
 impl Lease {
     pub(super) const fn new(shared: Arc<Shared>, open: Open) -> Self {
-        Self { shared, open: Some(open), course: Course::Untouched }
+        Self { shared, open: Some(open), course: Course::Untouched, in_transaction: false }
     }
 
     /// Runs a statement that returns no rows; see [`Connection::execute`].
@@ -59,10 +60,56 @@ impl Lease {
     pub(in crate::backend) async fn fetch(
         &mut self,
         statement: &Statement<'_>,
-        rows: &mut Rows<'_>,
+        rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         let done = self.begin()?.fetch(statement, rows).await;
         self.end(done)
+    }
+
+    /// Begins a transaction; see [`Connection::begin`]. Until [`Lease::commit`] or [`Lease::rollback`] has
+    /// answered, the connection goes back to nobody.
+    pub(in crate::backend) async fn begin_transaction(
+        &mut self,
+        isolation: Option<Isolation>,
+    ) -> Result<(), Failure> {
+        self.in_transaction = true;
+        let begun = self.begin()?.begin(isolation).await.map_err(Failure::from);
+        self.in_transaction = !matches!(begun, Err(Failure::Refused(_)));
+        self.end(begun)
+    }
+
+    /// Commits. A refusal leaves the transaction open.
+    pub(in crate::backend) async fn commit(&mut self) -> Result<(), Failure> {
+        self.run_text("COMMIT").await?;
+        self.in_transaction = false;
+        Ok(())
+    }
+
+    /// Rolls back. A refusal says that there was nothing to roll back: the database had done it by itself.
+    pub(in crate::backend) async fn rollback(&mut self) -> Result<(), Failure> {
+        match self.run_text("ROLLBACK").await {
+            Ok(()) | Err(Failure::Refused(_)) => {
+                self.in_transaction = false;
+                Ok(())
+            }
+            Err(failure) => Err(failure),
+        }
+    }
+
+    /// Whether a transaction is open and a rollback can be sent.
+    pub(in crate::backend) fn is_in_transaction_and_well(&self) -> bool {
+        self.in_transaction && self.course == Course::Used
+    }
+
+    /// Runs a text of the gateway's own; see [`Connection::run_text`].
+    pub(in crate::backend) async fn run_text(&mut self, sql: &str) -> Result<(), Failure> {
+        let done = self.begin()?.run_text(sql).await.map_err(Failure::from);
+        self.end(done)
+    }
+
+    /// Which dialect the connection speaks.
+    pub(in crate::backend) fn dialect(&self) -> Dialect {
+        self.open.as_ref().map_or(Dialect::Mysql, |open| open.connection.dialect())
     }
 
     /// Runs a statement with a small result; see [`Connection::fetch_texts`].
@@ -92,7 +139,8 @@ impl Lease {
 
     /// The connection, unless the lease may not give it back.
     pub(super) fn into_open(mut self) -> Option<Open> {
-        if matches!(self.course, Course::Busy | Course::Lost) { None } else { self.open.take() }
+        let is_well = !self.in_transaction && !matches!(self.course, Course::Busy | Course::Lost);
+        if is_well { self.open.take() } else { None }
     }
 
     fn begin(&mut self) -> Result<&mut Connection, Failure> {
@@ -124,14 +172,15 @@ impl Drop for Lease {
         let Some(mut open) = self.open.take() else { return };
         let now = Instant::now();
         match self.course {
-            Course::Untouched => {}
-            Course::Checked => open.checked_at = now,
-            Course::Used => (open.checked_at, open.used_at) = (now, now),
-            Course::Busy => return self.shared.abandon(open.connection),
             Course::Lost => {
                 drop(open);
                 return self.shared.forget();
             }
+            Course::Busy => return self.shared.abandon(open.connection),
+            _ if self.in_transaction => return self.shared.abandon(open.connection),
+            Course::Untouched => {}
+            Course::Checked => open.checked_at = now,
+            Course::Used => (open.checked_at, open.used_at) = (now, now),
         }
         self.shared.release(open, now);
     }

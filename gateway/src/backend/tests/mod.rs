@@ -5,3 +5,4 @@ mod outage;
 mod pool;
 mod run;
 mod types;
+mod write;

@@ -24,7 +24,8 @@ fn with_sql(kind: Kind, sql: &str) -> Template {
 }
 
 async fn go(pool: &Pool, template: &Template, deadline: Instant) -> Result<Outcome, BackendError> {
-    let supplied = Supplied { now_micros: 0, id: 1, caller: "", claims: &[], trace: "" };
+    let supplied =
+        Supplied { now_micros: 0, id: 1, row_ids: &[], caller: "", claims: &[], trace: "" };
     let limits = Limits { result_bytes_max: 1 << 16, cursor_key: &CursorKey::new(&[7; 32]) };
     run(pool, template, &Bound::default(), &supplied, &limits, deadline).await
 }

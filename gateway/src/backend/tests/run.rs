@@ -54,7 +54,8 @@ async fn go(
 ) -> Result<Outcome, BackendError> {
     let claims = [("sub".into(), Claim::Int(1))];
     let (now_micros, id) = (1_709_210_096_789_999, 77);
-    let supplied = Supplied { now_micros, id, caller: "jwt:1", claims: &claims, trace: "t-1" };
+    let supplied =
+        Supplied { now_micros, id, row_ids: &[], caller: "jwt:1", claims: &claims, trace: "t-1" };
     let limits = Limits { result_bytes_max: 1 << 16, cursor_key: &CursorKey::new(&[7; 32]) };
     run(pool, template, bound, &supplied, &limits, deadline).await
 }
@@ -292,7 +293,7 @@ async fn statement_over_its_time_is_stopped_on_the_server() {
     read.timeout = None;
     let deadline = Instant::now() + Duration::from_millis(100);
     let failed = go(&pool, &read, &bound(vec![]), deadline).await;
-    assert!(matches!(failed, Err(BackendError::TimedOut)), "{failed:?}");
+    assert!(matches!(failed, Err(BackendError::Deadline)), "{failed:?}");
     let (nothing, short) = (bound(vec![]), Duration::from_millis(100));
     let left = tokio::time::timeout(short, go(&pool, &read, &nothing, far())).await;
     assert!(left.is_err());
@@ -334,7 +335,7 @@ async fn lock_that_is_never_released_times_out_and_nothing_was_changed() {
     let mut write = with_plan(Kind::Exec, vec![text("INSERT INTO t VALUES (1, 'x')")]);
     write.timeout = Some(Duration::from_secs(30));
     let failed = go(&pool, &write, &bound(vec![]), far()).await;
-    assert!(matches!(failed, Err(BackendError::TimedOut)), "{failed:?}");
+    assert!(matches!(failed, Err(BackendError::Locked { is_deadlock: false, .. })), "{failed:?}");
     holder.execute(&Statement::plain("COMMIT")).await.expect("released");
     assert_eq!(body(&pool, &write, vec![]).await, b"\x81\xa8affected\x01");
 }

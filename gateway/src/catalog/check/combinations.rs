@@ -1,21 +1,22 @@
 //! The shapes that a template can take: what must be prepared to say that all of it works.
 
-use crate::catalog::{Piece, Shape, Template, Type};
+use crate::catalog::{Piece, Plan, Shape, Template, Type};
 
 /// Most subsets of optional lines that are all tried.
 const SUBSET_COUNT_MAX: usize = 64;
 
 /// Every combination of optional lines up to 64, else so many that each pair of lines is seen together,
 /// apart, and without each other; with every order, and at the first and a later page. Lists have two items.
-pub fn combinations(template: &Template) -> Vec<Shape> {
+///
+/// - `plan`: of one of the template's statements.
+pub fn combinations(template: &Template, plan: &Plan) -> Vec<Shape> {
     let mut always = 0;
     for (index, slot) in template.slots.iter().enumerate() {
         if slot.required {
             always |= bit(index);
         }
     }
-    let lines: Vec<u64> = template
-        .plan
+    let lines: Vec<u64> = plan
         .pieces
         .iter()
         .filter_map(|piece| match piece {
@@ -35,8 +36,8 @@ pub fn combinations(template: &Template) -> Vec<Shape> {
         .filter(|(_, slot)| matches!(slot.ty, Type::List(_)))
         .map(|(index, _)| (index, 2))
         .collect();
-    let order_count = template.plan.orders.len().max(1);
-    let seeks: &[bool] = if template.plan.paged { &[false, true] } else { &[false] };
+    let order_count = plan.orders.len().max(1);
+    let seeks: &[bool] = if plan.paged { &[false, true] } else { &[false] };
     let mut shapes = Vec::with_capacity(masks.len() * order_count * seeks.len());
     for given in masks {
         for order in 0..order_count {

@@ -9,6 +9,7 @@
 mod combinations;
 mod portability;
 mod predicate;
+mod readings;
 mod relations;
 mod stale;
 mod syntax;
@@ -32,5 +33,6 @@ use super::finding::Findings;
 pub(crate) fn game(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: &mut Findings) {
     relations::routes(compiled, findings);
     relations::includes(compiled, names, findings);
+    readings::check(compiled, names, findings);
     stale::check(compiled, findings);
 }

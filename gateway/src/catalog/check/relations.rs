@@ -7,7 +7,7 @@ use gateway_protocol::{BusinessCode, OpId};
 use crate::catalog::compile::Compiled;
 use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
-use crate::catalog::{BusinessError, HttpMethod, Include, Type};
+use crate::catalog::{BusinessError, HttpMethod, IncludeArg, Type};
 
 /// Two routes of a game must not match the same request.
 pub(super) fn routes(compiled: &[Compiled], findings: &mut Findings) {
@@ -94,7 +94,10 @@ pub(super) fn includes(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: 
                 one.resolved.all(Key::Include).find(|e| e.name.as_ref() == Some(&include.name));
             let place = line.map_or(&one.resolved.place, |entry| &entry.place);
             match by_op.get(&include.op) {
-                Some(target) => fits(one, include, target, place, findings),
+                Some(target) => {
+                    let args = &include.args;
+                    fits(one, args, target, (Rule::Include, place), findings);
+                }
                 // It has findings of its own.
                 None if names.contains(&include.op) => {}
                 None => {
@@ -113,20 +116,22 @@ pub(super) fn includes(compiled: &[Compiled], names: &BTreeSet<OpId>, findings: 
     }
 }
 
-fn fits(
+/// Whether an operation reads, and takes the arguments that another gives it.
+pub(super) fn fits(
     one: &Compiled,
-    include: &Include,
+    args: &[IncludeArg],
     target: &Compiled,
-    place: &Place,
+    (rule, place): (Rule, &Place),
     findings: &mut Findings,
 ) {
-    let (op, target) = (&include.op, &target.template);
-    let mut error = |message: String, fix: &str| findings.error(Rule::Include, place, message, fix);
+    let target = &target.template;
+    let op = &target.op;
+    let mut error = |message: String, fix: &str| findings.error(rule, place, message, fix);
     if target.kind.is_write() {
-        error(format!("`{op}` writes"), "include only reads");
+        error(format!("`{op}` writes"), "name an operation that reads");
         return;
     }
-    for arg in &include.args {
+    for arg in args {
         let Some(taken) = target.slots.iter().find(|slot| slot.name == arg.param) else {
             error(
                 format!("`{op}` has no parameter `{}`", arg.param),
@@ -145,7 +150,7 @@ fn fits(
             );
         }
     }
-    let is_given = |name: &str| include.args.iter().any(|arg| &*arg.param == name);
+    let is_given = |name: &str| args.iter().any(|arg| &*arg.param == name);
     for slot in target.slots.iter().filter(|slot| slot.required && !is_given(&slot.name)) {
         error(format!("`{op}` needs `{}`", slot.name), "give it in the parentheses");
     }

@@ -7,13 +7,13 @@ use sqlparser::parser::Parser;
 
 use super::combinations;
 use crate::catalog::finding::{Findings, Place, Rule};
-use crate::catalog::{Dialect, Template};
+use crate::catalog::{Dialect, Plan, Template};
 
-/// Parses the fullest and the barest text of a template.
-pub(crate) fn check(template: &Template, place: &Place, findings: &mut Findings) {
-    let shapes = combinations(template);
+/// Parses the fullest and the barest text of one of a template's statements.
+pub(crate) fn check(template: &Template, plan: &Plan, place: &Place, findings: &mut Findings) {
+    let shapes = combinations(template, plan);
     for shape in [shapes.last(), shapes.first()].into_iter().flatten() {
-        let Ok(rendered) = template.plan.render(template.dialect, shape) else { continue };
+        let Ok(rendered) = plan.render(template.dialect, shape) else { continue };
         let parsed = match template.dialect {
             Dialect::Oracle => Parser::parse_sql(&OracleDialect {}, &rendered.sql),
             Dialect::Mysql => Parser::parse_sql(&MySqlDialect {}, &rendered.sql),

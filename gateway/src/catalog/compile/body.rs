@@ -6,6 +6,7 @@
 use super::slots::Slots;
 use super::steps::Earlier;
 use crate::catalog::finding::{Findings, Place, Rule};
+use crate::catalog::header::is_step;
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::statement::Statement;
 use crate::catalog::tree::Body;
@@ -141,6 +142,9 @@ impl<'a> Cutter<'a, '_, '_> {
         let inner = text.trim();
         if !text.is_empty() && !text.starts_with(char::is_whitespace) {
             self.tight(place);
+        } else if is_step(token.text) {
+            let message = "a step, and the statement is no tx";
+            self.findings.error(Rule::Step, place, message, "declare @kind tx, or remove the line");
         } else if inner.starts_with('@') {
             let message = "a header key behind the beginning of the body";
             self.findings.error(Rule::KeyMisplaced, place, message, "move it above the SQL");

@@ -18,6 +18,7 @@ mod writing;
 
 use std::time::Duration;
 
+pub(crate) use chunks::{Chunk, chunks};
 use sha2::{Digest, Sha256};
 use slots::Slots;
 

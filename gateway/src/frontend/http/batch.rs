@@ -5,7 +5,7 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use gateway_protocol::{Code, Value, json};
+use gateway_protocol::{Code, Codec, Value, json};
 use http_body_util::Full;
 use hyper::Response;
 use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
@@ -13,13 +13,13 @@ use hyper::header::{CACHE_CONTROL, CONTENT_TYPE, HeaderValue};
 use super::condition;
 use super::exchange::{malformed, typed};
 use super::request::{self, Head};
-use super::response::{Context, write_problem};
+use super::response::Context;
 use crate::auth::Principal;
 use crate::error::Error;
 use crate::frontend::wait_for;
 use crate::observe::CacheOutcome;
 use crate::pipeline::{Request, Routed, Served, Trace};
-use crate::reply::{Waiting, body_of, json_of};
+use crate::reply::{Waiting, body_of, json_of, write_refusal};
 use crate::snapshot::{Game, Operation, Snapshot};
 
 /// One call: what it asked for, and its answer or the way to it.
@@ -146,7 +146,7 @@ async fn write(answer: Answer, out: &mut Vec<u8>, bytes_max: usize) -> Result<Ca
         out.extend_from_slice(b"{\"code\":");
         json::write_int(out, error.code().into());
         out.extend_from_slice(b",\"body\":");
-        write_problem(error, out);
+        write_refusal(error, Codec::Json, out);
     }
     out.push(b'}');
     answered

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use bytes::Bytes;
-use gateway_protocol::{Code, json};
+use gateway_protocol::{Code, Codec};
 use http_body_util::Full;
 use hyper::header::{
     CACHE_CONTROL, CONTENT_TYPE, ETAG, HeaderName, HeaderValue, IF_NONE_MATCH, RETRY_AFTER,
@@ -22,7 +22,7 @@ use crate::config::CorsConfig;
 use crate::error::Error;
 use crate::observe::{CacheOutcome, Transport};
 use crate::pipeline::{Trace, Worker};
-use crate::reply::{Reply, body_of, json_of};
+use crate::reply::{Reply, body_of, json_of, write_refusal};
 use crate::snapshot::Operation;
 
 const X_CACHE: HeaderName = HeaderName::from_static("x-cache");
@@ -254,7 +254,7 @@ fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut Header
 fn problem(error: &Error) -> Response<Full<Bytes>> {
     let code = error.code();
     let mut body = Vec::with_capacity(96);
-    write_problem(error, &mut body);
+    write_refusal(error, Codec::Json, &mut body);
     let mut response = Response::new(Full::new(Bytes::from(body)));
     let status = StatusCode::from_u16(error.http_status());
     *response.status_mut() = status.unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
@@ -277,13 +277,4 @@ fn problem(error: &Error) -> Response<Full<Bytes>> {
         _ => {}
     }
     response
-}
-
-/// Appends `{"code":…,"message":…}`.
-pub(super) fn write_problem(error: &Error, out: &mut Vec<u8>) {
-    out.extend_from_slice(b"{\"code\":");
-    json::write_int(out, error.code().into());
-    out.extend_from_slice(b",\"message\":");
-    json::write_str(out, &error.client_message());
-    out.push(b'}');
 }

@@ -10,7 +10,7 @@ use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgpack};
 
 use super::call::{Asked, find, write_nothing};
-use super::connection::{Connection, Login, write_error};
+use super::connection::{Connection, Login};
 use super::login;
 use crate::auth::Principal;
 use crate::bind::Param;
@@ -18,7 +18,7 @@ use crate::error::Error;
 use crate::frontend::wait_for;
 use crate::observe::CacheOutcome;
 use crate::pipeline::Served;
-use crate::reply::{Waiting, body_of, json_of};
+use crate::reply::{Waiting, body_of, json_of, write_refusal};
 use crate::snapshot::{Operation, Snapshot};
 
 /// One call: what it asked for, and its answer or the way to it.
@@ -181,6 +181,6 @@ fn write(out: &mut Vec<u8>, asked: &Asked, bodies: &[Result<Vec<u8>, Error>]) {
 fn write_item(out: &mut Vec<u8>, codec: Codec, body: &Result<Vec<u8>, Error>) {
     match body {
         Ok(body) => out.extend_from_slice(body),
-        Err(error) => write_error(out, codec, error),
+        Err(error) => write_refusal(error, codec, out),
     }
 }

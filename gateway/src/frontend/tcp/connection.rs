@@ -6,7 +6,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_protocol::message::{ErrorBody, GoAway};
+use gateway_protocol::message::GoAway;
 use gateway_protocol::{
     Code, Codec, FrameError, FrameHeader, FrameKind, RequestId, begin_frame, begin_reply,
     finish_frame, finish_reply,
@@ -23,6 +23,7 @@ use crate::error::Error;
 use crate::frontend::registry::{Nudge, Phase, Presence, Serving};
 use crate::frontend::worker::Thread;
 use crate::pipeline::{Trace, Worker};
+use crate::reply;
 
 /// Whether a connection goes on after a frame.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -343,13 +344,6 @@ impl Drop for UnderWay {
 /// Appends a REPLY with a refusal.
 pub(super) fn write_refusal(out: &mut Vec<u8>, id: RequestId, codec: Codec, error: &Error) {
     let start = begin_reply(out, id, codec, 0);
-    write_error(out, codec, error);
+    reply::write_refusal(error, codec, out);
     let _finished = finish_reply(out, start, error.code());
-}
-
-/// Appends a refusal's body.
-pub(super) fn write_error(out: &mut Vec<u8>, codec: Codec, error: &Error) {
-    let message = error.client_message();
-    let body = ErrorBody { code: error.code(), message, details: None };
-    body.encode(codec, out);
 }

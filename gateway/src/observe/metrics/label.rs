@@ -111,11 +111,12 @@ pub enum Stage {
     Database,
     Encode,
     Journal,
+    Apply,
 }
 
 impl Stage {
     /// Every stage, in the order of the discriminants.
-    pub const ALL: [Self; 8] = [
+    pub const ALL: [Self; 9] = [
         Self::Decode,
         Self::Authenticate,
         Self::Bind,
@@ -124,6 +125,7 @@ impl Stage {
         Self::Database,
         Self::Encode,
         Self::Journal,
+        Self::Apply,
     ];
 
     /// The label's value.
@@ -137,6 +139,7 @@ impl Stage {
             Self::Database => "database",
             Self::Encode => "encode",
             Self::Journal => "journal_sync",
+            Self::Apply => "journal_apply",
         }
     }
 }

@@ -13,6 +13,14 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON game_character TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON player_item    TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON game_order     TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON auth_token     TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE         ON player_wallet  TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE         ON player_mail    TO 'gateway'@'%';
+-- A ledger is only ever added to.
+GRANT SELECT, INSERT                 ON wallet_ledger  TO 'gateway'@'%';
+GRANT SELECT, INSERT                 ON item_ledger    TO 'gateway'@'%';
+GRANT SELECT, INSERT                 ON order_ledger   TO 'gateway'@'%';
+-- The gateway's own: which idempotent requests have taken effect.
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_request TO 'gateway'@'%';
 
 -- Migrating (`gateway migrate`, from an operator's machine): the tables of this database.
 GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';

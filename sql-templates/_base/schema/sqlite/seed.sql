@@ -1,8 +1,8 @@
 -- Sample rows for an empty database: `:players` players, from id 1001, at most a million of them.
 --
 -- The same rows on every database, from arithmetic alone. Each player has one to three characters,
--- three to seven items, up to two orders, and one login token, whose hash is the player's id in
--- hexadecimal, padded to 64 digits.
+-- three to seven items, up to two orders with what was paid for them, 1000 gems, and one login token, whose
+-- hash is the player's id in hexadecimal, padded to 64 digits.
 
 INSERT INTO player (player_id, account_name, nickname, server_id, player_level, vip_level, experience,
                     gold, status, version, created_at, last_login_at)
@@ -57,3 +57,22 @@ SELECT p.player_id * 10, p.player_id, printf('%064x', p.player_id), 'phone', p.c
        '2030-01-01T00:00:00.000000Z', 1
 FROM   player p
 WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO player_wallet (player_id, currency, balance, version)
+SELECT p.player_id, 'gems', 1000, 1
+FROM   player p
+WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO wallet_ledger (player_id, entry_id, request_id, currency, amount, balance_after, reason, created_at)
+SELECT w.player_id, w.player_id, 'seed-' || w.player_id, w.currency, w.balance, w.balance, 'seed',
+       '2026-01-01T00:00:00.000000Z'
+FROM   player_wallet w
+WHERE  w.player_id BETWEEN 1001 AND 1000 + :players;
+
+INSERT INTO order_ledger (entry_id, payment_id, order_no, entry_kind, amount, currency, created_at)
+SELECT o.order_id * 10 + k.entry_kind, 'PAY-' || o.order_no, o.order_no, k.entry_kind, o.amount, o.currency,
+       strftime('%Y-%m-%dT%H:%M:%S', o.paid_at, (k.entry_kind - 1) || ' days') || '.000000Z'
+FROM   game_order o
+JOIN   (SELECT 1 AS entry_kind UNION ALL SELECT 2) k ON k.entry_kind = 1 OR o.status = 3
+WHERE  o.player_id BETWEEN 1001 AND 1000 + :players
+  AND  o.status IN (1, 2, 3);

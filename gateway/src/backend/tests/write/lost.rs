@@ -1,0 +1,115 @@
+//! Connections that are lost in the middle, and time that runs out.
+
+use super::super::super::testing::until;
+use super::*;
+
+/// Ends the connection that runs a statement like `which`; returns when it was found.
+async fn kill(pool: &Pool, which: &str) {
+    let mut lease = pool.acquire(far()).await.expect("one");
+    let question = format!(
+        "SELECT id FROM information_schema.processlist \
+         WHERE db = DATABASE() AND id <> CONNECTION_ID() AND {which}"
+    );
+    let limit = far();
+    loop {
+        let found = lease.fetch_texts(&Statement::plain(&*question)).await.expect("a list");
+        if let Some(number) = found.first().and_then(|row| row[0].clone()) {
+            // It may have ended by itself since it was listed.
+            drop(lease.execute(&Statement::plain(format!("KILL {number}"))).await);
+            return;
+        }
+        assert!(Instant::now() < limit, "nothing to kill");
+    }
+}
+
+async fn mysql(name: &str) -> Option<(Bed, RwLockReadGuard<'static, ()>)> {
+    let server = Server::get()?;
+    let turn = server.share().await;
+    Some((Bed::new(pool(server.database(name).await), Dialect::Mysql).await, turn))
+}
+
+fn slow() -> Template {
+    tx(vec![
+        step("earn", StepKind::Exec, "UPDATE account SET gold = gold + 1 WHERE id = 1"),
+        step("wait", StepKind::Many, "SELECT SLEEP(30)"),
+    ])
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connection_lost_before_commit_changes_nothing_and_is_tried_once_more() {
+    let Some((bed, _turn)) = mysql("w_lost").await else { return };
+    let asked = {
+        let bed = bed.clone();
+        tokio::spawn(async move { bed.run(&slow(), Vec::new(), far()).await })
+    };
+    kill(&bed.pool, "state = 'User sleep'").await;
+    // The second attempt.
+    let second =
+        tokio::time::timeout(Duration::from_secs(2), kill(&bed.pool, "state = 'User sleep'"));
+    drop(second.await);
+    let failed = asked.await.expect("no panic").expect_err("lost twice");
+    // 1303 where the server's last word was that the statement was interrupted.
+    assert!([1302, 1303].contains(&failed.code()), "{failed:?}");
+    assert_eq!(bed.golds().await, "100 100 100 100 100");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn deadline_in_the_middle_rolls_back_and_gives_no_open_transaction_to_others() {
+    let Some((bed, _turn)) = mysql("w_late").await else { return };
+    let soon = Instant::now() + Duration::from_millis(300);
+    let late = bed.run(&slow(), Vec::new(), soon).await.expect_err("late");
+    assert_eq!(late.code(), 1003, "{late:?}");
+    until(|| bed.pool.stats().leased == 0).await;
+    assert_eq!(bed.golds().await, "100 100 100 100 100");
+    let own = Template { timeout: Some(Duration::from_millis(300)), ..slow() };
+    let late = bed.run(&own, Vec::new(), far()).await.expect_err("late");
+    assert_eq!(late.code(), 1304, "{late:?}");
+    // A caller that goes away leaves nothing either: its lock is free.
+    let run = {
+        let bed = bed.clone();
+        tokio::spawn(async move { bed.run(&slow(), Vec::new(), far()).await.is_ok() })
+    };
+    until(|| bed.pool.stats().leased == 1).await;
+    run.abort();
+    drop(run.await);
+    let touch = exec("UPDATE account SET gold = gold + 5 WHERE id = 1");
+    let limit = Instant::now() + Duration::from_secs(5);
+    bed.run(&touch, Vec::new(), limit).await.expect("the lock is free");
+    assert_eq!(bed.golds().await, "105 100 100 100 100");
+}
+
+/// The server ends while COMMIT waits for a lock that keeps every commit waiting.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn connection_lost_in_commit_is_1305_without_a_key_and_the_truth_with_one() {
+    let Some((bed, _turn)) = mysql("w_commit").await else { return };
+    let earn =
+        tx(vec![step("earn", StepKind::Exec, "UPDATE account SET gold = gold + 1 WHERE id = 1")]);
+    for (template, values) in [(earn.clone(), Vec::new()), (keyed(earn), vec![text("k")])] {
+        let is_keyed = template.write.idempotent.is_some();
+        let before: i64 =
+            bed.ask("SELECT gold FROM account WHERE id = 1").await.parse().expect("a number");
+        // Keeps commits waiting, for as long as this connection holds it.
+        let mut block = bed.pool.acquire(far()).await.expect("one");
+        block.run_text("BACKUP STAGE START").await.expect("may do that");
+        block.run_text("BACKUP STAGE BLOCK_COMMIT").await.expect("may do that");
+        let asked = {
+            let bed = bed.clone();
+            tokio::spawn(async move { bed.run(&template, values, far()).await })
+        };
+        kill(&bed.pool, "info LIKE 'COMMIT%'").await;
+        block.run_text("BACKUP STAGE END").await.expect("may do that");
+        drop(block);
+        let answer = asked.await.expect("no panic");
+        let after: i64 =
+            bed.ask("SELECT gold FROM account WHERE id = 1").await.parse().expect("a number");
+        if is_keyed {
+            assert!(!answer.expect("the truth").replayed);
+            assert_eq!(after, before + 1);
+            assert_eq!(bed.key_count().await, "1");
+        } else {
+            let unknown = answer.expect_err("nobody knows");
+            assert_eq!(unknown.code(), 1305, "{unknown:?}");
+            assert!((before..=before + 1).contains(&after));
+        }
+    }
+}

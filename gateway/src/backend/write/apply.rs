@@ -1,0 +1,233 @@
+//! Many journalled records of one template in one transaction.
+//!
+//! All or nothing: a record that cannot be applied takes the others back, and the caller looks for it. A record
+//! whose key's row stands already has been applied before, or is the repeat of a request that was not journalled
+//! here; both are told, neither is applied again.
+
+use std::collections::HashMap;
+use std::collections::hash_map::Entry;
+use std::time::Instant;
+
+use super::super::BackendError;
+use super::super::fault::Failure;
+use super::super::fold::folded;
+use super::super::pool::Pool;
+use super::effect::{self, Params};
+use super::key::{self, Found, KeyRow, Mark};
+use super::transaction::{Phase, Transaction};
+use crate::catalog::{Kind, Template};
+use crate::identity::RequestKey;
+
+/// How often key rows that others write at the same moment may get in the way of one batch.
+const KEY_ROUNDS_MAX: u32 = 8;
+
+/// A record to apply.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct Applied<'a, 'b> {
+    /// What to run, all of one template.
+    pub params: Params<'a, 'b>,
+    /// Its key.
+    pub key: RequestKey,
+    /// Where it stands in the journal.
+    pub mark: Mark,
+}
+
+/// What became of a record.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) enum RecordState {
+    /// It is in the database now.
+    Done,
+    /// It was already: this very record.
+    DoneBefore,
+    /// The same request was, by another way.
+    Repeat,
+    /// Its key was used with other parameters: refused, 2020.
+    KeyReused,
+}
+
+/// Why nothing was applied.
+#[derive(Debug)]
+pub(in crate::backend) enum ApplyError {
+    /// The database is not there, or did not answer in time: no record's fault. What was under way may have
+    /// been applied after all; applying it again says so.
+    Lost(BackendError),
+    /// A lock was not to be had: the same may do in a moment.
+    Locked(BackendError),
+    /// A statement or a guard refused: one of the records, or all of them.
+    Refused(BackendError),
+}
+
+impl ApplyError {
+    /// What it is for whoever asks for the record's state.
+    pub(in crate::backend) const fn error(&self) -> &BackendError {
+        match self {
+            Self::Lost(error) | Self::Locked(error) | Self::Refused(error) => error,
+        }
+    }
+
+    fn of(pool: &Pool, failure: Failure, phase: Phase) -> Self {
+        match failure {
+            Failure::Lost(source) if phase == Phase::Commit => {
+                Self::Lost(BackendError::OutcomeUnknown { source: Some(source) })
+            }
+            Failure::Lost(source) => Self::Lost(pool.unreachable(Some(source))),
+            // Somebody stopped the statement, or the server's own limit did.
+            Failure::Unread(error @ BackendError::Query { .. })
+            | Failure::Refused(error @ BackendError::TimedOut) => Self::Lost(error),
+            Failure::Refused(error @ BackendError::Locked { .. }) => Self::Locked(error),
+            Failure::Refused(error) | Failure::Unread(error) => Self::Refused(error),
+        }
+    }
+}
+
+/// Applies records in their order. Returns what became of each.
+///
+/// - `now_micros`: from when their keys' time to live is counted.
+///
+/// # Errors
+///
+/// [`ApplyError`]; nothing of it was applied, but see [`ApplyError::Lost`].
+pub(in crate::backend) async fn apply(
+    pool: &Pool,
+    template: &Template,
+    records: &[Applied<'_, '_>],
+    now_micros: i64,
+    deadline: Instant,
+) -> Result<Vec<RecordState>, ApplyError> {
+    let lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
+    let mut tx = Transaction::new(lease);
+    let work = transact(&mut tx, template, records, now_micros);
+    let error = match tokio::time::timeout_at(deadline.into(), work).await {
+        Ok(Ok(states)) => return Ok(states),
+        Ok(Err(failure)) => ApplyError::of(pool, failure, tx.phase()),
+        Err(_late) if tx.phase() == Phase::Commit => {
+            return Err(ApplyError::Lost(BackendError::OutcomeUnknown { source: None }));
+        }
+        Err(_late) => return Err(ApplyError::Lost(BackendError::TimedOut)),
+    };
+    tx.end().await;
+    Err(error)
+}
+
+async fn transact(
+    tx: &mut Transaction,
+    template: &Template,
+    records: &[Applied<'_, '_>],
+    now_micros: i64,
+) -> Result<Vec<RecordState>, Failure> {
+    tx.begin(template.write.isolation).await?;
+    tx.enter(Phase::Key);
+    let mut states = first_of_each(records);
+    claim(tx, template, records, now_micros, &mut states).await?;
+    tx.enter(Phase::Body);
+    let fresh: Vec<Params<'_, '_>> = states
+        .iter()
+        .zip(records)
+        .filter(|(state, _)| **state == RecordState::Done)
+        .map(|(_, record)| record.params)
+        .collect();
+    perform(tx, template, &fresh).await?;
+    tx.commit().await?;
+    Ok(states)
+}
+
+/// Two records of one key in one batch: the first one counts.
+fn first_of_each(records: &[Applied<'_, '_>]) -> Vec<RecordState> {
+    let mut firsts = HashMap::with_capacity(records.len());
+    let state = |record: &Applied<'_, '_>| match firsts.entry(record.key.request) {
+        Entry::Vacant(place) => {
+            place.insert(record.key.params);
+            RecordState::Done
+        }
+        Entry::Occupied(first) if *first.get() == record.key.params => RecordState::Repeat,
+        Entry::Occupied(_) => RecordState::KeyReused,
+    };
+    records.iter().map(state).collect()
+}
+
+/// Writes the keys' rows of the records that are to be applied. Where some stand already, looks which, says so
+/// in `states`, and writes the others.
+async fn claim(
+    tx: &mut Transaction,
+    template: &Template,
+    records: &[Applied<'_, '_>],
+    now_micros: i64,
+    states: &mut [RecordState],
+) -> Result<(), Failure> {
+    let ttl = template.write.idempotent.as_ref().map(|idempotent| idempotent.ttl);
+    let expires_at = key::expires_at(now_micros, ttl.unwrap_or_default());
+    let mut rounds = 0;
+    loop {
+        let rows: Vec<KeyRow<'_>> = records
+            .iter()
+            .zip(&*states)
+            .filter(|(_, state)| **state == RecordState::Done)
+            .map(|(record, _)| {
+                let mark = Some(record.mark);
+                KeyRow { key: record.key, reply: None, mark, expires_at }
+            })
+            .collect();
+        let Err(failure) = insert(tx, template, &rows).await else { return Ok(()) };
+        rounds += 1;
+        if rounds > KEY_ROUNDS_MAX
+            || !matches!(failure, Failure::Refused(BackendError::Duplicate { .. }))
+        {
+            return Err(failure);
+        }
+        // What was inserted of several statements is undone; only the refused one has undone itself.
+        tx.undo_to_savepoint().await?;
+        let requests: Vec<[u8; 16]> = rows.iter().map(|row| row.key.request).collect();
+        let found = key::find_all(tx, template.dialect, &requests).await?;
+        settle(records, &found, states);
+    }
+}
+
+async fn insert(
+    tx: &mut Transaction,
+    template: &Template,
+    rows: &[KeyRow<'_>],
+) -> Result<(), Failure> {
+    tx.set_savepoint().await?;
+    for statement in key::insert(template.dialect, rows) {
+        tx.execute(&statement).await?;
+    }
+    tx.release_savepoint().await
+}
+
+fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordState]) {
+    let by_request: HashMap<[u8; 16], &Found> =
+        found.iter().map(|found| (found.key.request, found)).collect();
+    for (record, state) in records.iter().zip(states) {
+        let Some(found) = by_request.get(&record.key.request) else { continue };
+        if *state == RecordState::Done {
+            *state = match found.mark {
+                Some(mark) if mark == record.mark => RecordState::DoneBefore,
+                _ if found.key.params == record.key.params => RecordState::Repeat,
+                _ => RecordState::KeyReused,
+            };
+        }
+    }
+}
+
+/// The effects: folded over the records where the template allows, else one after the other.
+async fn perform(
+    tx: &mut Transaction,
+    template: &Template,
+    fresh: &[Params<'_, '_>],
+) -> Result<(), Failure> {
+    let guard = template.write.guard.as_ref();
+    let fold = template.plan.fold.as_ref().filter(|fold| {
+        template.kind == Kind::Exec && fold.suits(guard) && (guard.is_none() || fold.is_plain())
+    });
+    if let Some(fold) = fold {
+        let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
+        for part in folded(fold, template.dialect, &runs) {
+            tx.execute(&part.statement).await?;
+        }
+        return Ok(());
+    }
+    for params in fresh {
+        effect::run(tx, params).await?;
+    }
+    Ok(())
+}

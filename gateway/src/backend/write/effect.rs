@@ -1,0 +1,139 @@
+//! What a write does within its transaction: one statement, or steps, or one statement for every row.
+
+use super::super::connection::Statement;
+use super::super::fault::Failure;
+use super::super::statement::{Left, RunValues, row_count, write_statement};
+use super::super::{BackendError, Details, Supplied};
+use super::transaction::Transaction;
+use super::{batch, reply, steps};
+use crate::bind::{Bound, holds};
+use crate::catalog::{BusinessError, Guard, Kind, Scalar, Template};
+
+/// A write's parameters: what it needs to be run, and run again.
+#[derive(Clone, Copy, Debug)]
+pub(in crate::backend) struct Params<'a, 'b> {
+    /// What to run.
+    pub template: &'a Template,
+    /// Its slots.
+    pub bound: &'a Bound<'b>,
+    /// What the gateway supplies.
+    pub supplied: Supplied<'a>,
+}
+
+/// What a write did.
+#[derive(Debug)]
+pub(in crate::backend) struct Effect {
+    /// What it answers, MessagePack.
+    pub body: Vec<u8>,
+    /// Rows matched by its statements.
+    pub affected: u64,
+}
+
+impl<'a, 'b> Params<'a, 'b> {
+    /// The values of a run.
+    ///
+    /// - `steps`: what was left by those before.
+    pub(super) const fn values<'s>(&self, steps: &'s [Left]) -> RunValues<'s, 'b>
+    where
+        'a: 's,
+    {
+        RunValues { bound: self.bound, supplied: self.supplied, row: None, steps }
+    }
+
+    /// The values of a run for each row of a slot.
+    pub(super) fn rows<'s>(&self, slot: usize, steps: &'s [Left]) -> Vec<RunValues<'s, 'b>>
+    where
+        'a: 's,
+    {
+        let Some(Scalar::List(rows)) = self.bound.values.get(slot) else { return Vec::new() };
+        let first = row_count(self.template, self.bound, slot);
+        let run = |(index, row)| {
+            let id = self.supplied.row_ids.get(first + index).copied();
+            let supplied = Supplied { id: id.unwrap_or(self.supplied.id), ..self.supplied };
+            RunValues { bound: self.bound, supplied, row: Some(row), steps }
+        };
+        rows.iter().enumerate().map(run).collect()
+    }
+}
+
+/// Runs it. After an error the transaction is to be rolled back.
+pub(in crate::backend) async fn run(
+    tx: &mut Transaction,
+    params: &Params<'_, '_>,
+) -> Result<Effect, Failure> {
+    match params.template.kind {
+        Kind::Tx => steps::run(tx, params).await,
+        Kind::Batch => batch::run(tx, params).await,
+        _ => exec(tx, params).await,
+    }
+}
+
+async fn exec(tx: &mut Transaction, params: &Params<'_, '_>) -> Result<Effect, Failure> {
+    let template = params.template;
+    let statement = render(template, &params.values(&[]))?;
+    let place = Place { template, what: "the statement", row: None };
+    let done = tx.execute(&statement).await;
+    let affected = done.map_err(|failure| place.duplicate(failure, None))?;
+    place.check(template.write.guard.as_ref(), affected)?;
+    Ok(Effect { body: reply::affected(params, affected), affected })
+}
+
+/// The template's own statement for one run.
+pub(super) fn render<'s>(
+    template: &Template,
+    values: &RunValues<'s, '_>,
+) -> Result<Statement<'s>, Failure> {
+    write_statement(&template.plan, template.dialect, values).map_err(Failure::Refused)
+}
+
+/// Where something was refused.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Place<'a> {
+    /// In which template.
+    pub template: &'a Template,
+    /// By which of its statements.
+    pub what: &'a str,
+    /// For which row.
+    pub row: Option<usize>,
+}
+
+impl Place<'_> {
+    /// Holds a count against a guard.
+    ///
+    /// # Errors
+    ///
+    /// What the guard, or the template's version, says to that.
+    pub(super) fn check(&self, guard: Option<&Guard>, count: u64) -> Result<(), Failure> {
+        let Some(guard) = guard else { return Ok(()) };
+        if holds(guard.comparison, count.cmp(&guard.count)) {
+            return Ok(());
+        }
+        Err(Failure::Refused(match &guard.error {
+            Some(error) => self.business(error),
+            None if self.template.write.version_slot.is_some() => {
+                BackendError::VersionConflict { details: Box::new(self.details()) }
+            }
+            None => BackendError::Guard { what: format!("{} counted {count}", self.what).into() },
+        }))
+    }
+
+    /// Says in the template's words that a key was taken.
+    ///
+    /// - `own`: the statement's answer; the template's holds besides.
+    pub(super) fn duplicate(&self, failure: Failure, own: Option<&BusinessError>) -> Failure {
+        match (failure, own.or(self.template.on_duplicate.as_ref())) {
+            (Failure::Refused(BackendError::Duplicate { .. }), Some(error)) => {
+                Failure::Refused(self.business(error))
+            }
+            (failure, _) => failure,
+        }
+    }
+
+    fn business(&self, error: &BusinessError) -> BackendError {
+        BackendError::Business { error: Box::new(error.clone()), details: Box::new(self.details()) }
+    }
+
+    fn details(&self) -> Details {
+        Details { row: self.row, current: None }
+    }
+}

@@ -1,0 +1,105 @@
+//! A transaction on a lent connection, and how far it has come: that decides what a failure means.
+
+use std::time::Duration;
+
+use super::super::connection::{Sink, Statement};
+use super::super::fault::Failure;
+use super::super::pool::Lease;
+use crate::catalog::{Dialect, Isolation};
+
+/// How long a rollback may take before the connection is closed instead.
+const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
+
+/// A transaction. Dropped before its end, its connection is closed and the database rolls back.
+#[derive(Debug)]
+pub(super) struct Transaction {
+    lease: Lease,
+    phase: Phase,
+}
+
+/// How far a transaction has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Phase {
+    /// It is beginning.
+    Begin,
+    /// Its key row is being written.
+    Key,
+    /// Its effects are.
+    Body,
+    /// COMMIT was sent: from here on a lost connection leaves the outcome unknown.
+    Commit,
+}
+
+impl Transaction {
+    /// A transaction that has not begun.
+    pub(super) const fn new(lease: Lease) -> Self {
+        Self { lease, phase: Phase::Begin }
+    }
+
+    /// Begins; see [`Lease::begin_transaction`].
+    pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), Failure> {
+        self.lease.begin_transaction(isolation).await
+    }
+
+    /// Says what comes next.
+    pub(super) const fn enter(&mut self, phase: Phase) {
+        self.phase = phase;
+    }
+
+    /// How far it has come.
+    pub(super) const fn phase(&self) -> Phase {
+        self.phase
+    }
+
+    /// Runs a statement that returns no rows.
+    pub(super) async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Failure> {
+        self.lease.execute(statement).await
+    }
+
+    /// Runs a statement and gives its rows to `rows`.
+    pub(super) async fn fetch(
+        &mut self,
+        statement: &Statement<'_>,
+        rows: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        self.lease.fetch(statement, rows).await
+    }
+
+    /// Marks a place to go back to.
+    pub(super) async fn set_savepoint(&mut self) -> Result<(), Failure> {
+        self.lease.run_text("SAVEPOINT gateway_row").await
+    }
+
+    /// Forgets the place. MySQL does so by itself when the next one is marked.
+    pub(super) async fn release_savepoint(&mut self) -> Result<(), Failure> {
+        if self.lease.dialect() == Dialect::Mysql {
+            return Ok(());
+        }
+        self.lease.run_text("RELEASE SAVEPOINT gateway_row").await
+    }
+
+    /// Undoes what was done since the place was marked, and forgets it.
+    pub(super) async fn undo_to_savepoint(&mut self) -> Result<(), Failure> {
+        self.lease.run_text("ROLLBACK TO SAVEPOINT gateway_row").await?;
+        self.release_savepoint().await
+    }
+
+    /// Commits.
+    pub(super) async fn commit(&mut self) -> Result<(), Failure> {
+        self.phase = Phase::Commit;
+        self.lease.commit().await
+    }
+
+    /// Undoes everything.
+    pub(super) async fn rollback(&mut self) -> Result<(), Failure> {
+        self.lease.rollback().await
+    }
+
+    /// Ends what has failed: rolls back if the connection is well enough for that, else closes it.
+    pub(super) async fn end(mut self) {
+        if self.lease.is_in_transaction_and_well() {
+            // Late or refused: dropping the lease closes the connection, which rolls back, too.
+            drop(tokio::time::timeout(ROLLBACK_TIMEOUT, self.lease.rollback()).await);
+        }
+    }
+}

@@ -1,0 +1,18 @@
+-- @desc       Saves a character, new or not. The newest save wins: one with a smaller number that comes late changes nothing.
+-- @kind       tx  isolation=repeatable_read
+-- @param      player_id bigint min=1
+-- @param      character_id bigint min=1
+-- @param      save_seq bigint min=1
+-- @param      server_id int min=1
+-- @param      char_name string(32)
+-- @param      class_id int min=1 max=99
+-- @param      char_level int min=1 max=999
+-- @param      experience bigint min=0
+-- @return     updated = change.affected
+-- @return     created = add.affected
+-- @on         duplicate_key else 2112 CHARACTER_NAME_TAKEN [409]
+-- @allow      game_server
+-- @http       PUT /v1/{game}/players/{player_id}/characters/{character_id}
+-- @retry      3 on=deadlock,lock_timeout
+-- @invalidate character:{character_id}, player_characters:{player_id}
+-- @dialects   mysql, sqlite

@@ -1,0 +1,16 @@
+-- @desc       Puts an amount into a player's wallet.
+-- @kind       tx  isolation=read_committed
+-- @param      request_id string(64)
+-- @param      player_id bigint min=1
+-- @param      currency string(16) pattern=[a-z][a-z_]{1,15}
+-- @param      amount bigint min=1 max=1000000000000
+-- @param      reason string(32)
+-- @result     balance bigint as string
+-- @return     balance = after.balance
+-- @allow      game_server, admin
+-- @http       POST /v1/{game}/players/{player_id}/wallet:credit
+-- @idempotent key=request_id ttl=72h
+-- @retry      3 on=deadlock,lock_timeout
+-- @invalidate player_wallet:{player_id}
+-- @audit
+-- @dialects   mysql, sqlite

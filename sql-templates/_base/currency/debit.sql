@@ -1,0 +1,33 @@
+-- @desc       Takes an amount from a player's wallet, if it is there.
+-- @kind       tx  isolation=read_committed
+-- @param      request_id string(64)
+-- @param      player_id bigint min=1
+-- @param      currency string(16) pattern=[a-z][a-z_]{1,15}
+-- @param      amount bigint min=1 max=1000000000000
+-- @param      reason string(32)
+-- @result     balance bigint as string
+-- @return     balance = after.balance
+-- @allow      game_server
+-- @http       POST /v1/{game}/players/{player_id}/wallet:debit
+-- @idempotent key=request_id ttl=72h
+-- @retry      3 on=deadlock,lock_timeout
+-- @invalidate player_wallet:{player_id}
+-- @audit
+
+-- @step debit exec affected = 1 else 2151 BALANCE_NOT_ENOUGH [409]
+UPDATE player_wallet
+SET    balance = balance - :amount, version = version + 1
+WHERE  player_id = :player_id
+  AND  currency = :currency
+  AND  balance >= :amount
+
+-- @step after one
+SELECT w.balance
+FROM   player_wallet w
+WHERE  w.player_id = :player_id
+  AND  w.currency = :currency
+
+-- @step ledger exec affected = 1 on duplicate_key else 2126 REQUEST_BOOKED [409]
+INSERT INTO wallet_ledger (player_id, entry_id, request_id, currency, amount, balance_after, reason,
+                           created_at)
+VALUES (:player_id, :_id, :request_id, :currency, 0 - :amount, :after.balance, :reason, :_now)
