@@ -41,7 +41,6 @@ fn order(number: u64) -> Value {
 /// Runs all clients to their end, and then makes every request once more, so that each has an answer.
 fn torture(gateway: &Gateway<'_>, operation: &'static str, request: Request) -> Answers {
     let seed = seed_from_environment(SEED);
-    println!("{SEED}={seed} repeats this");
     let mut random = Random::new(seed);
     let answers = Answers::default();
     std::thread::scope(|scope| {

@@ -54,13 +54,15 @@ impl Random {
     }
 }
 
-/// The seed that the environment names, else another one each time. A test prints it, so that its failure
-/// can be repeated.
+/// The seed that the environment names, else another one each time. It is printed: that is how a failure is
+/// repeated.
 pub fn seed_from_environment(variable: &str) -> u64 {
-    match std::env::var(variable) {
+    let seed = match std::env::var(variable) {
         Ok(text) => text.parse().unwrap_or_else(|_| panic!("{variable}={text} is no number")),
         Err(_) => fresh_seed(),
-    }
+    };
+    eprintln!("{variable}={seed} repeats this");
+    seed
 }
 
 /// Another seed each time, short enough to be typed.

@@ -35,7 +35,7 @@ impl Script {
         if !self.made.is_empty() && self.random.chance(20) {
             let mut call = self.random.pick(&self.made).clone();
             if call.key.is_some() && self.random.chance(50) {
-                self.change(&mut call);
+                Self::change(&mut call);
             }
             return call;
         }
@@ -45,7 +45,7 @@ impl Script {
     }
 
     /// Another value in one parameter that is not the key.
-    fn change(&mut self, call: &mut Call) {
+    fn change(call: &mut Call) {
         for name in ["qty", "amount"] {
             match call.params.get(name) {
                 Some(Value::Number(number)) => {
@@ -106,12 +106,12 @@ impl Script {
                 let params = sample::order(&key, player.max(1001), qty);
                 call(sample::ORDER_CREATE, Some("order_no"), params)
             }
-            10 => self.mails(key),
-            _ => self.after_order(player, key),
+            10 => self.mails(&key),
+            _ => self.after_order(player, &key),
         }
     }
 
-    fn mails(&mut self, key: String) -> Call {
+    fn mails(&mut self, key: &str) -> Call {
         let campaign = format!("c{}", self.random.below(3));
         let count = self.random.between(1, 4);
         let mails: Vec<Value> = (0..count)
@@ -124,7 +124,7 @@ impl Script {
     }
 
     /// Something with an order: of its player, as a rule.
-    fn after_order(&mut self, player: i64, key: String) -> Call {
+    fn after_order(&mut self, player: i64, key: &str) -> Call {
         let number = if self.orders.is_empty() {
             "model-none".to_owned()
         } else {
@@ -176,7 +176,6 @@ fn caller_of<'c>(call: &Call, game: &'c mut Caller, admin: &'c mut Caller) -> &'
 
 fn compare(gateway: &Gateway<'_>) {
     let seed = seed_from_environment(SEED);
-    println!("{SEED}={seed} repeats this");
     let mut world = World::seeded(1001..=1006);
     let mut script =
         Script { random: Random::new(seed), seed, made: Vec::new(), orders: Vec::new() };
@@ -189,9 +188,9 @@ fn compare(gateway: &Gateway<'_>) {
         if call.key.is_some() && call.operation != sample::ORDER_CREATE && script.random.chance(10)
         {
             // Tells what would be, and leaves everything as it is.
-            let would = world.clone().take(&call).0;
+            let untouched = world.clone().take(&call).0;
             let outcome = caller.dry_run(call.operation, &call.params);
-            check(&format!("call {index}, dry"), &call, (&would, None), &outcome);
+            check(&format!("call {index}, dry"), &call, (&untouched, None), &outcome);
         }
         let (expected, is_repeat) = world.take(&call);
         let outcome = ask(caller, &call);
