@@ -47,6 +47,7 @@ database:
     game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8 }
 games: { game1: { id: game1, name: game1, database: game1 } }
 cache: { redis: { url: "redis://127.0.0.1:16390/0" } }
+journal: { path: "$home/journal" }
 auth:
   roles: { game_server: {}, player: {} }
   jwt: { keys: [ { alg: HS256, secret: benchmark-signing-secret-of-no-worth } ] }

@@ -14,6 +14,7 @@ use crate::auth::AuthError;
 use crate::backend::{BackendError, Details};
 use crate::bind::BindError;
 use crate::catalog::BusinessError;
+use crate::journal::JournalError;
 use crate::snapshot::RouteError;
 
 /// Why a request was not served.
@@ -39,6 +40,9 @@ pub enum Error {
     /// The store side failed.
     #[error("backend: {0}")]
     Backend(#[source] Arc<BackendError>),
+    /// The journal did not take an order.
+    #[error("journal: {0}")]
+    Journal(#[from] JournalError),
     /// The template's own answer.
     #[error("{}", .0.name)]
     Business(Box<BusinessError>),
@@ -85,6 +89,7 @@ impl Error {
             Self::Auth(error) => error.code().number(),
             Self::Bind(error) => error.code(),
             Self::Backend(error) => error.code(),
+            Self::Journal(error) => error.code().number(),
             Self::Business(error) => error.code.number(),
             Self::NoSuchRow => Code::NoSuchRow.number(),
             Self::ForeignTag => Code::VersionConflict.number(),
@@ -112,6 +117,7 @@ impl Error {
             Self::Auth(error) => error.client_message().into(),
             Self::Bind(error) => error.to_string().into(),
             Self::Backend(error) => error.client_message().into(),
+            Self::Journal(error) => error.client_message(),
             Self::Business(error) => Cow::Borrowed(&error.name),
             Self::NoSuchRow => "no such row".into(),
             Self::ForeignTag => "the row has another version".into(),

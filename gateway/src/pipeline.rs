@@ -2,8 +2,8 @@
 //!
 //! [`Worker::serve`] takes a request that a frontend decoded and leads it through the stages, one
 //! after the other: route, admit, bind, match claims, look up. A hit is answered on the spot,
-//! under the cache's guard, on the thread that received it. Everything else becomes a job for the
-//! backend, and the caller gets a [`Waiting`] to await.
+//! under the cache's guard, on the thread that received it. A queued write goes to the journal, everything
+//! else becomes a job for the backend, and the caller gets a [`Waiting`] to await.
 //!
 //! Invariant: no stage after a refusal runs; credential, role and claims are checked before the cache
 //! is asked, hit or not. Nothing here blocks, and nothing allocates before a miss is known.
@@ -15,14 +15,18 @@ use std::time::{Instant, SystemTime};
 use gateway_protocol::Code;
 
 use crate::auth::{Admission, AuthError, Claim, Principal};
-use crate::backend::{Asker, Job, RefusedAttempt, Run};
+use crate::backend::{
+    Asker, BackendError, Job, RefusedAttempt, Run, row_count, uses_id, uses_row_ids,
+};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{KeyRef, Stored};
-use crate::catalog::Scalar;
+use crate::catalog::{Scalar, Template};
 use crate::error::Error;
+use crate::identity::{Lane, RequestKey};
+use crate::journal::{Draft, Payload};
 use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::queue;
-use crate::reply::{Part, PartWaiting, Pending, Waiting};
+use crate::reply::{Offered, Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
 pub use crate::worker::{Core, Finished, LocalSnapshot, Trace, Worker, unix_seconds};
 
@@ -41,6 +45,14 @@ pub struct Request<'a> {
     pub deadline: Option<Instant>,
     /// A write is done, answered and undone.
     pub dry_run: bool,
+}
+
+impl Request<'_> {
+    /// When it must be answered: the client's own limit, if that is sooner than the game's.
+    fn deadline_in(&self, game: &Game) -> Instant {
+        let limit = self.arrived + game.deadline;
+        self.deadline.map_or(limit, |own| own.min(limit))
+    }
 }
 
 /// Where a request goes.
@@ -97,6 +109,9 @@ impl Worker {
         check_claims(operation, request.principal, admission, &bound)
             .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
         self.lap(Stage::Bind);
+        if operation.template.write.asynchronous.is_some() && !request.dry_run {
+            return Ok(Served::Wait(self.journal(request, game, operation, bound)?));
+        }
         if !operation.included.is_empty() {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
         }
@@ -145,8 +160,7 @@ impl Worker {
             let principal = request.principal.map(Arc::as_ref);
             self.with_key(operation, principal, &bound, |key| key.to_key())
         });
-        let limit = request.arrived + game.deadline;
-        let deadline = request.deadline.map_or(limit, |own| own.min(limit));
+        let deadline = request.deadline_in(game);
         let (reply, answer) = queue::reply();
         let run = Run {
             operation: Arc::clone(operation),
@@ -161,6 +175,75 @@ impl Worker {
         offered.map_err(|_refused| Error::Overloaded)?;
         let dry_run = request.dry_run;
         Ok(Pending { operation: Arc::clone(operation), answer, deadline, dry_run })
+    }
+
+    /// Hands a queued write to the journal, which answers when it is on disk. What the gateway supplies is
+    /// fixed now: whenever the order is applied, it is the same.
+    fn journal(
+        &self,
+        request: &Request<'_>,
+        game: &Game,
+        operation: &Arc<Operation>,
+        bound: Bound<'_>,
+    ) -> Result<Waiting, Error> {
+        if self.core.is_draining() {
+            return Err(Error::Draining);
+        }
+        const NOT_QUEUED: Error = Error::Internal("a queued write without a journal or a key");
+        let template = &operation.template;
+        let slot = template.write.idempotent.map(|idempotent| idempotent.key_slot);
+        let value = slot.and_then(|slot| bound.values.get(slot)).cloned();
+        let (Some(journal), Some(key), Some(value)) =
+            (&self.core.journal, RequestKey::of(template, &bound), value)
+        else {
+            return Err(NOT_QUEUED);
+        };
+        let lane = Lane::of(template, &bound);
+        let draft = Draft { key, lane, payload: self.payload(request, template, &value, bound)? };
+        let (reply, answer) = queue::reply();
+        journal.offer(draft, reply);
+        let (operation, key) = (Arc::clone(operation), value.into_owned());
+        let offered = Offered { operation, key, answer, deadline: request.deadline_in(game) };
+        Ok(Waiting::of(PartWaiting::Offered(offered), Vec::new()))
+    }
+
+    /// What the journal keeps of a request.
+    fn payload(
+        &self,
+        request: &Request<'_>,
+        template: &Template,
+        key: &Scalar<'_>,
+        bound: Bound<'_>,
+    ) -> Result<Payload, Error> {
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let row_count = if uses_row_ids(template) {
+            row_count(template, &bound, template.slots.len())
+        } else {
+            0
+        };
+        let id_count = usize::from(uses_id(template)) + row_count;
+        let ids = (0..id_count).map(|_| self.core.ids.next(now_ms));
+        let ids = ids
+            .collect::<Result<_, _>>()
+            .map_err(|error| Error::Backend(Arc::new(BackendError::Supply(error.to_string()))))?;
+        let principal = request.principal.unwrap_or(&self.nobody);
+        let mut key_text = String::new();
+        key.tag_text(&mut key_text);
+        Ok(Payload {
+            game: template.game.as_str().into(),
+            op: template.op.as_str().into(),
+            contract: template.contract,
+            version: template.version,
+            is_urgent: template.write.asynchronous.is_some_and(|queue| queue.is_urgent),
+            now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
+            ids,
+            caller: principal.caller.clone(),
+            claims: principal.claims.clone(),
+            trace: request.trace.to_string().into(),
+            key_text: key_text.into(),
+            bound: bound.into_owned(),
+        })
     }
 
     fn asker(&self, request: &Request<'_>) -> Asker {
@@ -242,7 +325,7 @@ impl Worker {
             if let Some(stored) = found {
                 let operation = Arc::clone(operation);
                 let outcome = CacheOutcome::L1;
-                let part = Part { operation, stored, outcome, replayed: false };
+                let part = Part { operation, stored, outcome, replayed: false, key: None };
                 return Ok(PartWaiting::Ready(part));
             }
         }

@@ -120,13 +120,9 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
-<<<<<<< HEAD
     applier: Option<Applying>,
-    frontends: Vec<JoinHandle<io::Result<usize>>>,
-    journal: Option<JoinHandle<io::Result<()>>>,
-=======
     frontends: Vec<Frontend>,
->>>>>>> samples
+    journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
     stop_control: queue::Signal<bool>,
     drain: queue::Signal<bool>,
@@ -181,11 +177,7 @@ impl Server {
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
         let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
-<<<<<<< HEAD
-        wait_until_ready(&heard, frontends.len() + usize::from(core.journal.is_some()))?;
-=======
-        let frontends = wait_until_ready(&heard, frontends)?;
->>>>>>> samples
+        let frontends = wait_until_ready(&heard, frontends, core.journal.is_some())?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
             origin: plan.origin,
@@ -282,7 +274,6 @@ impl Server {
     }
 }
 
-<<<<<<< HEAD
 /// The journal's applier at work on the backend threads.
 struct Applying {
     stop: queue::Signal<bool>,
@@ -310,12 +301,9 @@ impl Applying {
     }
 }
 
-/// Waits until each of `count` threads does its work.
-=======
 type Frontend = JoinHandle<io::Result<usize>>;
 
-/// Waits until each of the threads does its work.
->>>>>>> samples
+/// Waits until each of the threads does its work, and so does the journal's where there is one.
 ///
 /// # Errors
 ///
@@ -323,8 +311,9 @@ type Frontend = JoinHandle<io::Result<usize>>;
 fn wait_until_ready(
     heard: &std::sync::mpsc::Receiver<(String, Notice)>,
     mut threads: Vec<Frontend>,
+    has_journal: bool,
 ) -> Result<Vec<Frontend>, ServerError> {
-    for _ in 0..threads.len() {
+    for _ in 0..threads.len() + usize::from(has_journal) {
         match heard.recv() {
             Ok((_, Notice::Ready)) => {}
             Ok((name, Notice::Ended | Notice::Stop)) => {

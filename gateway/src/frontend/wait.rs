@@ -20,7 +20,12 @@ const WRITE_GRACE: Duration = Duration::from_secs(3);
 /// As [`Waiting::wait`]; [`Waiting::late`] when the time is over.
 pub(super) async fn wait_for(waiting: Waiting) -> Result<Reply, Error> {
     let Some(deadline) = waiting.deadline() else { return waiting.wait().await };
-    let grace = if waiting.is_write() { WRITE_GRACE } else { READ_GRACE };
+    let grace = match waiting.is_write() {
+        // The journal knows nothing that would be worth a longer wait.
+        _ if waiting.is_offered() => Duration::ZERO,
+        true => WRITE_GRACE,
+        false => READ_GRACE,
+    };
     let late = waiting.late();
     let until = monoio::time::Instant::from_std(deadline + grace);
     monoio::time::timeout_at(until, waiting.wait()).await.unwrap_or(Err(late))

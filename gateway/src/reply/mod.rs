@@ -6,6 +6,7 @@
 //!
 //! Invariant: both codecs of one answer say the same.
 
+mod journalled;
 mod refusal;
 
 use std::sync::Arc;
@@ -16,12 +17,13 @@ use gateway_protocol::{json, msgpack};
 
 use crate::backend::{BackendError, Fetched};
 use crate::cache::{Body, Stored};
-use crate::catalog::{Form, Kind, msgpack_to_json};
+use crate::catalog::{Form, Kind, Scalar, msgpack_to_json};
 use crate::error::Error;
 use crate::observe::CacheOutcome;
 use crate::queue;
 use crate::snapshot::Operation;
 
+pub use journalled::Offered;
 pub use refusal::write_refusal;
 
 /// An answer that is still to come.
@@ -38,6 +40,8 @@ pub enum PartWaiting {
     Ready(Part),
     /// On its way.
     Pending(Pending),
+    /// On its way to the journal's disk.
+    Offered(Offered),
 }
 
 /// A job that the backend has.
@@ -63,18 +67,26 @@ impl Waiting {
         let parts = std::iter::once(&self.first).chain(&self.included);
         parts.filter_map(|part| match part {
             PartWaiting::Pending(pending) => Some(pending),
-            PartWaiting::Ready(_) => None,
+            PartWaiting::Ready(_) | PartWaiting::Offered(_) => None,
         })
     }
 
     /// When it must have arrived; `None`: it is here already.
     pub fn deadline(&self) -> Option<Instant> {
+        if let PartWaiting::Offered(offered) = &self.first {
+            return Some(offered.deadline);
+        }
         self.pending().map(|pending| pending.deadline).max()
+    }
+
+    /// Whether it is the journal's: nothing but the disk is waited for then.
+    pub fn is_offered(&self) -> bool {
+        matches!(self.first, PartWaiting::Offered(_))
     }
 
     /// Whether it is the answer of a write, which may have been done even if nobody says so.
     pub fn is_write(&self) -> bool {
-        self.pending().any(Pending::is_write)
+        self.is_offered() || self.pending().any(Pending::is_write)
     }
 
     /// What is answered when it does not arrive in time.
@@ -103,6 +115,7 @@ impl PartWaiting {
         let pending = match self {
             Self::Ready(part) => return Ok(part),
             Self::Pending(pending) => pending,
+            Self::Offered(offered) => return offered.wait().await,
         };
         let is_write = pending.is_write();
         // The job is dropped unanswered only if its task died: nobody knows how far it had come.
@@ -111,7 +124,7 @@ impl PartWaiting {
         })?;
         let fetched = answered.map_err(|error| explain(&pending.operation, error))?;
         let Fetched { stored, outcome, replayed } = fetched;
-        Ok(Part { operation: pending.operation, stored, outcome, replayed })
+        Ok(Part { operation: pending.operation, stored, outcome, replayed, key: None })
     }
 }
 
@@ -164,6 +177,8 @@ pub struct Part {
     pub outcome: CacheOutcome,
     /// A write's first answer, given again.
     pub replayed: bool,
+    /// The idempotency key's value of a write that is queued.
+    pub key: Option<Scalar<'static>>,
 }
 
 /// A whole answer.

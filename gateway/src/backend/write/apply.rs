@@ -199,13 +199,12 @@ fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordStat
         found.iter().map(|found| (found.key.request, found)).collect();
     for (record, state) in records.iter().zip(states) {
         let Some(found) = by_request.get(&record.key.request) else { continue };
-        if *state == RecordState::Done {
-            *state = match found.mark {
-                Some(mark) if mark == record.mark => RecordState::DoneBefore,
-                _ if found.key.params == record.key.params => RecordState::Repeat,
-                _ => RecordState::KeyReused,
-            };
-        }
+        // What stands in the database is first, whichever record of this batch is.
+        *state = match found.mark {
+            Some(mark) if mark == record.mark => RecordState::DoneBefore,
+            _ if found.key.params == record.key.params => RecordState::Repeat,
+            _ => RecordState::KeyReused,
+        };
     }
 }
 

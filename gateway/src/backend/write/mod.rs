@@ -12,6 +12,7 @@ mod apply;
 mod batch;
 mod effect;
 mod key;
+mod purge;
 mod reply;
 mod running;
 mod steps;
@@ -33,6 +34,7 @@ use effect::Effect;
 pub(super) use effect::Params;
 use key::KeyRow;
 pub(super) use key::Mark;
+pub use purge::{Keep, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 

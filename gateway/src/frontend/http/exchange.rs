@@ -11,7 +11,7 @@ use hyper::{Method, Request, Response};
 
 use super::request::{self, Head};
 use super::response::{self, Context};
-use super::{Connection, batch, condition, cors};
+use super::{Connection, batch, condition, cors, location};
 use crate::auth::Principal;
 use crate::bind::Param;
 use crate::catalog::HttpMethod;
@@ -184,7 +184,12 @@ impl Call<'_> {
             Served::Wait(waiting) => {
                 let reply = wait_for(waiting).await?;
                 context.outcome = reply.outcome();
-                response::of_reply(&reply, &head.headers)
+                let mut response = response::of_reply(&reply, &head.headers)?;
+                if let Some(key) = &reply.first.key {
+                    let template = &reply.first.operation.template;
+                    location::queued(&mut response, self.routed.game, template, key);
+                }
+                Ok(response)
             }
         }
     }

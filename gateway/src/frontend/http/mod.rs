@@ -12,6 +12,7 @@ mod condition;
 mod cors;
 mod exchange;
 mod io;
+mod location;
 mod request;
 mod response;
 mod unread;

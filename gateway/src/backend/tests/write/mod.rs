@@ -3,6 +3,7 @@
 mod apply;
 mod keys;
 mod lost;
+mod purge;
 mod rows;
 mod steps;
 
