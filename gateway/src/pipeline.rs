@@ -189,14 +189,13 @@ impl Worker {
         if self.core.is_draining() {
             return Err(Error::Draining);
         }
-        const NOT_QUEUED: Error = Error::Internal("a queued write without a journal or a key");
         let template = &operation.template;
         let slot = template.write.idempotent.map(|idempotent| idempotent.key_slot);
         let value = slot.and_then(|slot| bound.values.get(slot)).cloned();
         let (Some(journal), Some(key), Some(value)) =
             (&self.core.journal, RequestKey::of(template, &bound), value)
         else {
-            return Err(NOT_QUEUED);
+            return Err(Error::Internal("a queued write without a journal or a key"));
         };
         let lane = Lane::of(template, &bound);
         let draft = Draft { key, lane, payload: self.payload(request, template, &value, bound)? };

@@ -18,16 +18,16 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::backend::{
-    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools,
+    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools, Purger,
 };
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
 use crate::frontend::{Sharing, Stop};
 use crate::journal::Journal;
-use crate::observe::{Audit, Event, Logs, Metrics, emit};
+use crate::observe::{Audit, Counter, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
-use crate::queue::{Notice, NoticeBoard};
+use crate::queue::{Notice, NoticeBoard, Watch};
 use crate::snapshot::Snapshot;
 use crate::{frontend, queue};
 
@@ -152,8 +152,7 @@ impl Server {
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let core = Arc::new(core.with_journal(journal));
         let sink: crate::backend::EventSink = Arc::new(emit);
-        let pools = Pools::open(&config.database, backend.handle().clone(), sink);
-        let pools = Arc::new(pools);
+        let pools = Arc::new(Pools::open(&config.database, backend.handle().clone(), sink));
         let audit = config.logging.audit_file.as_deref().map(Audit::open);
         let parts = FetcherParts {
             snapshot: Arc::clone(&core.snapshot),
@@ -171,6 +170,7 @@ impl Server {
         };
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
+        spawn_purger(&backend, &core, &pools, stop.clone());
         let dispatch = backend.spawn(dispatch.run(taken, stop));
         let applier = Applying::start(&core, &pools, &backend);
         let (drain, watch) = queue::signal(false);
@@ -332,6 +332,20 @@ fn wait_until_ready(
         }
     }
     Ok(threads)
+}
+
+/// Begins to remove expired keys, until `stop` is true.
+fn spawn_purger(backend: &Runtime, core: &Arc<Core>, pools: &Arc<Pools>, stop: Watch<bool>) {
+    let count = Counter::default();
+    let expired = Purger {
+        snapshot: Arc::clone(&core.snapshot),
+        pools: Arc::clone(pools),
+        journal: None,
+        purged: count.clone(),
+    };
+    let help = "Expired keys of idempotent requests, removed.";
+    core.metrics.counter("gateway_keys_purged_total", help, &[], move || count.read());
+    backend.spawn(expired.run(stop));
 }
 
 /// What gives out `:_id`, under this instance's number.

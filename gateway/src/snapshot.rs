@@ -285,10 +285,12 @@ impl GameBuilder<'_> {
         }
         for op in &self.game.disabled_operations {
             if !operations.contains_key(op.as_str()) {
-                let game = &self.game.id;
-                self.faults.push(format!(
-                    "games.{game}.disabled_operations: `{op}` is no operation of this game"
-                ));
+                let key = format!("games.{}.disabled_operations", self.game.id);
+                let place = match self.config.line_of(&key) {
+                    0 => key,
+                    line => format!("line {line}: {key}"),
+                };
+                self.faults.push(format!("{place}: `{op}` is no operation of this game"));
             }
         }
         let paths = self.paths(&operations);

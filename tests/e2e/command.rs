@@ -328,3 +328,14 @@ fn second_gateway_on_the_same_ports_is_refused() {
         assert!(output.stderr.contains(words), "{}", output.stderr);
     }
 }
+
+#[test]
+fn database_that_was_seeded_is_not_seeded_again() {
+    let setup = Setup::sqlite();
+    setup.write_config();
+    let path = setup.config_path().display().to_string();
+    let output = run(&["migrate", "--config", &path, "--seed", "10"]);
+    assert_eq!(output.status, Some(1), "{}", output.text());
+    assert!(output.stderr.contains("only an empty database is seeded"), "{}", output.stderr);
+    assert!(!output.stderr.contains("UNIQUE"), "the driver's words: {}", output.stderr);
+}

@@ -2,7 +2,7 @@
 
 use std::process::Command;
 
-use gateway_tests::{ADMIN_KEY, Credential, Gateway, Setup, is_installed, wait_until};
+use gateway_tests::{ADMIN_KEY, Credential, Gateway, Setup, is_installed};
 use serde_json::json;
 
 const PLAYER: &str = "/v1/game1/players/1001";
@@ -169,24 +169,6 @@ fn header_over_the_limit_is_refused() {
         assert_eq!((reply.status, reply.code()), (431, 1102));
     }
     serves(&gateway);
-}
-
-#[test]
-fn bytes_that_are_no_request_are_answered_with_a_problem_behind_what_is_owed() {
-    let gateway = Setup::sqlite().start();
-    for first in [String::new(), format!("GET {PLAYER} HTTP/1.1\r\nHost: a\r\n{}\r\n", admin())] {
-        let mut http = gateway.http();
-        assert!(http.send_bytes(format!("{first}no such thing\r\n\r\n").as_bytes()));
-        if !first.is_empty() {
-            assert_eq!(http.read().expect("the answer").status, 200);
-        }
-        let reply = http.read().expect("a refusal");
-        assert_eq!((reply.status, reply.code()), (400, 1101));
-        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
-        assert!(http.read().is_none());
-    }
-    let counted = || gateway.metric("gateway_requests_total", &["category=\"frame\""]);
-    wait_until("both are counted", || (counted() > 1.5).then_some(()));
 }
 
 #[test]

@@ -16,6 +16,7 @@ mod wire;
 mod tcp;
 mod client;
 mod http;
+mod repeats;
 mod auth;
 mod cache;
 mod reload;

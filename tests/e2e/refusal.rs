@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use gateway_tests::{
-    ADMIN_KEY, CALL, Codec, Credential, Frame, Setup, Transport, call_everywhere, frame,
+    ADMIN_KEY, CALL, Codec, Credential, Frame, Setup, Transport, call_everywhere, frame, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -217,4 +217,28 @@ fn every_refusal_in_the_table_is_a_distinct_sentence_for_its_client() {
         named.insert(message);
     }
     assert_eq!(named.len(), 3);
+}
+
+#[test]
+fn bytes_that_are_no_request_are_answered_with_a_problem_behind_what_is_owed() {
+    let gateway = Setup::sqlite().start();
+    for first in [
+        String::new(),
+        format!(
+            "GET /v1/game1/players/1001 HTTP/1.1\r\nHost: a\r\n{}\r\n",
+            format_args!("X-API-Key: {ADMIN_KEY}\r\n")
+        ),
+    ] {
+        let mut http = gateway.http();
+        assert!(http.send_bytes(format!("{first}no such thing\r\n\r\n").as_bytes()));
+        if !first.is_empty() {
+            assert_eq!(http.read().expect("the answer").status, 200);
+        }
+        let reply = http.read().expect("a refusal");
+        assert_eq!((reply.status, reply.code()), (400, 1101));
+        assert_eq!(reply.header("content-type"), Some("application/problem+json"));
+        assert!(http.read().is_none());
+    }
+    let counted = || gateway.metric("gateway_requests_total", &["category=\"frame\""]);
+    wait_until("both are counted", || (counted() > 1.5).then_some(()));
 }

@@ -116,7 +116,7 @@ fn dry_run_changes_nothing_and_is_refused_for_a_read() {
     let gateway = Setup::sqlite().start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     let delete = wire.request(CALL, &json!(["player.delete", { "player_id": 1001, "version": 1 }]));
-    wire.exchange(&Frame { flags: 1, ..delete });
+    assert_eq!(wire.exchange(&Frame { flags: 1, ..delete }).number, 0);
     let get = wire.request(CALL, &json!(["player.get", { "player_id": 1001 }]));
     let reply = wire.exchange(&Frame { flags: 1, ..get });
     assert_eq!((reply.kind, reply.number), (REPLY, 1103), "{}", reply.value());

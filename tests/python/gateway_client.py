@@ -16,6 +16,8 @@ import msgpack
 VERSION = 1
 HELLO, WELCOME, CALL, REPLY, PING, PONG = 1, 2, 3, 4, 5, 6
 GOAWAY, BATCH = 10, 11
+DRY_RUN, WANTS_META = 1, 2  # flags of CALL
+REPLAYED, WITH_META = 1, 2  # flags of REPLY
 MSGPACK, JSON = 0, 1
 HEADER = struct.Struct(">IBBBBIHH")
 
@@ -134,6 +136,20 @@ class Client:
     def call(self, operation, params, game=None, **options):
         message = [operation, params] if game is None else [game, operation, params]
         return self.answer(self.send(CALL, self.encode(message), **options))
+
+    def told(self, operation, params, *, dry_run=False):
+        """A call's result, what the gateway says of it, and whether it is a replay."""
+        flags = WANTS_META | (DRY_RUN if dry_run else 0)
+        request_id = self.send(CALL, self.encode([operation, params]), flags=flags)
+        kind, answered, code, flags, body = self.read()
+        if kind != REPLY or answered != request_id:
+            raise ValueError(f"kind {kind}, id {answered}: {body}")
+        if code:
+            raise Refused(code, body)
+        if not flags & WITH_META:
+            raise ValueError(f"no meta was sent: {body}")
+        meta, result = body
+        return result, meta, bool(flags & REPLAYED)
 
     def batch(self, calls):
         return self.answer(self.send(BATCH, self.encode(calls)))

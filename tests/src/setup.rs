@@ -98,6 +98,7 @@ impl<'a> Setup<'a> {
                 "game2": { "name": "Game 2", "database": "game2" },
             },
             "cache": {},
+            "journal": { "path": "journal", "segment_bytes": "8MiB" },
             "auth": auth(),
             "limits": {},
             "logging": {

@@ -142,9 +142,6 @@ async fn work(fetcher: &Fetcher, job: Job) {
             // It may have waited in the queue for longer than it had.
             let answer = if Instant::now() >= deadline {
                 Err(Arc::new(BackendError::Deadline))
-            } else if dry_run {
-                // What was to change nothing is not carried out.
-                Err(Arc::new(BackendError::Supply("dry runs are not built".into())))
             } else {
                 let asked = Asked { operation: &operation, asker: &asker, deadline, dry_run };
                 fetcher.fetch(asked, bound, key).await

@@ -101,6 +101,29 @@ fn checksum(text: &str) -> Box<str> {
     checksum.into()
 }
 
+/// The folder that every game's schema begins with.
+const BASE_SCOPE: &str = "_base";
+
+/// Everything that a database of these games is made of, in the order to apply: the gateway's own tables, the
+/// shared schema, each game's.
+///
+/// Blocks on files, as [`read_migrations`].
+///
+/// # Errors
+///
+/// [`MigrationFault`].
+pub fn read_schema(
+    templates: &Path,
+    games: &[&str],
+    dialect: Dialect,
+) -> Result<Vec<Migration>, MigrationFault> {
+    let mut migrations = own_migrations(dialect);
+    for scope in [BASE_SCOPE].iter().chain(games) {
+        migrations.extend(read_migrations(templates, scope, dialect)?);
+    }
+    Ok(migrations)
+}
+
 /// Reads the files of one scope and dialect, in the order of their numbers. Without a folder there are none.
 ///
 /// - `templates`: the folder of all templates.

@@ -4,6 +4,7 @@ use crate::catalog::{Scalar, positional};
 use crate::config::ConnectionConfig;
 
 use super::connection::{Connection, Statement};
+use super::error::BackendError;
 use super::fault::Failure;
 use super::script::{ScriptFault, split};
 
@@ -32,6 +33,14 @@ pub enum SeedError {
         /// The driver's words.
         #[source]
         source: sqlx::Error,
+    },
+    /// A row of the script is there already.
+    #[error(
+        "line {line}: there are such rows already: only an empty database is seeded, and only once"
+    )]
+    Present {
+        /// Where the statement begins, from 1.
+        line: usize,
     },
     /// The connection failed, or a row could not be written.
     #[error("line {line}: {fault}")]
@@ -73,6 +82,7 @@ pub async fn seed(config: &ConnectionConfig, script: &str, players: u64) -> Resu
         let statement = Statement { sql: sql.into(), binds };
         connection.execute(&statement).await.map_err(|failure| match failure {
             Failure::Lost(source) => SeedError::Refused { line, source },
+            Failure::Refused(BackendError::Duplicate { .. }) => SeedError::Present { line },
             Failure::Refused(error) | Failure::Unread(error) => {
                 let cause = std::error::Error::source(&error).map(ToString::to_string);
                 SeedError::Failed { line, fault: cause.unwrap_or_else(|| error.to_string()) }

@@ -110,7 +110,7 @@ fn product<'v>(
     texts: &[String],
     values: &(impl ExactSizeIterator<Item = Option<&'v Scalar<'v>>> + Clone),
 ) -> Result<Vec<String>, Inexact> {
-    if values.len() == 0 || texts.len() * values.len() > TAG_COUNT_MAX {
+    if values.len() == 0 {
         return Err(Inexact);
     }
     let mut product = Vec::with_capacity(texts.len() * values.len());
@@ -120,6 +120,12 @@ fn product<'v>(
             put_text(&mut tag, value.ok_or(Inexact)?)?;
             product.push(tag);
         }
+    }
+    // Many rows of one player are one tag.
+    product.sort_unstable();
+    product.dedup();
+    if product.len() > TAG_COUNT_MAX {
+        return Err(Inexact);
     }
     Ok(product)
 }
@@ -197,6 +203,22 @@ mod tests {
         assert_eq!(of(TAG_COUNT_MAX).unwrap().len(), TAG_COUNT_MAX);
         assert!(of(TAG_COUNT_MAX + 1).is_none());
         assert!(of(0).is_none());
+    }
+
+    #[test]
+    fn field_makes_one_tag_for_each_value_that_the_rows_have() {
+        let owner = TagPart::Field { slot: 0, field: 1 };
+        let tags = [pattern(&[TagPart::Text("player:".into()), owner])];
+        let row = |player: i64| Scalar::List(vec![Scalar::Int(7), Scalar::Int(player)]);
+        let of = |players: &mut dyn Iterator<Item = i64>| {
+            read_tags(&game(), &tags, &bound(Scalar::List(players.map(row).collect())))
+        };
+        let two = of(&mut (0..1000).map(|index| index % 2)).unwrap();
+        assert_eq!(two.len(), 2);
+        assert!(two.contains(&Tag::new(&game(), "player:1")));
+        let limit = i64::try_from(TAG_COUNT_MAX).unwrap();
+        assert!(of(&mut (0..limit)).is_some() && of(&mut (0..=limit)).is_none());
+        assert!(of(&mut std::iter::empty()).is_none());
     }
 
     #[test]

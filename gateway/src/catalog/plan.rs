@@ -131,7 +131,10 @@ impl Shape {
     /// - `seek`: whether a cursor came and was opened.
     pub fn new(plan: &Plan, values: &[Scalar<'_>], given: u64, seek: bool) -> Self {
         let lists = values.iter().enumerate().filter_map(|(slot, value)| match value {
-            Scalar::List(items) => Some((slot, items.len())),
+            // Rows stand in no IN: how many there are does not change the text.
+            Scalar::List(items) if !matches!(items.first(), Some(Scalar::List(_))) => {
+                Some((slot, items.len()))
+            }
             _ => None,
         });
         let chosen = plan.sort.as_ref().and_then(|(slot, words)| match values.get(*slot) {
@@ -522,5 +525,17 @@ mod tests {
         assert_eq!((shape.order, shape.seek, shape.given), (1, true, 1));
         assert_eq!(shape.list_lens[..], [(0, 3)]);
         assert_eq!(Shape::new(&plan, &[], 0, false).order, 0);
+    }
+
+    #[test]
+    fn number_of_rows_does_not_change_the_shape() {
+        let plan = Plan::default();
+        let row = || Scalar::List(vec![Scalar::Int(1)]);
+        let of = |value: Scalar<'_>| Shape::new(&plan, &[value], 1, false);
+        assert_eq!(of(Scalar::List(vec![row()])), of(Scalar::List(vec![row(), row()])));
+        assert_ne!(
+            of(Scalar::List(vec![Scalar::Int(1)])),
+            of(Scalar::List(vec![Scalar::Int(1); 2]))
+        );
     }
 }

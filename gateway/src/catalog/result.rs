@@ -47,11 +47,10 @@ pub fn msgpack_to_json(
     out.reserve(msgpack.len() + msgpack.len() / 4);
     let mut writer = Transcoder { form, reader: Reader::new(msgpack), out };
     let written = match form.kind {
-        Kind::One | Kind::Optional => writer.row(),
+        Kind::One | Kind::Optional | Kind::Tx => writer.row(),
         Kind::Many => writer.rows(),
         Kind::Page => writer.page(),
         Kind::Exec => writer.outcome(),
-        Kind::Tx => writer.row(),
         Kind::Batch => writer.batch(),
     };
     let result = written.and_then(|()| writer.reader.finish());

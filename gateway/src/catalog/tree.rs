@@ -124,7 +124,7 @@ impl Walk<'_> {
         named
     }
 
-    /// - `above`: the real paths of the folders that lead here. Links are followed (a ConfigMap consists of
+    /// - `above`: the real paths of the folders that lead here. Links are followed (a `ConfigMap` consists of
     ///   them), but not in a circle.
     fn folder(&mut self, path: &Path, shown: &str, above: &[PathBuf], folder: &mut Folder) {
         let mut open = vec![(path.to_path_buf(), shown.to_owned(), String::new(), above.to_vec())];

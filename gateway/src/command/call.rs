@@ -30,8 +30,8 @@ pub(super) struct CallArgs {
     /// The game server's secret.
     #[arg(long, env = "GATEWAY_SERVER_SECRET", hide_env_values = true)]
     secret: Option<String>,
-    /// Give up after so many milliseconds.
-    #[arg(long, default_value_t = 5000)]
+    /// Give up after so many milliseconds, 1 at least.
+    #[arg(long, default_value_t = 5000, value_parser = clap::value_parser!(u64).range(1..))]
     deadline_ms: u64,
     /// Payloads in JSON instead of MessagePack.
     #[arg(long)]
@@ -67,7 +67,10 @@ pub(super) fn run(args: &CallArgs) -> Outcome {
             }
             Outcome::failed(EXIT_REFUSED, text)
         }
-        Err(error) => Outcome::failed(1, format!("gateway call: {}\n", chain(&error))),
+        Err(error) => {
+            let text = format!("gateway call: {}: {}\n", args.address, chain(&error));
+            Outcome::failed(1, text)
+        }
     }
 }
 

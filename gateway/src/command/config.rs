@@ -5,6 +5,8 @@ use std::path::Path;
 
 use super::output::Outcome;
 use crate::config::{Config, ConfigFault, Env, Warning};
+use crate::control::{LoadFaults, Loaded};
+use crate::observe::Metrics;
 
 /// Exit status when the configuration is good.
 const EXIT_OK: u8 = 0;
@@ -12,12 +14,17 @@ const EXIT_OK: u8 = 0;
 /// Exit status when it is not: `EX_CONFIG` of `sysexits.h`.
 const EXIT_CONFIG: u8 = 78;
 
-/// Checks a file: every fault, one a line, or how many games and connections it has.
+/// Checks a file, and the templates and keys that it names: every fault, one a line, or how many games and
+/// connections it has.
 ///
-/// Blocks: reads the file and those that its secrets name.
+/// Blocks: reads the file, those that its secrets name, and the templates.
 pub fn check(file: &Path, env: &Env) -> Outcome {
     match Config::load(file, env) {
         Ok((config, warnings)) => {
+            let faults = with_templates(&config);
+            if !faults.is_empty() {
+                return refusal(file, &faults);
+            }
             let stdout = format!(
                 "{}: good: {} games, {} database connections\n",
                 file.display(),
@@ -28,6 +35,15 @@ pub fn check(file: &Path, env: &Env) -> Outcome {
         }
         Err(faults) => refused(file, &faults),
     }
+}
+
+/// What shows only when configuration, keys and templates meet: everything that `gateway serve` would refuse.
+///
+/// Blocks: reads the templates.
+fn with_templates(config: &Config) -> Vec<String> {
+    let loaded = Loaded::assemble(config.clone(), Vec::new(), false);
+    let built = loaded.and_then(|loaded| loaded.into_snapshot(1, &Metrics::new()));
+    built.err().map_or_else(Vec::new, |LoadFaults(faults)| faults)
 }
 
 /// Prints the whole configuration in effect as YAML, defaults included, secrets as `***`.
@@ -46,6 +62,11 @@ pub fn print(file: &Path, env: &Env) -> Outcome {
 
 /// A file's faults as lines, and the status that goes with them.
 pub fn refused(file: &Path, faults: &[ConfigFault]) -> Outcome {
+    let faults: Vec<String> = faults.iter().map(ToString::to_string).collect();
+    refusal(file, &faults)
+}
+
+fn refusal(file: &Path, faults: &[String]) -> Outcome {
     let mut stderr = String::new();
     for fault in faults {
         line(&mut stderr, &format!("{}: {fault}", file.display()));
@@ -72,6 +93,7 @@ fn line(out: &mut String, text: &str) {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::load::tests::write;
 
     fn env(text: &'static str) -> Env {
         Env {
@@ -85,11 +107,74 @@ mod tests {
 games: {game1: {database: main}}
 ";
 
+    const AUDITED: &str = "-- @kind exec\n-- @param id int\n-- @allow admin\n-- @audit\n\
+                           DELETE FROM t WHERE id = :id\n";
+
+    /// Checks a text as `g.yaml` beside a folder of one template.
+    fn checked(text: &'static str) -> Outcome {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("sql-templates/_base/t/delete.sql", AUDITED)]);
+        let folder = root.path().join("config");
+        std::fs::create_dir(&folder).unwrap();
+        let mut outcome = check(&folder.join("g.yaml"), &env(text));
+        let shown = folder.display().to_string() + "/";
+        outcome.stdout = outcome.stdout.replace(&shown, "");
+        outcome.stderr = outcome.stderr.replace(&shown, "");
+        outcome
+    }
+
     #[test]
     fn check_of_a_good_file_counts_what_it_has_and_ends_with_zero() {
-        let outcome = check(Path::new("g.yaml"), &env(GOOD));
+        let outcome = checked(
+            "database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main}}
+logging: {audit_file: audit.log}
+",
+        );
         let stdout = "g.yaml: good: 1 games, 1 database connections\n".to_owned();
         assert_eq!(outcome, Outcome { stdout, stderr: String::new(), status: 0 });
+    }
+
+    #[test]
+    fn check_finds_what_shows_only_together_with_the_templates() {
+        let outcome = checked(
+            "database: {connections: {main: {type: sqlite, path: a.db}}}
+games:
+  game1:
+    database: main
+    disabled_operations: [t.insert]
+",
+        );
+        let stderr = "\
+g.yaml: game1 t.delete: @audit needs `logging.audit_file`
+g.yaml: line 5: games.game1.disabled_operations: `t.insert` is no operation of this game
+g.yaml: 2 faults
+";
+        assert_eq!((outcome.stderr.as_str(), outcome.status), (stderr, 78));
+    }
+
+    #[test]
+    fn check_finds_a_folder_of_templates_that_is_not_there() {
+        let outcome = check(Path::new("no/such/g.yaml"), &env(GOOD));
+        assert_eq!(outcome.status, 78);
+        assert!(outcome.stderr.contains("the folder cannot be read"), "{}", outcome.stderr);
+    }
+
+    #[test]
+    fn check_finds_a_role_of_a_key_that_nothing_names() {
+        let outcome = checked(
+            "database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main}}
+logging: {audit_file: audit.log}
+auth:
+  roles:
+    gm:
+      inherits: [admim]
+",
+        );
+        assert_eq!(outcome.status, 78, "{outcome:?}");
+        assert!(outcome.stderr.contains("line 7: "), "{}", outcome.stderr);
+        assert!(outcome.stderr.contains("admim"), "{}", outcome.stderr);
     }
 
     #[test]

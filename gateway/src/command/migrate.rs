@@ -5,13 +5,9 @@ use std::path::Path;
 use gateway_protocol::GameId;
 
 use crate::backend::{
-    MigrateError, MigrateMode, Migration, MigrationFault, MigrationStep, migrate, own_migrations,
-    read_migrations,
+    MigrateError, MigrateMode, Migration, MigrationFault, MigrationStep, migrate, read_schema,
 };
 use crate::config::{Config, ConnectionConfig, GameConfig};
-
-/// The folder that every game's schema begins with.
-const BASE: &str = "_base";
 
 /// What was done to one database.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -95,23 +91,11 @@ fn plan<'c>(
             None => !users.is_empty(),
         };
         if wanted {
-            plan.push((connection, files(templates, connection, &users)?));
+            let games: Vec<&str> = users.iter().map(|game| game.id.as_str()).collect();
+            plan.push((connection, read_schema(templates, &games, connection.dialect)?));
         }
     }
     Ok(plan)
-}
-
-fn files(
-    templates: &Path,
-    connection: &ConnectionConfig,
-    games: &[&GameConfig],
-) -> Result<Vec<Migration>, MigrationFault> {
-    let mut migrations = own_migrations(connection.dialect);
-    migrations.extend(read_migrations(templates, BASE, connection.dialect)?);
-    for game in games {
-        migrations.extend(read_migrations(templates, game.id.as_str(), connection.dialect)?);
-    }
-    Ok(migrations)
 }
 
 #[cfg(test)]

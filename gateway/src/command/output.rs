@@ -42,13 +42,33 @@ impl From<Report> for Outcome {
     }
 }
 
-/// An error with its causes, on one line.
+/// An error with its causes, on one line; a cause that its effect tells already is not told again.
 pub(super) fn chain(error: &dyn std::error::Error) -> String {
     let mut text = error.to_string();
     let mut cause = error.source();
     while let Some(error) = cause {
-        text = format!("{text}: {error}");
+        let told = error.to_string();
+        if !text.ends_with(&told) {
+            text = format!("{text}: {told}");
+        }
         cause = error.source();
     }
     text
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn cause_that_is_told_already_is_not_told_again() {
+        #[derive(Debug, thiserror::Error)]
+        #[error("connection: {0}")]
+        struct Telling(#[source] io::Error);
+        #[derive(Debug, thiserror::Error)]
+        #[error("it failed")]
+        struct Silent(#[source] Telling);
+        let error = Silent(Telling(io::Error::other("refused")));
+        assert_eq!(chain(&error), "it failed: connection: refused");
+    }
 }

@@ -11,6 +11,9 @@ use crate::catalog::{Dialect, Origin, Severity, provenance};
 ///
 /// Blocks: reads the folder.
 pub fn which(dir: &Path, game: &GameId, op: &OpId, dialect: Dialect) -> Report {
+    if !dir.join(game.as_str()).is_dir() {
+        return Report::refused(&format!("{game}: no game has that folder in {}", dir.display()));
+    }
     let Some(found) = provenance(dir, game, op, dialect) else {
         return Report::refused(&format!("{game} has no operation {op} in {}", dir.display()));
     };
@@ -101,6 +104,13 @@ mod tests {
         let report = told("game2", "player.get", Dialect::Mysql);
         assert_eq!(report.status, EXIT_FAULTY);
         assert!(report.complaint.contains("error[override]"), "{}", report.complaint);
+    }
+
+    #[test]
+    fn game_that_is_not_there_ends_with_2_and_is_named() {
+        let report = told("game9", "player.get", Dialect::Mysql);
+        assert_eq!((report.status, &*report.text), (EXIT_USAGE, ""));
+        assert!(report.complaint.contains("game9"), "{}", report.complaint);
     }
 
     #[test]

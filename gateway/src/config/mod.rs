@@ -128,6 +128,12 @@ impl Config {
         setting::print(&self.settings)
     }
 
+    /// The line where a setting is written, `auth.api_keys[0].roles`; 0 for a default.
+    pub fn line_of(&self, key: &str) -> u32 {
+        let mut settings = self.settings.iter();
+        settings.find(|it| setting::path_text(&it.path) == key).map_or(0, |found| found.line)
+    }
+
     /// What a reload from `old` to `new` changes, and which of it waits for a restart.
     pub fn diff(old: &Self, new: &Self) -> Changes {
         setting::diff(&old.settings, &new.settings)

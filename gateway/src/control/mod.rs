@@ -5,6 +5,7 @@
 mod admin;
 mod gauges;
 mod reload;
+mod schema;
 mod signals;
 mod status;
 
@@ -44,6 +45,9 @@ struct Shared {
     pools: Arc<Pools>,
     reloader: Mutex<Reloader>,
     last: arc_swap::ArcSwap<ReloadOutcome>,
+    schemas: arc_swap::ArcSwap<schema::SchemaStates>,
+    /// Wakes who looks at the schemas.
+    reloaded: tokio::sync::Notify,
     admin: AdminConfig,
 }
 
@@ -53,6 +57,9 @@ impl Shared {
         let mut reloader = self.reloader.lock().await;
         let outcome = Arc::new(reloader.reload(&self.core, &self.pools));
         self.last.store(Arc::clone(&outcome));
+        if matches!(*outcome, ReloadOutcome::Done { .. }) {
+            self.reloaded.notify_one();
+        }
         outcome
     }
 }
@@ -77,12 +84,15 @@ impl Control {
             pools: self.pools,
             reloader: Mutex::new(self.reloader),
             last: arc_swap::ArcSwap::from_pointee(ReloadOutcome::NotYet),
+            schemas: arc_swap::ArcSwap::default(),
+            reloaded: tokio::sync::Notify::new(),
             admin: config,
         });
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
         tokio::spawn(signals::watch_files(Arc::clone(&shared)));
+        tokio::spawn(schema::watch(Arc::clone(&shared)));
         tokio::select! {
             () = signals::until_told_to_stop(&shared, signals) => notices.say(Notice::Stop),
             () = stop.until(|stop| *stop) => {}

@@ -10,7 +10,7 @@ use gateway_protocol::GameId;
 
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::Pools;
-use crate::catalog::{Catalog, GameTemplates};
+use crate::catalog::{Catalog, Finding, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
 use crate::journal::PendingContract;
 use crate::observe::{Event, Logs, Metrics, emit};
@@ -101,7 +101,20 @@ impl Loaded {
     /// [`LoadFaults`]: every fault of the configuration; or, when that is sound, every fault of the
     /// templates and keys.
     pub fn read(origin: &Origin, samples_allowed: bool) -> Result<Self, LoadFaults> {
-        let (config, mut warnings) = origin.config()?;
+        let (config, warnings) = origin.config()?;
+        Self::assemble(config, warnings, samples_allowed)
+    }
+
+    /// Reads and checks what a configuration names: templates and keys.
+    ///
+    /// # Errors
+    ///
+    /// [`LoadFaults`]: every fault of the templates; or, when they are sound, of the keys.
+    pub fn assemble(
+        config: Config,
+        mut warnings: Vec<String>,
+        samples_allowed: bool,
+    ) -> Result<Self, LoadFaults> {
         let mut faults = Vec::new();
         let games: Vec<_> = game_dialects(&config);
         let catalog = match Catalog::load(&config.templates, &games) {
@@ -110,7 +123,8 @@ impl Loaded {
                 Some(catalog)
             }
             Err(findings) => {
-                faults.extend(findings.iter().map(ToString::to_string));
+                let told = |finding: &Finding| format!("{finding}\n    fix: {}", finding.fix);
+                faults.extend(findings.iter().map(told));
                 None
             }
         };
@@ -121,8 +135,14 @@ impl Loaded {
         // Without the templates nobody knows which roles there are.
         let Some(catalog) = catalog else { return Err(LoadFaults(faults)) };
         let auth = with_template_roles(&config.auth, &catalog);
-        let authenticator = Authenticator::new(&auth, jwks.as_deref(), samples_allowed)
-            .map_err(|found| faults.extend(found.iter().map(ToString::to_string)));
+        let authenticator =
+            Authenticator::new(&auth, jwks.as_deref(), samples_allowed).map_err(|found| {
+                let told = found.iter().map(|fault| match config.line_of(&fault.key) {
+                    0 => fault.to_string(),
+                    line => format!("line {line}: {fault}"),
+                });
+                faults.extend(told);
+            });
         match authenticator {
             Ok(authenticator) if faults.is_empty() => {
                 Ok(Self { config, warnings, catalog, authenticator, jwks })
@@ -320,6 +340,36 @@ pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<WatchPath> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn queued_orders_keep_their_operation_and_its_contract() {
+        let folder = tempfile::tempdir().unwrap();
+        let templates = folder.path().join("templates/game1/order");
+        std::fs::create_dir_all(&templates).unwrap();
+        let sql = "-- @desc    Creates an order\n-- @kind    exec\n-- @allow   admin\n\
+                   -- @param   order_no string(32)\nINSERT INTO orders (order_no) VALUES (:order_no)\n";
+        std::fs::write(templates.join("create.sql"), sql).unwrap();
+        let text = "templates: templates\n\
+                    database: {connections: {a: {type: sqlite, path: a.db}}}\n\
+                    games: {game1: {database: a}}\n";
+        let origin = Origin::Text { text: text.into(), base: folder.path().into() };
+        let loaded = Loaded::read(&origin, false).unwrap();
+        let snapshot = loaded.into_snapshot(1, &Metrics::new()).unwrap();
+        let game = snapshot.games().next().unwrap();
+        let contract = game.operations().next().unwrap().template.contract;
+        let queued = |op: &str, contract| PendingContract {
+            game: "game1".into(),
+            op: op.into(),
+            contract,
+            count: 3,
+        };
+        assert_eq!(check_queued(&snapshot, &[queued("order.create", contract)]), Ok(()));
+        let changed = queued("order.create", contract ^ 1);
+        let LoadFaults(faults) =
+            check_queued(&snapshot, &[changed, queued("order.pay", 1)]).unwrap_err();
+        assert!(faults[0].starts_with("game1 order.create: 3 orders in the journal"), "{faults:?}");
+        assert!(faults[1].contains("it is gone"), "{faults:?}");
+    }
 
     #[test]
     fn file_is_told_from_what_lies_beside_it() {

@@ -12,6 +12,7 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
     let snapshot = shared.core.snapshot.load();
     let is_draining = shared.core.is_draining();
     let mut databases = Map::new();
+    let schemas = shared.schemas.load();
     for (name, pool) in shared.pools.stats() {
         let state = json!({
             "up": pool.up,
@@ -19,6 +20,7 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
             "idle": pool.idle,
             "leased": pool.leased,
             "waiting": pool.waiting,
+            "schema": schemas.get(&name).map(super::schema::SchemaState::shown),
         });
         databases.insert(name.to_string(), state);
     }

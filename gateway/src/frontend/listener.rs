@@ -101,6 +101,7 @@ fn listen(socket: Socket, address: SocketAddr) -> io::Result<TcpListener> {
 }
 
 /// Tries again for a while as long as the address is taken.
+#[expect(clippy::disallowed_methods, reason = "before any runtime is started")]
 fn patiently(bind: impl Fn() -> io::Result<TcpListener>) -> io::Result<TcpListener> {
     let until = Instant::now() + TAKEN_WAIT;
     loop {

@@ -43,6 +43,21 @@ pub enum JournalError {
 }
 
 impl JournalError {
+    /// There is no new segment to write to.
+    pub(super) fn no_segment(error: io::Error) -> Self {
+        match error.kind() {
+            io::ErrorKind::StorageFull
+            | io::ErrorKind::QuotaExceeded
+            | io::ErrorKind::FileTooLarge => Self::DiskFull(Arc::new(error)),
+            _ => Self::failed(error),
+        }
+    }
+
+    /// A write or sync failed.
+    pub(super) fn failed(error: io::Error) -> Self {
+        Self::SyncFailed(Arc::new(error))
+    }
+
     /// The code on the wire.
     pub const fn code(&self) -> Code {
         match self {

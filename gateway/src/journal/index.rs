@@ -254,12 +254,18 @@ impl Index {
             .collect()
     }
 
+    /// Records and dead letters, and when the oldest record was asked for: what bounds are about.
+    pub(super) fn load(&self) -> (u64, Option<i64>) {
+        let inner = self.lock();
+        (inner.record_count + inner.letters.len() as u64, inner.oldest())
+    }
+
     pub(super) fn backlog(&self) -> Backlog {
         let inner = self.lock();
         Backlog {
             record_count: inner.record_count,
             bytes: inner.bytes,
-            oldest_micros: inner.slots.front().filter(|slot| slot.pending).map(|it| it.at_micros),
+            oldest_micros: inner.oldest(),
             dead_count: inner.letters.len() as u64,
             dead_oldest_micros: inner.letters.values().map(|letter| letter.since_micros).min(),
         }
@@ -269,6 +275,11 @@ impl Index {
 impl Inner {
     fn offset(&self, sequence: u64) -> Option<usize> {
         usize::try_from(sequence.checked_sub(self.lowest)?).ok()
+    }
+
+    /// The first slot always waits.
+    fn oldest(&self) -> Option<i64> {
+        self.slots.front().map(|slot| slot.at_micros)
     }
 
     fn operation(&mut self, draft: &Draft) -> u32 {

@@ -93,7 +93,10 @@ impl Spare {
             if let Some(faults) = faults {
                 Faults::check(&faults.prepare)?;
             }
-            segment::prepare(&path, bytes)
+            segment::prepare(&path, bytes).inspect_err(|_| {
+                // Half a segment would only keep room from others.
+                let _removed = std::fs::remove_file(&path).is_ok();
+            })
         });
         self.made = spawned.ok();
     }

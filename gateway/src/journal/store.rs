@@ -118,8 +118,8 @@ impl Store {
     pub(super) fn has_applied_segments(&self) -> bool {
         let lowest = self.index.lowest();
         let segments = self.segments.lock();
-        let count = segments.len();
-        segments.values().take(count.saturating_sub(1)).any(|segment| segment.next <= lowest)
+        let first = segments.values().next().filter(|_| segments.len() > 1);
+        first.is_some_and(|segment| segment.next <= lowest)
     }
 }
 

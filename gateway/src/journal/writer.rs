@@ -60,6 +60,8 @@ struct Batch {
     drafts: Vec<(Box<Draft>, usize)>,
     replies: Vec<(AcceptReply, usize, bool)>,
     keys: HashMap<[u8; 16], usize>,
+    /// Bytes of all segments before this batch, once they were asked for.
+    disk_bytes: Option<u64>,
 }
 
 /// The segment that is written to.
@@ -129,6 +131,9 @@ impl Writer {
         let mut deaths = Vec::new();
         let mut others = Vec::new();
         self.batch.clear();
+        if self.tidied.elapsed() >= TIDY_INTERVAL || self.store.has_applied_segments() {
+            self.tidy();
+        }
         let mut next = Some(first);
         for _ in 0..ROUND_MAX {
             let Some(command) = next else { break };
@@ -151,9 +156,6 @@ impl Writer {
         self.bury(deaths);
         for command in others {
             self.other(command).await;
-        }
-        if self.tidied.elapsed() >= TIDY_INTERVAL || self.store.has_applied_segments() {
-            self.tidy();
         }
     }
 
@@ -198,20 +200,23 @@ impl Writer {
         if bytes + HEADER_BYTES + 4 > self.group_bytes_max() {
             return Err(JournalError::TooLarge { bytes });
         }
-        let backlog = self.store.index.backlog();
+        let (waiting, oldest) = self.store.index.load();
         let full = |bound| Err(JournalError::BacklogFull { bound });
-        let waiting = backlog.record_count + backlog.dead_count + self.batch.group.count();
-        if waiting >= self.config.records_max {
+        if waiting + self.batch.group.count() >= self.config.records_max {
             return full("journal.records_max");
         }
-        let age = backlog.oldest_micros.map_or(0, |oldest| now_micros().saturating_sub(oldest));
+        let age = oldest.map_or(0, |oldest| now_micros().saturating_sub(oldest));
         if u128::try_from(age).is_ok_and(|age| age > self.config.age_max.as_micros()) {
             return full("journal.age_max");
         }
-        let more = (self.batch.group.len() + bytes) as u64;
-        if self.store.segments.bytes() + more > self.config.bytes_max {
-            self.tidy();
-            if self.store.segments.bytes() + more > self.config.bytes_max {
+        let room = self.config.bytes_max.saturating_sub((self.batch.group.len() + bytes) as u64);
+        let known = self.batch.disk_bytes.unwrap_or(u64::MAX);
+        if known > room {
+            if self.store.has_applied_segments() {
+                self.tidy();
+            }
+            let bytes = *self.batch.disk_bytes.insert(self.store.segments.bytes());
+            if bytes > room {
                 return full("journal.bytes_max");
             }
         }
@@ -252,7 +257,7 @@ impl Writer {
         let extent = bytes.len() as u64;
         let is_room = |active: &Active| active.offset + extent <= self.config.segment_bytes;
         if !self.active.as_ref().is_some_and(is_room) {
-            self.switch(first).map_err(refused)?;
+            self.switch(first).map_err(JournalError::no_segment)?;
         }
         let Some(active) = &mut self.active else { return Err(JournalError::Ended) };
         let begun = Instant::now();
@@ -264,7 +269,7 @@ impl Writer {
         if let Err(error) = written {
             self.active = None;
             emit(&Event::JournalFailed { what: "a group", error: &error });
-            return Err(failed(error));
+            return Err(JournalError::failed(error));
         }
         self.stats.synced(begun.elapsed(), count, extent);
         let header = GroupHeader::decode(
@@ -307,7 +312,7 @@ impl Writer {
         let written = written.inspect_err(|error| {
             emit(&Event::JournalFailed { what: "a dead letter", error });
         });
-        let written = written.map_err(failed);
+        let written = written.map_err(JournalError::failed);
         for (letter, reply) in deaths {
             if written.is_ok() {
                 let why = (letter.code, &*letter.message, letter.since_micros);
@@ -377,20 +382,8 @@ impl Batch {
         self.drafts.clear();
         self.replies.clear();
         self.keys.clear();
+        self.disk_bytes = None;
     }
-}
-
-fn refused(error: io::Error) -> JournalError {
-    match error.kind() {
-        io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded | io::ErrorKind::FileTooLarge => {
-            JournalError::DiskFull(Arc::new(error))
-        }
-        _ => JournalError::SyncFailed(Arc::new(error)),
-    }
-}
-
-fn failed(error: io::Error) -> JournalError {
-    JournalError::SyncFailed(Arc::new(error))
 }
 
 /// The wall clock, in Unix microseconds: for ages only, never for order.

@@ -32,6 +32,7 @@ fn log(event: &Event<'_>, name: &str) {
         Event::IoUringUnavailable { reason } | Event::SubscriptionLost { reason } => {
             tracing::warn!(event = name, reason);
         }
+        Event::SchemaPending { pool, files } => tracing::error!(event = name, pool, files),
         Event::RingFlagsRefused => tracing::warn!(event = name),
         Event::Reloaded { generation, catalog } => {
             tracing::info!(event = name, generation, catalog);

@@ -54,6 +54,13 @@ pub enum Event<'a> {
         /// The connection's name in the configuration.
         pool: &'a str,
     },
+    /// A database lacks migrations; `gateway migrate` applies them.
+    SchemaPending {
+        /// The connection's name in the configuration.
+        pool: &'a str,
+        /// Which.
+        files: &'a str,
+    },
     /// A statement took longer than `logging.slow_query`.
     SlowQuery {
         /// `game operation`.
@@ -169,6 +176,7 @@ pub enum EventKind {
     AcceptFailed,
     DatabaseDown,
     DatabaseUp,
+    SchemaPending,
     SlowQuery,
     RequestFailed,
     AuditFailed,
@@ -189,7 +197,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 25] = [
+    pub const ALL: [Self; 26] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -199,6 +207,7 @@ impl EventKind {
         Self::AcceptFailed,
         Self::DatabaseDown,
         Self::DatabaseUp,
+        Self::SchemaPending,
         Self::SlowQuery,
         Self::RequestFailed,
         Self::AuditFailed,
@@ -229,6 +238,7 @@ impl EventKind {
             Self::AcceptFailed => "accept_failed",
             Self::DatabaseDown => "database_down",
             Self::DatabaseUp => "database_up",
+            Self::SchemaPending => "schema_pending",
             Self::SlowQuery => "slow_query",
             Self::RequestFailed => "request_failed",
             Self::AuditFailed => "audit_failed",
@@ -262,6 +272,7 @@ impl Event<'_> {
             Self::AcceptFailed { .. } => EventKind::AcceptFailed,
             Self::DatabaseDown { .. } => EventKind::DatabaseDown,
             Self::DatabaseUp { .. } => EventKind::DatabaseUp,
+            Self::SchemaPending { .. } => EventKind::SchemaPending,
             Self::SlowQuery { .. } => EventKind::SlowQuery,
             Self::RequestFailed { .. } => EventKind::RequestFailed,
             Self::AuditFailed { .. } => EventKind::AuditFailed,

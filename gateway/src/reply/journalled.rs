@@ -79,6 +79,7 @@ mod tests {
 
     use super::*;
 
+    #[expect(clippy::needless_pass_by_value, reason = "keys are written in place")]
     #[track_caller]
     fn check(key: Scalar<'_>, is_bigint: bool, value: Value<'_>, json: &str) {
         let body = body(&key, is_bigint);

@@ -58,13 +58,6 @@ pub(in crate::backend) enum ApplyError {
 }
 
 impl ApplyError {
-    /// What it is for whoever asks for the record's state.
-    pub(in crate::backend) const fn error(&self) -> &BackendError {
-        match self {
-            Self::Lost(error) | Self::Locked(error) | Self::Refused(error) => error,
-        }
-    }
-
     fn of(pool: &Pool, failure: Failure, phase: Phase) -> Self {
         match failure {
             Failure::Lost(source) if phase == Phase::Commit => {

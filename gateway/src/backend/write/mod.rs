@@ -7,7 +7,6 @@
 //!
 //! Invariant: an effect without its key's row, or a key's row without its effect, is never committed.
 
-#[cfg_attr(not(test), expect(dead_code, reason = "the journal's applier will call it"))]
 mod apply;
 mod batch;
 mod effect;

@@ -4,11 +4,11 @@
 //! that `@dialects` names). For a dialect that no game uses the finding is a warning.
 
 use super::super::contract::{Decl, Key};
-use crate::catalog::Dialect;
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::resolve::Resolved;
 use crate::catalog::tree::Body;
+use crate::catalog::{Dialect, Type};
 
 /// Most items of a list in Oracle.
 const ORACLE_ITEM_COUNT_MAX: u32 = 1_000;
@@ -291,7 +291,8 @@ impl Portability<'_, '_> {
     fn lists(&mut self, resolved: &Resolved) {
         for entry in resolved.all(Key::Param) {
             let Decl::Param(param) = &*entry.decl else { continue };
-            if param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
+            let is_list = matches!(param.slot.ty, Type::List(_));
+            if is_list && param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
                 let message = format!(
                     "`{}` may have more than 1000 items, which Oracle refuses",
                     param.slot.name

@@ -192,6 +192,7 @@ mod tests {
         Ok(bound.into_owned().values.into_vec())
     }
 
+    #[expect(clippy::needless_pass_by_value, reason = "expected values are written in place")]
     #[track_caller]
     fn check_tag(ty: Type, tag: &'static str, expected: Result<Scalar<'static>, u16>) {
         let bound = bound(ty, &[(IF_MATCH, tag), (IDEMPOTENCY_KEY, "k")]);

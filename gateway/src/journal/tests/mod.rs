@@ -3,6 +3,7 @@
 mod damage;
 mod faults;
 mod model;
+mod speed;
 
 use std::sync::Arc;
 use std::thread::JoinHandle;
