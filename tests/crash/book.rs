@@ -177,3 +177,57 @@ impl Tally {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    const ROW: &str = "1001\t7";
+
+    /// How many are lost and doubled, and how many violations there are.
+    #[track_caller]
+    fn check(fate: Fate, rows: &[&str], expected: (u64, u64, usize)) {
+        let effect = Effect::Money { player: 1001, delta: 7 };
+        let (params, other_params) = (json!({}), json!({}));
+        let entry = Entry {
+            operation: "currency.credit",
+            key: "k".into(),
+            params,
+            other_params,
+            effect,
+            fate,
+        };
+        let rows: Vec<String> = rows.iter().map(ToString::to_string).collect();
+        let mut tally = Tally::default();
+        tally.judge(&entry, ROW, &rows);
+        assert_eq!((tally.lost, tally.doubled, tally.violations.len()), expected);
+    }
+
+    #[test]
+    fn acknowledged_effect_has_to_be_there_once_and_as_it_was_sent() {
+        let acknowledged = || Fate::Acknowledged(json!({}));
+        check(acknowledged(), &[ROW], (0, 0, 0));
+        check(acknowledged(), &[], (1, 0, 1));
+        check(acknowledged(), &[ROW, ROW], (0, 1, 1));
+        check(acknowledged(), &["1001\t8"], (0, 0, 1));
+    }
+
+    #[test]
+    fn refused_effect_may_not_be_there_and_an_unknown_one_once_at_most() {
+        check(Fate::Refused(1302), &[], (0, 0, 0));
+        check(Fate::Refused(1302), &[ROW], (0, 1, 1));
+        check(Fate::Unknown, &[], (0, 0, 0));
+        check(Fate::Unknown, &[ROW], (0, 0, 0));
+        check(Fate::Unknown, &[ROW, ROW], (0, 1, 1));
+        check(Fate::Unknown, &["1001\t8"], (0, 0, 1));
+    }
+
+    #[test]
+    fn refusal_that_no_crash_explains_is_a_violation() {
+        for (code, is_right) in [(1302, true), (2103, true), (1303, false), (2126, false)] {
+            assert_eq!(is_expected(code), is_right, "{code}");
+        }
+    }
+}

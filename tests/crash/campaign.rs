@@ -76,7 +76,8 @@ impl<'s> Campaign<'s> {
             .start();
         let mut random = Random::new(seed);
         let address = gateway.tcp_address();
-        let clients = (0..CLIENT_COUNT).map(|_| Client::new(address, random.split())).collect();
+        let client = |index| Client::new(address, random.split(), index % 3 == 0);
+        let clients = (0..CLIENT_COUNT).map(client).collect();
         let schema = gateway.schemas().unwrap().name(sample::GAME);
         let verifier = Verifier::new(server, schema);
         Self { server, gateway, clients, verifier, random }
