@@ -49,6 +49,8 @@ pub(crate) struct Round {
     pub(crate) relapses: u64,
     /// Orders that waited in the journal when everything was up again.
     pub(crate) backlog: u64,
+    /// How long it took until everything was up again, every call had its answer, and the journal was applied.
+    pub(crate) phases: [Duration; 3],
     /// What it proved.
     pub(crate) tally: Tally,
 }
@@ -103,10 +105,14 @@ impl<'s> Campaign<'s> {
         }
         let victim = *self.random.pick(&Victim::ALL);
         self.load_and_kill(victim);
+        let killed = Instant::now();
         let relapses = self.come_back(victim, started);
         let backlog = self.backlog();
+        let up = Instant::now();
         self.settle();
+        let settled = Instant::now();
         self.drain();
+        let phases = [up - killed, settled - up, settled.elapsed()];
         let is_same_life = victim == Victim::Mariadb;
         self.on_every_client(|client| client.ask_again(is_same_life));
         self.drain();
@@ -115,7 +121,7 @@ impl<'s> Campaign<'s> {
         for client in &mut self.clients {
             tally.add(std::mem::take(&mut client.tally));
         }
-        Round { victim, relapses, backlog, tally }
+        Round { victim, relapses, backlog, phases, tally }
     }
 
     /// Puts load on the gateway and kills at a random moment.

@@ -80,9 +80,11 @@ fn run(server: &Mariadb, rounds: u64, seed: u64) -> (Tally, Option<String>) {
         };
         done += 1;
         let tally = &round.tally;
+        let [up, settled, drained] = round.phases.map(|phase| phase.as_secs_f64());
         println!(
-            "round {number}: killed {}, {} more on the way back, {} orders {} transfers {} payments acknowledged, \
-             {} refused, {} unknown, {} repeated, backlog {}, lost {}, doubled {}, {:.1} s",
+            "round {number}: killed {} (+{}), acknowledged {} orders {} transfers {} payments, {} refused, \
+             {} unknown, {} repeated, backlog {}, up {up:.1} s, settled {settled:.1} s, drained {drained:.1} s, \
+             lost {}, doubled {}, {:.1} s",
             round.victim.name(),
             round.relapses,
             tally.orders,

@@ -16,16 +16,17 @@ use crate::setup::{at, write_file};
 use crate::wait::wait_until;
 use crate::wire::{Codec, Wire};
 
-/// The binary: `GATEWAY_BIN`, else the one that cargo built beside this test program.
+/// The binary: `GATEWAY_BIN`, else the one that cargo built beside this program, or above its `deps`.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("GATEWAY_BIN") {
         return path.into();
     }
     let program = std::env::current_exe().expect("this program's path");
-    let folder = program.parent().and_then(Path::parent).expect("target/debug/deps/e2e");
-    let path = folder.join("gateway");
-    assert!(path.is_file(), "{} is missing: cargo build -p gateway", path.display());
-    path
+    let mut folders = program.ancestors().skip(1).take(2).map(|folder| folder.join("gateway"));
+    let found = folders.find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no gateway beside {}: cargo build -p gateway", program.display())
+    })
 }
 
 /// What a command printed, and how it ended.
