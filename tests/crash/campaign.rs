@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Gateway, Mariadb, Random, Setup, sample, wait_until};
+use gateway_tests::{Gateway, Mariadb, Random, Setup, sample};
 use serde_json::json;
 
 use crate::book::Tally;
@@ -107,15 +107,15 @@ impl<'s> Campaign<'s> {
         self.load_and_kill(victim);
         let killed = Instant::now();
         let relapses = self.come_back(victim, started);
-        let backlog = self.backlog();
+        let backlog = sample::backlog(&self.gateway);
         let up = Instant::now();
         self.settle();
         let settled = Instant::now();
-        self.drain();
+        sample::wait_applied(&self.gateway);
         let phases = [up - killed, settled - up, settled.elapsed()];
         let is_same_life = victim == Victim::Mariadb;
         self.on_every_client(|client| client.ask_again(is_same_life));
-        self.drain();
+        sample::wait_applied(&self.gateway);
         let entries = self.clients.iter().flat_map(|client| &client.entries);
         let mut tally = self.verifier.judge(self.server, &prefix, entries);
         for client in &mut self.clients {
@@ -190,18 +190,6 @@ impl<'s> Campaign<'s> {
                 scope.spawn(|| work(client));
             }
         });
-    }
-
-    fn backlog(&self) -> u64 {
-        let (name, label) = sample::BACKLOG_METRIC;
-        let value = self.gateway.metric(name, &[label]);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
-        let count = value as u64;
-        count
-    }
-
-    fn drain(&self) {
-        wait_until("the journal has nothing left to apply", || (self.backlog() == 0).then_some(()));
     }
 
     fn moment(&mut self, micros_max: u64) -> Duration {

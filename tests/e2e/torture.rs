@@ -6,7 +6,6 @@ use std::sync::Mutex;
 
 use gateway_tests::{
     Caller, Gateway, Outcome, Random, Setup, sample, seed_from_environment, shared_mariadb,
-    wait_until,
 };
 use serde_json::{Value, json};
 
@@ -130,8 +129,7 @@ fn order_repeated_by_many_clients_is_in_the_database_once() {
     let gateway = Setup::mariadb(server).set("/logging/requests", json!("errors")).start();
     let answers = torture(&gateway, sample::ORDER_CREATE, order);
     check_answers(&answers);
-    let (name, label) = sample::BACKLOG_METRIC;
-    wait_until("every order is applied", || (gateway.metric(name, &[label]) == 0.0).then_some(()));
+    sample::wait_applied(&gateway);
     let schema = gateway.schemas().unwrap().name(sample::GAME);
     let rows = server.query(&schema, &(sample::orders_sql("torture-") + " ORDER BY order_no"));
     let rows: Vec<&str> = rows.lines().collect();

@@ -170,15 +170,21 @@ impl Mariadb {
 
     /// Locks a table against every other connection until the lock is dropped.
     pub fn lock(&self, schema: &str, table: &str) -> TableLock {
+        self.hold(schema, &format!("LOCK TABLES {table} WRITE"))
+    }
+
+    /// Runs SQL on a connection of its own and keeps that until what is returned is dropped: a transaction that
+    /// is begun in it is open so long, and never happened then.
+    pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
         use std::io::BufRead as _;
         let mut child = self.client(schema).spawn().expect("mariadb starts");
         let mut stdin = child.stdin.take().expect("piped");
         let stdout = child.stdout.take().expect("piped");
-        writeln!(stdin, "LOCK TABLES {table} WRITE; SELECT 'locked';").expect("the client reads");
+        writeln!(stdin, "{sql}; SELECT 'held';").expect("the client reads");
         let mut reader = std::io::BufReader::new(stdout);
         let mut line = String::new();
         reader.read_line(&mut line).expect("an answer");
-        assert_eq!(line.trim(), "locked");
+        assert_eq!(line.trim(), "held");
         TableLock { child, stdin: Some(stdin), _stdout: reader }
     }
 
@@ -234,7 +240,7 @@ impl Mariadb {
     }
 }
 
-/// A locked table; dropping it unlocks.
+/// A connection that holds locks; dropping it ends it.
 #[derive(Debug)]
 pub struct TableLock {
     child: Child,

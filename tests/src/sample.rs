@@ -2,6 +2,9 @@
 
 use serde_json::{Value, json};
 
+use crate::gateway::Gateway;
+use crate::wait::wait_until;
+
 /// The game that is written to.
 pub const GAME: &str = "game1";
 
@@ -89,5 +92,19 @@ pub const ROW_COUNT_SQL: &str = "SELECT (SELECT COUNT(*) FROM game_order) \
     + (SELECT COUNT(*) FROM item_ledger) + (SELECT COUNT(*) FROM wallet_ledger)";
 
 /// The gauge of records that wait in the journal, and its label.
-pub const BACKLOG_METRIC: (&str, &str) =
-    ("gateway_journal_backlog_records", "state=\"journalled\"");
+const BACKLOG_METRIC: (&str, &str) = ("gateway_journal_backlog_records", "state=\"journalled\"");
+
+/// Orders that wait in a gateway's journal.
+pub fn backlog(gateway: &Gateway<'_>) -> u64 {
+    let (name, label) = BACKLOG_METRIC;
+    let value = gateway.metric(name, &[label]);
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "a count")]
+    let count = value as u64;
+    count
+}
+
+/// Waits until a gateway's journal has nothing left to apply.
+#[track_caller]
+pub fn wait_applied(gateway: &Gateway<'_>) {
+    wait_until("the journal has nothing left to apply", || (backlog(gateway) == 0).then_some(()));
+}
