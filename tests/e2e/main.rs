@@ -28,5 +28,6 @@ mod command;
 mod order_state;
 mod backlog;
 mod journal;
+mod letters;
 mod torture;
 mod model;

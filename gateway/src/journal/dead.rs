@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::OpenError;
 use super::payload::{Draft, take};
@@ -32,14 +33,42 @@ pub struct DeadLetter {
     pub draft: Draft,
 }
 
-/// The file of dead letters.
+/// The file of dead letters, as the one that writes to it has it.
 #[derive(Debug)]
 pub(super) struct DeadFile {
+    shelf: Arc<Shelf>,
+    length: u64,
+    /// Where letters will stand that are not on disk yet.
+    fresh: Vec<(u64, Place)>,
+}
+
+/// Offset and length of a letter.
+type Place = (u64, usize);
+
+/// Where each letter stands, for whoever reads them. Shared.
+#[derive(Debug)]
+pub(super) struct Shelf {
     path: PathBuf,
     file: File,
-    length: u64,
-    /// Where each letter stands: offset and length.
-    places: BTreeMap<u64, (u64, usize)>,
+    places: Mutex<BTreeMap<u64, Place>>,
+}
+
+impl Shelf {
+    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a letter. While the file is open no letter moves.
+    pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
+        let place = self.places().get(&sequence).copied();
+        let (offset, length) = place.ok_or(OpenError::NoRecord { sequence })?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
+        match next_entry(&mut &bytes[..]) {
+            Some(Entry::Dead(letter)) => Ok(*letter),
+            _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
+        }
+    }
 }
 
 /// What a file of dead letters said when it was opened.
@@ -91,7 +120,8 @@ impl DeadFile {
         let fresh = folder.join("dead.new");
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&fresh)?;
-        let mut own = Self { path: path.into(), file, length: 0, places: BTreeMap::new() };
+        let shelf = Arc::new(Shelf { path: path.into(), file, places: Mutex::default() });
+        let mut own = Self { shelf, length: 0, fresh: Vec::new() };
         let mut bytes = Vec::new();
         for letter in &letters.dead {
             own.put_dead(&mut bytes, letter);
@@ -119,21 +149,21 @@ impl DeadFile {
         body.extend_from_slice(&letter.draft.encode());
         put_entry(out, &body);
         let at = self.length + start as u64;
-        self.places.insert(letter.sequence, (at, out.len() - start));
+        self.fresh.push((letter.sequence, (at, out.len() - start)));
     }
 
     /// Appends entries; on disk when it returns. After a failure they are not there.
     pub(super) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all_at(entries, self.length);
-        let synced = written.and_then(|()| self.file.sync_data());
-        if let Err(error) = synced {
+        let fresh = std::mem::take(&mut self.fresh);
+        let file = &self.shelf.file;
+        let written = file.write_all_at(entries, self.length).and_then(|()| file.sync_data());
+        if let Err(error) = written {
             // What was half written would be taken for damage once more follows it.
-            let _cut = self.file.set_len(self.length).is_ok();
-            let length = self.length;
-            self.places.retain(|_, (offset, _)| *offset < length);
+            let _cut = file.set_len(self.length).is_ok();
             return Err(error);
         }
         self.length += entries.len() as u64;
+        self.shelf.places().extend(fresh);
         Ok(())
     }
 
@@ -142,20 +172,13 @@ impl DeadFile {
         let mut bytes = Vec::new();
         put_gone(&mut bytes, sequence);
         self.append(&bytes)?;
-        self.places.remove(&sequence);
+        self.shelf.places().remove(&sequence);
         Ok(())
     }
 
-    /// Reads a letter.
-    pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
-        let (offset, length) =
-            *self.places.get(&sequence).ok_or(OpenError::NoRecord { sequence })?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
-        match next_entry(&mut &bytes[..]) {
-            Some(Entry::Dead(letter)) => Ok(*letter),
-            _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
-        }
+    /// Where letters are read.
+    pub(super) const fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 }
 

@@ -133,6 +133,12 @@ pub enum OpenError {
         /// Its sequence.
         sequence: u64,
     },
+    /// It is no dead letter: it waits.
+    #[error("record {sequence} waits to be applied; only dead letters are tried again or dropped")]
+    NotDead {
+        /// Its sequence.
+        sequence: u64,
+    },
     /// Later records of its lane were there before it.
     #[error("record {sequence} would come behind later ones of its lane: say `--force`")]
     Overtaken {
@@ -149,6 +155,11 @@ impl OpenError {
     pub(super) fn machine(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Machine { path, source }
+    }
+
+    /// The thread that should have read ended.
+    pub(crate) fn interrupted(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Journal(JournalError::failed(io::Error::other(error)))
     }
 
     pub(super) fn damaged(

@@ -6,9 +6,11 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dead::Shelf;
 use super::device::{Driver, block_on};
 use super::group::{GroupHeader, SECTOR_BYTES};
-use super::payload::Draft;
+use super::index::Index;
+use super::payload::{Draft, Record};
 use super::segment::{self, GROUPS_AT, Scan, SegmentHeader};
 use super::segments::Reader;
 use super::stats::Stats;
@@ -30,12 +32,21 @@ pub struct Entry {
     pub draft: Draft,
     /// Of a dead letter: code, reason, and when it was given up, in Unix microseconds.
     pub dead: Option<(u16, Box<str>, i64)>,
+    /// A dead letter that later records of its lane came behind: tried again only when forced.
+    pub is_overtaken: bool,
 }
 
-impl From<DeadLetter> for Entry {
-    fn from(letter: DeadLetter) -> Self {
+impl Entry {
+    /// A dead letter.
+    pub(super) fn of_letter(letter: DeadLetter, is_overtaken: bool) -> Self {
         let dead = Some((letter.code, letter.message, letter.since_micros));
-        Self { sequence: letter.sequence, draft: letter.draft, dead }
+        Self { sequence: letter.sequence, draft: letter.draft, dead, is_overtaken }
+    }
+
+    /// A record that waits.
+    pub(super) fn of_record(record: Record) -> Self {
+        let Record { sequence, key, lane, payload } = record;
+        Self { sequence, draft: Draft { key, lane, payload }, dead: None, is_overtaken: false }
     }
 }
 
@@ -77,8 +88,8 @@ impl Offline {
     ///
     /// [`OpenError`] at what cannot be read.
     pub fn each(&self, mut visit: impl FnMut(Entry)) -> Result<(), OpenError> {
-        for (sequence, _) in self.store.index.letters() {
-            visit(self.store.dead.read(sequence)?.into());
+        for (sequence, known) in self.store.index.letters_from(0, usize::MAX) {
+            visit(Entry::of_letter(self.store.dead.shelf().read(sequence)?, known.overtaken));
         }
         let mut reader = self.reader();
         let mut from = 0;
@@ -87,7 +98,7 @@ impl Offline {
             let Some(last) = records.last() else { return Ok(()) };
             from = last.sequence + 1;
             for record in records {
-                visit(Entry { sequence: record.sequence, draft: record.draft(), dead: None });
+                visit(Entry::of_record(record));
             }
         }
     }
@@ -98,13 +109,7 @@ impl Offline {
     ///
     /// [`OpenError::NoRecord`], or at what cannot be read.
     pub fn find(&self, sequence: u64) -> Result<Entry, OpenError> {
-        if self.store.index.letter(sequence).is_some() {
-            return self.store.dead.read(sequence).map(Entry::from);
-        }
-        let mut found = self.reader().next(sequence, 1)?;
-        let found = found.pop().filter(|record| record.sequence == sequence);
-        let record = found.ok_or(OpenError::NoRecord { sequence })?;
-        Ok(Entry { sequence, draft: record.draft(), dead: None })
+        find(&self.store.index, self.store.dead.shelf(), &mut self.reader(), sequence)
     }
 
     /// Tries a dead letter again: as a new record, which the next gateway applies.
@@ -187,6 +192,21 @@ impl Offline {
         }
         Ok(found)
     }
+}
+
+/// A dead letter, or a record that waits.
+pub(super) fn find(
+    index: &Index,
+    shelf: &Shelf,
+    reader: &mut Reader,
+    sequence: u64,
+) -> Result<Entry, OpenError> {
+    if let Some(known) = index.letter(sequence) {
+        return Ok(Entry::of_letter(shelf.read(sequence)?, known.overtaken));
+    }
+    let mut found = reader.next(sequence, 1)?;
+    let found = found.pop().filter(|record| record.sequence == sequence);
+    found.map(Entry::of_record).ok_or(OpenError::NoRecord { sequence })
 }
 
 /// Every damaged place of a segment that is not its torn tail.

@@ -64,6 +64,9 @@ fn log(event: &Event<'_>, name: &str) {
         Event::BatchFailed { operation, record_count, error } => {
             tracing::warn!(event = name, operation, record_count, error);
         }
+        Event::JournalHandled { action, sequence, who, outcome } => {
+            tracing::warn!(event = name, action, sequence, who, outcome);
+        }
         Event::JournalFailed { what, error } => tracing::error!(event = name, what, error),
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),
         Event::SubscriptionConfirmed | Event::Draining => tracing::info!(event = name),

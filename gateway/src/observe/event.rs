@@ -154,6 +154,17 @@ pub enum Event<'a> {
         /// Why.
         error: &'a (dyn std::error::Error + 'static),
     },
+    /// An operator did something to a record of the journal, or tried to.
+    JournalHandled {
+        /// What.
+        action: &'static str,
+        /// The record.
+        sequence: u64,
+        /// Their address, and the name that they gave.
+        who: &'a str,
+        /// `done`, or why not.
+        outcome: &'a str,
+    },
     /// Draining began.
     Draining,
     /// Everything in flight finished, or the time was over.
@@ -191,13 +202,14 @@ pub enum EventKind {
     JournalTorn,
     BatchFailed,
     JournalFailed,
+    JournalHandled,
     Draining,
     Stopped,
 }
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 27] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -222,6 +234,7 @@ impl EventKind {
         Self::JournalTorn,
         Self::BatchFailed,
         Self::JournalFailed,
+        Self::JournalHandled,
         Self::Draining,
         Self::Stopped,
     ];
@@ -253,6 +266,7 @@ impl EventKind {
             Self::JournalTorn => "journal_torn",
             Self::BatchFailed => "batch_failed",
             Self::JournalFailed => "journal_failed",
+            Self::JournalHandled => "journal_handled",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
         }
@@ -287,6 +301,7 @@ impl Event<'_> {
             Self::JournalTorn { .. } => EventKind::JournalTorn,
             Self::BatchFailed { .. } => EventKind::BatchFailed,
             Self::JournalFailed { .. } => EventKind::JournalFailed,
+            Self::JournalHandled { .. } => EventKind::JournalHandled,
             Self::Draining => EventKind::Draining,
             Self::Stopped { .. } => EventKind::Stopped,
         }
