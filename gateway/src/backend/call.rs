@@ -14,6 +14,7 @@ use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
 use super::write::{self, Write, Written};
 use super::{BackendError, Current, Supplied, row_count, uses_id, uses_row_ids};
+use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
 use crate::observe::{CacheOutcome, Event, Stage, emit};
@@ -88,7 +89,7 @@ impl Call<'_> {
     }
 
     /// Adds the row that stands in the database to a refusal, where the template has `@current`; where none
-    /// stands, that is the answer.
+    /// stands, that is the answer. Who may not read the row is not told of it.
     async fn with_current(self, pool: &Pool, error: BackendError) -> BackendError {
         let mut error = error;
         let Some(reading) = &self.operation.template.write.current else { return error };
@@ -101,6 +102,9 @@ impl Call<'_> {
             return error;
         };
         let bound = reading_params(&operation.template, &reading.args, self.bound);
+        if !may_read(operation, &self.asker.principal, &bound) {
+            return error;
+        }
         let call = Call { operation, bound: &bound, dry_run: false, ..self };
         // The refusal stands, whether the row can be read or not.
         let Ok(outcome) = call.run_on(pool).await else { return error };
@@ -239,6 +243,19 @@ impl Call<'_> {
             params.push_str(" (dry run)");
         }
         self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
+    }
+}
+
+/// Whether who may call a write may also call the read that it answers with.
+fn may_read(operation: &Operation, principal: &Principal, bound: &Bound<'_>) -> bool {
+    let known = (principal.credential != Credential::None).then_some(principal);
+    match (operation.access.admits(known, &operation.template.game), known) {
+        (Ok(Admission::Yes), _) => true,
+        (Ok(Admission::IfClaims), Some(principal)) => {
+            let says = |slot: usize, claim: &Claim| bound.says(slot, claim);
+            operation.access.claims_match(principal, says).is_ok()
+        }
+        _ => false,
     }
 }
 
