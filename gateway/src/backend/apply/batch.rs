@@ -103,6 +103,8 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     if !missing.is_empty() {
         read(shared, missing, &mut records, &mut outcomes).await;
     }
+    #[cfg(test)]
+    records.iter().for_each(|record| super::faults::in_task(record));
     let Some(first) = records.first() else { return Ended { outcomes, lost: None } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
@@ -390,7 +392,7 @@ fn message(panic: &(dyn Any + Send)) -> Box<str> {
 fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {
     let payload = &record.payload;
     #[cfg(test)]
-    assert!(!payload.key_text.starts_with("panic"), "a record that a test made for this");
+    super::faults::in_transaction(record);
     let (id, row_ids) = match payload.ids.split_first() {
         Some((id, rest)) => (*id, rest),
         None => (0, &[][..]),

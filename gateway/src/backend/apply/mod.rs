@@ -18,6 +18,8 @@
 
 mod batch;
 mod desk;
+#[cfg(test)]
+mod faults;
 mod figures;
 mod schedule;
 mod teller;
@@ -47,10 +49,10 @@ use teller::Teller;
 use told::Told;
 
 /// Records that one look at the journal takes.
-const READ_COUNT_MAX: usize = 2048;
+const READ_COUNT_MAX: usize = if cfg!(test) { 64 } else { 2048 };
 /// Records that may be waiting for their turn, beyond which no more are read; those of lanes and games that are
 /// held up do not count.
-const WINDOW: usize = 16_384;
+const WINDOW: usize = if cfg!(test) { 256 } else { 16_384 };
 /// Records in memory, and what they may cost there, roughly.
 const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
 /// Batches of one game at once. Few: live traffic shares the pool.
@@ -110,6 +112,18 @@ impl Applier {
     /// Runs until `stop` is true; then what is under way is finished, and nothing more is begun.
     pub async fn run(self, stop: Watch<bool>) {
         Loop::new(self).run(stop).await;
+    }
+
+    /// The same, counting the turns of its loop.
+    #[cfg(test)]
+    pub(in crate::backend) async fn run_counted(
+        self,
+        stop: Watch<bool>,
+        turns: Arc<std::sync::atomic::AtomicUsize>,
+    ) {
+        let mut work = Loop::new(self);
+        work.turns = Some(turns);
+        work.run(stop).await;
     }
 }
 
@@ -228,6 +242,11 @@ impl Loop {
             };
             desk.push(record, has_room, &snapshot, now);
         }
+        self.count_held();
+    }
+
+    fn count_held(&self) {
+        self.shared.figures.held(self.desks.values().map(|desk| desk.held().0).sum());
     }
 
     /// Starts every batch that is due.
@@ -266,7 +285,9 @@ impl Loop {
         let figures = &self.shared.figures;
         figures.ended(&ended.outcomes);
         let Some(desk) = self.desks.get_mut(&game) else { return };
-        match desk.settle(&ended.outcomes, Instant::now()) {
+        let word = desk.settle(&ended.outcomes, Instant::now());
+        self.count_held();
+        match word {
             Some(Word::Back(away)) => {
                 figures.away(&game, false);
                 emit(&Event::ApplyResumed { game: &game, away });
