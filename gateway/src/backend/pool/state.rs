@@ -207,9 +207,12 @@ impl State {
         if generation != self.generation {
             return false;
         }
-        let length = self.pause.map_or(PAUSE_MIN, |pause| (pause.length * 2).min(PAUSE_MAX));
-        let until = now + length.mul_f64(1.0 - jitter / 2.0);
-        self.pause = Some(Pause { until, length });
+        // Attempts that were under way together fail together, and are one failure.
+        if self.pause.is_none_or(|pause| pause.until <= now) {
+            let length = self.pause.map_or(PAUSE_MIN, |pause| (pause.length * 2).min(PAUSE_MAX));
+            let until = now + length.mul_f64(1.0 - jitter / 2.0);
+            self.pause = Some(Pause { until, length });
+        }
         self.established() == 0 && std::mem::replace(&mut self.up, false)
     }
 
