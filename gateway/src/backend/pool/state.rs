@@ -362,3 +362,25 @@ impl State {
         next.unwrap_or(now + self.config.health_interval)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::testing::sqlite_config;
+    use super::*;
+
+    #[test]
+    fn attempts_that_fail_together_pause_as_one_and_the_next_failure_doubles_the_pause() {
+        let mut state = State::new(Arc::new(sqlite_config(Path::new("."))));
+        let now = Instant::now();
+        (state.open, state.opening) = (16, 16);
+        for _ in 0..16 {
+            state.failed(0, now, 0.0);
+        }
+        assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN));
+        (state.open, state.opening) = (1, 1);
+        state.failed(0, now + PAUSE_MIN, 0.0);
+        assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN * 2));
+    }
+}
