@@ -15,7 +15,7 @@ use super::output::{Outcome, chain};
 use crate::catalog::{Template, survey};
 use crate::config::{Config, Dialect, Env};
 use crate::control::{journal_entry, whole_journal_entry};
-use crate::journal::{Entry, Offline, OpenError};
+use crate::journal::{Damage, Entry, Offline, OpenError};
 
 /// Exit status when a journal is damaged, and was not repaired.
 const EXIT_DAMAGED: u8 = 1;
@@ -286,9 +286,9 @@ fn template_of(folder: &Path, entry: &Entry) -> Option<Template> {
 }
 
 fn repair(folder: &Path, cut: bool) -> Result<Outcome, OpenError> {
-    let found = Offline::repair(folder, cut)?;
+    let found = Damage::repair(folder, cut)?;
     let mut text = String::new();
-    for place in &found {
+    for place in &found.places {
         let (first, next) = place.lost;
         let verb = if cut { "cut out" } else { "damaged" };
         let _written = writeln!(
@@ -300,12 +300,25 @@ fn repair(folder: &Path, cut: bool) -> Result<Outcome, OpenError> {
             next.saturating_sub(1),
         );
     }
-    if found.is_empty() {
-        return Ok(Outcome::ok("no damage in any segment\n"));
+    for file in &found.files {
+        let verb = if cut { "made again" } else { "damaged" };
+        let _written = writeln!(text, "{}: {verb}: {}", file.path.display(), file.what);
+    }
+    if found == Damage::default() {
+        return Ok(Outcome::ok("no damage\n"));
     }
     if cut {
-        text.push_str("what was cut lies beside its segment, in files named `.damaged-…`\n");
+        if !found.places.is_empty() {
+            text.push_str("what was cut lies beside its segment, in files named `.damaged-…`\n");
+        }
         return Ok(Outcome::ok(text));
+    }
+    if found.places.is_empty() {
+        text.push_str(
+            "First look for a good copy of the file (a snapshot, the disk's mirror).\nWithout one, \
+             `gateway journal repair --cut` makes it again as said.\n",
+        );
+        return Ok(Outcome { stdout: text, stderr: String::new(), status: EXIT_DAMAGED });
     }
     text.push_str(
         "Acknowledged orders stood there. First look for a good copy of the file (a snapshot, the disk's \
@@ -356,7 +369,7 @@ mod tests {
         }
         drop(held);
         assert_eq!(run_line(folder.path(), "list"), Outcome::ok(""));
-        assert_eq!(run_line(folder.path(), "repair"), Outcome::ok("no damage in any segment\n"));
+        assert_eq!(run_line(folder.path(), "repair"), Outcome::ok("no damage\n"));
         assert!(run_line(folder.path(), "show 1").stderr.contains("no record 1"));
     }
 }

@@ -87,11 +87,7 @@ impl DeadFile {
     /// - `lowest`: word of what is gone is kept from this sequence on.
     pub(super) fn open(folder: &Path, lowest: u64) -> Result<(Self, Letters), OpenError> {
         let path = folder.join("dead");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(OpenError::machine(path)(error)),
-        };
+        let bytes = read_all(&path).map_err(OpenError::machine(&path))?;
         let mut letters = Letters::default();
         let mut dead = BTreeMap::new();
         let mut input = &bytes[..];
@@ -114,6 +110,27 @@ impl DeadFile {
         letters.dead = dead.into_values().collect();
         let file = Self::rewrite(folder, &path, &letters, lowest);
         Ok((file.map_err(OpenError::machine(&path))?, letters))
+    }
+
+    /// Bytes of the file that are no entry although a good one comes after them. `None`: there are none.
+    pub(super) fn damaged(folder: &Path) -> Result<Option<usize>, OpenError> {
+        let path = folder.join("dead");
+        let bytes = read_all(&path).map_err(OpenError::machine(&path))?;
+        let damaged = bytes.len() - without_damage(&bytes).len();
+        Ok((damaged > 0).then_some(damaged))
+    }
+
+    /// Takes damaged bytes out of the file, and keeps the file as it was beside it.
+    pub(super) fn cut(folder: &Path) -> io::Result<()> {
+        let (path, beside) = (folder.join("dead"), folder.join("dead.damaged"));
+        let bytes = fs::read(&path)?;
+        let fresh = folder.join("dead.new");
+        for (place, content) in [(&beside, &bytes), (&fresh, &without_damage(&bytes))] {
+            fs::write(place, content)?;
+            File::open(place)?.sync_all()?;
+        }
+        fs::rename(fresh, path)?;
+        sync_folder(folder)
     }
 
     fn rewrite(folder: &Path, path: &Path, letters: &Letters, lowest: u64) -> io::Result<Self> {
@@ -238,4 +255,35 @@ fn later_entry(bytes: &[u8]) -> bool {
     (1..bytes.len().saturating_sub(PREFIX_BYTES))
         .filter_map(|at| bytes.get(at..))
         .any(|mut rest| rest.starts_with(&MAGIC) && next_entry(&mut rest).is_some())
+}
+
+/// A file's bytes; none where there is no file.
+fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// The entries without what stands damaged before a good one. A torn last entry stays.
+fn without_damage(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let before = rest;
+        if next_entry(&mut rest).is_some() {
+            kept.extend_from_slice(before.get(..before.len() - rest.len()).unwrap_or_default());
+            continue;
+        }
+        let good = (1..rest.len()).find(|at| {
+            let mut later = rest.get(*at..).unwrap_or_default();
+            later.starts_with(&MAGIC) && next_entry(&mut later).is_some()
+        });
+        match good {
+            Some(at) => rest = rest.get(at..).unwrap_or_default(),
+            None => break,
+        }
+    }
+    kept.extend_from_slice(rest);
+    kept
 }

@@ -127,6 +127,15 @@ pub enum OpenError {
         /// What is wrong.
         what: Cow<'static, str>,
     },
+    /// A file is damaged, and nothing tells what stood in it.
+    #[error(
+        "{}: not readable, and no segment with a good header tells what stood there; put a good copy in its place, \
+         or keep the folder and name a new one in `journal.path`", path.display()
+    )]
+    Unrecoverable {
+        /// The file.
+        path: PathBuf,
+    },
     /// No such record waits, or no such dead letter lies there.
     #[error("no record {sequence}")]
     NoRecord {

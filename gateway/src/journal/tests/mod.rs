@@ -180,7 +180,7 @@ fn second_process_is_told_that_the_first_has_the_folder() {
     let journal = Driven::open(&config);
     assert!(matches!(Driven::try_open(&config), Err(OpenError::InUse { .. })));
     assert!(matches!(Offline::open(folder.path()), Err(OpenError::InUse { .. })));
-    assert!(matches!(Offline::repair(folder.path(), false), Err(OpenError::InUse { .. })));
+    assert!(matches!(Damage::repair(folder.path(), false), Err(OpenError::InUse { .. })));
     journal.close();
     Driven::open(&config).close();
 }
