@@ -71,11 +71,11 @@ impl Admin {
             self.authority
         );
         if let Some(token) = &self.token {
-            request.push_str(&format!("Authorization: Bearer {token}\r\n"));
+            request.extend(["Authorization: Bearer ", token, "\r\n"]);
         }
         let operator = std::env::var("USER").unwrap_or_default();
         if !operator.is_empty() && operator.chars().all(|it| it.is_ascii_graphic()) {
-            request.push_str(&format!("X-Operator: {operator}\r\n"));
+            request.extend(["X-Operator: ", &operator, "\r\n"]);
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes())?;

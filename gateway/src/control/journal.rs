@@ -79,12 +79,12 @@ pub(super) async fn answer(shared: &Shared, asked: Asked<'_>) -> Option<Told> {
         (Some(sequence), Some("retry"), true) => {
             let force = asked.param("force") == Some("true");
             let tried = journal.retry(sequence, force).await;
-            note("retry", sequence, &asked, tried.as_ref().map(|_| ()));
+            note("retry", sequence, &asked, tried.as_ref());
             tried.map(|new| json!({ "sequence": new }))
         }
         (Some(sequence), Some("drop"), true) => {
             let dropped = forget(shared, journal, sequence).await;
-            note("drop", sequence, &asked, dropped.as_ref().map(|()| ()));
+            note("drop", sequence, &asked, dropped.as_ref());
             dropped.map(|()| json!({ "dropped": sequence }))
         }
         _ => return None,
@@ -103,8 +103,8 @@ fn refused(error: &OpenError) -> Told {
 }
 
 /// Writes down who did what.
-fn note(action: &'static str, sequence: u64, asked: &Asked<'_>, done: Result<(), &OpenError>) {
-    let outcome = done.map_or_else(ToString::to_string, |()| "done".to_owned());
+fn note<T>(action: &'static str, sequence: u64, asked: &Asked<'_>, done: Result<T, &OpenError>) {
+    let outcome = done.map_or_else(ToString::to_string, |_| "done".to_owned());
     emit(&Event::JournalHandled { action, sequence, who: &asked.who(), outcome: &outcome });
 }
 

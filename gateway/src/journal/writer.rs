@@ -326,9 +326,12 @@ impl Writer {
 
     fn letter(&self, sequence: u64) -> Result<Letter, OpenError> {
         let index = &self.store.index;
-        index.letter(sequence).ok_or_else(|| match index.is_pending(sequence) {
-            true => OpenError::NotDead { sequence },
-            false => OpenError::NoRecord { sequence },
+        index.letter(sequence).ok_or_else(|| {
+            if index.is_pending(sequence) {
+                OpenError::NotDead { sequence }
+            } else {
+                OpenError::NoRecord { sequence }
+            }
         })
     }
 
