@@ -55,7 +55,18 @@ struct Shared {
 
 impl Shared {
     /// Reloads, one at a time, and remembers how it went.
-    async fn reload(&self) -> Arc<ReloadOutcome> {
+    ///
+    /// On a task of its own: who asked may leave, and what the journal agreed to must then take effect.
+    async fn reload(self: &Arc<Self>) -> Arc<ReloadOutcome> {
+        let own = Arc::clone(self);
+        let done = tokio::spawn(async move { own.reload_now().await }).await;
+        done.unwrap_or_else(|error| {
+            let faults = LoadFaults(vec![format!("the reload ended on its own: {error}")]);
+            Arc::new(ReloadOutcome::Refused(faults))
+        })
+    }
+
+    async fn reload_now(&self) -> Arc<ReloadOutcome> {
         let mut reloader = self.reloader.lock().await;
         let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
         self.last.store(Arc::clone(&outcome));
