@@ -220,20 +220,23 @@ impl Bed {
         Draft { key, lane: Lane::of(template, &bound), payload }
     }
 
-    /// Has the journal keep orders, in this order. Returns their sequences.
-    async fn keep(&self, game: &str, orders: &[Order<'_>]) -> Vec<u64> {
-        let mut answers = Vec::with_capacity(orders.len());
-        for order in orders {
-            let (reply, answer) = queue::reply();
-            self.journal.offer(self.draft(game, *order), reply);
-            answers.push(answer);
-        }
-        let mut sequences = Vec::with_capacity(orders.len());
+    /// Has the journal keep orders, in this order.
+    async fn keep(&self, game: &str, orders: &[Order<'_>]) {
+        self.offer(orders.iter().map(|order| self.draft(game, *order))).await;
+    }
+
+    async fn offer(&self, drafts: impl Iterator<Item = Draft>) {
+        let answers: Vec<_> = drafts
+            .map(|draft| {
+                let (reply, answer) = queue::reply();
+                self.journal.offer(draft, reply);
+                answer
+            })
+            .collect();
         for answer in answers {
             let accepted: Result<_, JournalError> = answer.await.expect("answered");
-            sequences.push(accepted.expect("kept").sequence);
+            accepted.expect("kept");
         }
-        sequences
     }
 
     /// Has the journal keep `count` orders of keys `<name>-0000` and so on, of players in turn.
