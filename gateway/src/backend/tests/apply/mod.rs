@@ -286,7 +286,7 @@ impl Bed {
     async fn ask(&self, game: &str, sql: &str) -> Vec<String> {
         let mut lease = self.pool(game).acquire(far()).await.expect("a connection");
         let rows = lease.fetch_texts(&Statement::plain(sql)).await.expect("good SQL");
-        rows.into_iter().flatten().flatten().map(String::from).collect()
+        rows.into_iter().flatten().flatten().collect()
     }
 
     /// What was applied, in the order in which it was.
