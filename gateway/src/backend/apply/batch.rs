@@ -139,11 +139,11 @@ async fn read(
     let (found, is_damaged) = match found {
         Ok(Ok(found)) => (found, false),
         Ok(Err(error)) => {
-            emit(&Event::JournalFailed { what: "reading", error: &error });
+            shared.journal_failed("reading", &error);
             (Vec::new(), true)
         }
         Err(error) => {
-            emit(&Event::JournalFailed { what: "reading", error: &error });
+            shared.journal_failed("reading", &error);
             (Vec::new(), true)
         }
     };
@@ -346,7 +346,7 @@ impl Run<'_> {
                 Outcome::Dead
             }
             Err(error) => {
-                emit(&Event::JournalFailed { what: "a dead letter", error: &error });
+                self.shared.journal_failed("a dead letter", &error);
                 Outcome::Failed
             }
         };

@@ -21,8 +21,8 @@ const AWAY_LONG: u32 = 4;
 const FAILED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// First and longest pause before a record that took too long, or could not be read, is tried again.
 const LATE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How much smaller the next batch is after one that took too long, as a power of two; a batch that is applied
-/// takes as much back.
+/// How much smaller the next batch is after one that took too long or was lost, as a power of two; a batch that
+/// is applied takes as much back.
 const SHRINK: u32 = 2;
 /// Most of it: a batch is one record then.
 const SHRINK_MAX: u32 = 12;
@@ -117,6 +117,16 @@ impl Desk {
         } else {
             self.schedule.runnable_count()
         }
+    }
+
+    /// Whether its database is away.
+    pub(super) const fn is_without(&self) -> bool {
+        self.away.is_away()
+    }
+
+    /// Whether nothing waits.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.schedule.waiting_count() == 0
     }
 
     fn is_away(&self, now: Instant) -> bool {
@@ -238,6 +248,8 @@ impl Desk {
         if !self.is_away(now) {
             self.away_count = self.away_count.saturating_add(1);
             self.resume_at = Some(now + pause(AWAY, self.away_count));
+            // It asks for the database with little; and what is lost because it is too large, is not any more.
+            self.shrink = (self.shrink + SHRINK).min(SHRINK_MAX);
         }
         if self.away_count >= AWAY_LONG {
             // What waits for hours need not wait in memory; it is read again.
@@ -334,6 +346,7 @@ mod tests {
         assert_eq!((next(&mut desk, now), desk.wake_at(now)), (None, Some(resumed)));
         let asking = next(&mut desk, resumed).unwrap();
         assert_eq!((next(&mut desk, resumed), desk.wake_at(resumed)), (None, None));
+        assert_eq!(asking.len(), 25);
         let back = desk.settle(&all(&asking, Outcome::Applied), resumed);
         assert_eq!(back, Some(Word::Back(AWAY.0)));
         assert!(next(&mut desk, resumed).is_some() && next(&mut desk, resumed).is_some());
