@@ -453,6 +453,22 @@ impl CommandRuntime {
         Builder::new_current_thread().enable_all().build().map(Self)
     }
 
+    /// Runs a future to its end, or until the process is told to stop: `None`, and the future is dropped. What it
+    /// made and owns is then cleaned up, which a signal on its own would not do.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it gives no word of signals.
+    pub fn until_told_to_stop<F: Future>(&self, future: F) -> io::Result<Option<F::Output>> {
+        self.0.block_on(async {
+            let mut signals = Signals::install()?;
+            tokio::select! {
+                output = future => Ok(Some(output)),
+                () = signals.told_to_stop() => Ok(None),
+            }
+        })
+    }
+
     /// Runs a future to its end.
     pub fn block_on<F: Future>(&self, future: F) -> F::Output {
         self.0.block_on(future)

@@ -192,8 +192,10 @@ fn read_jwks(config: &Config) -> Result<Option<String>, String> {
     let Some(path) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path);
-    text.map(Some).map_err(|error| format!("auth.jwt.jwks_file: {}: {error}", path.display()))
+    std::fs::read_to_string(path).map(Some).map_err(|error| {
+        let reason = format!("cannot be read: {}: {error}", path.display());
+        config.fault_at("auth.jwt.jwks_file", &reason)
+    })
 }
 
 /// Reads again what the running snapshot was built from.
