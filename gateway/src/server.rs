@@ -114,6 +114,7 @@ pub fn run(plan: Plan, listening: impl FnOnce(Addresses)) -> Result<(), ServerEr
 /// A running gateway.
 struct Server {
     addresses: Addresses,
+    claims: [frontend::Claim; 2],
     core: Arc<Core>,
     backend: Runtime,
     background: Background,
@@ -136,8 +137,8 @@ impl Server {
         let snapshot = loaded.into_snapshot(1, &metrics)?;
         // First of all, so that a signal that comes while the rest starts is not lost.
         let (control, signals) = control_runtime()?;
-        let (listeners, admin, addresses) = listen(&config)?;
-        let (board, heard) = queue::notices(listeners.len() + 2);
+        let (frontend::Bound { threads, claims, .. }, admin, addresses) = listen(&config)?;
+        let (board, heard) = queue::notices(threads.len() + 2);
         let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
@@ -176,7 +177,7 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
+        let frontends = start_frontends(&core, &config, threads, &stop, &board)?;
         let frontends = wait_until_ready(&heard, frontends, core.journal.is_some())?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
@@ -193,6 +194,7 @@ impl Server {
         let control = control.map_err(machine("control thread"))?;
         Ok(Self {
             addresses,
+            claims,
             core,
             backend,
             background,
@@ -218,6 +220,8 @@ impl Server {
         emit(&Event::Draining);
         self.core.drain();
         self.drain.set(true);
+        // The next gateway may listen from here on, whichever way it wants to.
+        drop(self.claims);
         let mut cut_count = 0;
         let mut failed = None;
         for frontend in self.frontends {
@@ -355,14 +359,14 @@ fn id_source(config: &Config) -> Result<IdSource, ServerError> {
         .ok_or_else(|| ServerError::Start(format!("runtime.node: {node} is too high")))
 }
 
-type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
+type Listening = (frontend::Bound, TcpListener, Addresses);
 
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
     let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
     let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
-    let (listeners, tcp, http) = bound.map_err(|error| {
+    let bound = bound.map_err(|error| {
         let taken = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
@@ -374,7 +378,8 @@ fn listen(config: &Config) -> Result<Listening, ServerError> {
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
-    Ok((listeners, admin, Addresses { tcp, http, admin: address }))
+    let addresses = Addresses { tcp: bound.tcp, http: bound.http, admin: address };
+    Ok((bound, admin, addresses))
 }
 
 fn start_frontends(

@@ -153,7 +153,7 @@ impl BackendError {
             Self::OutcomeUnknown { .. } => "the outcome of the write is unknown".into(),
             Self::Deadline => "deadline exceeded".into(),
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
-            Self::BadCursor => "bad cursor".into(),
+            Self::BadCursor => "the cursor is not one of this query's".into(),
             Self::List(fault) => fault.to_string(),
             Self::Supply(_) => "internal error".into(),
         }
