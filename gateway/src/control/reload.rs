@@ -4,18 +4,21 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gateway_protocol::GameId;
 
 use crate::auth::{Authenticator, PUBLIC};
-use crate::backend::Pools;
+use crate::backend::{Farewell, Pools};
 use crate::catalog::{Catalog, Finding, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
 use crate::journal::PendingContract;
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
+
+/// How much longer than the longest deadline the pools of before are found.
+const FAREWELL_GRACE: Duration = Duration::from_secs(2);
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -226,8 +229,8 @@ impl Reloader {
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
-                let deadline = Instant::now() + snapshot.config.server.drain_timeout;
-                pools.reconfigure(&snapshot.config.database, deadline);
+                let farewell = farewell(&core.snapshot.load().config, Instant::now());
+                pools.reconfigure(&snapshot.config.database, farewell);
                 core.cache.reload(&snapshot.config.cache);
                 self.logs.set_level(snapshot.config.logging.level);
                 core.snapshot.store(Arc::new(snapshot));
@@ -261,6 +264,14 @@ impl Reloader {
             && snapshot.jwks == running.jwks;
         Ok((!is_same).then_some((snapshot, needs_restart)))
     }
+}
+
+/// Until every request that began under `running` has ended, at its game's deadline, and a moment for what
+/// comes after: an audit record, a refusal's row.
+fn farewell(running: &Config, now: Instant) -> Farewell {
+    let longest = running.games.iter().map(|game| game.deadline).max().unwrap_or_default();
+    let found_until = now + longest + FAREWELL_GRACE;
+    Farewell { found_until, closed_by: found_until + running.server.drain_timeout }
 }
 
 /// Whether a snapshot can apply what waits in the journal, dead letters included: they may be tried again.
