@@ -150,11 +150,16 @@ impl Mariadb {
 
     /// Locks a table against every other connection until the lock is dropped.
     pub fn lock(&self, schema: &str, table: &str) -> TableLock {
+        self.hold(schema, &format!("LOCK TABLES {table} WRITE"))
+    }
+
+    /// Runs SQL in a session that stays open, with its locks and its transaction, until it is dropped.
+    pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
         use std::io::BufRead as _;
         let mut child = self.client(schema).spawn().expect("mariadb starts");
         let mut stdin = child.stdin.take().expect("piped");
         let stdout = child.stdout.take().expect("piped");
-        writeln!(stdin, "LOCK TABLES {table} WRITE; SELECT 'locked';").expect("the client reads");
+        writeln!(stdin, "{sql}; SELECT 'locked';").expect("the client reads");
         let mut reader = std::io::BufReader::new(stdout);
         let mut line = String::new();
         reader.read_line(&mut line).expect("an answer");

@@ -414,8 +414,7 @@ impl Call<'_> {
             params.push_str(" (dry run)");
         }
         let (operation, asker) = (self.operation, self.asker);
-        let recorded =
-            self.fetcher.record(operation, asker, params, code, SystemTime::now()).await;
+        let recorded = self.fetcher.record(operation, asker, params, code, SystemTime::now()).await;
         // What a write did stays done: its caller knows neither that nor the opposite.
         let changes = template.kind.is_write() && !self.dry_run;
         recorded.map_err(|error| match error {
