@@ -24,7 +24,7 @@ const LAYERS: &[&str] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("monoio", &["frontend/"]),
     ("monoio_compat", &["frontend/"]),
-    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server.rs"]),
+    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server/"]),
     ("tokio_uring", &["journal/"]),
     ("sqlx", &["backend/"]),
     ("redis", &["cache/l2/"]),

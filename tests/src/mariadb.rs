@@ -1,5 +1,6 @@
 //! A private MariaDB server, or the server that `MYSQL_TEST_DSN` names; and the schemas of one test.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -30,14 +31,25 @@ pub struct Mariadb {
     process: Mutex<Option<Keeper>>,
     /// Removes the folder of a server that is stopped and started again.
     owned: Option<TempDir>,
+    /// `innodb_flush_log_at_trx_commit`: 1 syncs at every commit.
+    flush_at_commit: u8,
 }
 
 impl Mariadb {
     /// Starts a server that the test may stop and start. `None` and a word about it when none is installed.
     pub fn start() -> Option<Self> {
+        Self::start_private(2)
+    }
+
+    /// Like [`Mariadb::start`], and what it committed is on the disk: as a game's own database would be.
+    pub fn start_durable() -> Option<Self> {
+        Self::start_private(1)
+    }
+
+    fn start_private(flush_at_commit: u8) -> Option<Self> {
         crate::need::is_installed("mariadbd").then(|| {
             let owned = TempDir::new().expect("a temporary folder");
-            let mut server = Self::install(owned.path());
+            let mut server = Self { flush_at_commit, ..Self::install(owned.path()) };
             server.run(None);
             server.owned = Some(owned);
             server.create_user();
@@ -70,11 +82,23 @@ impl Mariadb {
         };
         let (user, password, address) =
             parts().expect("MYSQL_TEST_DSN is mysql://user:password@127.0.0.1:port/");
-        Self { address, user, password, folder: None, process: Mutex::new(None), owned: None }
+        Self {
+            address,
+            user,
+            password,
+            folder: None,
+            process: Mutex::new(None),
+            owned: None,
+            flush_at_commit: 2,
+        }
     }
 
     fn install(folder: &Path) -> Self {
+        // A server that starts removes what others have left in its folder of temporary tables, and what others
+        // are using: never a folder that is shared.
+        fs::create_dir(folder.join("tmp")).expect("made");
         let output = Command::new("mariadb-install-db")
+            .env("TMPDIR", folder.join("tmp"))
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.join("data").display()))
             .output()
@@ -87,6 +111,7 @@ impl Mariadb {
             folder: Some(folder.to_path_buf()),
             process: Mutex::new(None),
             owned: None,
+            flush_at_commit: 2,
         }
     }
 
@@ -95,11 +120,12 @@ impl Mariadb {
         let text = |key: &str, name: &str| format!("--{key}={}", folder.join(name).display());
         let port = format!("--port={}", self.address.port());
         let (datadir, socket) = (text("datadir", "data"), text("socket", "socket"));
+        let tmpdir = text("tmpdir", "tmp");
         let pid_file = text("pid-file", "pid");
         let mut command = vec!["mariadbd", "--no-defaults", &datadir, &socket, &pid_file, &port];
-        command.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
-        command.extend(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=2"]);
-        command.push("--max-connections=400");
+        command.extend([&tmpdir, "--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
+        let flush = format!("--innodb-flush-log-at-trx-commit={}", self.flush_at_commit);
+        command.extend(["--innodb-buffer-pool-size=64M", &flush, "--max-connections=400"]);
         let process = Keeper::spawn(&folder.join("log"), removed_after, &command);
         *self.process.lock().expect("no panic under the lock") = Some(process);
         wait_until("MariaDB accepts connections", || {
@@ -153,17 +179,18 @@ impl Mariadb {
         self.hold(schema, &format!("LOCK TABLES {table} WRITE"))
     }
 
-    /// Runs SQL in a session that stays open, with its locks and its transaction, until it is dropped.
+    /// Runs SQL on a connection of its own and keeps that until what is returned is dropped: a transaction that
+    /// is begun in it is open so long, and never happened then.
     pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
         use std::io::BufRead as _;
         let mut child = self.client(schema).spawn().expect("mariadb starts");
         let mut stdin = child.stdin.take().expect("piped");
         let stdout = child.stdout.take().expect("piped");
-        writeln!(stdin, "{sql}; SELECT 'locked';").expect("the client reads");
+        writeln!(stdin, "{sql}; SELECT 'held';").expect("the client reads");
         let mut reader = std::io::BufReader::new(stdout);
         let mut line = String::new();
         reader.read_line(&mut line).expect("an answer");
-        assert_eq!(line.trim(), "locked");
+        assert_eq!(line.trim(), "held");
         TableLock { child, stdin: Some(stdin), _stdout: reader }
     }
 
@@ -187,6 +214,18 @@ impl Mariadb {
         self.run(None);
     }
 
+    /// Its folder: tables and log. `None`: it is not ours.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Leaves its folder where it is, for whoever looks into a failure.
+    pub fn keep_folder(&mut self) {
+        if let Some(owned) = &mut self.owned {
+            owned.disable_cleanup(true);
+        }
+    }
+
     /// Lets it hang, or go on.
     pub fn signal(&self, signal: Signal) {
         let process = self.process.lock().expect("no panic under the lock");
@@ -207,7 +246,7 @@ impl Mariadb {
     }
 }
 
-/// A locked table; dropping it unlocks.
+/// A connection that holds locks; dropping it ends it.
 #[derive(Debug)]
 pub struct TableLock {
     child: Child,

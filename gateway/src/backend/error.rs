@@ -135,6 +135,12 @@ pub enum BackendError {
     /// The gateway has no value for what a template asks of it: `:_id` while the clock is wrong.
     #[error("nothing to supply: {0}")]
     Supply(String),
+    /// A fault of ours, met while a journalled write was applied; nothing was changed.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: Box<str>,
+    },
 }
 
 impl BackendError {
@@ -158,7 +164,7 @@ impl BackendError {
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
             Self::BadCursor => "the cursor is not one of this query's".into(),
             Self::List(fault) => fault.to_string(),
-            Self::Unrecorded | Self::Supply(_) => "internal error".into(),
+            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } => "internal error".into(),
         }
     }
 
@@ -211,7 +217,9 @@ impl BackendError {
             Self::BadCursor => Code::BadCursor,
             Self::List(_) => Code::ParamRange,
             // A business error has its own; see `code`.
-            Self::Unrecorded | Self::Supply(_) | Self::Business { .. } => Code::Internal,
+            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } | Self::Business { .. } => {
+                Code::Internal
+            }
         }
     }
 }

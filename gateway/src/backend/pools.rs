@@ -58,6 +58,11 @@ impl Pools {
         Pool::new(connection.clone(), self.runtime.clone(), Arc::clone(&self.sink))
     }
 
+    /// The pool that the configuration names so now, whatever kind of database it is.
+    pub(super) fn named(&self, name: &str) -> Option<Pool> {
+        self.serving.load().by_name.get(name).cloned()
+    }
+
     /// The pool of that name for statements of that dialect: after a reload also the one of before, for
     /// requests that began before.
     pub fn get(&self, name: &str, dialect: Dialect) -> Option<Pool> {

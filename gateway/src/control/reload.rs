@@ -12,13 +12,16 @@ use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
 use crate::catalog::{Catalog, Finding, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
-use crate::journal::PendingContract;
+use crate::journal::{JournalError, PendingContract, Served};
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
 
 /// How much longer than the longest deadline the pools of before are found.
 const FAREWELL_GRACE: Duration = Duration::from_secs(2);
+
+/// Between two tries to reach the journal's thread past a full queue, and how many there are.
+const QUEUE_PAUSE: (Duration, u32) = (Duration::from_millis(5), 400);
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -221,8 +224,14 @@ impl Reloader {
     }
 
     /// Builds a new snapshot and swaps it in.
-    pub(super) fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
-        match self.prepare(core) {
+    pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
+        let prepared = match self.prepare(core) {
+            Ok(Some((snapshot, needs_restart))) => {
+                agree(core, &snapshot).await.map(|()| Some((snapshot, needs_restart)))
+            }
+            unchanged_or_refused => unchanged_or_refused,
+        };
+        match prepared {
             Ok(None) => ReloadOutcome::Unchanged,
             Ok(Some((snapshot, needs_restart))) => {
                 self.paths = watch_paths(&self.origin, &snapshot.config);
@@ -272,6 +281,44 @@ fn farewell(running: &Config, now: Instant) -> Farewell {
     let longest = running.games.iter().map(|game| game.deadline).max().unwrap_or_default();
     let found_until = now + longest + FAREWELL_GRACE;
     Farewell { found_until, closed_by: found_until + running.server.drain_timeout }
+}
+
+/// Has the journal take only what the snapshot can apply, from now on: a moment before it is in effect, so that
+/// no order slips in between that it could not apply. What is refused in this moment may be sent again.
+async fn agree(core: &Core, snapshot: &Snapshot) -> Result<(), LoadFaults> {
+    let Some(journal) = &core.journal else { return Ok(()) };
+    let mut tries = 0;
+    let answer = loop {
+        match journal.serve(served(snapshot)) {
+            Ok(answer) => break answer,
+            Err(JournalError::QueueFull) if tries < QUEUE_PAUSE.1 => tries += 1,
+            Err(error) => return Err(LoadFaults(vec![error.to_string()])),
+        }
+        tokio::time::sleep(QUEUE_PAUSE.0).await;
+    };
+    match answer.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(pending)) => check_queued(snapshot, &pending),
+        Err(_gone) => Err(LoadFaults(vec![JournalError::Ended.to_string()])),
+    }
+}
+
+/// The operations whose records a snapshot can apply.
+pub fn served(snapshot: &Snapshot) -> Vec<Served> {
+    let mut served = Vec::new();
+    for game in snapshot.games() {
+        for operation in game.operations() {
+            let template = &operation.template;
+            let Some(idempotent) = &template.write.idempotent else { continue };
+            served.push(Served {
+                game: template.game.as_str().into(),
+                op: template.op.as_str().into(),
+                contract: template.contract,
+                ttl: idempotent.ttl,
+            });
+        }
+    }
+    served
 }
 
 /// Whether a snapshot can apply what waits in the journal, dead letters included: they may be tried again.

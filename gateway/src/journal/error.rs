@@ -37,6 +37,9 @@ pub enum JournalError {
         /// Its size, encoded.
         bytes: usize,
     },
+    /// A reload came between the order's checks and the journal.
+    #[error("the operation was reloaded under the order, with another contract")]
+    Superseded,
     /// The journal has ended.
     #[error("the journal has ended")]
     Ended,
@@ -67,6 +70,7 @@ impl JournalError {
             Self::BacklogFull { .. } => Code::JournalBacklog,
             Self::QueueFull => Code::Overloaded,
             Self::TooLarge { .. } => Code::TooLarge,
+            Self::Superseded => Code::OperationDisabled,
             Self::Ended => Code::Draining,
         }
     }
@@ -80,6 +84,7 @@ impl JournalError {
             Self::BacklogFull { .. } => "too many orders wait, retry later".into(),
             Self::QueueFull => "overloaded, retry later".into(),
             Self::TooLarge { .. } => "the order is too large".into(),
+            Self::Superseded => "the operation was reloaded just now, retry".into(),
             Self::Ended => "draining, retry elsewhere with the same key".into(),
         }
     }

@@ -12,6 +12,7 @@
 //! Invariant: nothing is acknowledged before its sync returned; a sequence is given once; sequences, not
 //! clocks, make the order.
 
+mod command;
 mod dead;
 mod device;
 mod error;
@@ -40,25 +41,26 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
+pub use command::{AcceptReply, Accepted};
 pub use dead::DeadLetter;
 pub use error::{JournalError, OpenError};
 pub use offline::{Entry, Offline, Repaired};
 pub use payload::{Draft, Payload, Record};
 pub use segments::Reader;
-pub use state::{Backlog, PendingContract, State};
+pub use state::{Backlog, PendingContract, Served, State};
 pub use store::Opened;
-pub use writer::{AcceptReply, Accepted};
 
 use crate::config::{IoUring, JournalConfig};
 use crate::identity::Lane;
 use crate::observe::{Event, Metrics, emit};
-use crate::queue::{self, Notice, Notices, Refused, Sender, Watch};
+use crate::queue::{self, Answer, Notice, Notices, Refused, Sender, Watch};
+use command::{Command, Order};
 use device::{Driver, block_on};
 use index::Index;
 use segments::Segments;
 use stats::Stats;
 use store::Store;
-use writer::{Command, Writer, now_micros};
+use writer::{Writer, now_micros};
 
 /// How often word of applied records wakes the journal's thread, at most.
 const TIDY_MILLIS: u64 = 1000;
@@ -155,11 +157,10 @@ impl Journal {
     ///
     /// Cost: encodes the order on the calling thread.
     pub fn offer(&self, draft: Draft, reply: AcceptReply) {
-        let bytes = draft.encode();
-        let command = Command::Append { draft: Box::new(draft), bytes, reply };
-        if let Err((Command::Append { reply, .. }, error)) = self.send(command) {
+        let command = Command::Append(Order::new(&draft, reply));
+        if let Err((Command::Append(order), error)) = self.send(command) {
             self.stats.answered(Err(error.code()));
-            let _heard = reply.send(Err(error));
+            let _heard = order.reply.send(Err(error));
         }
     }
 
@@ -192,6 +193,24 @@ impl Journal {
     /// Under which contracts records wait, dead letters included.
     pub fn pending_contracts(&self) -> Vec<PendingContract> {
         self.index.contracts()
+    }
+
+    /// Takes what a snapshot serves, before that snapshot does: from then on orders under any other contract are
+    /// refused, and what was taken before is counted. So nothing slips in between a reload's check and its effect.
+    ///
+    /// Answers when the journal's thread comes to it, which a stalled disk keeps it from.
+    ///
+    /// # Errors
+    ///
+    /// Inside: what waits and could not be applied; what was served before stays in effect. Outside: the
+    /// journal has ended, or its queue is full.
+    pub fn serve(
+        &self,
+        served: Vec<Served>,
+    ) -> Result<Answer<Result<(), Vec<PendingContract>>>, JournalError> {
+        let (reply, answer) = queue::reply();
+        self.send(Command::Serve(served, reply)).map_err(|(_, error)| error)?;
+        Ok(answer)
     }
 
     /// Figures of what waits.

@@ -11,13 +11,14 @@ use super::writer::now_micros;
 use crate::observe::{Counter, Kind, Metrics, Stage};
 
 /// Codes that an order may be refused with.
-const CODES: [Code; 7] = [
+const CODES: [Code; 8] = [
     Code::KeyReused,
     Code::JournalFull,
     Code::JournalSyncFailed,
     Code::JournalBacklog,
     Code::Overloaded,
     Code::TooLarge,
+    Code::OperationDisabled,
     Code::Draining,
 ];
 
@@ -57,6 +58,12 @@ impl Stats {
         if let Some(metrics) = self.metrics.get() {
             metrics.stage(Stage::Journal, elapsed);
         }
+    }
+
+    /// Groups made durable since the start.
+    #[cfg(test)]
+    pub(super) fn syncs(&self) -> u64 {
+        self.groups.read()
     }
 
     pub(super) fn buried(&self) {

@@ -1,5 +1,6 @@
 //! A journal in a temporary folder, driven through its own thread.
 
+mod contracts;
 mod damage;
 mod faults;
 mod model;
@@ -16,7 +17,6 @@ use super::*;
 use crate::bind::Bound;
 use crate::catalog::Scalar;
 use crate::identity::RequestKey;
-use crate::queue::Answer;
 
 /// An order of a key, in a lane.
 pub(super) fn draft(key: &str, lane: Option<u64>) -> Draft {

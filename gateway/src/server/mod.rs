@@ -9,27 +9,30 @@
 //! Order of the end: nothing new is begun; connections are told and finish; frontends stop; the
 //! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
+mod orders;
+mod threads;
+
 use std::io;
-use std::net::{SocketAddr, TcpListener};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
 use tokio::runtime::{Builder, Runtime};
 
-use crate::backend::{
-    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools, Purger,
-};
+use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
 use crate::cache::{Background, Cache};
-use crate::config::{Config, runtime::cpus};
-use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader, Signals, check_queued};
-use crate::frontend::{Sharing, Stop};
-use crate::journal::Journal;
-use crate::observe::{Audit, Counter, Event, Logs, Metrics, emit};
+use crate::config::Config;
+use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader};
+use crate::frontend::{self, Stop};
+use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
-use crate::queue::{Notice, NoticeBoard, Watch};
-use crate::snapshot::Snapshot;
-use crate::{frontend, queue};
+use crate::queue;
+use crate::queue::Notice;
+use orders::{Applying, end_journal, spawn_purger, start_journal};
+use threads::{Frontend, control_runtime, listen, start_frontends, wait_until_ready};
+
+pub use threads::CommandRuntime;
 
 /// How long the backend may take to end after the last frontend has.
 const BACKEND_END: Duration = Duration::from_secs(5);
@@ -278,204 +281,9 @@ impl Server {
     }
 }
 
-/// The journal's applier at work on the backend threads.
-struct Applying {
-    stop: queue::Signal<bool>,
-    task: tokio::task::JoinHandle<()>,
-}
-
-impl Applying {
-    /// Starts it, where there is a journal.
-    fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
-        let applier = Applier {
-            journal: Arc::clone(core.journal.as_ref()?),
-            snapshot: Arc::clone(&core.snapshot),
-            pools: Arc::clone(pools),
-            cache: Arc::clone(&core.cache),
-            metrics: Arc::clone(&core.metrics),
-        };
-        let (stop, stopped) = queue::signal(false);
-        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
-    }
-
-    /// Has it finish what is under way. What is left is applied after the next start.
-    async fn end(self) {
-        self.stop.set(true);
-        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
-    }
-}
-
-type Frontend = JoinHandle<io::Result<usize>>;
-
-/// Waits until each of the threads does its work, and so does the journal's where there is one.
-///
-/// # Errors
-///
-/// What the machine told the one that ended instead.
-fn wait_until_ready(
-    heard: &std::sync::mpsc::Receiver<(String, Notice)>,
-    mut threads: Vec<Frontend>,
-    has_journal: bool,
-) -> Result<Vec<Frontend>, ServerError> {
-    for _ in 0..threads.len() + usize::from(has_journal) {
-        match heard.recv() {
-            Ok((_, Notice::Ready)) => {}
-            Ok((name, Notice::Ended | Notice::Stop)) => {
-                let is_own = |thread: &Frontend| thread.thread().name() == Some(&*name);
-                let ended =
-                    threads.iter().position(is_own).map(|at| threads.swap_remove(at).join());
-                return Err(match ended {
-                    Some(Ok(Err(error))) => machine(format!(
-                        "thread {name} could not start; does the kernel allow io_uring? \
-                         (`runtime.io_uring: preferred` runs without)"
-                    ))(error),
-                    _ => ServerError::Start(format!("thread {name} ended while it started")),
-                });
-            }
-            Err(_) => break,
-        }
-    }
-    Ok(threads)
-}
-
-/// Begins to remove expired keys, until `stop` is true.
-fn spawn_purger(backend: &Runtime, core: &Arc<Core>, pools: &Arc<Pools>, stop: Watch<bool>) {
-    let count = Counter::default();
-    let expired = Purger {
-        snapshot: Arc::clone(&core.snapshot),
-        pools: Arc::clone(pools),
-        journal: None,
-        purged: count.clone(),
-    };
-    let help = "Expired keys of idempotent requests, removed.";
-    core.metrics.counter("gateway_keys_purged_total", help, &[], move || count.read());
-    backend.spawn(expired.run(stop));
-}
-
 /// What gives out `:_id`, under this instance's number.
 fn id_source(config: &Config) -> Result<IdSource, ServerError> {
     let node = config.runtime.node;
     IdSource::new(node)
         .ok_or_else(|| ServerError::Start(format!("runtime.node: {node} is too high")))
-}
-
-type Listening = (frontend::Bound, TcpListener, Addresses);
-
-/// Binds every listener before any thread is started: a port that is taken stops the start.
-fn listen(config: &Config) -> Result<Listening, ServerError> {
-    let (tcp, http) = (config.server.tcp.address, config.server.http.address);
-    let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
-    let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
-    let bound = bound.map_err(|error| {
-        let taken = match error.kind() {
-            io::ErrorKind::AddrInUse => {
-                ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
-            }
-            _ => "",
-        };
-        machine(format!("cannot listen on {tcp} and {http}{taken}"))(error)
-    })?;
-    let admin = TcpListener::bind(config.admin.address)
-        .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
-    let address = admin.local_addr().map_err(machine("admin port"))?;
-    let addresses = Addresses { tcp: bound.tcp, http: bound.http, admin: address };
-    Ok((bound, admin, addresses))
-}
-
-fn start_frontends(
-    core: &Arc<Core>,
-    config: &Config,
-    listeners: Vec<frontend::BoundListeners>,
-    stop: &Stop,
-    board: &NoticeBoard,
-) -> Result<Vec<Frontend>, ServerError> {
-    let cpus = cpus();
-    let mut threads = Vec::with_capacity(listeners.len());
-    for (index, listeners) in listeners.into_iter().enumerate() {
-        let cpu = cpus.get(index % cpus.len().max(1)).copied().filter(|_| config.runtime.pin);
-        let thread = frontend::spawn(index, cpu, Arc::clone(core), listeners, stop.clone(), board);
-        threads.push(thread.map_err(machine("frontend thread"))?);
-    }
-    Ok(threads)
-}
-
-type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
-
-/// Starts the journal, where one is configured, and sees that what waits in it can be applied.
-fn start_journal(
-    config: &Config,
-    snapshot: &Snapshot,
-    metrics: &Metrics,
-    board: &NoticeBoard,
-) -> Result<StartedJournal, ServerError> {
-    let notices = board.of("journal");
-    let begun = Journal::start(&config.journal, config.runtime.io_uring, notices);
-    let Some((journal, thread)) = begun.map_err(started)? else { return Ok((None, None)) };
-    let checked = check_queued(snapshot, &journal.pending_contracts());
-    if let Err(faults) = checked {
-        let _ended = end_journal(Some(&journal), Some(thread));
-        return Err(faults.into());
-    }
-    journal.register_metrics(metrics);
-    Ok((Some(journal), Some(thread)))
-}
-
-/// Has the journal write what it took over, and waits for that.
-fn end_journal(
-    journal: Option<&Journal>,
-    thread: Option<JoinHandle<io::Result<()>>>,
-) -> Option<ServerError> {
-    journal?.stop();
-    match thread?.join() {
-        Ok(Ok(())) => None,
-        Ok(Err(source)) => Some(ServerError::Machine { what: "journal thread".into(), source }),
-        Err(_panic) => Some(ServerError::Start("the journal thread panicked".into())),
-    }
-}
-
-/// The control thread's runtime, and the signals that it hears from now on.
-fn control_runtime() -> Result<(Runtime, Signals), ServerError> {
-    let control = Builder::new_current_thread().enable_all().build();
-    let control = control.map_err(machine("control thread"))?;
-    let signals = {
-        let _within = control.enter();
-        Signals::install().map_err(machine("signals"))?
-    };
-    Ok((control, signals))
-}
-
-/// A tokio runtime for a command that asks databases and then ends.
-#[derive(Debug)]
-pub struct CommandRuntime(Runtime);
-
-impl CommandRuntime {
-    /// Makes it, on the calling thread.
-    ///
-    /// # Errors
-    ///
-    /// The machine's.
-    pub fn new() -> io::Result<Self> {
-        Builder::new_current_thread().enable_all().build().map(Self)
-    }
-
-    /// Runs a future to its end, or until the process is told to stop: `None`, and the future is dropped. What it
-    /// made and owns is then cleaned up, which a signal on its own would not do.
-    ///
-    /// # Errors
-    ///
-    /// The system's, when it gives no word of signals.
-    pub fn until_told_to_stop<F: Future>(&self, future: F) -> io::Result<Option<F::Output>> {
-        self.0.block_on(async {
-            let mut signals = Signals::install()?;
-            tokio::select! {
-                output = future => Ok(Some(output)),
-                () = signals.told_to_stop() => Ok(None),
-            }
-        })
-    }
-
-    /// Runs a future to its end.
-    pub fn block_on<F: Future>(&self, future: F) -> F::Output {
-        self.0.block_on(future)
-    }
 }
