@@ -30,3 +30,4 @@ mod backlog;
 mod journal;
 mod torture;
 mod model;
+mod world;
