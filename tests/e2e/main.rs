@@ -31,3 +31,4 @@ mod journal;
 mod letters;
 mod torture;
 mod model;
+mod world;
