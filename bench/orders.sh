@@ -66,9 +66,9 @@ drained() { for _ in $(seq 6000); do [ "$(backlog)" = 0 ] && return; sleep 0.05;
 # rows TABLE: how many it has.
 rows() { mariadb --no-defaults -S "$home/run/mysql.sock" -u root -N -e "SELECT COUNT(*) FROM game1.$1"; }
 
-echo "== orders, 64 connections with 16 in flight, the applier at work"
+echo "== orders, 64 connections with 8 in flight, the applier at work"
 syncs=$(metric gateway_journal_syncs_total) bytes=$(metric gateway_journal_bytes_total) records=$(metric gateway_journal_records_total)
-orders --pipeline 16 --prefix a --label "order.create" | tee "$home/burst"
+orders --pipeline 8 --prefix a --label "order.create" | tee "$home/burst"
 syncs=$(($(metric gateway_journal_syncs_total) - syncs)) bytes=$(($(metric gateway_journal_bytes_total) - bytes)) records=$(($(metric gateway_journal_records_total) - records))
 awk -v s=$syncs -v b=$bytes -v r=$records 'BEGIN{printf "%d orders: %.1f syncs a thousand, %.0f bytes an order\n", r, s*1000/r, b/r}'
 rate=$(awk '{gsub("/s", "", $2); print int($2)}' "$home/burst")

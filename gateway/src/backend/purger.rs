@@ -7,6 +7,7 @@ use std::time::{Duration, SystemTime};
 use arc_swap::ArcSwap;
 
 use super::{Pools, purge};
+use crate::config::Dialect;
 use crate::journal::{Journal, State};
 use crate::observe::Counter;
 use crate::queue::Watch;
@@ -47,8 +48,8 @@ impl Purger {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
         let is_kept = |request: &[u8; 16]| is_kept(self.journal.as_deref(), request);
-        for name in self.names() {
-            let Some(pool) = self.pools.get(&name) else { continue };
+        for (name, dialect) in self.databases() {
+            let Some(pool) = self.pools.get(&name, dialect) else { continue };
             match purge(&pool, now_ms, &is_kept).await {
                 Ok(count) => self.purged.add(count),
                 // The next round goes on; that the database is away is told by its pool.
@@ -58,12 +59,13 @@ impl Purger {
     }
 
     /// The connections of games with idempotent operations.
-    fn names(&self) -> BTreeSet<Box<str>> {
+    fn databases(&self) -> BTreeSet<(Box<str>, Dialect)> {
         let snapshot = self.snapshot.load();
-        let needs = |game: &&crate::snapshot::Game| {
-            game.operations().any(|operation| operation.template.write.idempotent.is_some())
-        };
-        snapshot.games().filter(needs).map(|game| game.pool.clone()).collect()
+        let operations = snapshot.games().flat_map(crate::snapshot::Game::operations);
+        operations
+            .filter(|operation| operation.template.write.idempotent.is_some())
+            .map(|operation| (operation.pool.clone(), operation.template.dialect))
+            .collect()
     }
 }
 

@@ -24,7 +24,7 @@ use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Jo
 use crate::cache::{Background, Cache};
 use crate::config::Config;
 use crate::control::{Control, LoadFaults, Loaded, Origin, Reloader};
-use crate::frontend::Stop;
+use crate::frontend::{self, Stop};
 use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue;
@@ -117,6 +117,7 @@ pub fn run(plan: Plan, listening: impl FnOnce(Addresses)) -> Result<(), ServerEr
 /// A running gateway.
 struct Server {
     addresses: Addresses,
+    claims: [frontend::Claim; 2],
     core: Arc<Core>,
     backend: Runtime,
     background: Background,
@@ -139,8 +140,8 @@ impl Server {
         let snapshot = loaded.into_snapshot(1, &metrics)?;
         // First of all, so that a signal that comes while the rest starts is not lost.
         let (control, signals) = control_runtime()?;
-        let (listeners, admin, addresses) = listen(&config)?;
-        let (board, heard) = queue::notices(listeners.len() + 2);
+        let (frontend::Bound { threads, claims, .. }, admin, addresses) = listen(&config)?;
+        let (board, heard) = queue::notices(threads.len() + 2);
         let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = Builder::new_multi_thread()
             .worker_threads(config.runtime.backend_threads)
@@ -179,7 +180,7 @@ impl Server {
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
-        let frontends = start_frontends(&core, &config, listeners, &stop, &board)?;
+        let frontends = start_frontends(&core, &config, threads, &stop, &board)?;
         let frontends = wait_until_ready(&heard, frontends, core.journal.is_some())?;
         let reloader = Reloader {
             paths: crate::control::watch_paths(&plan.origin, &config),
@@ -196,6 +197,7 @@ impl Server {
         let control = control.map_err(machine("control thread"))?;
         Ok(Self {
             addresses,
+            claims,
             core,
             backend,
             background,
@@ -221,6 +223,8 @@ impl Server {
         emit(&Event::Draining);
         self.core.drain();
         self.drain.set(true);
+        // The next gateway may listen from here on, whichever way it wants to.
+        drop(self.claims);
         let mut cut_count = 0;
         let mut failed = None;
         for frontend in self.frontends {

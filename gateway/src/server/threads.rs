@@ -14,14 +14,14 @@ use crate::frontend::{self, Sharing, Stop};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard};
 
-pub(super) type Listening = (Vec<frontend::BoundListeners>, TcpListener, Addresses);
+pub(super) type Listening = (frontend::Bound, TcpListener, Addresses);
 
 /// Binds every listener before any thread is started: a port that is taken stops the start.
 pub(super) fn listen(config: &Config) -> Result<Listening, ServerError> {
     let (tcp, http) = (config.server.tcp.address, config.server.http.address);
     let sharing = if config.server.reuse_port { Sharing::Processes } else { Sharing::Own };
     let bound = frontend::bind(tcp, http, config.runtime.frontend_threads, sharing);
-    let (listeners, tcp, http) = bound.map_err(|error| {
+    let bound = bound.map_err(|error| {
         let taken = match error.kind() {
             io::ErrorKind::AddrInUse => {
                 ": another process listens there (several gateways on purpose: `server.reuse_port: true`)"
@@ -33,7 +33,8 @@ pub(super) fn listen(config: &Config) -> Result<Listening, ServerError> {
     let admin = TcpListener::bind(config.admin.address)
         .map_err(machine(format!("cannot listen on {}", config.admin.address)))?;
     let address = admin.local_addr().map_err(machine("admin port"))?;
-    Ok((listeners, admin, Addresses { tcp, http, admin: address }))
+    let addresses = Addresses { tcp: bound.tcp, http: bound.http, admin: address };
+    Ok((bound, admin, addresses))
 }
 
 pub(super) fn start_frontends(
@@ -109,6 +110,22 @@ impl CommandRuntime {
     /// The machine's.
     pub fn new() -> io::Result<Self> {
         Builder::new_current_thread().enable_all().build().map(Self)
+    }
+
+    /// Runs a future to its end, or until the process is told to stop: `None`, and the future is dropped. What it
+    /// made and owns is then cleaned up, which a signal on its own would not do.
+    ///
+    /// # Errors
+    ///
+    /// The system's, when it gives no word of signals.
+    pub fn until_told_to_stop<F: Future>(&self, future: F) -> io::Result<Option<F::Output>> {
+        self.0.block_on(async {
+            let mut signals = Signals::install()?;
+            tokio::select! {
+                output = future => Ok(Some(output)),
+                () = signals.told_to_stop() => Ok(None),
+            }
+        })
     }
 
     /// Runs a future to its end.

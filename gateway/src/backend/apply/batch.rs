@@ -111,7 +111,8 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
     let template = game.and_then(|game| game.template(&first.payload.op));
-    let pool = game.and_then(|game| shared.applier.pools.get(&game.pool));
+    let pool = game.zip(template);
+    let pool = pool.and_then(|(game, one)| shared.applier.pools.get(&game.pool, one.dialect));
     let (Some(template), Some(pool)) = (template, pool) else {
         // A reload that takes these away is refused while records wait, so this is a moment's matter.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));

@@ -283,7 +283,7 @@ impl Loop {
         let applier = &self.shared.applier;
         let snapshot = applier.snapshot.load();
         for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.is_idle()) {
-            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.get(&game.pool));
+            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.named(&game.pool));
             desk.allow(pool.map_or(1, |pool| batch_count_max(&pool.config())));
             while let Some(work) = desk.next(now) {
                 let mut sequences = work.missing.clone();

@@ -22,7 +22,7 @@ use super::super::fault::Failure;
 use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far, sqlite_config, until};
-use super::super::{Applier, BackendError, Pools};
+use super::super::{Applier, BackendError, Farewell, Pools};
 use crate::auth::Authenticator;
 use crate::bind::Bound;
 use crate::cache::Cache;
@@ -180,7 +180,7 @@ impl Bed {
     }
 
     fn pool(&self, game: &str) -> Pool {
-        self.pools.get(game).expect("a pool")
+        self.pools.get(game, self.dialect).expect("a pool")
     }
 
     fn start(&self) -> Working {
@@ -264,7 +264,8 @@ impl Bed {
                 }
             }
         }
-        self.pools.reconfigure(&databases, far());
+        let farewell = Farewell { found_until: far(), closed_by: far() };
+        self.pools.reconfigure(&databases, farewell);
     }
 
     fn waiting_count(&self) -> u64 {
