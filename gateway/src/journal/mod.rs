@@ -163,7 +163,10 @@ impl Journal {
     /// Asks to keep an order; the answer comes when it is durable, or refused. Never waits.
     ///
     /// Cost: encodes the order on the calling thread.
-    #[expect(clippy::needless_pass_by_value, reason = "given away: nobody may change what was offered")]
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "given away: nobody may change what was offered"
+    )]
     pub fn offer(&self, draft: Draft, reply: AcceptReply) {
         let command = Command::Append(Order::new(&draft, reply));
         if let Err((Command::Append(order), error)) = self.send(command) {

@@ -21,6 +21,7 @@ mod desk;
 #[cfg(test)]
 mod faults;
 mod figures;
+mod outcome;
 mod schedule;
 mod teller;
 mod told;
@@ -44,9 +45,9 @@ use crate::journal::{Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
-use batch::{Ended, Outcome};
 use desk::{Desk, Word};
 use figures::Figures;
+use outcome::{Ended, Outcome};
 use teller::Teller;
 use told::{Told, What};
 
