@@ -7,6 +7,7 @@ mod gauges;
 mod reload;
 mod schema;
 mod signals;
+mod statements;
 mod status;
 
 use std::io;
@@ -46,6 +47,7 @@ struct Shared {
     reloader: Mutex<Reloader>,
     last: arc_swap::ArcSwap<ReloadOutcome>,
     schemas: arc_swap::ArcSwap<schema::SchemaStates>,
+    prepared: arc_swap::ArcSwap<statements::PreparedStatements>,
     /// Wakes who looks at the schemas.
     reloaded: tokio::sync::Notify,
     admin: AdminConfig,
@@ -85,6 +87,7 @@ impl Control {
             reloader: Mutex::new(self.reloader),
             last: arc_swap::ArcSwap::from_pointee(ReloadOutcome::NotYet),
             schemas: arc_swap::ArcSwap::default(),
+            prepared: arc_swap::ArcSwap::default(),
             reloaded: tokio::sync::Notify::new(),
             admin: config,
         });
