@@ -28,5 +28,7 @@ mod command;
 mod order_state;
 mod backlog;
 mod journal;
+mod letters;
 mod torture;
 mod model;
+mod world;

@@ -2,13 +2,11 @@
 //!
 //! Invariant: one group is in flight at a time; a segment that failed is never written to again.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
-use foldhash::fast::RandomState;
-
+use super::batch::{Batch, Bounds};
 use super::command::{AcceptReply, Accepted, Command, Order};
 use super::dead::DeadLetter;
 use super::device::{Device, Driver};
@@ -17,7 +15,7 @@ use super::index::Ticket;
 use super::segment::{GROUPS_AT, SegmentHeader};
 use super::segments::Segment;
 use super::spare::Spare;
-use super::state::{Load, Seen};
+use super::state::{Letter, Seen};
 use super::stats::Stats;
 use super::store::Store;
 use super::{JournalError, OpenError};
@@ -33,24 +31,6 @@ const ROUND_MAX: usize = 16_384;
 
 /// A letter to write, and who waits for that.
 type Death = (Box<DeadLetter>, Reply<Result<(), JournalError>>);
-
-/// Records that go to disk together, and who waits for them.
-#[derive(Default)]
-struct Batch {
-    group: Group,
-    /// With their bytes.
-    records: Vec<(Ticket, usize)>,
-    replies: Vec<(AcceptReply, usize, bool)>,
-    keys: HashMap<[u8; 16], usize, RandomState>,
-}
-
-/// What a round of orders is measured by: as it was when the round began.
-struct Bounds {
-    load: Load,
-    now_micros: i64,
-    /// Of all segments.
-    disk_bytes: u64,
-}
 
 /// The segment that is written to.
 struct Active {
@@ -194,7 +174,7 @@ impl Writer {
             }
             return;
         }
-        if let Err(error) = self.check_bounds(bytes.len(), bounds) {
+        if let Err(error) = bounds.check(&self.config, &self.batch.group, bytes.len()) {
             self.answer(reply, Err(error));
             return;
         }
@@ -203,26 +183,6 @@ impl Writer {
         self.batch.keys.insert(key.request, at);
         self.batch.records.push((Ticket { key, lane, at_micros, operation }, bytes.len()));
         self.batch.replies.push((reply, at, false));
-    }
-
-    fn check_bounds(&self, bytes: usize, bounds: &Bounds) -> Result<(), JournalError> {
-        if bytes + HEADER_BYTES + 4 > self.group_bytes_max() {
-            return Err(JournalError::TooLarge { bytes });
-        }
-        let full = |bound| Err(JournalError::BacklogFull { bound });
-        if bounds.load.count + self.batch.group.count() >= self.config.records_max {
-            return full("journal.records_max");
-        }
-        let oldest = bounds.load.oldest_micros;
-        let age = oldest.map_or(0, |oldest| bounds.now_micros.saturating_sub(oldest));
-        if u128::try_from(age).is_ok_and(|age| age > self.config.age_max.as_micros()) {
-            return full("journal.age_max");
-        }
-        let group_bytes = (self.batch.group.len() + bytes) as u64;
-        if bounds.disk_bytes.saturating_add(group_bytes) > self.config.bytes_max {
-            return full("journal.bytes_max");
-        }
-        Ok(())
     }
 
     fn answer(&self, reply: AcceptReply, answer: Result<Accepted, JournalError>) {
@@ -343,11 +303,11 @@ impl Writer {
 
     /// Appends a dead letter's record again, under a new sequence.
     pub(super) async fn retry(&mut self, sequence: u64, force: bool) -> Result<u64, OpenError> {
-        let letter = self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        let letter = self.letter(sequence)?;
         if letter.overtaken && !force {
             return Err(OpenError::Overtaken { sequence });
         }
-        let draft = self.store.dead.read(sequence)?.draft;
+        let draft = self.store.dead.shelf().read(sequence)?.draft;
         let bytes = draft.encode();
         let mut group = Group::default();
         group.clear();
@@ -364,9 +324,20 @@ impl Writer {
         Ok(first)
     }
 
+    fn letter(&self, sequence: u64) -> Result<Letter, OpenError> {
+        let index = &self.store.index;
+        index.letter(sequence).ok_or_else(|| {
+            if index.is_pending(sequence) {
+                OpenError::NotDead { sequence }
+            } else {
+                OpenError::NoRecord { sequence }
+            }
+        })
+    }
+
     /// Forgets a dead letter.
     pub(super) fn drop_letter(&mut self, sequence: u64) -> Result<(), OpenError> {
-        self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        self.letter(sequence)?;
         self.store.dead.gone(sequence).map_err(OpenError::machine(&self.store.folder))?;
         self.store.index.remove_dead(sequence);
         Ok(())
@@ -377,15 +348,6 @@ impl Writer {
         if let Err(error) = self.store.tidy() {
             emit(&Event::JournalFailed { what: "the applied position", error: &error });
         }
-    }
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.group.clear();
-        self.records.clear();
-        self.replies.clear();
-        self.keys.clear();
     }
 }
 

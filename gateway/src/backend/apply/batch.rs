@@ -104,7 +104,9 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         read(shared, missing, &mut records, &mut outcomes).await;
     }
     #[cfg(test)]
-    records.iter().for_each(|record| super::faults::in_task(record));
+    for record in &records {
+        super::faults::in_task(record);
+    }
     let Some(first) = records.first() else { return Ended { outcomes, lost: None } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
@@ -138,11 +140,11 @@ async fn read(
     let (found, is_damaged) = match found {
         Ok(Ok(found)) => (found, false),
         Ok(Err(error)) => {
-            emit(&Event::JournalFailed { what: "reading", error: &error });
+            shared.journal_failed("reading", &error);
             (Vec::new(), true)
         }
         Err(error) => {
-            emit(&Event::JournalFailed { what: "reading", error: &error });
+            shared.journal_failed("reading", &error);
             (Vec::new(), true)
         }
     };
@@ -245,7 +247,7 @@ impl Run<'_> {
     ///
     /// A panic is taken for a refusal: the record that it comes from is found like any other at fault.
     async fn transact(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
-        match unwound(self.transact_unguarded(part)).await {
+        match unwound(Box::pin(self.transact_unguarded(part))).await {
             Ok(done) => done,
             Err(message) => {
                 let error = BackendError::Panicked { message };
@@ -345,7 +347,7 @@ impl Run<'_> {
                 Outcome::Dead
             }
             Err(error) => {
-                emit(&Event::JournalFailed { what: "a dead letter", error: &error });
+                self.shared.journal_failed("a dead letter", &error);
                 Outcome::Failed
             }
         };

@@ -46,7 +46,7 @@ use batch::{Ended, Outcome};
 use desk::{Desk, Word};
 use figures::Figures;
 use teller::Teller;
-use told::Told;
+use told::{Told, What};
 
 /// Records that one look at the journal takes.
 const READ_COUNT_MAX: usize = if cfg!(test) { 64 } else { 2048 };
@@ -84,6 +84,15 @@ struct Shared {
     figures: Figures,
     /// Nothing more is begun.
     is_stopping: AtomicBool,
+}
+
+impl Shared {
+    /// Tells the log, once a minute.
+    fn journal_failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        if self.told.count(What::Journal, what, 1, Instant::now()).is_some() {
+            emit(&Event::JournalFailed { what, error });
+        }
+    }
 }
 
 /// A look at the journal: the reader comes back with what it found.
@@ -219,7 +228,7 @@ impl Loop {
         match found {
             Ok(records) => self.take(records),
             Err(error) => {
-                emit(&Event::JournalFailed { what: "reading", error: &error });
+                self.shared.journal_failed("reading", &error);
                 self.pause_until = Some(Instant::now() + READ_PAUSE);
             }
         }
@@ -254,7 +263,7 @@ impl Loop {
         let now = Instant::now();
         let applier = &self.shared.applier;
         let snapshot = applier.snapshot.load();
-        for (name, desk) in &mut self.desks {
+        for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.is_idle()) {
             let pool = snapshot.game(name).ok().and_then(|game| applier.pools.named(&game.pool));
             desk.allow(pool.map_or(1, |pool| batch_count_max(&pool.config())));
             while let Some(work) = desk.next(now) {
@@ -276,7 +285,7 @@ impl Loop {
         let Some((game, sequences)) = self.batches.remove(&id) else { return };
         let ended = done.map_or_else(
             |error| {
-                emit(&Event::JournalFailed { what: "a batch", error: &error });
+                self.shared.journal_failed("a batch", &error);
                 let outcome = |sequence| (sequence, Outcome::Panicked);
                 Ended { outcomes: sequences.into_iter().map(outcome).collect(), lost: None }
             },
@@ -286,14 +295,13 @@ impl Loop {
         figures.ended(&ended.outcomes);
         let Some(desk) = self.desks.get_mut(&game) else { return };
         let word = desk.settle(&ended.outcomes, Instant::now());
+        figures.away(&game, desk.is_without());
         self.count_held();
         match word {
             Some(Word::Back(away)) => {
-                figures.away(&game, false);
                 emit(&Event::ApplyResumed { game: &game, away });
             }
             Some(Word::Away) => {
-                figures.away(&game, true);
                 if let Some(error) = &ended.lost {
                     emit(&Event::ApplyPaused { game: &game, error });
                 }

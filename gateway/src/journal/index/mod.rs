@@ -175,10 +175,6 @@ impl Index {
         letters.map(|(at, letter)| (*at, letter.clone())).collect()
     }
 
-    pub(super) fn letters(&self) -> Vec<(u64, Letter)> {
-        self.lock().letters.iter().map(|(at, letter)| (*at, letter.clone())).collect()
-    }
-
     pub(super) fn contracts(&self) -> Vec<PendingContract> {
         self.lock().operations.contracts()
     }

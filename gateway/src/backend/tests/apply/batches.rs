@@ -111,3 +111,27 @@ async fn stop_ends_what_runs_and_marks_nothing_that_is_not_applied() {
     bed.check("game1", 3).await;
     working.end().await;
 }
+
+/// A batch of more bytes than one look at the journal reads, of which none is in memory.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn batch_too_large_to_be_read_at_once_is_applied_in_parts_and_in_order() {
+    for bed in &beds("ap_large").await.all {
+        bed.place("game1", true);
+        let working = bed.start();
+        bed.keep("game1", &[("create", "a", 1, 1)]).await;
+        // By now its records are not kept in memory.
+        until(|| bed.figure(r#"gateway_apply_records_total{outcome="lost"}"#) >= 4).await;
+        let keys: Vec<String> = (0..40).map(|number| format!("b-{number:02}")).collect();
+        let drafts = keys.iter().map(|key| {
+            let mut draft = bed.draft("game1", ("create", key, 1, 1));
+            draft.payload.trace = "x".repeat(240_000).into();
+            draft
+        });
+        bed.offer(drafts).await;
+        bed.place("game1", false);
+        bed.drained().await;
+        bed.check("game1", 41).await;
+        assert!(bed.figure(r#"gateway_apply_records_total{outcome="held"}"#) > 0);
+        working.end().await;
+    }
+}

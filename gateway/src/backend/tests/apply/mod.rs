@@ -18,6 +18,7 @@ use tokio::sync::RwLockReadGuard;
 use tokio::task::JoinHandle;
 
 use super::super::connection::Statement;
+use super::super::fault::Failure;
 use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far, sqlite_config, until};
@@ -91,6 +92,8 @@ fn write_templates(folder: &Path) {
     write("urgent", &format!("{create} priority=high\n"), INSERT);
     write("patient", "-- @kind exec\n-- @async max=4 linger=10s dead=3\n", INSERT);
     write("lingering", "-- @kind exec\n-- @async max=4 linger=300ms dead=3\n", INSERT);
+    let long = INSERT.replace(":order_no", "SUBSTR(:order_no, 1, 64)");
+    write("long", &format!("{create}\n"), &long);
     let spend = format!("{SPEND}{INSERT}");
     write("spend", "-- @kind tx\n-- @async max=20 linger=1ms dead=3\n", &spend);
     write("endless", "-- @kind tx\n-- @async max=20 linger=1ms dead=1000\n", &spend);
@@ -220,20 +223,23 @@ impl Bed {
         Draft { key, lane: Lane::of(template, &bound), payload }
     }
 
-    /// Has the journal keep orders, in this order. Returns their sequences.
-    async fn keep(&self, game: &str, orders: &[Order<'_>]) -> Vec<u64> {
-        let mut answers = Vec::with_capacity(orders.len());
-        for order in orders {
-            let (reply, answer) = queue::reply();
-            self.journal.offer(self.draft(game, *order), reply);
-            answers.push(answer);
-        }
-        let mut sequences = Vec::with_capacity(orders.len());
+    /// Has the journal keep orders, in this order.
+    async fn keep(&self, game: &str, orders: &[Order<'_>]) {
+        self.offer(orders.iter().map(|order| self.draft(game, *order))).await;
+    }
+
+    async fn offer(&self, drafts: impl Iterator<Item = Draft>) {
+        let answers: Vec<_> = drafts
+            .map(|draft| {
+                let (reply, answer) = queue::reply();
+                self.journal.offer(draft, reply);
+                answer
+            })
+            .collect();
         for answer in answers {
             let accepted: Result<_, JournalError> = answer.await.expect("answered");
-            sequences.push(accepted.expect("kept").sequence);
+            accepted.expect("kept");
         }
-        sequences
     }
 
     /// Has the journal keep `count` orders of keys `<name>-0000` and so on, of players in turn.
@@ -282,9 +288,15 @@ impl Bed {
     }
 
     async fn ask(&self, game: &str, sql: &str) -> Vec<String> {
-        let mut lease = self.pool(game).acquire(far()).await.expect("a connection");
-        let rows = lease.fetch_texts(&Statement::plain(sql)).await.expect("good SQL");
-        rows.into_iter().flatten().flatten().map(String::from).collect()
+        loop {
+            let mut lease = self.pool(game).acquire(far()).await.expect("a connection");
+            match lease.fetch_texts(&Statement::plain(sql)).await {
+                Ok(rows) => return rows.into_iter().flatten().flatten().collect(),
+                // One that was killed while it was idle.
+                Err(Failure::Lost(_)) => {}
+                Err(failure) => panic!("{failure:?}"),
+            }
+        }
     }
 
     /// What was applied, in the order in which it was.
