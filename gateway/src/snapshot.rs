@@ -277,10 +277,9 @@ fn unmet(config: &Config, catalog: &Catalog) -> Vec<String> {
         names.sort_unstable();
         let count = names.len();
         names.truncate(NAMES_MAX);
-        let mut list = names.join(", ");
-        if count > NAMES_MAX {
-            list.push_str(&format!(" and {} more", count - NAMES_MAX));
-        }
+        let more = count.saturating_sub(NAMES_MAX);
+        let more = if more > 0 { format!(" and {more} more") } else { String::new() };
+        let list = names.join(", ") + &more;
         let reason = format!("is missing: {what} need it: {list}");
         (count > 0).then(|| config.fault_at(key, &reason))
     };

@@ -152,16 +152,16 @@ impl Server {
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let core = Arc::new(core.with_journal(journal));
-        let sink: crate::backend::EventSink = Arc::new(emit);
-        let pools = Arc::new(Pools::open(&config.database, backend.handle().clone(), sink));
-        let audit = config.logging.audit_file.as_deref().map(Audit::open);
+        let pools = Pools::open(&config.database, backend.handle().clone(), Arc::new(emit));
+        let pools = Arc::new(pools);
+        let audit = config.logging.audit_file.as_deref().map(Audit::open).transpose();
         let parts = FetcherParts {
             snapshot: Arc::clone(&core.snapshot),
             pools: Arc::clone(&pools),
             cache: Arc::clone(&cache),
             metrics: Arc::clone(&metrics),
             ids: Arc::clone(&core.ids),
-            audit: audit.transpose().map_err(started)?,
+            audit: audit.map_err(started)?,
             journal: core.journal.clone(),
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
@@ -189,9 +189,8 @@ impl Server {
         let work = Control { core: Arc::clone(&core), pools: Arc::clone(&pools), reloader };
         let notices = board.of("control");
         let thread = std::thread::Builder::new().name("control".into());
-        let control =
-            thread.spawn(move || control.block_on(work.run(admin, signals, &notices, stopped)));
-        let control = control.map_err(machine("control thread"))?;
+        let work = move || control.block_on(work.run(admin, signals, &notices, stopped));
+        let control = thread.spawn(work).map_err(machine("control thread"))?;
         Ok(Self {
             addresses,
             claims,
