@@ -8,6 +8,7 @@ mod journal;
 mod reload;
 mod schema;
 mod signals;
+mod statements;
 mod status;
 
 use std::io;
@@ -48,6 +49,7 @@ struct Shared {
     reloader: Mutex<Reloader>,
     last: arc_swap::ArcSwap<ReloadOutcome>,
     schemas: arc_swap::ArcSwap<schema::SchemaStates>,
+    prepared: arc_swap::ArcSwap<statements::PreparedStatements>,
     /// Wakes who looks at the schemas.
     reloaded: tokio::sync::Notify,
     admin: AdminConfig,
@@ -98,6 +100,7 @@ impl Control {
             reloader: Mutex::new(self.reloader),
             last: arc_swap::ArcSwap::from_pointee(ReloadOutcome::NotYet),
             schemas: arc_swap::ArcSwap::default(),
+            prepared: arc_swap::ArcSwap::default(),
             reloaded: tokio::sync::Notify::new(),
             admin: config,
         });

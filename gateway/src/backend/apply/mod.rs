@@ -21,12 +21,15 @@ mod desk;
 #[cfg(test)]
 mod faults;
 mod figures;
+mod outcome;
 mod schedule;
 mod teller;
 mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -42,9 +45,9 @@ use crate::journal::{Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
-use batch::{Ended, Outcome};
 use desk::{Desk, Word};
 use figures::Figures;
+use outcome::{Ended, Outcome};
 use teller::Teller;
 use told::{Told, What};
 
@@ -59,6 +62,9 @@ const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
 const RUNNING_MAX: usize = 4;
 /// How long to wait before a journal that could not be read is read again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait before the applier begins anew that has panicked.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the applier works with.
 #[derive(Debug)]
@@ -84,9 +90,24 @@ struct Shared {
     figures: Figures,
     /// Nothing more is begun.
     is_stopping: AtomicBool,
+    /// Turns of the loop.
+    #[cfg(test)]
+    turns: Arc<AtomicUsize>,
 }
 
 impl Shared {
+    fn new(applier: Applier) -> Self {
+        Self {
+            teller: Teller::start(Arc::clone(&applier.cache)),
+            applier,
+            told: Told::default(),
+            figures: Figures::default(),
+            is_stopping: AtomicBool::new(false),
+            #[cfg(test)]
+            turns: Arc::default(),
+        }
+    }
+
     /// Tells the log, once a minute.
     fn journal_failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         if self.told.count(What::Journal, what, 1, Instant::now()).is_some() {
@@ -113,37 +134,38 @@ struct Loop {
     /// Nobody will tell of more.
     has_all: bool,
     pause_until: Option<Instant>,
-    #[cfg(test)]
-    turns: Option<Arc<std::sync::atomic::AtomicUsize>>,
 }
 
 impl Applier {
     /// Runs until `stop` is true; then what is under way is finished, and nothing more is begun.
     pub async fn run(self, stop: Watch<bool>) {
-        Loop::new(self).run(stop).await;
+        run(Arc::new(Shared::new(self)), stop).await;
     }
 
     /// The same, counting the turns of its loop.
     #[cfg(test)]
-    pub(in crate::backend) async fn run_counted(
-        self,
-        stop: Watch<bool>,
-        turns: Arc<std::sync::atomic::AtomicUsize>,
-    ) {
-        let mut work = Loop::new(self);
-        work.turns = Some(turns);
-        work.run(stop).await;
+    pub(in crate::backend) async fn run_counted(self, stop: Watch<bool>, turns: Arc<AtomicUsize>) {
+        run(Arc::new(Shared { turns, ..Shared::new(self) }), stop).await;
+    }
+}
+
+/// Runs the loop, and begins it anew where it panics: from the journal, which knows what is applied.
+async fn run(shared: Arc<Shared>, stop: Watch<bool>) {
+    shared.figures.register(&shared.applier.metrics);
+    // A set, because what it runs ends with it.
+    let mut tasks = JoinSet::new();
+    loop {
+        let work = Loop::new(Arc::clone(&shared));
+        tasks.spawn(Box::pin(work.run(stop.clone())));
+        let Some(Err(error)) = tasks.join_next().await else { return };
+        shared.journal_failed("the applier", &error);
+        tokio::time::sleep(RESTART_PAUSE).await;
     }
 }
 
 impl Loop {
-    fn new(applier: Applier) -> Self {
-        let figures = Figures::default();
-        figures.register(&applier.metrics);
-        let next = applier.journal.lowest();
-        let teller = Teller::start(Arc::clone(&applier.cache));
-        let (told, is_stopping) = (Told::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { applier, teller, told, figures, is_stopping });
+    fn new(shared: Arc<Shared>) -> Self {
+        let next = shared.applier.journal.lowest();
         Self {
             shared,
             desks: HashMap::default(),
@@ -153,8 +175,6 @@ impl Loop {
             known: next,
             has_all: false,
             pause_until: None,
-            #[cfg(test)]
-            turns: None,
         }
     }
 
@@ -164,9 +184,7 @@ impl Loop {
         let mut look: Option<Look> = None;
         loop {
             #[cfg(test)]
-            if let Some(turns) = &self.turns {
-                turns.fetch_add(1, Ordering::Relaxed);
-            }
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
             self.dispatch();
             let now = Instant::now();
             self.pause_until = self.pause_until.filter(|until| *until > now);
@@ -242,6 +260,8 @@ impl Loop {
         let (mut count, bytes) = held.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
         self.shared.teller.journalled(&records);
         for record in records {
+            #[cfg(test)]
+            faults::in_loop(&record);
             // What one look adds to the bytes is bounded by the look.
             let has_room = count < HELD_MAX.0 && bytes < HELD_MAX.1;
             count += usize::from(has_room);
