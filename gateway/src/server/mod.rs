@@ -31,7 +31,8 @@ use crate::queue;
 use crate::queue::Notice;
 use orders::{Applying, end_journal, spawn_purger, start_journal};
 use threads::{
-    Frontend, backend_runtime, control_runtime, listen, start_frontends, wait_until_ready,
+    Frontend, backend_runtime, control_runtime, listen, spawn_control, start_frontends,
+    wait_until_ready,
 };
 
 pub use threads::CommandRuntime;
@@ -188,9 +189,8 @@ impl Server {
         let (stop_control, stopped) = queue::signal(false);
         let work = Control { core: Arc::clone(&core), pools: Arc::clone(&pools), reloader };
         let notices = board.of("control");
-        let thread = std::thread::Builder::new().name("control".into());
-        let work = move || control.block_on(work.run(admin, signals, &notices, stopped));
-        let control = thread.spawn(work).map_err(machine("control thread"))?;
+        let serve = move || control.block_on(work.run(admin, signals, &notices, stopped));
+        let control = spawn_control(serve)?;
         Ok(Self {
             addresses,
             claims,
