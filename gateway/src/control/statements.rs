@@ -97,10 +97,8 @@ async fn refusals(
         let Ok(rendered) = plan.render(template.dialect, &shape) else { continue };
         prepared.count += 1;
         if let Some(fault) = examiner.refusal(&rendered.sql).await.ok()? {
-            let mut operation = format!("{} {}", template.game, template.op);
-            if let Some(step) = step {
-                operation.push_str(&format!(" step {}", step.name));
-            }
+            let step = step.map_or_else(String::new, |step| format!(" step {}", step.name));
+            let operation = format!("{} {}{step}", template.game, template.op);
             prepared.refused.push(RefusedStatement { operation, fault: fault.into() });
         }
         // Admin port and signals are of this thread, too.
