@@ -165,11 +165,9 @@ impl Server {
             audit: audit.map_err(started)?,
             journal: core.journal.clone(),
         };
-        let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
-        let dispatch = Dispatch {
-            fetcher: Arc::new(fetcher),
-            running_count_max: config.limits.backend_queue_max as usize,
-        };
+        let fetcher = Arc::new(Fetcher::new(&config, parts).map_err(ServerError::Start)?);
+        let running_count_max = config.limits.backend_queue_max as usize;
+        let dispatch = Dispatch { fetcher, running_count_max };
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         spawn_purger(&backend, &core, &pools, stop.clone());
