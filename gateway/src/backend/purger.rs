@@ -1,20 +1,25 @@
 //! Removes the keys of idempotent requests that have expired, once a minute, beside everything else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::{Pools, purge};
+use super::Pools;
+use super::write::{Expired, Mark, Place, purge};
 use crate::config::Dialect;
-use crate::journal::{Journal, State};
+use crate::journal::Journal;
 use crate::observe::Counter;
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_mins(1);
+
+/// How long the rows of another gateway's journal are left to it after they have expired, in milliseconds: nobody
+/// here knows whether it would apply their records again when it starts. The longest outage it may have.
+const FOREIGN_GRACE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// Purges every database whose games have idempotent operations.
 #[derive(Debug)]
@@ -32,6 +37,7 @@ pub struct Purger {
 impl Purger {
     /// Runs until `stop` is true.
     pub async fn run(self, mut stop: Watch<bool>) {
+        let mut places = HashMap::new();
         loop {
             tokio::select! {
                 () = stop.until(|stop| *stop) => return,
@@ -39,18 +45,20 @@ impl Purger {
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => return,
-                () = self.round() => {}
+                () = self.round(&mut places) => {}
             }
         }
     }
 
-    async fn round(&self) {
+    /// - `places`: where the round before ended, by connection.
+    async fn round(&self, places: &mut HashMap<Box<str>, Place>) {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let is_kept = |request: &[u8; 16]| is_kept(self.journal.as_deref(), request);
+        let is_kept = |row: &Expired| is_kept(self.journal.as_deref(), row, now_ms);
         for (name, dialect) in self.databases() {
             let Some(pool) = self.pools.get(&name, dialect) else { continue };
-            match purge(&pool, now_ms, &is_kept).await {
+            let last = places.entry(name.clone()).or_default();
+            match purge(&pool, now_ms, last, &is_kept).await {
                 Ok(count) => self.purged.add(count),
                 // The next round goes on; that the database is away is told by its pool.
                 Err(error) => tracing::debug!(pool = %name, %error, "keys were not purged"),
@@ -69,15 +77,21 @@ impl Purger {
     }
 }
 
-/// A record that waits may have been applied by a process that ended before it wrote that down, and a dead letter
-/// may be tried again.
-fn is_kept(journal: Option<&Journal>, request: &[u8; 16]) -> bool {
-    let state = journal.and_then(|journal| journal.state_of(request));
-    !matches!(state, None | Some(State::Applied { .. }))
+/// Whether a row is all that stands between a record and its second effect: a start hands out what is not below the
+/// position on disk, applied or not, and a dead letter may be tried again.
+fn is_kept(journal: Option<&Journal>, row: &Expired, now_ms: i64) -> bool {
+    let own = journal.map(Journal::id);
+    let is_own = |mark: &Mark| Some(mark.journal) == own;
+    let sequence = row.mark.filter(is_own).and_then(|mark| u64::try_from(mark.sequence).ok());
+    let is_foreign = row.mark.is_some() && sequence.is_none();
+    (is_foreign && now_ms.saturating_sub(row.expires_at) < FOREIGN_GRACE_MS)
+        || journal.is_some_and(|journal| journal.needs(&row.request, sequence))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use smallvec::smallvec;
 
     use super::*;
@@ -85,7 +99,7 @@ mod tests {
     use crate::catalog::Scalar;
     use crate::config::{IoUring, JournalConfig};
     use crate::identity::RequestKey;
-    use crate::journal::{Draft, Payload};
+    use crate::journal::{Draft, Payload, Running};
     use crate::queue;
 
     fn draft(number: u8) -> Draft {
@@ -109,33 +123,70 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn keys_of_waiting_and_dead_records_are_kept_and_those_of_applied_ones_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = JournalConfig {
-            path: Some(folder.path().into()),
+    /// A row that expired at 0, of a record of a journal.
+    fn row(number: u8, mark: Option<(i64, i64)>) -> Expired {
+        let mark = mark.map(|(journal, sequence)| Mark { journal, sequence });
+        Expired { request: [number; 16], expires_at: 0, mark }
+    }
+
+    fn config(folder: &Path) -> JournalConfig {
+        JournalConfig {
+            path: Some(folder.into()),
             segment_bytes: 64 << 10,
             group_bytes_max: 16 << 10,
             bytes_max: 1 << 20,
             records_max: 100,
             age_max: Duration::MAX,
-            keys_max: 100,
+            keys_max: 1,
             queue_max: 100,
-        };
+        }
+    }
+
+    fn start(folder: &Path) -> Running {
         let (board, _heard) = queue::notices(1);
-        let begun = Journal::start(&config, IoUring::Off, board.of("journal"));
-        let (journal, thread) = begun.unwrap().unwrap();
-        for number in 1..=3 {
+        let begun = Journal::start(&config(folder), IoUring::Off, board.of("journal"));
+        begun.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn key_is_kept_as_long_as_its_record_waits_is_dead_or_would_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = start(folder.path());
+        for number in 1..=5 {
             let (reply, answer) = queue::reply();
             journal.offer(draft(number), reply);
             answer.await.unwrap().unwrap();
         }
         let dead = journal.reader().next(2, 1).unwrap().remove(0);
         journal.dead(&dead, 2103, "NOT_ENOUGH").await.unwrap();
-        journal.applied(&[3]);
-        let kept = |number: u8| is_kept(Some(&journal), &[number; 16]);
-        assert_eq!([1, 2, 3, 4].map(kept), [true, true, false, false]);
-        assert!(!is_kept(None, &[1; 16]));
+        // More than `keys_max`; the first one still waits, so a start would hand all of them out.
+        journal.applied(&[3, 4, 5]);
+        let own = journal.id();
+        let kept = |journal: &Journal| {
+            let kept = |number: u8| is_kept(Some(journal), &row(number, None), 1);
+            (1..=6).map(kept).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&journal), [true, true, true, true, true, false]);
+        // The same by the row's mark, where the journal does not know the key.
+        assert!(is_kept(Some(&journal), &row(6, Some((own, 4))), i64::MAX));
+        journal.applied(&[1]);
+        journal.stop();
+        thread.join().unwrap().unwrap();
+        assert_eq!(journal.position(), 6);
+        assert_eq!(kept(&journal), [false, true, false, false, false, false]);
+        assert!(!is_kept(Some(&journal), &row(6, Some((own, 4))), 1));
+    }
+
+    #[tokio::test]
+    async fn row_of_another_journal_is_left_to_it_for_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = start(folder.path());
+        let foreign = row(1, Some((journal.id().wrapping_add(1), 1)));
+        for journal in [Some(&*journal), None] {
+            assert!(is_kept(journal, &foreign, FOREIGN_GRACE_MS - 1));
+            assert!(!is_kept(journal, &foreign, FOREIGN_GRACE_MS));
+            assert!(!is_kept(journal, &row(1, None), 1));
+        }
         journal.stop();
         thread.join().unwrap().unwrap();
     }

@@ -33,7 +33,7 @@ use effect::Effect;
 pub(super) use effect::Params;
 use key::KeyRow;
 pub(super) use key::Mark;
-pub use purge::{Keep, purge};
+pub(super) use purge::{Expired, Place, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 
