@@ -15,7 +15,7 @@ use gateway_protocol::{Code, GameId, OpId};
 use crate::auth::{Access, Authenticator};
 use crate::cache::KeySpec;
 use crate::catalog::{Catalog, GameTemplates, HttpMethod, Template};
-use crate::config::{Config, GameConfig};
+use crate::config::{Config, GameConfig, QueueKind};
 use crate::observe::{Metrics, OpIndex};
 
 /// Everything that a request's way depends on.
@@ -70,6 +70,8 @@ pub struct Operation {
     pub included: Vec<Arc<Operation>>,
     /// The queued writes whose state this read tells: those that name it with `@status`.
     pub status_of: Vec<StatusOf>,
+    /// Where its game's queued writes go.
+    pub queue: QueueKind,
 }
 
 /// A write that names a read as the one to ask for its state.
@@ -313,7 +315,10 @@ impl GameBuilder<'_> {
         if template.audit && self.config.logging.audit_file.is_none() {
             self.faults.push(format!("{name}: @audit needs `logging.audit_file`"));
         }
-        if template.write.asynchronous.is_some() && self.config.journal.path.is_none() {
+        if template.write.asynchronous.is_some()
+            && self.game.queue == QueueKind::Journal
+            && self.config.journal.path.is_none()
+        {
             self.faults.push(format!("{name}: @async needs `journal.path`"));
         }
         let access = match self.authenticator.roles().compile(&template.allow) {
@@ -344,6 +349,7 @@ impl GameBuilder<'_> {
             index: self.metrics.operation_index(template.game.as_str(), template.op.as_str()),
             included,
             status_of: Vec::new(),
+            queue: self.game.queue,
             template: Arc::clone(template),
         })
     }

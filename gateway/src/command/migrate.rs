@@ -104,7 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Dialect, Endpoint};
+    use crate::config::{Dialect, Endpoint, QueueKind};
 
     fn connection(name: &str) -> ConnectionConfig {
         ConnectionConfig {
@@ -133,6 +133,7 @@ mod tests {
             enabled: true,
             disabled_operations: Vec::new(),
             deadline: Duration::from_secs(1),
+            queue: QueueKind::Journal,
         }
     }
 

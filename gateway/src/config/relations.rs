@@ -10,7 +10,7 @@ use gateway_protocol::GameId;
 
 use super::fault::nearest;
 use super::reading::Reading;
-use super::{AuthConfig, Config, GameConfig, LogOutput};
+use super::{AuthConfig, Config, GameConfig, LogOutput, QueueKind};
 
 /// Most roles: a principal's roles are bits of one 128-bit mask.
 const ROLE_COUNT_MAX: usize = 128;
@@ -54,7 +54,7 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
     let connections: HashSet<&str> = config.database.connections.iter().map(|c| &*c.name).collect();
     let mut ids: HashMap<&GameId, &str> = HashMap::new();
-    for (GameConfig { id, database, .. }, section) in config.games.iter().zip(sections) {
+    for (GameConfig { id, database, queue, .. }, section) in config.games.iter().zip(sections) {
         if !database.is_empty() && !connections.contains(&**database) {
             let hint = nearest(database, connections.iter().copied())
                 .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
@@ -65,6 +65,10 @@ fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
         if let Some(first) = ids.insert(id, section) {
             let reason = format!("is \"{id}\", which `games.{first}` has already");
             reading.conflict(&format!("games.{section}.id"), reason);
+        }
+        if *queue == QueueKind::Stream && config.queue.is_none() {
+            let reason = "is `stream`, and there is no section `queue` that says where they are";
+            reading.conflict(&format!("games.{section}.queue"), reason);
         }
     }
 }
