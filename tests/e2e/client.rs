@@ -120,7 +120,7 @@ fn deadline_of_a_call_is_kept_by_the_gateway() {
     let deadline = Some(Duration::from_millis(300));
     let request = Request { deadline, ..Request::new("player.count", &params) };
     let outcome = client.request(&request);
-    assert_eq!(refused(outcome), 1304, "the query is cut at the call's deadline");
+    assert_eq!(refused(outcome), 1003, "the query is cut at the call's own deadline");
     drop(lock);
     client.call("player.count", &params).unwrap();
 }

@@ -25,3 +25,8 @@ mod economy;
 mod faults;
 mod admin;
 mod command;
+mod order_state;
+mod backlog;
+mod journal;
+mod torture;
+mod model;

@@ -16,16 +16,17 @@ use crate::setup::{at, write_file};
 use crate::wait::wait_until;
 use crate::wire::{Codec, Wire};
 
-/// The binary: `GATEWAY_BIN`, else the one that cargo built beside this test program.
+/// The binary: `GATEWAY_BIN`, else the one that cargo built beside this program, or above its `deps`.
 pub fn binary() -> PathBuf {
     if let Some(path) = std::env::var_os("GATEWAY_BIN") {
         return path.into();
     }
     let program = std::env::current_exe().expect("this program's path");
-    let folder = program.parent().and_then(Path::parent).expect("target/debug/deps/e2e");
-    let path = folder.join("gateway");
-    assert!(path.is_file(), "{} is missing: cargo build -p gateway", path.display());
-    path
+    let mut folders = program.ancestors().skip(1).take(2).map(|folder| folder.join("gateway"));
+    let found = folders.find(|path| path.is_file());
+    found.unwrap_or_else(|| {
+        panic!("no gateway beside {}: cargo build -p gateway", program.display())
+    })
 }
 
 /// What a command printed, and how it ended.
@@ -79,6 +80,7 @@ pub struct Gateway<'a> {
     process: Child,
     folder: TempDir,
     schemas: Option<Schemas<'a>>,
+    file_bytes_max: Option<u64>,
 }
 
 impl<'a> Gateway<'a> {
@@ -88,28 +90,46 @@ impl<'a> Gateway<'a> {
         schemas: Option<Schemas<'a>>,
         file_bytes_max: Option<u64>,
     ) -> Self {
-        let log = fs::File::create(folder.path().join("gateway.log")).expect("a log");
-        let mut command = Command::new(binary());
-        if let Some(bytes) = file_bytes_max {
-            // In blocks of 512 bytes; without the trap the signal would end the process.
-            let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
-            command = Command::new("sh");
-            command.args(["-c", &script, "limited"]).arg(binary());
-        }
-        let process = command
-            .args(["serve", "--config"])
-            .arg(folder.path().join("gateway.yaml"))
-            .stdin(Stdio::null())
-            .stdout(log.try_clone().expect("a second handle"))
-            .stderr(log)
-            .spawn()
-            .expect("the binary starts");
-        let mut gateway = Self { config, process, folder, schemas };
+        let process = spawn(folder.path(), file_bytes_max);
+        let mut gateway = Self { config, process, folder, schemas, file_bytes_max };
         gateway.wait_ready();
         gateway
     }
 
-    fn wait_ready(&mut self) {
+    /// Kills it at once (SIGKILL).
+    pub fn kill(&mut self) {
+        self.process.kill().expect("a child");
+        self.process.wait().expect("a child");
+    }
+
+    /// Starts it again, with its folder, its ports and the configuration file as it is; does not wait.
+    ///
+    /// # Panics
+    ///
+    /// When it still runs.
+    pub fn launch(&mut self) {
+        assert!(!self.is_running(), "the gateway still runs");
+        self.process = spawn(self.folder.path(), self.file_bytes_max);
+    }
+
+    /// Starts it again and returns when it is ready.
+    pub fn restart(&mut self) {
+        self.launch();
+        self.wait_ready();
+    }
+
+    /// Leaves its folder where it is, for whoever looks into a failure.
+    pub fn keep_folder(&mut self) -> &Path {
+        self.folder.disable_cleanup(true);
+        self.folder.path()
+    }
+
+    /// Waits until it serves.
+    ///
+    /// # Panics
+    ///
+    /// When it ends instead, or takes too long.
+    pub fn wait_ready(&mut self) {
         wait_until("the gateway is ready", || {
             if let Some(status) = self.process.try_wait().expect("a child") {
                 panic!("the gateway ended with {status}:\n{}", self.log());
@@ -247,6 +267,27 @@ impl<'a> Gateway<'a> {
             }
         }
     }
+}
+
+/// Starts the binary on a folder's configuration; its log grows from one start to the next.
+fn spawn(folder: &Path, file_bytes_max: Option<u64>) -> Child {
+    let path = folder.join("gateway.log");
+    let log = fs::File::options().create(true).append(true).open(path).expect("a log");
+    let mut command = Command::new(binary());
+    if let Some(bytes) = file_bytes_max {
+        // In blocks of 512 bytes; without the trap the signal would end the process.
+        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+        command = Command::new("sh");
+        command.args(["-c", &script, "limited"]).arg(binary());
+    }
+    command
+        .args(["serve", "--config"])
+        .arg(folder.join("gateway.yaml"))
+        .stdin(Stdio::null())
+        .stdout(log.try_clone().expect("a second handle"))
+        .stderr(log)
+        .spawn()
+        .expect("the binary starts")
 }
 
 impl Drop for Gateway<'_> {

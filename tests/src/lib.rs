@@ -17,6 +17,7 @@
 )]
 
 mod wait;
+mod random;
 mod keeper;
 mod mariadb;
 mod redis;
@@ -27,7 +28,10 @@ mod gateway;
 mod wire;
 mod http;
 mod transport;
+mod caller;
+pub mod sample;
 
+pub use caller::{Caller, Outcome, Settled};
 pub use credential::{
     ADMIN_KEY, Algorithm, Credential, GAME_SERVER_SECRET, GameServer, Token, api_key_hash,
 };
@@ -36,6 +40,7 @@ pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};
 pub use mariadb::{Mariadb, Schemas};
 pub use need::{is_installed, shared_mariadb, shared_redis};
+pub use random::{Random, fresh_seed, seed_from_environment};
 pub use redis::Redis;
 pub use setup::{Setup, copy_folder, sql_templates};
 pub use transport::{Answer, Transport, call_everywhere};

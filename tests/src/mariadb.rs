@@ -30,14 +30,25 @@ pub struct Mariadb {
     process: Mutex<Option<Keeper>>,
     /// Removes the folder of a server that is stopped and started again.
     owned: Option<TempDir>,
+    /// `innodb_flush_log_at_trx_commit`: 1 syncs at every commit.
+    flush_at_commit: u8,
 }
 
 impl Mariadb {
     /// Starts a server that the test may stop and start. `None` and a word about it when none is installed.
     pub fn start() -> Option<Self> {
+        Self::start_private(2)
+    }
+
+    /// Like [`Mariadb::start`], and what it committed is on the disk: as a game's own database would be.
+    pub fn start_durable() -> Option<Self> {
+        Self::start_private(1)
+    }
+
+    fn start_private(flush_at_commit: u8) -> Option<Self> {
         crate::need::is_installed("mariadbd").then(|| {
             let owned = TempDir::new().expect("a temporary folder");
-            let mut server = Self::install(owned.path());
+            let mut server = Self { flush_at_commit, ..Self::install(owned.path()) };
             server.run(None);
             server.owned = Some(owned);
             server.create_user();
@@ -70,7 +81,15 @@ impl Mariadb {
         };
         let (user, password, address) =
             parts().expect("MYSQL_TEST_DSN is mysql://user:password@127.0.0.1:port/");
-        Self { address, user, password, folder: None, process: Mutex::new(None), owned: None }
+        Self {
+            address,
+            user,
+            password,
+            folder: None,
+            process: Mutex::new(None),
+            owned: None,
+            flush_at_commit: 2,
+        }
     }
 
     fn install(folder: &Path) -> Self {
@@ -87,6 +106,7 @@ impl Mariadb {
             folder: Some(folder.to_path_buf()),
             process: Mutex::new(None),
             owned: None,
+            flush_at_commit: 2,
         }
     }
 
@@ -98,8 +118,8 @@ impl Mariadb {
         let pid_file = text("pid-file", "pid");
         let mut command = vec!["mariadbd", "--no-defaults", &datadir, &socket, &pid_file, &port];
         command.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
-        command.extend(["--innodb-buffer-pool-size=64M", "--innodb-flush-log-at-trx-commit=2"]);
-        command.push("--max-connections=400");
+        let flush = format!("--innodb-flush-log-at-trx-commit={}", self.flush_at_commit);
+        command.extend(["--innodb-buffer-pool-size=64M", &flush, "--max-connections=400"]);
         let process = Keeper::spawn(&folder.join("log"), removed_after, &command);
         *self.process.lock().expect("no panic under the lock") = Some(process);
         wait_until("MariaDB accepts connections", || {
@@ -150,15 +170,21 @@ impl Mariadb {
 
     /// Locks a table against every other connection until the lock is dropped.
     pub fn lock(&self, schema: &str, table: &str) -> TableLock {
+        self.hold(schema, &format!("LOCK TABLES {table} WRITE"))
+    }
+
+    /// Runs SQL on a connection of its own and keeps that until what is returned is dropped: a transaction that
+    /// is begun in it is open so long, and never happened then.
+    pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
         use std::io::BufRead as _;
         let mut child = self.client(schema).spawn().expect("mariadb starts");
         let mut stdin = child.stdin.take().expect("piped");
         let stdout = child.stdout.take().expect("piped");
-        writeln!(stdin, "LOCK TABLES {table} WRITE; SELECT 'locked';").expect("the client reads");
+        writeln!(stdin, "{sql}; SELECT 'held';").expect("the client reads");
         let mut reader = std::io::BufReader::new(stdout);
         let mut line = String::new();
         reader.read_line(&mut line).expect("an answer");
-        assert_eq!(line.trim(), "locked");
+        assert_eq!(line.trim(), "held");
         TableLock { child, stdin: Some(stdin), _stdout: reader }
     }
 
@@ -182,6 +208,18 @@ impl Mariadb {
         self.run(None);
     }
 
+    /// Its folder: tables and log. `None`: it is not ours.
+    pub fn folder(&self) -> Option<&Path> {
+        self.folder.as_deref()
+    }
+
+    /// Leaves its folder where it is, for whoever looks into a failure.
+    pub fn keep_folder(&mut self) {
+        if let Some(owned) = &mut self.owned {
+            owned.disable_cleanup(true);
+        }
+    }
+
     /// Lets it hang, or go on.
     pub fn signal(&self, signal: Signal) {
         let process = self.process.lock().expect("no panic under the lock");
@@ -202,7 +240,7 @@ impl Mariadb {
     }
 }
 
-/// A locked table; dropping it unlocks.
+/// A connection that holds locks; dropping it ends it.
 #[derive(Debug)]
 pub struct TableLock {
     child: Child,

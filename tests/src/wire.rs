@@ -123,11 +123,20 @@ pub struct Wire {
 impl Wire {
     /// Connects; says nothing.
     pub fn connect(address: SocketAddr) -> Self {
-        let stream = TcpStream::connect(address).expect("the gateway accepts");
-        stream.set_nodelay(true).expect("a socket");
-        stream.set_read_timeout(Some(LIMIT)).expect("a socket");
-        stream.set_write_timeout(Some(LIMIT)).expect("a socket");
-        Self { codec: Codec::Msgpack, stream, next_id: 1 }
+        Self::try_connect(address).expect("the gateway accepts")
+    }
+
+    /// Connects, if somebody listens; says nothing.
+    ///
+    /// # Errors
+    ///
+    /// When nobody listens.
+    pub fn try_connect(address: SocketAddr) -> io::Result<Self> {
+        let stream = TcpStream::connect(address)?;
+        stream.set_nodelay(true)?;
+        stream.set_read_timeout(Some(LIMIT))?;
+        stream.set_write_timeout(Some(LIMIT))?;
+        Ok(Self { codec: Codec::Msgpack, stream, next_id: 1 })
     }
 
     /// Sends bytes as they are.
@@ -164,12 +173,27 @@ impl Wire {
             Err(error) if is_closed(&error) => return None,
             Err(error) => panic!("no frame: {error}"),
         }
+        Some(self.read_rest(header).expect("the whole frame"))
+    }
+
+    /// The next frame, from a gateway that may die in the middle of it.
+    ///
+    /// # Errors
+    ///
+    /// When the connection ended before the frame did, or nothing came within [`LIMIT`].
+    pub fn try_read(&mut self) -> io::Result<Frame> {
+        let mut header = [0; HEADER_BYTES];
+        self.stream.read_exact(&mut header)?;
+        self.read_rest(header)
+    }
+
+    fn read_rest(&mut self, header: [u8; HEADER_BYTES]) -> io::Result<Frame> {
         let [l0, l1, l2, l3, version, kind, codec, flags, i0, i1, i2, i3, n0, n1, r0, r1] = header;
         let length = u32::from_be_bytes([l0, l1, l2, l3]) as usize;
         assert!(length >= 12, "the gateway sent a frame of {length} bytes");
         let mut payload = vec![0; length - 12];
-        self.stream.read_exact(&mut payload).expect("the whole frame");
-        Some(Frame {
+        self.stream.read_exact(&mut payload)?;
+        Ok(Frame {
             version,
             kind,
             codec,
@@ -227,9 +251,14 @@ impl Wire {
     /// Says HELLO with a credential; the answer.
     #[track_caller]
     pub fn try_hello(&mut self, game: &str, credential: &Credential) -> Frame {
-        let hello = json!({ "client": "tests", "game": game, "auth": credential.hello_auth() });
-        let frame = self.request(HELLO, &hello);
+        let frame = self.request_hello(game, credential);
         self.exchange(&frame)
+    }
+
+    /// A HELLO with a credential; not sent.
+    pub fn request_hello(&mut self, game: &str, credential: &Credential) -> Frame {
+        let hello = json!({ "client": "tests", "game": game, "auth": credential.hello_auth() });
+        self.request(HELLO, &hello)
     }
 
     /// Says HELLO with a credential, and is welcome.
@@ -243,9 +272,14 @@ impl Wire {
     /// Says HELLO with the game servers' key; the answer.
     #[track_caller]
     pub fn try_hello_mac(&mut self, server: &GameServer, mac: &[u8]) -> Frame {
+        let frame = self.request_hello_mac(server, mac);
+        self.exchange(&frame)
+    }
+
+    /// A HELLO with the game servers' key; not sent.
+    pub fn request_hello_mac(&mut self, server: &GameServer, mac: &[u8]) -> Frame {
         let id = self.take_id();
-        let payload = mac_hello(server, mac);
-        self.exchange(&frame(HELLO, id, payload))
+        frame(HELLO, id, mac_hello(server, mac))
     }
 
     /// Says HELLO as a game server, and is welcome.

@@ -29,7 +29,7 @@ pub enum Code {
     DatabaseUnreachable = 1302,
     /// The database refused the statement.
     QueryFailed = 1303,
-    /// The database did not answer in time; a read, so nothing changed.
+    /// The database did not answer in time; nothing was changed.
     QueryTimedOut = 1304,
     /// The connection was lost while a write was under way: repeat only with the same key.
     OutcomeUnknown = 1305,

@@ -149,8 +149,8 @@ mod tests {
     }
 
     #[track_caller]
-    fn check(key: Scalar<'_>, state: &QueuedState, expected: &str) {
-        let body = state_body("order_no", &key, state);
+    fn check(key: &Scalar<'_>, state: &QueuedState, expected: &str) {
+        let body = state_body("order_no", key, state);
         let mut json = Vec::new();
         let form = Form { kind: Kind::Optional, columns: &[], returns: &[] };
         msgpack_to_json(form, &body.msgpack, &mut json).unwrap();
@@ -161,13 +161,13 @@ mod tests {
     fn state_of_what_is_queued_names_its_key_and_why_it_died() {
         let journalled = QueuedState::Journalled { since_micros: 1_767_225_600_000_000 };
         check(
-            Scalar::Str("SO-1".into()),
+            &Scalar::Str("SO-1".into()),
             &journalled,
             r#"{"state":"journalled","order_no":"SO-1","since":"2026-01-01T00:00:00.000Z"}"#,
         );
         let dead = QueuedState::Dead { since_micros: 0, code: 2103, message: "NO_ITEM".into() };
         check(
-            Scalar::Int(7),
+            &Scalar::Int(7),
             &dead,
             r#"{"state":"dead","order_no":7,"since":"1970-01-01T00:00:00.000Z","code":2103,"message":"NO_ITEM"}"#,
         );

@@ -169,8 +169,11 @@ impl Desk {
             settlements.push((sequence, settlement));
         }
         if is_away {
-            self.away_count = self.away_count.saturating_add(1);
-            self.resume_at = Some(now + pause(AWAY, self.away_count));
+            // All batches of the moment are lost together: that is one failure.
+            if !self.is_away(now) {
+                self.away_count = self.away_count.saturating_add(1);
+                self.resume_at = Some(now + pause(AWAY, self.away_count));
+            }
         } else if is_there {
             (self.away_count, self.resume_at) = (0, None);
         }
