@@ -11,6 +11,7 @@ use std::cmp::Ordering;
 use gateway_protocol::{Code, Value};
 use smallvec::{SmallVec, smallvec};
 
+use crate::auth::Claim;
 use crate::catalog::{
     BusinessError, Comparison, Field, Operand, Require, RowsFault, Scalar, ScalarFault, Slot,
     Template, Type, accept_rows,
@@ -50,6 +51,20 @@ impl Bound<'_> {
     /// Whether the caller gave slot `index`.
     pub const fn is_given(&self, index: usize) -> bool {
         index < 64 && self.given >> index & 1 == 1
+    }
+
+    /// Whether slot `index` says the same as a claim. `sub` is text by RFC 7519, also where it holds a number:
+    /// then the number's canonical text counts.
+    pub fn says(&self, index: usize, claim: &Claim) -> bool {
+        match (self.values.get(index), claim) {
+            (Some(Scalar::Int(value)), Claim::Int(claim)) => value == claim,
+            (Some(Scalar::Bool(value)), Claim::Bool(claim)) => value == claim,
+            (Some(Scalar::Str(value)), Claim::Str(claim)) => **value == **claim,
+            (Some(Scalar::Int(value)), Claim::Str(claim)) => {
+                claim.parse() == Ok(*value) && *value.to_string() == **claim
+            }
+            _ => false,
+        }
     }
 
     /// Copies what is borrowed.

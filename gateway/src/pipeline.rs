@@ -14,7 +14,7 @@ use std::time::{Instant, SystemTime};
 
 use gateway_protocol::Code;
 
-use crate::auth::{Admission, AuthError, Claim, Principal};
+use crate::auth::{Admission, AuthError, Principal};
 use crate::backend::{
     Asker, BackendError, Job, RefusedAttempt, Run, row_count, uses_id, uses_row_ids,
 };
@@ -355,23 +355,7 @@ fn check_claims(
         return Ok(());
     }
     let Some(principal) = principal else { return Err(AuthError::Missing) };
-    operation.access.claims_match(principal, |slot, claim| {
-        bound.values.get(slot).is_some_and(|value| equals(value, claim))
-    })
-}
-
-/// Whether a bound value says the same as a claim. `sub` is text by RFC 7519, also where it holds a
-/// number: then the number's canonical text counts.
-fn equals(value: &Scalar<'_>, claim: &Claim) -> bool {
-    match (value, claim) {
-        (Scalar::Int(value), Claim::Int(claim)) => value == claim,
-        (Scalar::Bool(value), Claim::Bool(claim)) => value == claim,
-        (Scalar::Str(value), Claim::Str(claim)) => **value == **claim,
-        (Scalar::Int(value), Claim::Str(claim)) => {
-            claim.parse() == Ok(*value) && *value.to_string() == **claim
-        }
-        _ => false,
-    }
+    operation.access.claims_match(principal, |slot, claim| bound.says(slot, claim))
 }
 
 #[cfg(test)]

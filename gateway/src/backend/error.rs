@@ -132,6 +132,12 @@ pub enum BackendError {
     /// The gateway has no value for what a template asks of it: `:_id` while the clock is wrong.
     #[error("nothing to supply: {0}")]
     Supply(String),
+    /// A fault of ours, met while a journalled write was applied; nothing was changed.
+    #[error("panicked: {message}")]
+    Panicked {
+        /// The panic's message.
+        message: Box<str>,
+    },
 }
 
 impl BackendError {
@@ -155,7 +161,7 @@ impl BackendError {
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
             Self::BadCursor => "bad cursor".into(),
             Self::List(fault) => fault.to_string(),
-            Self::Supply(_) => "internal error".into(),
+            Self::Supply(_) | Self::Panicked { .. } => "internal error".into(),
         }
     }
 
@@ -208,7 +214,7 @@ impl BackendError {
             Self::BadCursor => Code::BadCursor,
             Self::List(_) => Code::ParamRange,
             // A business error has its own; see `code`.
-            Self::Supply(_) | Self::Business { .. } => Code::Internal,
+            Self::Supply(_) | Self::Panicked { .. } | Self::Business { .. } => Code::Internal,
         }
     }
 }

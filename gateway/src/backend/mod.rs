@@ -1,6 +1,7 @@
 //! The databases: pools of single connections, and what runs a template on them.
 
 mod apply;
+mod call;
 mod cell;
 mod connection;
 mod cursor;

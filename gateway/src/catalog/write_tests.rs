@@ -271,6 +271,11 @@ fn asynchronous_writes_are_known_by_a_key_and_say_nothing_of_their_effect() {
     create("player_id bigint", "player_id bigint optional", &[Rule::Write]);
     create("player_id bigint", "player_id bigint default=1", &[Rule::Write]);
     create("@lane  player_id", "@lane  who", &[Rule::ParamUndeclared]);
+    let batch = "-- @kind batch\n-- @param key string(9)\n-- @param items rows(a int)\n-- @allow x\n\
+                 -- @idempotent key=key\nINSERT INTO t (k, a) VALUES (:key, :items.a)";
+    one(batch, &[]);
+    let queued = batch.replace("key=key\n", "key=key\n-- @async\n");
+    one(&queued, &[Rule::Write]);
     with(WRITE, "id int", "id date\n-- @idempotent key=id", &[Rule::Write]);
     let read = "-- @kind many\n-- @param id int\n-- @result a int\n-- @allow x\n-- @lane id\n\
                 SELECT a FROM t WHERE id = :id";

@@ -64,6 +64,13 @@ fn log(event: &Event<'_>, name: &str) {
         Event::BatchFailed { operation, record_count, error } => {
             tracing::warn!(event = name, operation, record_count, error);
         }
+        Event::RecordsDead { operation, record_count, sequence, error } => {
+            tracing::error!(event = name, operation, record_count, sequence, error);
+        }
+        Event::ApplyPaused { game, error } => tracing::warn!(event = name, game, error),
+        Event::ApplyResumed { game, away } => {
+            tracing::info!(event = name, game, away_ms = micros(*away) / 1000);
+        }
         Event::JournalFailed { what, error } => tracing::error!(event = name, what, error),
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),
         Event::SubscriptionConfirmed | Event::Draining => tracing::info!(event = name),

@@ -138,14 +138,40 @@ pub enum Event<'a> {
         /// From which byte on.
         offset: u64,
     },
-    /// Records of the journal could not be applied; they are tried again, or become dead letters.
+    /// Records of the journal could not be applied; they are tried again, or become dead letters. Of an
+    /// operation it is told once a minute.
     BatchFailed {
         /// Game and operation.
         operation: &'a str,
-        /// How many.
+        /// How many, since it was told last.
         record_count: usize,
         /// Why.
         error: &'a (dyn std::error::Error + 'static),
+    },
+    /// Records of the journal were given up and stand among the dead letters.
+    RecordsDead {
+        /// Game and operation.
+        operation: &'a str,
+        /// How many, since it was told last.
+        record_count: usize,
+        /// The last one's place in the journal.
+        sequence: u64,
+        /// Why that one was.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// A game's records wait for its database. Told again every minute.
+    ApplyPaused {
+        /// The game.
+        game: &'a str,
+        /// Why.
+        error: &'a (dyn std::error::Error + 'static),
+    },
+    /// They are applied again.
+    ApplyResumed {
+        /// The game.
+        game: &'a str,
+        /// How long they waited.
+        away: Duration,
     },
     /// The journal could not write or read something.
     JournalFailed {
@@ -190,6 +216,9 @@ pub enum EventKind {
     JournalReplayed,
     JournalTorn,
     BatchFailed,
+    RecordsDead,
+    ApplyPaused,
+    ApplyResumed,
     JournalFailed,
     Draining,
     Stopped,
@@ -197,7 +226,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 26] = [
+    pub const ALL: [Self; 29] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -221,6 +250,9 @@ impl EventKind {
         Self::JournalReplayed,
         Self::JournalTorn,
         Self::BatchFailed,
+        Self::RecordsDead,
+        Self::ApplyPaused,
+        Self::ApplyResumed,
         Self::JournalFailed,
         Self::Draining,
         Self::Stopped,
@@ -252,6 +284,9 @@ impl EventKind {
             Self::JournalReplayed => "journal_replayed",
             Self::JournalTorn => "journal_torn",
             Self::BatchFailed => "batch_failed",
+            Self::RecordsDead => "records_dead",
+            Self::ApplyPaused => "apply_paused",
+            Self::ApplyResumed => "apply_resumed",
             Self::JournalFailed => "journal_failed",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
@@ -286,6 +321,9 @@ impl Event<'_> {
             Self::JournalReplayed { .. } => EventKind::JournalReplayed,
             Self::JournalTorn { .. } => EventKind::JournalTorn,
             Self::BatchFailed { .. } => EventKind::BatchFailed,
+            Self::RecordsDead { .. } => EventKind::RecordsDead,
+            Self::ApplyPaused { .. } => EventKind::ApplyPaused,
+            Self::ApplyResumed { .. } => EventKind::ApplyResumed,
             Self::JournalFailed { .. } => EventKind::JournalFailed,
             Self::Draining => EventKind::Draining,
             Self::Stopped { .. } => EventKind::Stopped,

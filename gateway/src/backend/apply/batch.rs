@@ -1,32 +1,34 @@
 //! One batch: a transaction, and where it is refused the search for the record at fault.
 
+use std::any::Any;
 use std::collections::{HashMap, HashSet};
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::pin::pin;
 use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::fast::RandomState;
-use tokio::sync::mpsc;
 
-use super::Applier;
+use super::Shared;
+use super::desk::Work;
+use super::told::What;
 use crate::backend::pool::Pool;
 use crate::backend::write::{Applied, ApplyError, Mark, Params, RecordState, apply as transact};
 use crate::backend::{BackendError, Supplied};
-use crate::cache::{Cache, QueuedState, Tag, WRITE_MARGIN, write_tags};
+use crate::cache::{Tag, WRITE_MARGIN, write_tags};
 use crate::catalog::Template;
 use crate::identity::Lane;
 use crate::journal::Record;
 use crate::observe::{Event, Stage, emit};
 
-/// How long a batch may take in the database.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(15);
+/// How long a transaction may take in the database.
+const BATCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 15 });
 /// How often a batch that met a lock is tried again at once.
 const LOCKED_MAX: u32 = 5;
 /// Between those, at least and at most, in milliseconds.
 const LOCKED_PAUSE_MS: (u64, u64) = (2, 40);
-/// How long other instances are told of a record that nobody takes back.
-const TOLD_LIFE: Duration = Duration::from_hours(72);
-/// Words to other instances that may wait to be told.
-const TOLD_MAX: usize = 256;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -37,110 +39,144 @@ pub(super) enum Outcome {
     Dead,
     /// The database refused it.
     Failed,
-    /// Not tried: an earlier record of its lane failed.
+    /// Not tried: an earlier record of its lane failed, or there was no time for it.
     Held,
     /// A lock was not to be had, several times.
     Locked,
+    /// It took the database too long, alone in its transaction.
+    Late,
+    /// The same, among others.
+    Slow,
+    /// It could not be read from the journal, and what comes behind it was not tried.
+    Unread,
     /// The database was not there.
     Lost,
+    /// The task that was to apply it panicked.
+    Panicked,
 }
 
-/// Tells other instances of records, behind everything else.
-#[derive(Clone, Debug)]
-pub(super) struct Teller(Option<mpsc::Sender<Vec<([u8; 16], Option<QueuedState>)>>>);
+impl Outcome {
+    /// Every outcome, in the order of the discriminants.
+    pub(super) const ALL: [Self; 10] = [
+        Self::Applied,
+        Self::Dead,
+        Self::Failed,
+        Self::Held,
+        Self::Locked,
+        Self::Late,
+        Self::Slow,
+        Self::Unread,
+        Self::Lost,
+        Self::Panicked,
+    ];
 
-impl Teller {
-    /// Starts the task that tells; without Redis there is nobody to tell.
-    pub(super) fn start(cache: Arc<Cache<BackendError>>) -> Self {
-        if !cache.has_l2() {
-            return Self(None);
-        }
-        let (sender, mut words) = mpsc::channel::<Vec<_>>(TOLD_MAX);
-        drop(tokio::spawn(async move {
-            while let Some(states) = words.recv().await {
-                cache.tell_queued(&states, TOLD_LIFE).await;
-            }
-        }));
-        Self(Some(sender))
-    }
-
-    /// Records that wait from now on.
-    pub(super) fn journalled(&self, records: &[Record]) {
-        self.tell(records.iter().map(|record| {
-            let since_micros = record.payload.now_micros;
-            (record.key.request, Some(QueuedState::Journalled { since_micros }))
-        }));
-    }
-
-    fn tell(&self, states: impl Iterator<Item = ([u8; 16], Option<QueuedState>)>) {
-        if let Some(sender) = &self.0 {
-            // Too much to tell: others will not know, which the documents allow.
-            let _told = sender.try_send(states.collect()).is_ok();
+    /// Its name in metrics.
+    pub(super) const fn name(self) -> &'static str {
+        match self {
+            Self::Applied => "applied",
+            Self::Dead => "dead",
+            Self::Failed => "failed",
+            Self::Held => "held",
+            Self::Locked => "locked",
+            Self::Late => "late",
+            Self::Slow => "slow",
+            Self::Unread => "unread",
+            Self::Lost => "lost",
+            Self::Panicked => "panicked",
         }
     }
 }
 
-/// Applies a batch: what became of each of its records.
-///
-/// - `missing`: sequences that are read from the journal first.
-/// - `failures`: how often records failed before.
-pub(super) async fn apply(
-    applier: &Arc<Applier>,
-    teller: &Teller,
-    mut records: Vec<Arc<Record>>,
-    missing: Vec<u64>,
-    failures: &HashMap<u64, u32, RandomState>,
-) -> Vec<(u64, Outcome)> {
+/// What became of a batch.
+#[derive(Debug, Default)]
+pub(super) struct Ended {
+    /// Of each of its records.
+    pub(super) outcomes: Vec<(u64, Outcome)>,
+    /// Why the database is taken for away.
+    pub(super) lost: Option<BackendError>,
+}
+
+/// Applies a batch.
+pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
+    let Work { mut records, missing, failures } = work;
     let mut outcomes = Vec::with_capacity(records.len() + missing.len());
     if !missing.is_empty() {
-        let (found, lost) = read(applier, missing).await;
-        records.extend(found);
-        records.sort_unstable_by_key(|record| record.sequence);
-        outcomes.extend(lost.into_iter().map(|sequence| (sequence, Outcome::Lost)));
+        read(shared, missing, &mut records, &mut outcomes).await;
     }
-    let Some(first) = records.first() else { return outcomes };
-    let snapshot = applier.snapshot.load_full();
+    let Some(first) = records.first() else { return Ended { outcomes, lost: None } };
+    let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
     let template = game.and_then(|game| game.template(&first.payload.op));
-    let pool = game.and_then(|game| applier.pools.get(&game.pool));
+    let pool = game.and_then(|game| shared.applier.pools.get(&game.pool));
     let (Some(template), Some(pool)) = (template, pool) else {
         // A reload that takes these away is refused while records wait, so this is a moment's matter.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
-        return outcomes;
+        let pool = game.map(|game| game.pool.clone()).unwrap_or_default();
+        let lost = Some(BackendError::Unreachable { pool, source: None });
+        return Ended { outcomes, lost };
     };
-    let mut run = Run { applier, teller, template, pool: &pool, failures, outcomes };
+    let operation = format!("{} {}", template.game, template.op);
+    let mut run = Run { shared, template, operation, pool: &pool, failures, outcomes, lost: None };
     run.all(&records).await;
-    run.outcomes
+    Ended { outcomes: run.outcomes, lost: run.lost }
 }
 
-/// Reads records again. Those that cannot be read come back as they are.
-async fn read(applier: &Arc<Applier>, missing: Vec<u64>) -> (Vec<Arc<Record>>, Vec<u64>) {
-    let mut reader = applier.journal.reader();
+/// Reads records that are in memory no more, and puts them among those that are. Only what is read without a
+/// gap is tried: what comes behind an unread record may be of its lane.
+async fn read(
+    shared: &Shared,
+    missing: Vec<u64>,
+    records: &mut Vec<Arc<Record>>,
+    outcomes: &mut Vec<(u64, Outcome)>,
+) {
+    let mut reader = shared.applier.journal.reader();
     let wanted = missing.clone();
     let found = tokio::task::spawn_blocking(move || reader.read(&wanted)).await;
-    let found = match found {
-        Ok(Ok(found)) => found,
+    let (found, is_damaged) = match found {
+        Ok(Ok(found)) => (found, false),
         Ok(Err(error)) => {
             emit(&Event::JournalFailed { what: "reading", error: &error });
-            return (Vec::new(), missing);
+            (Vec::new(), true)
         }
         Err(error) => {
             emit(&Event::JournalFailed { what: "reading", error: &error });
-            return (Vec::new(), missing);
+            (Vec::new(), true)
         }
     };
-    let known: HashSet<u64> = found.iter().map(|record| record.sequence).collect();
-    let lost = missing.into_iter().filter(|sequence| !known.contains(sequence)).collect();
-    (found.into_iter().map(Arc::new).collect(), lost)
+    let known: HashSet<u64, RandomState> = found.iter().map(|record| record.sequence).collect();
+    let has_progress = !known.is_empty();
+    records.extend(found.into_iter().map(Arc::new));
+    records.sort_unstable_by_key(|record| record.sequence);
+    let mut gap = None;
+    for sequence in missing.into_iter().filter(|sequence| !known.contains(sequence)) {
+        let outcome = if !is_damaged && !shared.applier.journal.is_pending(sequence) {
+            // Somebody settled it meanwhile.
+            Outcome::Applied
+        } else if has_progress {
+            // One look does not read more than so many bytes; this is read at the next one.
+            Outcome::Held
+        } else {
+            Outcome::Unread
+        };
+        if outcome != Outcome::Applied && gap.is_none() {
+            gap = Some(sequence);
+        }
+        outcomes.push((sequence, outcome));
+    }
+    let end =
+        gap.map_or(records.len(), |gap| records.partition_point(|record| record.sequence < gap));
+    outcomes.extend(records.drain(end..).map(|record| (record.sequence, Outcome::Held)));
 }
 
 struct Run<'a> {
-    applier: &'a Applier,
-    teller: &'a Teller,
+    shared: &'a Shared,
     template: &'a Template,
+    /// Game and operation, for the log.
+    operation: String,
     pool: &'a Pool,
-    failures: &'a HashMap<u64, u32, RandomState>,
+    failures: HashMap<u64, u32, RandomState>,
     outcomes: Vec<(u64, Outcome)>,
+    lost: Option<BackendError>,
 }
 
 impl Run<'_> {
@@ -161,6 +197,10 @@ impl Run<'_> {
             if part.is_empty() {
                 continue;
             }
+            if self.shared.is_stopping.load(Ordering::Relaxed) {
+                self.put(&part, Outcome::Held);
+                continue;
+            }
             match self.transact(&part).await {
                 Ok(states) => self.applied(&part, &states).await,
                 Err(ApplyError::Refused(error)) if part.len() == 1 => {
@@ -177,12 +217,18 @@ impl Run<'_> {
                     parts.push(part);
                 }
                 Err(ApplyError::Locked(error)) => {
-                    self.tell_failed(&error, part.len());
+                    self.tell(What::Locked, part.len(), &error);
                     failed_lanes.extend(part.iter().filter_map(|record| record.lane));
                     self.put(&part, Outcome::Locked);
                 }
+                Err(ApplyError::Lost(error @ BackendError::TimedOut)) => {
+                    self.tell(What::Late, part.len(), &error);
+                    failed_lanes.extend(part.iter().filter_map(|record| record.lane));
+                    let is_alone = part.len() == 1;
+                    self.put(&part, if is_alone { Outcome::Late } else { Outcome::Slow });
+                }
                 Err(ApplyError::Lost(error)) => {
-                    self.tell_failed(&error, part.len());
+                    self.lost = Some(error);
                     self.put(&part, Outcome::Lost);
                     for part in std::mem::take(&mut parts) {
                         self.put(&part, Outcome::Lost);
@@ -193,7 +239,20 @@ impl Run<'_> {
     }
 
     /// One transaction, with the cache's protocol around it.
+    ///
+    /// A panic is taken for a refusal: the record that it comes from is found like any other at fault.
     async fn transact(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
+        match unwound(self.transact_unguarded(part)).await {
+            Ok(done) => done,
+            Err(message) => {
+                let error = BackendError::Panicked { message };
+                self.tell(What::Panicked, part.len(), &error);
+                Err(ApplyError::Refused(error))
+            }
+        }
+    }
+
+    async fn transact_unguarded(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
         let template = self.template;
         let applied: Vec<Applied<'_, '_>> = part
             .iter()
@@ -201,17 +260,18 @@ impl Run<'_> {
                 params: params(template, record),
                 key: record.key,
                 mark: Mark {
-                    journal: self.applier.journal.id(),
+                    journal: self.shared.applier.journal.id(),
                     sequence: i64::try_from(record.sequence).unwrap_or(i64::MAX),
                 },
             })
             .collect();
         let tags = self.tags(part);
-        let in_flight = self.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
+        let in_flight =
+            self.shared.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
         let started = Instant::now();
         let done =
             transact(self.pool, template, &applied, now_micros(), started + BATCH_TIMEOUT).await;
-        self.applier.metrics.stage(Stage::Apply, started.elapsed());
+        self.shared.applier.metrics.stage(Stage::Apply, started.elapsed());
         if matches!(done, Err(ApplyError::Lost(BackendError::OutcomeUnknown { .. }))) {
             // It may still be committed: its tags stay closed until it cannot be any more.
             drop(in_flight);
@@ -244,8 +304,9 @@ impl Run<'_> {
                 RecordState::KeyReused => reused.push(*record),
             }
         }
-        self.applier.journal.applied(&sequences);
-        self.teller.tell(part.iter().map(|record| (record.key.request, None)));
+        self.shared.applier.journal.applied(&sequences);
+        self.shared.figures.committed(part.len());
+        self.shared.teller.applied(part);
         self.outcomes.extend(sequences.iter().map(|sequence| (*sequence, Outcome::Applied)));
         for record in reused {
             // It will be refused whenever it is tried.
@@ -255,7 +316,7 @@ impl Run<'_> {
 
     /// A record was refused on its own: again later, or never more.
     async fn failed(&mut self, part: &[&Record], error: &BackendError) {
-        self.tell_failed(error, part.len());
+        self.tell(What::Refused, part.len(), error);
         let failure_count_max = self
             .template
             .write
@@ -273,12 +334,11 @@ impl Run<'_> {
 
     async fn bury(&mut self, record: &Record, error: &BackendError) {
         let (code, message) = (error.code(), error.client_message());
-        let buried = self.applier.journal.dead(record, code, &message).await;
+        let buried = self.shared.applier.journal.dead(record, code, &message).await;
         let outcome = match buried {
             Ok(()) => {
-                let since_micros = now_micros();
-                let dead = QueuedState::Dead { since_micros, code, message: message.into() };
-                self.teller.tell(std::iter::once((record.key.request, Some(dead))));
+                self.tell_dead(record, error);
+                self.shared.teller.dead(record, now_micros(), code, message);
                 Outcome::Dead
             }
             Err(error) => {
@@ -293,18 +353,44 @@ impl Run<'_> {
         self.outcomes.extend(part.iter().map(|record| (record.sequence, outcome)));
     }
 
-    fn tell_failed(&self, error: &BackendError, count: usize) {
-        let Template { game, op, .. } = self.template;
-        emit(&Event::BatchFailed {
-            operation: &format!("{game} {op}"),
-            record_count: count,
-            error,
-        });
+    fn tell(&self, what: What, record_count: usize, error: &BackendError) {
+        let told = self.shared.told.count(what, &self.operation, record_count, Instant::now());
+        if let Some(record_count) = told {
+            emit(&Event::BatchFailed { operation: &self.operation, record_count, error });
+        }
     }
+
+    fn tell_dead(&self, record: &Record, error: &BackendError) {
+        let told = self.shared.told.count(What::Dead, &self.operation, 1, Instant::now());
+        if let Some(record_count) = told {
+            let (operation, sequence) = (&*self.operation, record.sequence);
+            emit(&Event::RecordsDead { operation, record_count, sequence, error });
+        }
+    }
+}
+
+/// Runs a future to its end. Err: it panicked, with that message.
+async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<str>> {
+    let mut future = pin!(future);
+    std::future::poll_fn(|context| {
+        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
+        match polled {
+            Ok(poll) => poll.map(Ok),
+            Err(panic) => Poll::Ready(Err(message(&*panic))),
+        }
+    })
+    .await
+}
+
+fn message(panic: &(dyn Any + Send)) -> Box<str> {
+    let text = panic.downcast_ref::<String>().map(String::as_str);
+    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
 fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {
     let payload = &record.payload;
+    #[cfg(test)]
+    assert!(!payload.key_text.starts_with("panic"), "a record that a test made for this");
     let (id, row_ids) = match payload.ids.split_first() {
         Some((id, rest)) => (*id, rest),
         None => (0, &[][..]),

@@ -8,16 +8,26 @@ use foldhash::fast::RandomState;
 
 use super::batch::Outcome;
 use super::schedule::{Gathering, Schedule, Settlement, Waiting};
-use crate::catalog::Template;
+use super::told::Away;
+use crate::catalog::{Scalar, Template};
 use crate::journal::Record;
 use crate::snapshot::Snapshot;
 
-/// Batches of one game at once. Few: live traffic shares the pool.
-const RUNNING_MAX: usize = 4;
 /// First and longest pause after the database was not there.
 const AWAY: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+/// Failures of the database itself, in a row, after which its records are not kept in memory.
+const AWAY_LONG: u32 = 4;
 /// First and longest pause before a record that failed is tried again.
 const FAILED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
+/// First and longest pause before a record that took too long, or could not be read, is tried again.
+const LATE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
+/// How much smaller the next batch is after one that took too long, as a power of two; a batch that is applied
+/// takes as much back.
+const SHRINK: u32 = 2;
+/// Most of it: a batch is one record then.
+const SHRINK_MAX: u32 = 12;
+/// What a record costs in memory besides its values, in bytes.
+const RECORD_BYTES: usize = 512;
 /// How records of an operation that nobody knows any more are gathered.
 const UNKNOWN: Gathering =
     Gathering { count_max: 1, linger: Duration::from_secs(1), is_urgent: false };
@@ -30,12 +40,30 @@ pub(super) struct Desk {
     groups: HashMap<Box<str>, u32, RandomState>,
     /// Records in memory; others are read again when it is their turn.
     held: HashMap<u64, Arc<Record>, RandomState>,
+    /// What they cost, roughly.
+    held_bytes: usize,
     /// Of records that failed: how often.
     failures: HashMap<u64, u32, RandomState>,
-    batches: usize,
+    /// Of records that took too long, or could not be read: how often.
+    late: HashMap<u64, u32, RandomState>,
+    batch_count: usize,
+    /// Batches at once.
+    batch_count_max: usize,
+    /// How much smaller batches are than their operation allows, as a power of two.
+    shrink: u32,
     /// Failures of the database itself, in a row.
     away_count: u32,
     resume_at: Option<Instant>,
+    away: Away,
+}
+
+/// What a batch said of the game's database.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Word {
+    /// It is away, which is to be told.
+    Away,
+    /// It is back after so long.
+    Back(Duration),
 }
 
 /// A batch to apply.
@@ -55,36 +83,55 @@ impl Default for Desk {
             schedule: Schedule::new(),
             groups: HashMap::default(),
             held: HashMap::default(),
+            held_bytes: 0,
             failures: HashMap::default(),
-            batches: 0,
+            late: HashMap::default(),
+            batch_count: 0,
+            batch_count_max: 1,
+            shrink: 0,
             away_count: 0,
             resume_at: None,
+            away: Away::default(),
         }
     }
 }
 
 impl Desk {
-    /// Records in memory.
-    pub(super) fn held_count(&self) -> usize {
-        self.held.len()
+    /// Records in memory, and what they cost in bytes, roughly.
+    pub(super) fn held(&self) -> (usize, usize) {
+        (self.held.len(), self.held_bytes)
     }
 
-    /// Records that could be applied as soon as there is time for them.
-    pub(super) fn runnable_count(&self, now: Instant) -> usize {
+    /// Says how many batches may run at once.
+    pub(super) fn allow(&mut self, batch_count_max: usize) {
+        self.batch_count_max = batch_count_max.max(1);
+    }
+
+    /// Records that could be applied as soon as there is time for them; or more than `enough`, which costs less.
+    pub(super) fn runnable_count(&self, now: Instant, enough: usize) -> usize {
+        let waiting_count = self.schedule.waiting_count();
         if self.is_away(now) {
-            return 0;
+            0
+        } else if waiting_count < enough {
+            waiting_count
+        } else {
+            self.schedule.runnable_count()
         }
-        self.schedule.runnable_count()
     }
 
     fn is_away(&self, now: Instant) -> bool {
         self.resume_at.is_some_and(|at| at > now)
     }
 
+    /// Whether another batch may begin. While the database is away one at a time asks for it.
+    const fn has_place(&self) -> bool {
+        self.batch_count < if self.away_count > 0 { 1 } else { self.batch_count_max }
+    }
+
     /// When there is something to do that is not to be done now.
     pub(super) fn wake_at(&self, now: Instant) -> Option<Instant> {
-        if self.batches >= RUNNING_MAX {
-            // The end of one wakes.
+        if !self.has_place() {
+            // The end of a batch wakes.
             return None;
         }
         match self.resume_at.filter(|at| *at > now) {
@@ -94,8 +141,16 @@ impl Desk {
         }
     }
 
-    /// Takes a record in; `is_kept`: in memory.
-    pub(super) fn push(&mut self, record: Record, is_kept: bool, snapshot: &Snapshot) {
+    /// Takes a record in.
+    ///
+    /// - `has_room`: it may stay in memory; it does if its turn will come soon.
+    pub(super) fn push(
+        &mut self,
+        record: Record,
+        has_room: bool,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) {
         let payload = &record.payload;
         let count = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
         let group = match self.groups.get(&payload.op) {
@@ -105,27 +160,23 @@ impl Desk {
         let game = snapshot.game(&payload.game).ok();
         let template = game.and_then(|game| game.template(&payload.op));
         let gathering = template.map_or(UNKNOWN, |template| gathering(template));
-        let waiting = Waiting {
-            sequence: record.sequence,
-            group,
-            lane: record.lane,
-            arrived: Instant::now(),
-        };
+        let waiting = Waiting { sequence: record.sequence, group, lane: record.lane, arrived: now };
         self.schedule.push(waiting, gathering);
-        if is_kept {
+        let is_soon =
+            self.away_count == 0 && record.lane.is_none_or(|lane| !self.schedule.is_held_up(lane));
+        if has_room && is_soon {
+            self.held_bytes += weight(&record);
             self.held.insert(record.sequence, Arc::new(record));
         }
     }
 
     /// The next batch, if one is due and may run.
     pub(super) fn next(&mut self, now: Instant) -> Option<Work> {
-        // While the database is away one batch at a time asks for it.
-        let running_max = if self.away_count > 0 { 1 } else { RUNNING_MAX };
-        if self.is_away(now) || self.batches >= running_max {
+        if self.is_away(now) || !self.has_place() {
             return None;
         }
-        let batch = self.schedule.next(now)?;
-        self.batches += 1;
+        let batch = self.schedule.next(now, self.shrink)?;
+        self.batch_count += 1;
         let (mut records, mut missing) = (Vec::with_capacity(batch.sequences.len()), Vec::new());
         let mut failures = HashMap::default();
         for sequence in batch.sequences {
@@ -140,44 +191,82 @@ impl Desk {
         Some(Work { records, missing, failures })
     }
 
-    /// Takes note of what became of a batch.
-    pub(super) fn settle(&mut self, outcomes: Vec<(u64, Outcome)>, now: Instant) {
-        self.batches = self.batches.saturating_sub(1);
-        let mut settlements = Vec::with_capacity(outcomes.len());
-        let (mut is_away, mut is_there) = (false, false);
-        for (sequence, outcome) in outcomes {
-            let settlement = match outcome {
+    /// Takes note of what became of a batch. Returns what is to be told of the database.
+    pub(super) fn settle(&mut self, outcomes: &[(u64, Outcome)], now: Instant) -> Option<Word> {
+        self.batch_count = self.batch_count.saturating_sub(1);
+        let settled = |(sequence, outcome): &(u64, Outcome)| {
+            let again = match outcome {
                 Outcome::Applied | Outcome::Dead => {
-                    is_there = true;
-                    self.held.remove(&sequence);
-                    self.failures.remove(&sequence);
-                    Settlement::Over
+                    self.forget(*sequence);
+                    return (*sequence, Settlement::Over);
                 }
                 Outcome::Failed => {
-                    is_there = true;
-                    let count = self.failures.entry(sequence).or_default();
+                    let count = self.failures.entry(*sequence).or_default();
                     *count += 1;
-                    Settlement::Again(now + pause(FAILED, *count))
+                    now + pause(FAILED, *count)
                 }
-                Outcome::Held => Settlement::Again(now),
-                Outcome::Locked => Settlement::Again(now + FAILED.0),
-                Outcome::Lost => {
-                    is_away = true;
-                    Settlement::Again(now)
+                Outcome::Late | Outcome::Unread | Outcome::Panicked => {
+                    let count = self.late.entry(*sequence).or_default();
+                    *count += 1;
+                    now + pause(LATE, *count)
                 }
+                Outcome::Locked => now + FAILED.0,
+                Outcome::Held | Outcome::Slow | Outcome::Lost => now,
             };
-            settlements.push((sequence, settlement));
-        }
-        if is_away {
-            // All batches of the moment are lost together: that is one failure.
-            if !self.is_away(now) {
-                self.away_count = self.away_count.saturating_add(1);
-                self.resume_at = Some(now + pause(AWAY, self.away_count));
-            }
-        } else if is_there {
-            (self.away_count, self.resume_at) = (0, None);
-        }
+            (*sequence, Settlement::Again(again))
+        };
+        let settlements: Vec<_> = outcomes.iter().map(settled).collect();
         self.schedule.settle(&settlements);
+        let has = |wanted: &[Outcome]| outcomes.iter().any(|(_, outcome)| wanted.contains(outcome));
+        if has(&[Outcome::Slow]) {
+            self.shrink = (self.shrink + SHRINK).min(SHRINK_MAX);
+        } else if has(&[Outcome::Applied]) {
+            self.shrink = self.shrink.saturating_sub(SHRINK);
+        }
+        if has(&[Outcome::Lost]) {
+            return self.lost(now);
+        }
+        if has(&[Outcome::Applied, Outcome::Dead, Outcome::Failed, Outcome::Locked]) {
+            (self.away_count, self.resume_at) = (0, None);
+            return self.away.end(now).map(Word::Back);
+        }
+        None
+    }
+
+    fn lost(&mut self, now: Instant) -> Option<Word> {
+        // All batches of the moment are lost together: that is one failure.
+        if !self.is_away(now) {
+            self.away_count = self.away_count.saturating_add(1);
+            self.resume_at = Some(now + pause(AWAY, self.away_count));
+        }
+        if self.away_count >= AWAY_LONG {
+            // What waits for hours need not wait in memory; it is read again.
+            self.held = HashMap::default();
+            self.held_bytes = 0;
+        }
+        self.away.begin(now).then_some(Word::Away)
+    }
+
+    fn forget(&mut self, sequence: u64) {
+        if let Some(record) = self.held.remove(&sequence) {
+            self.held_bytes -= weight(&record);
+        }
+        self.failures.remove(&sequence);
+        self.late.remove(&sequence);
+    }
+}
+
+/// What a record costs in memory, roughly, in bytes.
+fn weight(record: &Record) -> usize {
+    RECORD_BYTES + record.payload.bound.values.iter().map(value_bytes).sum::<usize>()
+}
+
+fn value_bytes(value: &Scalar<'_>) -> usize {
+    match value {
+        Scalar::Str(text) => text.len(),
+        Scalar::Bytes(bytes) => bytes.len(),
+        Scalar::List(items) => items.iter().map(|item| size_of_val(item) + value_bytes(item)).sum(),
+        _ => 0,
     }
 }
 

@@ -10,34 +10,51 @@
 //! bounded: of a long backlog only the places in the order are in memory, and records are read again when it
 //! is their turn.
 //!
+//! A record fails only by the database's word on it alone. What took too long is tried in smaller and smaller
+//! batches; alone, it waits with its lane while the others go on. What a stop, a panic or a lost
+//! connection leaves half done is tried again: the keys' rows in the database tell what was applied.
+//!
 //! Invariant: a record is marked as applied only after the transaction that applied it is committed.
 
 mod batch;
 mod desk;
+mod figures;
 mod schedule;
+mod teller;
+mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
-use tokio::task::{JoinHandle, JoinSet};
+use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
 use super::{BackendError, Pools};
 use crate::cache::Cache;
+use crate::catalog::Dialect;
+use crate::config::ConnectionConfig;
 use crate::journal::{Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
-use batch::Outcome;
-use desk::{Desk, Work};
+use batch::{Ended, Outcome};
+use desk::{Desk, Word};
+use figures::Figures;
+use teller::Teller;
+use told::Told;
 
 /// Records that one look at the journal takes.
 const READ_COUNT_MAX: usize = 2048;
 /// Records that may be waiting for their turn, beyond which no more are read; those of lanes and games that are
 /// held up do not count.
 const WINDOW: usize = 16_384;
+/// Records in memory, and what they may cost there, roughly.
+const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
+/// Batches of one game at once. Few: live traffic shares the pool.
+const RUNNING_MAX: usize = 4;
 /// How long to wait before a journal that could not be read is read again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
@@ -56,141 +73,234 @@ pub struct Applier {
     pub metrics: Arc<Metrics>,
 }
 
+/// What the loop and its batches share.
+#[derive(Debug)]
+struct Shared {
+    applier: Applier,
+    teller: Teller,
+    told: Told,
+    figures: Figures,
+    /// Nothing more is begun.
+    is_stopping: AtomicBool,
+}
+
 /// A look at the journal: the reader comes back with what it found.
 type Look = JoinHandle<(Reader, Result<Vec<Record>, OpenError>)>;
 
 /// The applier at work.
 struct Loop {
-    applier: Arc<Applier>,
+    shared: Arc<Shared>,
     /// A game's own order and state, by name.
     desks: HashMap<Box<str>, Desk, RandomState>,
-    running: JoinSet<(Box<str>, Vec<(u64, Outcome)>)>,
-    teller: batch::Teller,
+    running: JoinSet<Ended>,
+    /// Whose the running batches are, and their records: of one that panics nothing else is known.
+    batches: HashMap<Id, (Box<str>, Vec<u64>), RandomState>,
+    /// The first sequence that was not looked at.
     next: u64,
+    /// The first one that is not durable, as far as is known.
+    known: u64,
+    /// Nobody will tell of more.
+    has_all: bool,
+    pause_until: Option<Instant>,
+    #[cfg(test)]
+    turns: Option<Arc<std::sync::atomic::AtomicUsize>>,
 }
 
 impl Applier {
-    /// Runs until `stop` is true; then what is under way is finished.
-    pub async fn run(self, mut stop: Watch<bool>) {
-        let applier = Arc::new(self);
-        let mut reader = Some(applier.journal.reader());
-        let mut durable = applier.journal.durable();
-        let teller = batch::Teller::start(Arc::clone(&applier.cache));
-        let next = applier.journal.lowest();
-        let mut work =
-            Loop { applier, desks: HashMap::default(), running: JoinSet::new(), teller, next };
-        let mut look: Option<Look> = None;
-        let mut pause_until: Option<Instant> = None;
-        let mut known = work.next;
-        loop {
-            work.dispatch();
-            let now = Instant::now();
-            let may_look = pause_until.is_none_or(|until| until <= now) && work.has_room(now);
-            if look.is_none()
-                && may_look
-                && work.next < known
-                && let Some(mut reader) = reader.take()
-            {
-                let from = work.next;
-                look = Some(tokio::task::spawn_blocking(move || {
-                    let found = reader.next(from, READ_COUNT_MAX);
-                    (reader, found)
-                }));
-            }
-            let wake_at = work.wake_at(now).into_iter().chain(pause_until).min();
-            let from = work.next.max(known);
-            tokio::select! {
-                biased;
-                () = stop.until(|stop| *stop) => break,
-                Some(done) = work.running.join_next(), if !work.running.is_empty() => {
-                    match done {
-                        Ok((game, outcomes)) => work.settle(&game, outcomes),
-                        // A batch that panicked: its records stay unsettled until the next start, told aloud.
-                        Err(error) => emit(&Event::JournalFailed { what: "a batch", error: &error }),
-                    }
-                }
-                found = async { look.as_mut()?.await.ok() }, if look.is_some() => {
-                    look = None;
-                    pause_until = None;
-                    let Some((back, found)) = found else {
-                        reader = Some(work.applier.journal.reader());
-                        continue;
-                    };
-                    reader = Some(back);
-                    match found {
-                        Ok(records) => work.take(records, known),
-                        Err(error) => {
-                            emit(&Event::JournalFailed { what: "reading", error: &error });
-                            pause_until = Some(Instant::now() + READ_PAUSE);
-                        }
-                    }
-                }
-                () = durable.until(|durable| { known = known.max(*durable); *durable > from }),
-                    if work.next >= known => {}
-                () = sleep_until(wake_at) => { pause_until = pause_until.filter(|at| *at > Instant::now()); }
-            }
-        }
-        while let Some(done) = work.running.join_next().await {
-            if let Ok((game, outcomes)) = done {
-                work.settle(&game, outcomes);
-            }
-        }
-    }
-}
-
-async fn sleep_until(at: Option<Instant>) {
-    match at {
-        Some(at) => tokio::time::sleep_until(at.into()).await,
-        None => std::future::pending().await,
+    /// Runs until `stop` is true; then what is under way is finished, and nothing more is begun.
+    pub async fn run(self, stop: Watch<bool>) {
+        Loop::new(self).run(stop).await;
     }
 }
 
 impl Loop {
+    fn new(applier: Applier) -> Self {
+        let figures = Figures::default();
+        figures.register(&applier.metrics);
+        let next = applier.journal.lowest();
+        let teller = Teller::start(Arc::clone(&applier.cache));
+        let (told, is_stopping) = (Told::default(), AtomicBool::new(false));
+        let shared = Arc::new(Shared { applier, teller, told, figures, is_stopping });
+        Self {
+            shared,
+            desks: HashMap::default(),
+            running: JoinSet::new(),
+            batches: HashMap::default(),
+            next,
+            known: next,
+            has_all: false,
+            pause_until: None,
+            #[cfg(test)]
+            turns: None,
+        }
+    }
+
+    async fn run(mut self, mut stop: Watch<bool>) {
+        let mut reader = Some(self.shared.applier.journal.reader());
+        let mut durable = self.shared.applier.journal.durable();
+        let mut look: Option<Look> = None;
+        loop {
+            #[cfg(test)]
+            if let Some(turns) = &self.turns {
+                turns.fetch_add(1, Ordering::Relaxed);
+            }
+            self.dispatch();
+            let now = Instant::now();
+            self.pause_until = self.pause_until.filter(|until| *until > now);
+            if self.wants_more(now)
+                && let Some(reader) = reader.take()
+            {
+                look = Some(spawn_look(reader, self.next));
+            }
+            let (wake_at, from) = (self.wake_at(now), self.next);
+            tokio::select! {
+                biased;
+                () = stop.until(|stop| *stop) => break,
+                Some(done) = self.running.join_next_with_id(), if !self.running.is_empty() => {
+                    self.ended(done);
+                }
+                found = async { look.as_mut()?.await.ok() }, if look.is_some() => {
+                    look = None;
+                    reader = Some(match found {
+                        Some((reader, found)) => {
+                            self.found(found);
+                            reader
+                        }
+                        None => self.shared.applier.journal.reader(),
+                    });
+                }
+                () = durable.until(|durable| { self.known = self.known.max(*durable); *durable > from }),
+                    if self.next >= self.known && !self.has_all => {
+                    // Told of nothing: the journal has ended.
+                    self.has_all = self.known <= from;
+                }
+                () = sleep_until(wake_at) => {}
+            }
+        }
+        self.shared.is_stopping.store(true, Ordering::Relaxed);
+        while let Some(done) = self.running.join_next_with_id().await {
+            self.ended(done);
+        }
+    }
+
+    /// Whether the journal is to be looked at now.
+    fn wants_more(&self, now: Instant) -> bool {
+        self.next < self.known && self.pause_until.is_none() && self.has_room(now)
+    }
+
     /// Whether there is room for more records.
     fn has_room(&self, now: Instant) -> bool {
-        self.desks.values().map(|desk| desk.runnable_count(now)).sum::<usize>() < WINDOW
+        let runnable = self.desks.values().map(|desk| desk.runnable_count(now, WINDOW));
+        runnable.sum::<usize>() < WINDOW
     }
 
-    /// When a desk has something to do that it does not have now.
+    /// When there is something to do that is not to be done now.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
-        self.desks.values().filter_map(|desk| desk.wake_at(now)).min()
+        let desks = self.desks.values().filter_map(|desk| desk.wake_at(now));
+        desks.chain(self.pause_until).min()
     }
 
-    /// Takes in what a look found, up to `known`.
-    fn take(&mut self, records: Vec<Record>, known: u64) {
-        self.next = records.last().map_or(known, |record| record.sequence + 1);
-        let snapshot = self.applier.snapshot.load();
-        let mut held: usize = self.desks.values().map(Desk::held_count).sum();
-        self.teller.journalled(&records);
+    /// Takes in what a look found.
+    fn found(&mut self, found: Result<Vec<Record>, OpenError>) {
+        match found {
+            Ok(records) => self.take(records),
+            Err(error) => {
+                emit(&Event::JournalFailed { what: "reading", error: &error });
+                self.pause_until = Some(Instant::now() + READ_PAUSE);
+            }
+        }
+    }
+
+    fn take(&mut self, records: Vec<Record>) {
+        self.next = records.last().map_or(self.known, |record| record.sequence + 1);
+        let snapshot = self.shared.applier.snapshot.load();
+        let now = Instant::now();
+        let held = self.desks.values().map(Desk::held);
+        let (mut count, bytes) = held.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
+        self.shared.teller.journalled(&records);
         for record in records {
-            let is_kept = held < WINDOW;
-            held += usize::from(is_kept);
-            let game = record.payload.game.clone();
-            let desk = self.desks.entry(game).or_default();
-            desk.push(record, is_kept, &snapshot);
+            // What one look adds to the bytes is bounded by the look.
+            let has_room = count < HELD_MAX.0 && bytes < HELD_MAX.1;
+            count += usize::from(has_room);
+            let desk = match self.desks.get_mut(&record.payload.game) {
+                Some(desk) => desk,
+                None => self.desks.entry(record.payload.game.clone()).or_default(),
+            };
+            desk.push(record, has_room, &snapshot, now);
         }
     }
 
     /// Starts every batch that is due.
     fn dispatch(&mut self) {
         let now = Instant::now();
-        for (game, desk) in &mut self.desks {
+        let applier = &self.shared.applier;
+        let snapshot = applier.snapshot.load();
+        for (name, desk) in &mut self.desks {
+            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.get(&game.pool));
+            desk.allow(pool.map_or(1, |pool| batch_count_max(&pool.config())));
             while let Some(work) = desk.next(now) {
-                let (applier, teller) = (Arc::clone(&self.applier), self.teller.clone());
-                let game = game.clone();
-                self.running.spawn(async move {
-                    let Work { records, missing, failures } = work;
-                    let outcomes =
-                        batch::apply(&applier, &teller, records, missing, &failures).await;
-                    (game, outcomes)
-                });
+                let mut sequences = work.missing.clone();
+                sequences.extend(work.records.iter().map(|record| record.sequence));
+                let shared = Arc::clone(&self.shared);
+                let task = self.running.spawn(async move { batch::apply(&shared, work).await });
+                self.batches.insert(task.id(), (name.clone(), sequences));
             }
         }
     }
 
-    fn settle(&mut self, game: &str, outcomes: Vec<(u64, Outcome)>) {
-        if let Some(desk) = self.desks.get_mut(game) {
-            desk.settle(outcomes, Instant::now());
+    /// Takes note of a batch's end.
+    fn ended(&mut self, done: Result<(Id, Ended), JoinError>) {
+        let id = match &done {
+            Ok((id, _)) => *id,
+            Err(error) => error.id(),
+        };
+        let Some((game, sequences)) = self.batches.remove(&id) else { return };
+        let ended = done.map_or_else(
+            |error| {
+                emit(&Event::JournalFailed { what: "a batch", error: &error });
+                let outcome = |sequence| (sequence, Outcome::Panicked);
+                Ended { outcomes: sequences.into_iter().map(outcome).collect(), lost: None }
+            },
+            |(_, ended)| ended,
+        );
+        let figures = &self.shared.figures;
+        figures.ended(&ended.outcomes);
+        let Some(desk) = self.desks.get_mut(&game) else { return };
+        match desk.settle(&ended.outcomes, Instant::now()) {
+            Some(Word::Back(away)) => {
+                figures.away(&game, false);
+                emit(&Event::ApplyResumed { game: &game, away });
+            }
+            Some(Word::Away) => {
+                figures.away(&game, true);
+                if let Some(error) = &ended.lost {
+                    emit(&Event::ApplyPaused { game: &game, error });
+                }
+            }
+            None => {}
         }
+    }
+}
+
+fn spawn_look(mut reader: Reader, from: u64) -> Look {
+    tokio::task::spawn_blocking(move || {
+        let found = reader.next(from, READ_COUNT_MAX);
+        (reader, found)
+    })
+}
+
+/// Batches of one game at once: half of the connections are for live traffic. A database with one writer at a
+/// time gets one.
+fn batch_count_max(config: &ConnectionConfig) -> usize {
+    if config.dialect == Dialect::Sqlite {
+        return 1;
+    }
+    RUNNING_MAX.min(config.open_count_max as usize / 2).max(1)
+}
+
+async fn sleep_until(at: Option<Instant>) {
+    match at {
+        Some(at) => tokio::time::sleep_until(at.into()).await,
+        None => std::future::pending().await,
     }
 }

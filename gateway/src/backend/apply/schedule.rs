@@ -116,12 +116,19 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
     }
 
     /// Records that wait and are not held up by one that failed.
+    ///
+    /// Cost: looks at every lane that is held up.
     pub(super) fn runnable_count(&self) -> usize {
         let held_up = self.later.values().map(|unit| match unit {
             Unit::Lane(lane) => self.lanes.get(lane).map_or(0, |state| state.waiting.len()),
             Unit::Record(_) => 1,
         });
         self.waiting_count.saturating_sub(held_up.sum())
+    }
+
+    /// Whether a lane waits for a record that failed.
+    pub(super) fn is_held_up(&self, lane: Lane) -> bool {
+        self.lanes.get(&lane).is_some_and(|state| state.not_before.is_some())
     }
 
     /// Records in running batches.
@@ -150,7 +157,9 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
     }
 
     /// Hands out the next batch, if one is due.
-    pub(super) fn next(&mut self, now: Instant) -> Option<Batch<G>> {
+    ///
+    /// - `shrink`: how much smaller it is than its group allows, as a power of two.
+    pub(super) fn next(&mut self, now: Instant, shrink: u32) -> Option<Batch<G>> {
         self.wake(now);
         let mut best: Option<(bool, Instant, G)> = None;
         for (name, group) in &self.groups {
@@ -165,7 +174,7 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
                 best = Some((rank.0, rank.1, name.clone()));
             }
         }
-        best.map(|(_, _, group)| self.take(group))
+        best.map(|(_, _, group)| self.take(group, shrink))
     }
 
     /// When [`Schedule::next`] may have something that it does not have now.
@@ -276,12 +285,12 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
     }
 
     /// Takes a batch out of a group: whole runs of lanes, as far as they are of the group and there is room.
-    fn take(&mut self, name: G) -> Batch<G> {
+    fn take(&mut self, name: G, shrink: u32) -> Batch<G> {
         let mut sequences = Vec::new();
         let Some(group) = self.groups.get_mut(&name) else {
             return Batch { group: name, sequences };
         };
-        let count_max = group.gathering.count_max.max(1);
+        let count_max = group.gathering.count_max.checked_shr(shrink).unwrap_or(0).max(1);
         while sequences.len() < count_max
             && let Some(unit) = group.ready.pop_front()
         {
@@ -340,7 +349,7 @@ mod tests {
 
     #[track_caller]
     fn check(schedule: &mut Schedule<char>, now: Instant, expected: Option<(char, &[u64])>) {
-        let batch = schedule.next(now);
+        let batch = schedule.next(now, 0);
         let found = batch.as_ref().map(|batch| (batch.group, &batch.sequences[..]));
         assert_eq!(found, expected);
     }
@@ -454,7 +463,7 @@ mod tests {
                 schedule.push(record(pushed as u64, group, lane, now), EACH);
             }
             if running.len() < 3
-                && let Some(batch) = schedule.next(now)
+                && let Some(batch) = schedule.next(now, u32::try_from(random.below(4)).unwrap())
             {
                 for sequence in &batch.sequences {
                     let lane = lanes[sequence];

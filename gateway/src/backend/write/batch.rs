@@ -11,6 +11,7 @@ use super::effect::{Effect, Params, Place, render};
 use super::reply;
 use super::transaction::Transaction;
 use crate::catalog::Fold;
+use crate::observe::{Event, emit};
 
 /// What became of a row.
 pub(super) type RowOutcome = Result<u64, BackendError>;
@@ -35,8 +36,23 @@ pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result
         }
         None => singly(tx, params, &runs, &mut outcomes).await?,
     }
+    tell_faults(params, &outcomes);
     let affected = outcomes.iter().flatten().sum();
     Ok(Effect { body: reply::batch(affected, &outcomes), affected })
+}
+
+/// Tells the log of rows that were refused by no fault of the caller's. The reply does not say why: of each
+/// request the first such row stands for all.
+fn tell_faults(params: &Params<'_, '_>, outcomes: &[RowOutcome]) {
+    let mut refused = outcomes.iter().filter_map(|outcome| outcome.as_ref().err());
+    let Some(error) = refused.find(|error| error.code() < 2000) else { return };
+    emit(&Event::RequestFailed {
+        trace: params.supplied.trace,
+        game: params.template.game.as_str(),
+        operation: params.template.op.as_str(),
+        code: error.code(),
+        error,
+    });
 }
 
 /// Runs rows in one statement. False: nothing was done, and they are to be run one by one.

@@ -23,7 +23,7 @@ impl Compiler<'_, '_> {
             steps: Vec::new(),
             returns: Vec::new(),
             batch_slot: batch_slot(decl.kind, slots),
-            asynchronous: self.asynchronous(),
+            asynchronous: self.asynchronous(decl.kind),
             lane: self.lane(slots),
             retry: self.retry(),
             version_slot: self.version_slot(slots, parts),
@@ -72,13 +72,21 @@ impl Compiler<'_, '_> {
     }
 
     /// What is answered before it is done has nothing to say of its effect.
-    fn asynchronous(&mut self) -> Option<Asynchronous> {
+    fn asynchronous(&mut self, kind: Kind) -> Option<Asynchronous> {
         let entry = self.resolved.one(Key::Async)?;
         let Decl::Async(decl) = &*entry.decl else { return None };
         let place = &entry.place;
         if self.resolved.one(Key::Idempotent).is_none() {
             let fix = "declare the key that repeats are known by: `-- @idempotent key=request_id`";
             self.wrong(place, "@async without @idempotent", fix);
+        }
+        if kind == Kind::Batch {
+            let fix = "apply all of its rows or none: `@kind tx` with a step `each`";
+            self.wrong(
+                place,
+                "@async with @kind batch: nobody is told which rows are refused",
+                fix,
+            );
         }
         let contradictions = [
             (Key::Audit, "an audit record tells what was done, and nothing is done yet"),

@@ -1,0 +1,117 @@
+//! What the log was told already: the first of its kind at once, the others counted and told every minute.
+
+use std::collections::HashMap;
+use std::sync::{Mutex, PoisonError};
+use std::time::{Duration, Instant};
+
+use foldhash::fast::RandomState;
+
+/// How often the same is told again, at most.
+const TOLD_EVERY: Duration = Duration::from_mins(1);
+
+/// What is told of an operation's records.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub(super) enum What {
+    /// The database refused them.
+    Refused,
+    /// A lock was not to be had.
+    Locked,
+    /// The database took too long over them.
+    Late,
+    /// They stand among the dead letters.
+    Dead,
+    /// Their batch panicked.
+    Panicked,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct Last {
+    at: Instant,
+    untold_count: usize,
+}
+
+type ByOperation = HashMap<Box<str>, Last, RandomState>;
+
+/// When what was told last, of each operation.
+#[derive(Debug, Default)]
+pub(super) struct Told(Mutex<HashMap<What, ByOperation, RandomState>>);
+
+impl Told {
+    /// Counts records. Some: it is time to tell, of so many since the last time.
+    pub(super) fn count(
+        &self,
+        what: What,
+        operation: &str,
+        record_count: usize,
+        now: Instant,
+    ) -> Option<usize> {
+        let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let by_operation = all.entry(what).or_default();
+        let Some(last) = by_operation.get_mut(operation) else {
+            by_operation.insert(operation.into(), Last { at: now, untold_count: 0 });
+            return Some(record_count);
+        };
+        last.untold_count += record_count;
+        if now < last.at + TOLD_EVERY {
+            return None;
+        }
+        last.at = now;
+        Some(std::mem::take(&mut last.untold_count))
+    }
+}
+
+/// Since when a game's database is away, and when that was told last.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Away(Option<(Instant, Instant)>);
+
+impl Away {
+    /// It is away. True: to be told, because it is new, or was told a minute ago.
+    pub(super) fn begin(&mut self, now: Instant) -> bool {
+        match &mut self.0 {
+            None => {
+                self.0 = Some((now, now));
+                true
+            }
+            Some((_, told)) if now >= *told + TOLD_EVERY => {
+                *told = now;
+                true
+            }
+            Some(_) => false,
+        }
+    }
+
+    /// It is there. Some: it was away, for so long.
+    pub(super) fn end(&mut self, now: Instant) -> Option<Duration> {
+        self.0.take().map(|(since, _)| now.saturating_duration_since(since))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn first_is_told_at_once_and_the_next_with_its_number_after_a_minute() {
+        let (told, now) = (Told::default(), Instant::now());
+        let later = now + TOLD_EVERY;
+        assert_eq!(told.count(What::Refused, "a", 3, now), Some(3));
+        assert_eq!(told.count(What::Refused, "b", 1, now), Some(1), "another operation");
+        assert_eq!(told.count(What::Locked, "a", 1, now), Some(1), "another thing");
+        for _ in 0..100 {
+            assert_eq!(told.count(What::Refused, "a", 2, later - Duration::from_millis(1)), None);
+        }
+        assert_eq!(told.count(What::Refused, "a", 5, later), Some(205));
+        assert_eq!(told.count(What::Refused, "a", 1, later), None);
+    }
+
+    #[test]
+    fn database_that_is_away_for_an_hour_is_told_each_minute_and_once_when_it_is_back() {
+        let (mut away, now) = (Away::default(), Instant::now());
+        let hour = (0..3600).filter(|second| away.begin(now + Duration::from_secs(*second)));
+        assert_eq!(hour.count(), 60);
+        let end = now + Duration::from_hours(1);
+        assert_eq!(away.end(end), Some(Duration::from_hours(1)));
+        assert_eq!(away.end(end), None);
+        assert!(away.begin(end));
+    }
+}

@@ -1,0 +1,267 @@
+//! One job on its way: the cache's protocol around one run of a template.
+//!
+//! A write is bracketed by [`Cache::begin_write`](crate::cache::Cache::begin_write) and `finish`, and leaves its
+//! audit record before anybody is told.
+
+use std::sync::Arc;
+use std::time::{Duration, Instant, SystemTime};
+
+use super::dispatch::{Asker, Fetched};
+use super::fetch::Fetcher;
+use super::params::{reading_params, shown_params};
+use super::pool::Pool;
+use super::queued::{self, Queued};
+use super::run::{Limits, Outcome, run};
+use super::write::{self, Write, Written};
+use super::{BackendError, Current, Supplied, row_count, uses_id, uses_row_ids};
+use crate::auth::{Admission, Claim, Credential, Principal};
+use crate::bind::Bound;
+use crate::cache::{Stored, WRITE_MARGIN, write_tags};
+use crate::observe::{CacheOutcome, Event, Stage, emit};
+use crate::snapshot::Operation;
+
+/// One job on its way.
+#[derive(Clone, Copy)]
+pub(super) struct Call<'a> {
+    /// What it works with.
+    pub(super) fetcher: &'a Fetcher,
+    /// What to run.
+    pub(super) operation: &'a Operation,
+    /// With which parameters.
+    pub(super) bound: &'a Bound<'static>,
+    /// For whom.
+    pub(super) asker: &'a Asker,
+    /// When it must be answered.
+    pub(super) deadline: Instant,
+    /// A write is done, answered and undone.
+    pub(super) dry_run: bool,
+}
+
+impl Call<'_> {
+    /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
+    pub(super) async fn write(self) -> Result<Fetched, Arc<BackendError>> {
+        let template = &self.operation.template;
+        queued::lane_is_free(self.fetcher.journal.as_deref(), template, self.bound, self.deadline)
+            .await
+            .map_err(Arc::new)?;
+        let pool = self.pool().map_err(Arc::new)?;
+        // A dry run changes nothing, so nothing becomes stale.
+        let invalidate = if self.dry_run { &[][..] } else { &template.invalidate };
+        let tags = write_tags(&template.game, invalidate, self.bound);
+        // Waiting for a connection and for the database both end at the deadline.
+        let longest = self.deadline.saturating_duration_since(Instant::now());
+        let in_flight = self.fetcher.cache.begin_write(tags, longest + WRITE_MARGIN).await;
+        let written = self.write_on(&pool).await;
+        if matches!(written, Err(BackendError::OutcomeUnknown { .. })) {
+            // The statement may still be at work: its tags stay closed until it cannot be any more.
+            drop(in_flight);
+        } else {
+            // After a rollback, too: what was closed must open, with nothing kept.
+            in_flight.finish().await;
+        }
+        self.record(written.as_ref().err()).await?;
+        let written = match written {
+            Ok(written) => written,
+            Err(error) => return Err(Arc::new(self.with_current(&pool, error).await)),
+        };
+        let Written { outcome, replayed } = written;
+        let stored = Arc::new(outcome.stored);
+        Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed })
+    }
+
+    /// Runs a write, in a transaction where it needs one.
+    async fn write_on(self, pool: &Pool) -> Result<Written, BackendError> {
+        let template = &self.operation.template;
+        if !self.dry_run && !write::needs_transaction(template) {
+            let outcome = self.run_on(pool).await?;
+            return Ok(Written { outcome, replayed: false });
+        }
+        let ids = self.ids()?;
+        let request = Write {
+            template,
+            bound: self.bound,
+            supplied: self.supplied(&ids),
+            dry_run: self.dry_run,
+        };
+        let written = write::write(pool, &self.fetcher.keys, &request, self.deadline).await?;
+        self.observe(&written.outcome);
+        Ok(written)
+    }
+
+    /// Adds the row that stands in the database to a refusal, where the template has `@current`; where none
+    /// stands, that is the answer. Who may not read the row is not told of it.
+    async fn with_current(self, pool: &Pool, error: BackendError) -> BackendError {
+        let mut error = error;
+        let Some(reading) = &self.operation.template.write.current else { return error };
+        if error.details_mut().is_none() {
+            return error;
+        }
+        let snapshot = self.fetcher.snapshot.load_full();
+        let game = snapshot.game(self.operation.template.game.as_str());
+        let Ok(operation) = game.and_then(|game| game.operation(reading.op.as_str())) else {
+            return error;
+        };
+        let bound = reading_params(&operation.template, &reading.args, self.bound);
+        if !may_read(operation, &self.asker.principal, &bound) {
+            return error;
+        }
+        let call = Call { operation, bound: &bound, dry_run: false, ..self };
+        // The refusal stands, whether the row can be read or not.
+        let Ok(outcome) = call.run_on(pool).await else { return error };
+        match (outcome.stored, &operation.template.not_found) {
+            (Stored::Present(body), _) => {
+                let stored = Arc::new(Stored::Present(body));
+                let current = Current { operation: Arc::clone(operation), stored };
+                if let Some(details) = error.details_mut() {
+                    details.current = Some(current);
+                }
+                error
+            }
+            (Stored::Absent, Some(not_found)) => BackendError::Business {
+                error: Box::new(not_found.clone()),
+                details: Box::default(),
+            },
+            (Stored::Absent, None) => BackendError::NoSuchRow,
+        }
+    }
+
+    /// A read's row, with its state where the read speaks for queued writes, too.
+    pub(super) async fn read(self) -> Result<Stored, BackendError> {
+        let stored = self.run().await?.stored;
+        Ok(match stored {
+            Stored::Present(body) if !self.operation.status_of.is_empty() => {
+                Stored::Present(queued::committed(&body).unwrap_or(body))
+            }
+            other => other,
+        })
+    }
+
+    /// The state of what is queued, where no row is there and the read speaks for it.
+    pub(super) async fn or_queued(self, stored: Stored) -> Stored {
+        if matches!(stored, Stored::Present(_)) {
+            return stored;
+        }
+        let Self { fetcher, operation, bound, .. } = self;
+        match queued::look(fetcher.journal.as_deref(), &fetcher.cache, operation, bound).await {
+            None => Stored::Absent,
+            Some(Queued::Waits(body)) => Stored::Present(body),
+            // Between the look at the database and the one at the journal: now it is there.
+            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
+        }
+    }
+
+    async fn run(self) -> Result<Outcome, BackendError> {
+        let outcome = match self.pool() {
+            Ok(pool) => self.run_on(&pool).await,
+            Err(error) => Err(error),
+        };
+        self.record(outcome.as_ref().err()).await?;
+        outcome
+    }
+
+    fn pool(&self) -> Result<Pool, BackendError> {
+        let name = &self.operation.pool;
+        self.fetcher
+            .pools
+            .get(name)
+            .ok_or_else(|| BackendError::Unreachable { pool: name.clone(), source: None })
+    }
+
+    async fn run_on(self, pool: &Pool) -> Result<Outcome, BackendError> {
+        let ids = self.ids()?;
+        let config = Arc::clone(&self.fetcher.snapshot.load().config);
+        let limits = Limits {
+            result_bytes_max: config.limits.result_bytes_max,
+            cursor_key: &self.fetcher.cursor_key,
+        };
+        let (template, supplied) = (&self.operation.template, self.supplied(&ids));
+        let outcome = run(pool, template, self.bound, &supplied, &limits, self.deadline).await?;
+        self.observe(&outcome);
+        Ok(outcome)
+    }
+
+    /// The moment, and the ids that the template asks for: for the whole request, however often it is tried.
+    fn ids(self) -> Result<Ids, BackendError> {
+        let template = &self.operation.template;
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+        let next = || {
+            let id = self.fetcher.ids.next(now_ms);
+            id.map_err(|error| BackendError::Supply(error.to_string()))
+        };
+        // Asked for only where one is used: while the clock is wrong everything else goes on.
+        let id = if uses_id(template) { next()? } else { 0 };
+        let count = if uses_row_ids(template) {
+            row_count(template, self.bound, template.slots.len())
+        } else {
+            0
+        };
+        let of_rows = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
+        let now_micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
+        Ok(Ids { now_micros, id, of_rows })
+    }
+
+    fn supplied<'s>(&'s self, ids: &'s Ids) -> Supplied<'s> {
+        Supplied {
+            now_micros: ids.now_micros,
+            id: ids.id,
+            row_ids: &ids.of_rows,
+            caller: &self.asker.principal.caller,
+            claims: &self.asker.principal.claims,
+            trace: &self.asker.trace,
+        }
+    }
+
+    fn observe(self, outcome: &Outcome) {
+        let fetcher = self.fetcher;
+        fetcher.metrics.stage(Stage::Database, outcome.elapsed);
+        if outcome.elapsed >= fetcher.snapshot.load().config.logging.slow_query {
+            self.report_slow(outcome.elapsed);
+        }
+    }
+
+    fn report_slow(&self, elapsed: Duration) {
+        let template = &self.operation.template;
+        emit(&Event::SlowQuery {
+            operation: &format!("{} {}", template.game, template.op),
+            template: template.version,
+            trace: &self.asker.trace,
+            elapsed,
+            params: &shown_params(template, self.bound),
+        });
+    }
+
+    /// Appends the audit record of an audited operation; what cannot be recorded is not confirmed.
+    async fn record(self, error: Option<&BackendError>) -> Result<(), BackendError> {
+        let template = &self.operation.template;
+        if !template.audit {
+            return Ok(());
+        }
+        let code = error.map_or(0, BackendError::code);
+        let mut params = shown_params(template, self.bound);
+        if self.dry_run {
+            params.push_str(" (dry run)");
+        }
+        self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
+    }
+}
+
+/// Whether who may call a write may also call the read that it answers with.
+fn may_read(operation: &Operation, principal: &Principal, bound: &Bound<'_>) -> bool {
+    let known = (principal.credential != Credential::None).then_some(principal);
+    match (operation.access.admits(known, &operation.template.game), known) {
+        (Ok(Admission::Yes), _) => true,
+        (Ok(Admission::IfClaims), Some(principal)) => {
+            let says = |slot: usize, claim: &Claim| bound.says(slot, claim);
+            operation.access.claims_match(principal, says).is_ok()
+        }
+        _ => false,
+    }
+}
+
+/// What the gateway itself gives to one request.
+struct Ids {
+    now_micros: i64,
+    id: i64,
+    of_rows: Vec<i64>,
+}
