@@ -18,7 +18,7 @@ use std::time::{Duration, Instant};
 use tokio::runtime::{Builder, Runtime};
 
 use crate::backend::{
-    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools, Purger,
+    Applier, BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Keeper, Pools, Purger,
 };
 use crate::cache::{Background, Cache};
 use crate::config::{Config, runtime::cpus};
@@ -29,6 +29,7 @@ use crate::observe::{Audit, Counter, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, NoticeBoard, Watch};
 use crate::snapshot::Snapshot;
+use crate::stream::{Producer, Streams};
 use crate::{frontend, queue};
 
 /// How long the backend may take to end after the last frontend has.
@@ -120,7 +121,7 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
-    applier: Option<Applying>,
+    applying: Applying,
     frontends: Vec<Frontend>,
     journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
@@ -150,7 +151,8 @@ impl Server {
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
-        let core = Arc::new(core.with_journal(journal));
+        let (streams, producer) = open_streams(&config, &metrics)?;
+        let core = Arc::new(core.with_journal(journal).with_streams(streams));
         let sink: crate::backend::EventSink = Arc::new(emit);
         let pools = Arc::new(Pools::open(&config.database, backend.handle().clone(), sink));
         let audit = config.logging.audit_file.as_deref().map(Audit::open);
@@ -162,6 +164,7 @@ impl Server {
             ids: Arc::clone(&core.ids),
             audit: audit.transpose().map_err(started)?,
             journal: core.journal.clone(),
+            streams: core.streams.clone(),
         };
         let fetcher = Fetcher::new(&config, parts).map_err(ServerError::Start)?;
         let dispatch = Dispatch {
@@ -172,7 +175,7 @@ impl Server {
         let (stop_dispatch, stop) = queue::signal(false);
         spawn_purger(&backend, &core, &pools, stop.clone());
         let dispatch = backend.spawn(dispatch.run(taken, stop));
-        let applier = Applying::start(&core, &pools, &backend);
+        let applying = Applying::start(&core, &pools, producer, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
@@ -199,7 +202,7 @@ impl Server {
             pools,
             dispatch,
             stop_dispatch,
-            applier,
+            applying,
             frontends,
             journal: journal_thread,
             control,
@@ -235,9 +238,10 @@ impl Server {
         self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
-            if let Some(applier) = self.applier {
-                applier.end().await;
+            if let Some(streams) = &self.core.streams {
+                streams.stop();
             }
+            self.applying.end().await;
             self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
@@ -274,30 +278,55 @@ impl Server {
     }
 }
 
-/// The journal's applier at work on the backend threads.
+/// What sends queued writes to Redis and applies those of journal and streams, on the backend threads.
 struct Applying {
     stop: queue::Signal<bool>,
-    task: tokio::task::JoinHandle<()>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Applying {
-    /// Starts it, where there is a journal.
-    fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
-        let applier = Applier {
-            journal: Arc::clone(core.journal.as_ref()?),
-            snapshot: Arc::clone(&core.snapshot),
-            pools: Arc::clone(pools),
-            cache: Arc::clone(&core.cache),
-            metrics: Arc::clone(&core.metrics),
-        };
+    /// Starts it, as far as there is a journal, or there are streams.
+    fn start(
+        core: &Arc<Core>,
+        pools: &Arc<Pools>,
+        producer: Option<Producer>,
+        backend: &Runtime,
+    ) -> Self {
         let (stop, stopped) = queue::signal(false);
-        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
+        let mut tasks = Vec::new();
+        if let Some(journal) = &core.journal {
+            let applier = Applier {
+                journal: Arc::clone(journal),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(applier.run(stopped.clone())));
+        }
+        if let Some((streams, producer)) = core.streams.as_ref().zip(producer) {
+            let keeper = Keeper {
+                streams: Arc::clone(streams),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(producer.run()));
+            tasks.push(backend.spawn(keeper.run(stopped)));
+        }
+        Self { stop, tasks }
     }
 
     /// Has it finish what is under way. What is left is applied after the next start.
     async fn end(self) {
         self.stop.set(true);
-        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
+        let all = async {
+            for task in self.tasks {
+                let _ended_or_panicked = task.await.is_ok();
+            }
+        };
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, all).await.is_ok();
     }
 }
 
@@ -340,7 +369,8 @@ fn spawn_purger(backend: &Runtime, core: &Arc<Core>, pools: &Arc<Pools>, stop: W
     let expired = Purger {
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
-        journal: None,
+        journal: core.journal.clone(),
+        streams: core.streams.clone(),
         purged: count.clone(),
     };
     let help = "Expired keys of idempotent requests, removed.";
@@ -413,6 +443,16 @@ fn start_journal(
     }
     journal.register_metrics(metrics);
     Ok((Some(journal), Some(thread)))
+}
+
+type OpenedStreams = (Option<Arc<Streams>>, Option<Producer>);
+
+/// The streams, where there is a section `queue`; connects to nothing yet.
+fn open_streams(config: &Config, metrics: &Metrics) -> Result<OpenedStreams, ServerError> {
+    let Some(queue) = &config.queue else { return Ok((None, None)) };
+    let (streams, producer) = Streams::new(queue).map_err(started)?;
+    streams.register_metrics(metrics);
+    Ok((Some(streams), Some(producer)))
 }
 
 /// Has the journal write what it took over, and waits for that.

@@ -47,8 +47,6 @@ use names::Names;
 use script::Scripts;
 use stats::Stats;
 
-/// The consumer group of every stream.
-const GROUP: &str = "gateway";
 /// Between two looks at a lane that is waited for, first and longest.
 const LANE_PAUSE: (Duration, Duration) = (Duration::from_millis(2), Duration::from_millis(50));
 

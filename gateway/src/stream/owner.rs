@@ -7,10 +7,10 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use redis::aio::MultiplexedConnection;
-use redis::streams::{StreamAutoClaimReply, StreamId, StreamRangeReply, StreamReadReply};
+use redis::streams::{StreamId, StreamRangeReply, StreamReadReply};
 use tokio::time::Instant;
 
-use super::{GROUP, StreamError, Streams, link, mark_id, names};
+use super::{StreamError, Streams, link, mark_id, names};
 use crate::cache::QueuedState;
 use crate::journal::{Draft, Record};
 use crate::queue::{self, Signal, Watch};
@@ -52,13 +52,7 @@ impl Streams {
         if token == 0 {
             return Ok(None);
         }
-        let mut connection = link::connect(&self.client, self.config.timeout).await?;
-        let mut group = redis::cmd("XGROUP");
-        group.arg("CREATE").arg(&name).arg(GROUP).arg(0).arg("MKSTREAM");
-        match group.exec_async(&mut connection).await {
-            Err(error) if error.code() != Some("BUSYGROUP") => return Err(error.into()),
-            _ => {}
-        }
+        let connection = link::connect(&self.client, self.config.timeout).await?;
         let (lost, is_lost) = queue::signal(false);
         self.stats.owned.add(1);
         Ok(Some(Arc::new(Owned {
@@ -140,7 +134,7 @@ impl Owned {
         let _released = release.invoke_async::<()>(&mut self.connection.clone()).await.is_ok();
     }
 
-    /// Reads the stream from its beginning: what was handed out and not settled first.
+    /// Reads the stream from its beginning: everything that is not settled, in order.
     ///
     /// # Errors
     ///
@@ -149,7 +143,7 @@ impl Owned {
         // Of its own: it waits for entries, and others would wait behind it.
         let patience = BLOCK + self.streams.config.timeout;
         let connection = link::connect(&self.streams.client, patience).await?;
-        Ok(Incoming { owned: Arc::clone(self), connection, claim_from: Some("0-0".into()) })
+        Ok(Incoming { owned: Arc::clone(self), connection, behind: 0 })
     }
 
     /// Reads entries again.
@@ -177,7 +171,7 @@ impl Owned {
         let streams = &self.streams;
         let mut done = streams.scripts.done.prepare_invoke();
         done.key(names::owner(&self.name)).key(&*self.name);
-        done.arg(&self.lease).arg(GROUP).arg(millis(streams.config.key_life));
+        done.arg(&self.lease).arg(millis(streams.config.key_life));
         for record in records {
             let lane = record.lane.map(|lane| streams.names.lane(lane));
             done.key(streams.names.request(&record.key.request));
@@ -206,7 +200,7 @@ impl Owned {
         let mut bury = streams.scripts.bury.prepare_invoke();
         bury.key(names::owner(&self.name)).key(&*self.name).key(names::dead(&self.name));
         bury.key(streams.names.request(&record.key.request));
-        bury.arg(&self.lease).arg(GROUP).arg(record.sequence).arg(u8::from(lane.is_some()));
+        bury.arg(&self.lease).arg(record.sequence).arg(u8::from(lane.is_some()));
         bury.key(lane.unwrap_or_default());
         bury.arg(record.draft().encode()).arg(code).arg(message).arg(since_micros);
         bury.arg(dead.encode());
@@ -230,41 +224,35 @@ impl Drop for Owned {
     }
 }
 
-/// What a stream hands out, in the order of its numbers.
+/// What a stream holds, in the order of its numbers.
 #[derive(Debug)]
 pub struct Incoming {
     owned: Arc<Owned>,
     connection: MultiplexedConnection,
-    /// From where on entries that were handed out before are claimed; `None`: only new ones are left.
-    claim_from: Option<String>,
+    /// The last number that was read.
+    behind: u64,
 }
 
 impl Incoming {
     /// The next records; none when there were none for a while.
     ///
-    /// Not to be dropped half done: entries would be handed out and unseen until the next owner claims them.
+    /// A plain read, not a consumer group's: of two that read, because one does not know yet that it was
+    /// replaced, neither takes anything away from the other.
     ///
     /// # Errors
     ///
     /// [`StreamError`]; this is of no use then.
     pub async fn next(&mut self, count_max: usize) -> Result<Vec<Record>, StreamError> {
         let name = &*self.owned.name;
-        let consumer = &*self.owned.streams.instance;
-        if let Some(from) = self.claim_from.take() {
-            let mut claim = redis::cmd("XAUTOCLAIM");
-            claim.arg(name).arg(GROUP).arg(consumer).arg(0).arg(from).arg("COUNT").arg(count_max);
-            let found: StreamAutoClaimReply = claim.query_async(&mut self.connection).await?;
-            if found.next_stream_id != "0-0" {
-                self.claim_from = Some(found.next_stream_id);
-            }
-            return found.claimed.iter().map(|entry| record(name, entry)).collect();
-        }
-        let mut read = redis::cmd("XREADGROUP");
-        read.arg("GROUP").arg(GROUP).arg(consumer).arg("COUNT").arg(count_max);
-        read.arg("BLOCK").arg(millis(BLOCK)).arg("STREAMS").arg(name).arg(">");
+        let mut read = redis::cmd("XREAD");
+        read.arg("COUNT").arg(count_max).arg("BLOCK").arg(millis(BLOCK));
+        read.arg("STREAMS").arg(name).arg(id_of(self.behind));
         let found: Option<StreamReadReply> = read.query_async(&mut self.connection).await?;
         let entries = found.iter().flat_map(|found| &found.keys).flat_map(|key| &key.ids);
-        entries.map(|entry| record(name, entry)).collect()
+        let records: Vec<Record> =
+            entries.map(|entry| record(name, entry)).collect::<Result<_, _>>()?;
+        self.behind = records.last().map_or(self.behind, |record| record.sequence);
+        Ok(records)
     }
 }
 

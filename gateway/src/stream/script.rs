@@ -48,18 +48,16 @@ const RELEASE: &str = r"
 if redis.call('GET', KEYS[1]) == ARGV[1] then redis.call('DEL', KEYS[1]) end
 ";
 
-/// Keys: owner, stream, then request and lane of each record. Arguments: instance and token, group, life of a
-/// key, then each record's number, and 1 where there is a lane. Returns 0 when another one owns it.
+/// Keys: owner, stream, then request and lane of each record. Arguments: instance and token, life of a key, then
+/// each record's number, and 1 where there is a lane. Returns 0 when another one owns it.
 const DONE: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 for i = 3, #KEYS, 2 do
-    local n, has_lane = ARGV[i + 1], ARGV[i + 2]
-    local id = n .. '-0'
-    redis.call('XACK', KEYS[2], ARGV[2], id)
-    local is_there = redis.call('XDEL', KEYS[2], id) == 1
+    local n, has_lane = ARGV[i], ARGV[i + 1]
+    local is_there = redis.call('XDEL', KEYS[2], n .. '-0') == 1
     if redis.call('HGET', KEYS[i], 'n') == n then
         redis.call('HSET', KEYS[i], 's', 'a')
-        redis.call('PEXPIRE', KEYS[i], ARGV[3])
+        redis.call('PEXPIRE', KEYS[i], ARGV[2])
     end
     if is_there and has_lane == '1' then
         if redis.call('HGET', KEYS[i + 1], 'last') == n then
@@ -72,16 +70,15 @@ end
 return 1
 ";
 
-/// Keys: owner, stream, dead letters, request, lane. Arguments: instance and token, group, number, whether
-/// there is a lane, record, code, message, since when, state. Returns 0 when another one owns it.
+/// Keys: owner, stream, dead letters, request, lane. Arguments: instance and token, number, whether there is a
+/// lane, record, code, message, since when, state. Returns 0 when another one owns it.
 const BURY: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
-local n = ARGV[3]
+local n = ARGV[2]
 if redis.call('XDEL', KEYS[2], n .. '-0') == 0 then return 1 end
-redis.call('XACK', KEYS[2], ARGV[2], n .. '-0')
-redis.call('XADD', KEYS[3], '*', 'd', ARGV[5], 'n', n, 'c', ARGV[6], 'm', ARGV[7], 't', ARGV[8])
-redis.call('HSET', KEYS[4], 's', ARGV[9])
-if ARGV[4] == '1' then
+redis.call('XADD', KEYS[3], '*', 'd', ARGV[4], 'n', n, 'c', ARGV[5], 'm', ARGV[6], 't', ARGV[7])
+redis.call('HSET', KEYS[4], 's', ARGV[8])
+if ARGV[3] == '1' then
     if redis.call('HGET', KEYS[5], 'last') == n then
         redis.call('DEL', KEYS[5])
     else

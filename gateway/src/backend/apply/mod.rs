@@ -19,7 +19,9 @@
 mod batch;
 mod desk;
 mod figures;
+mod keeper;
 mod schedule;
+mod source;
 mod teller;
 mod told;
 
@@ -42,7 +44,9 @@ use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 use batch::{Ended, Outcome};
 use desk::{Desk, Word};
-use figures::Figures;
+use figures::{Figures, JOURNAL_NAMES};
+pub use keeper::Keeper;
+use source::Source;
 use teller::Teller;
 use told::Told;
 
@@ -73,10 +77,20 @@ pub struct Applier {
     pub metrics: Arc<Metrics>,
 }
 
+/// What a loop works with, wherever its records come from.
+#[derive(Clone, Debug)]
+struct Around {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    pools: Arc<Pools>,
+    cache: Arc<Cache<BackendError>>,
+    metrics: Arc<Metrics>,
+}
+
 /// What the loop and its batches share.
 #[derive(Debug)]
 struct Shared {
-    applier: Applier,
+    applier: Around,
+    source: Source,
     teller: Teller,
     told: Told,
     figures: Figures,
@@ -115,19 +129,25 @@ impl Applier {
 
 impl Loop {
     fn new(applier: Applier) -> Self {
+        let Applier { journal, snapshot, pools, cache, metrics } = applier;
         let figures = Figures::default();
-        figures.register(&applier.metrics);
-        let next = applier.journal.lowest();
-        let teller = Teller::start(Arc::clone(&applier.cache));
+        figures.register(&metrics, JOURNAL_NAMES);
+        let next = journal.lowest();
+        let teller = Teller::start(Arc::clone(&cache));
+        let around = Around { snapshot, pools, cache, metrics };
+        Self { next, known: next, ..Self::with(around, Source::Journal(journal), teller, figures) }
+    }
+
+    fn with(around: Around, source: Source, teller: Teller, figures: Figures) -> Self {
         let (told, is_stopping) = (Told::default(), AtomicBool::new(false));
-        let shared = Arc::new(Shared { applier, teller, told, figures, is_stopping });
+        let shared = Shared { applier: around, source, teller, told, figures, is_stopping };
         Self {
-            shared,
+            shared: Arc::new(shared),
             desks: HashMap::default(),
             running: JoinSet::new(),
             batches: HashMap::default(),
-            next,
-            known: next,
+            next: 0,
+            known: 0,
             has_all: false,
             pause_until: None,
             #[cfg(test)]
@@ -136,8 +156,9 @@ impl Loop {
     }
 
     async fn run(mut self, mut stop: Watch<bool>) {
-        let mut reader = Some(self.shared.applier.journal.reader());
-        let mut durable = self.shared.applier.journal.durable();
+        let Source::Journal(journal) = self.shared.source.clone() else { return };
+        let mut reader = Some(journal.reader());
+        let mut durable = journal.durable();
         let mut look: Option<Look> = None;
         loop {
             #[cfg(test)]
@@ -166,7 +187,7 @@ impl Loop {
                             self.found(found);
                             reader
                         }
-                        None => self.shared.applier.journal.reader(),
+                        None => journal.reader(),
                     });
                 }
                 () = durable.until(|durable| { self.known = self.known.max(*durable); *durable > from }),
@@ -237,7 +258,12 @@ impl Loop {
         let snapshot = applier.snapshot.load();
         for (name, desk) in &mut self.desks {
             let pool = snapshot.game(name).ok().and_then(|game| applier.pools.get(&game.pool));
-            desk.allow(pool.map_or(1, |pool| batch_count_max(&pool.config())));
+            let count_max = match &self.shared.source {
+                Source::Journal(_) => pool.map_or(1, |pool| batch_count_max(&pool.config())),
+                // A stream's transactions wait for each other at its row; a game has several streams.
+                Source::Stream(_) => 1,
+            };
+            desk.allow(count_max);
             while let Some(work) = desk.next(now) {
                 let mut sequences = work.missing.clone();
                 sequences.extend(work.records.iter().map(|record| record.sequence));
