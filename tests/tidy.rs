@@ -16,8 +16,8 @@ use gateway_protocol::Code;
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
     "config", "observe", "queue", "auth", "catalog", "bind", "identity", "cache", "snapshot",
-    "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend", "control", "server",
-    "command",
+    "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend", "control",
+    "server", "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.

@@ -21,6 +21,8 @@ mod owner;
 mod producer;
 mod script;
 mod stats;
+#[cfg(test)]
+pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -242,8 +244,7 @@ impl Streams {
 
 /// Which of `count` streams an order goes to: one and the same for a lane.
 fn index_of(draft: &Draft, count: u32) -> u32 {
-    let [a, b, c, d, e, f, g, h, ..] = draft.key.request;
-    let own = u64::from_le_bytes([a, b, c, d, e, f, g, h]);
+    let own = draft.key.request.first_chunk().map_or(0, |bytes| u64::from_le_bytes(*bytes));
     let hash = draft.lane.map_or(own, |Lane(lane)| lane);
     u32::try_from(hash % u64::from(count.max(1))).unwrap_or(0)
 }

@@ -47,8 +47,8 @@ impl Streams {
         let mut take = self.scripts.take.prepare_invoke();
         take.key(names::owner(&name)).key(names::token(&name));
         take.arg(&*self.instance).arg(millis(self.config.lease));
-        let taken = take.invoke_async::<i64>(&mut shared).await;
-        let token = self.settle(taken.map_err(StreamError::from)).await?;
+        let answered = take.invoke_async::<i64>(&mut shared).await;
+        let token = self.settle(answered.map_err(StreamError::from)).await?;
         if token == 0 {
             return Ok(None);
         }
