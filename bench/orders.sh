@@ -32,7 +32,7 @@ chmod 755 "$home"
 user=$(id -un)
 sed -e "s#@HOME@#$home#; s#^user=.*#user=$user#" bench/peers/sql/my.cnf >"$home/my.cnf"
 mariadb-install-db --no-defaults --user="$user" --datadir="$home/db" >"$home/install" 2>&1
-on 1 mariadbd --defaults-file="$home/my.cnf"; mariadb_pid=$!
+on 1 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"; mariadb_pid=$!
 until_open 13388
 mariadb --no-defaults -S "$home/run/mysql.sock" -u root <bench/peers/sql/schema.sql
 
@@ -66,9 +66,9 @@ drained() { for _ in $(seq 6000); do [ "$(backlog)" = 0 ] && return; sleep 0.05;
 # rows TABLE: how many it has.
 rows() { mariadb --no-defaults -S "$home/run/mysql.sock" -u root -N -e "SELECT COUNT(*) FROM game1.$1"; }
 
-echo "== orders, 64 connections with 16 in flight, the applier at work"
+echo "== orders, 64 connections with 8 in flight, the applier at work"
 syncs=$(metric gateway_journal_syncs_total) bytes=$(metric gateway_journal_bytes_total) records=$(metric gateway_journal_records_total)
-orders --pipeline 16 --prefix a --label "order.create" | tee "$home/burst"
+orders --pipeline 8 --prefix a --label "order.create" | tee "$home/burst"
 syncs=$(($(metric gateway_journal_syncs_total) - syncs)) bytes=$(($(metric gateway_journal_bytes_total) - bytes)) records=$(($(metric gateway_journal_records_total) - records))
 awk -v s=$syncs -v b=$bytes -v r=$records 'BEGIN{printf "%d orders: %.1f syncs a thousand, %.0f bytes an order\n", r, s*1000/r, b/r}'
 rate=$(awk '{gsub("/s", "", $2); print int($2)}' "$home/burst")

@@ -29,7 +29,7 @@ chmod 755 "$home"
 user=$(id -un)
 sed -e "s#@HOME@#$home#; s#^user=.*#user=$user#" bench/peers/sql/my.cnf >"$home/my.cnf"
 mariadb-install-db --no-defaults --user="$user" --datadir="$home/db" >"$home/install" 2>&1
-on 1 mariadbd --defaults-file="$home/my.cnf"
+on 1 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"
 until_open 13388
 mariadb --no-defaults -S "$home/run/mysql.sock" -u root <bench/peers/sql/schema.sql
 on 1 redis-server --port 16390 --save '' --bind 127.0.0.1

@@ -24,7 +24,7 @@ const LAYERS: &[&str] = &[
 const DOORS: &[(&str, &[&str])] = &[
     ("monoio", &["frontend/"]),
     ("monoio_compat", &["frontend/"]),
-    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server.rs", "stream/"]),
+    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server/", "stream/"]),
     ("tokio_uring", &["journal/"]),
     ("sqlx", &["backend/"]),
     ("redis", &["cache/l2/", "stream/"]),

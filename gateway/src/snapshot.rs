@@ -243,7 +243,7 @@ pub struct Parts {
 /// switches of operations that do not exist, audited operations without an audit log.
 pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapshot, Vec<String>> {
     let Parts { config, catalog, authenticator, jwks } = parts;
-    let mut faults = Vec::new();
+    let mut faults = unmet(&config, &catalog);
     let mut games = HashMap::default();
     for game_config in &config.games {
         let templates = catalog.game(game_config.id.as_str());
@@ -263,6 +263,40 @@ pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapsho
     }
     let catalog_hash = catalog.hash.clone();
     Ok(Snapshot { generation, config, catalog_hash, authenticator, jwks, games })
+}
+
+/// Most operations that one fault names.
+const NAMES_MAX: usize = 5;
+
+/// What templates need of the configuration and do not find: one fault each, which names the operations.
+fn unmet(config: &Config, catalog: &Catalog) -> Vec<String> {
+    let naming = |key: &str, needing: &dyn Fn(&Template) -> bool, what: &str| {
+        let templates = catalog.games().iter().flat_map(GameTemplates::templates);
+        let mut names: Vec<String> = templates
+            .filter(|template| needing(template))
+            .map(|template| format!("{} {}", template.game, template.op))
+            .collect();
+        names.sort_unstable();
+        let count = names.len();
+        names.truncate(NAMES_MAX);
+        let mut list = names.join(", ");
+        if count > NAMES_MAX {
+            list = format!("{list} and {} more", count - NAMES_MAX);
+        }
+        let reason = format!("is missing: {what} need it: {list}");
+        (count > 0).then(|| config.fault_at(key, &reason))
+    };
+    let audited = (config.logging.audit_file.is_none())
+        .then(|| naming("logging.audit_file", &|it| it.audit, "operations with `@audit`"));
+    let queued = (config.journal.path.is_none()).then(|| {
+        let is_here = |it: &Template| {
+            let game = config.games.iter().find(|game| game.id == it.game);
+            game.is_none_or(|game| game.queue == QueueKind::Journal)
+        };
+        let is_queued = |it: &Template| it.write.asynchronous.is_some() && is_here(it);
+        naming("journal.path", &is_queued, "operations with `@async`")
+    });
+    audited.into_iter().chain(queued).flatten().collect()
 }
 
 struct GameBuilder<'b> {
@@ -288,11 +322,8 @@ impl GameBuilder<'_> {
         for op in &self.game.disabled_operations {
             if !operations.contains_key(op.as_str()) {
                 let key = format!("games.{}.disabled_operations", self.game.id);
-                let place = match self.config.line_of(&key) {
-                    0 => key,
-                    line => format!("line {line}: {key}"),
-                };
-                self.faults.push(format!("{place}: `{op}` is no operation of this game"));
+                let reason = format!("names `{op}`, which is no operation of this game");
+                self.faults.push(self.config.fault_at(&key, &reason));
             }
         }
         let paths = self.paths(&operations);
@@ -312,15 +343,6 @@ impl GameBuilder<'_> {
         built: &HashMap<Box<str>, Arc<Operation>, RandomState>,
     ) -> Option<Operation> {
         let name = format!("{} {}", template.game, template.op);
-        if template.audit && self.config.logging.audit_file.is_none() {
-            self.faults.push(format!("{name}: @audit needs `logging.audit_file`"));
-        }
-        if template.write.asynchronous.is_some()
-            && self.game.queue == QueueKind::Journal
-            && self.config.journal.path.is_none()
-        {
-            self.faults.push(format!("{name}: @async needs `journal.path`"));
-        }
         let access = match self.authenticator.roles().compile(&template.allow) {
             Ok(access) => access,
             Err(faults) => {

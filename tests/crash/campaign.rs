@@ -72,6 +72,8 @@ impl<'s> Campaign<'s> {
         let database = "/database/connections/game1";
         let gateway = Setup::mariadb(server)
             .set("/logging/requests", json!("errors"))
+            // Of a write whose connection was lost nobody knows for so long; its client waits that long.
+            .set("/games/game1/deadline", json!("2s"))
             .set(&format!("{database}/max_open_conns"), json!(16))
             .set(&format!("{database}/connect_timeout"), json!("500ms"))
             .set(&format!("{database}/health_interval"), json!("1s"))

@@ -150,7 +150,11 @@ fn audited_operation_is_on_record_before_its_reply_and_masked_values_are_nowhere
 fn audit_that_cannot_be_written_leaves_the_operation_unconfirmed() {
     // The audit log is beyond the limit of a file already: every record is refused, as on a full disk.
     let limit = 4 << 20;
-    let setup = Setup::sqlite().file_bytes_max(limit);
+    let level = "-- @desc Level of a player.\n-- @kind one\n-- @param player_id bigint\n\
+                 -- @result player_level int\n-- @allow game_server\n-- @audit\n\
+                 SELECT p.player_level FROM player p WHERE p.player_id = :player_id\n";
+    let setup = Setup::sqlite().own_templates().file_bytes_max(limit);
+    let setup = setup.template("_base/player/level.sql", level);
     let audit = setup.folder.path().join("audit.log");
     let first = format!("{{\"seq\":1,\"params\":\"{}\"}}\n", "x".repeat(5 << 20));
     std::fs::write(&audit, &first).unwrap();
@@ -162,6 +166,9 @@ fn audit_that_cannot_be_written_leaves_the_operation_unconfirmed() {
             Transport::Http.call(&gateway, &game, "game1", "auth_token.revoke_all", &revoke);
         assert_eq!((answer.code, answer.status), (1305, Some(504)), "{answer:?}");
     }
+    // Of a read nothing is unknown: it changed nothing, and is not answered.
+    let answer = Transport::Http.call(&gateway, &game, "game1", "player.level", &revoke);
+    assert_eq!((answer.code, answer.status), (1099, Some(500)), "{answer:?}");
     wait_until("the log says so", || gateway.log().contains("audit").then_some(()));
     assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
     assert_eq!(std::fs::read(&audit).unwrap().len(), first.len(), "nothing of a record stays");

@@ -96,7 +96,8 @@ fn limit_files(gateway: &Gateway<'_>, bytes: u64) {
 }
 
 /// A limit of the length of files stands for the full disk: it needs no rights, and a write beyond it fails in
-/// the same place. It cannot be lifted from outside a container that has no file system of its own.
+/// the same place. But it also ends segments that are made already, the one in use and the one ahead: of the
+/// order that meets such an end nobody knows whether it is there, and it is asked for again.
 #[test]
 fn full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
     const ROOM: u64 = 1 << 30;
@@ -107,10 +108,10 @@ fn full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
     let gateway = setup(server).file_bytes_max(ROOM).start();
     let mut caller = caller(&gateway);
     assert_eq!(caller.call(sample::ORDER_CREATE, &order(0)).code(), Some(0));
-    // A little is left in the segment that is being written; there will be no other.
+    // A little is left in the two segments that are there; there will be no third.
     limit_files(&gateway, 256 << 10);
     let mut acknowledged = BTreeSet::from([0]);
-    let (mut next, mut refusals) = (1, 0);
+    let (mut next, mut refusals, mut unknown) = (1, 0, Vec::new());
     while refusals < 20 {
         assert!(next < 20_000, "the disk never gets full");
         match caller.call(sample::ORDER_CREATE, &order(next)) {
@@ -118,13 +119,17 @@ fn full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
                 acknowledged.insert(next);
             }
             Outcome::Refused { code: DISK_FULL, .. } => refusals += 1,
-            other => panic!("{next}: {other:?}"),
+            Outcome::Unknown => unknown.push(next),
+            other @ Outcome::Refused { .. } => panic!("{next}: {other:?}"),
         }
         next += 1;
     }
+    assert!(unknown.len() <= 2, "{unknown:?}");
     limit_files(&gateway, ROOM);
-    acknowledged.insert(next);
-    assert_eq!(caller.settle(sample::ORDER_CREATE, &order(next)).outcome.code(), Some(0));
+    for index in unknown.into_iter().chain([next]) {
+        assert_eq!(caller.settle(sample::ORDER_CREATE, &order(index)).outcome.code(), Some(0));
+        acknowledged.insert(index);
+    }
     sample::wait_applied(&gateway);
     check(server, &gateway, acknowledged);
 }

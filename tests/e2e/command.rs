@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use gateway_tests::{ADMIN_KEY, Setup, binary, run, sql_templates};
+use gateway_tests::{ADMIN_KEY, Setup, binary, run, sql_templates, wait_until};
 use serde_json::{Value, json};
 
 #[test]
@@ -281,6 +281,28 @@ fn every_line_that_the_demo_prints_works_and_its_folder_is_gone_after_it() {
     assert!(left.is_empty(), "{left:?}");
 }
 
+/// A large seed takes a while; who does not want to wait for it leaves nothing behind.
+#[test]
+fn demo_that_is_ended_while_it_seeds_removes_its_folder() {
+    let folder = tempfile::TempDir::new().unwrap();
+    let process = Command::new(binary())
+        .args(["demo", "--players", "5000000", "--templates"])
+        .arg(sql_templates())
+        .args(["--tcp", "127.0.0.1:0", "--http", "127.0.0.1:0", "--admin", "127.0.0.1:0"])
+        .env("TMPDIR", folder.path())
+        .stdout(Stdio::null())
+        .spawn()
+        .unwrap();
+    let mut demo = Demo(process);
+    let left = || std::fs::read_dir(folder.path()).unwrap().map(|entry| entry.unwrap().path());
+    // Every migration is in its database by now; rows come next.
+    wait_until("the seed begins", || left().any(|own| own.join("game2.db").exists()).then_some(()));
+    assert!(demo.0.try_wait().unwrap().is_none(), "it still seeds");
+    gateway_tests::send_signal(demo.0.id(), gateway_tests::Signal::Drain);
+    assert_eq!(demo.0.wait().unwrap().code(), Some(0));
+    assert_eq!(left().count(), 0);
+}
+
 /// The annotated file is what operators copy: with its secrets set, it must start as it is.
 #[test]
 fn shipped_configuration_starts_without_its_databases() {
@@ -327,6 +349,20 @@ fn second_gateway_on_the_same_ports_is_refused() {
     for words in ["another process listens there", "server.reuse_port: true"] {
         assert!(output.stderr.contains(words), "{}", output.stderr);
     }
+}
+
+/// Sharing is for those who all agreed to it.
+#[test]
+fn second_gateway_that_would_share_is_refused_by_one_that_would_not() {
+    let gateway = Setup::sqlite().start();
+    let second = Setup::beside(&gateway)
+        .set("/server/reuse_port", json!(true))
+        .set("/server/tcp/address", json!(gateway.tcp_address().to_string()))
+        .set("/server/http/address", json!(gateway.http_address().to_string()));
+    second.write_config();
+    let output = run(&["serve", "--config", &second.config_path().display().to_string()]);
+    assert_eq!(output.status, Some(1), "{}", output.text());
+    assert!(output.stderr.contains("another process listens there"), "{}", output.stderr);
 }
 
 #[test]

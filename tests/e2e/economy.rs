@@ -201,3 +201,42 @@ fn order_is_made_paid_and_given_back_each_once() {
         assert_eq!(entries.as_array().unwrap().len(), 2, "{entries}");
     });
 }
+
+/// The row of a session that has not committed keeps the applier waiting, and is not to be seen by a read.
+#[test]
+fn queued_order_is_answered_with_202_and_found_where_it_says_before_and_after_it_is_applied() {
+    let Some(server) = shared_mariadb() else { return };
+    let gateway = Setup::mariadb(server).start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let lock = server.hold(
+        &schema,
+        "BEGIN; INSERT INTO game_order (order_id, order_no, player_id, product_id, qty, amount, currency,
+         channel, status, version, created_at)
+         VALUES (1, 'WAIT-0000001', 1001, 'x', 1, 1, 'CNY', 'web', 0, 1, '2026-01-01')",
+    );
+    let who = Credential::with_roles(&["game_server", "admin"]).headers();
+    let order = json!({ "order_no": "WAIT-0000001", "player_id": 1001, "product_id": "gems_60", "qty": 1,
+        "amount": "5.99", "currency": "CNY", "channel": "web" });
+    let mut http = gateway.http();
+    let taken = http.send_json("POST", "/v1/game1/orders", &who, &order);
+    let key = json!({ "state": "journalled", "key": "WAIT-0000001" });
+    assert_eq!((taken.status, taken.json()), (202, key), "{}", taken.text());
+    let place = taken.header("location").expect("where to look").to_owned();
+    assert_eq!(place, "/v1/game1/orders/WAIT-0000001");
+
+    let waits = http.get(&place, &who);
+    let state = waits.json();
+    assert_eq!((waits.status, &state["state"]), (200, &json!("journalled")), "{state}");
+    assert_eq!(state["order_no"], "WAIT-0000001");
+    let waiting = gateway.metric("gateway_journal_backlog_records", &["\"journalled\""]);
+    assert!(waiting >= 1.0, "{waiting}");
+
+    drop(lock);
+    let found = wait_until("the order is committed", || {
+        let found = http.get(&place, &who);
+        assert_eq!(found.status, 200, "it is never away: {}", found.text());
+        (found.json()["state"] == "committed").then(|| found.json())
+    });
+    assert_eq!((&found["amount"], &found["version"]), (&json!("5.99"), &json!(1)));
+    assert_eq!(http.get("/v1/game1/orders/WAIT-0000002", &who).code(), 2131, "nobody's order");
+}

@@ -4,7 +4,9 @@
 use std::fs;
 use std::path::PathBuf;
 
-use gateway_tests::{Caller, Gateway, Mariadb, Setup, Signal, run, sample, wait_until};
+use gateway_tests::{
+    Caller, Gateway, Mariadb, Outcome, Setup, Signal, run, sample, shared_mariadb, wait_until,
+};
 use serde_json::json;
 
 /// How a group on disk begins.
@@ -146,4 +148,34 @@ fn template_under_which_waiting_orders_could_not_be_applied_is_refused_by_reload
         let ready = gateway.admin("/readyz").text();
         (!ready.contains("order.create")).then_some(())
     });
+}
+
+/// After a start the journal does not know the keys of orders that were applied before. Such a key with other
+/// parameters may be taken once more; it is the database that recognises it then.
+#[test]
+fn applied_order_keeps_its_parameters_whatever_is_sent_under_its_key_after_a_restart() {
+    let Some(server) = shared_mariadb() else { return };
+    let mut gateway = start(server);
+    queue_one(&gateway, 1);
+    check_applied(server, &gateway, 1);
+    end(&mut gateway);
+    gateway.restart();
+    queue_one(&gateway, 1);
+    let mut caller = Caller::new(gateway.tcp_address(), sample::GAME);
+    let other = sample::order("queue-000000", 1001, 2);
+    let outcome = caller.call(sample::ORDER_CREATE, &other);
+    let is_taken = matches!(outcome, Outcome::Done { .. });
+    assert!(is_taken || outcome.code() == Some(sample::KEY_REUSED), "{outcome:?}");
+    check_applied(server, &gateway, 1);
+    let schema = gateway.schemas().unwrap().name(sample::GAME);
+    let row = format!("queue-000000\t{}\n", sample::order_row(1001, 1));
+    assert_eq!(server.query(&schema, &sample::orders_sql("queue-")), row);
+    let dead = gateway.metric("gateway_journal_backlog_records", &["state=\"dead\""]);
+    assert_eq!(dead > 0.5, is_taken, "{dead} dead letters: what was taken and not done is one");
+}
+
+fn queue_one(gateway: &Gateway<'_>, qty: i64) {
+    let mut caller = Caller::new(gateway.tcp_address(), sample::GAME);
+    let outcome = caller.call(sample::ORDER_CREATE, &sample::order("queue-000000", 1001, qty));
+    assert_eq!(outcome.code(), Some(0), "{outcome:?}");
 }

@@ -29,5 +29,7 @@ mod order_state;
 mod stream;
 mod backlog;
 mod journal;
+mod letters;
 mod torture;
 mod model;
+mod world;

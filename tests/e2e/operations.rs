@@ -189,7 +189,9 @@ fn row_is_inserted_found_changed_and_deleted() {
     assert_eq!(once(&gateway, "player.update", &update), (0, json!({ "affected": 1 })));
     assert_eq!((&get()["player_level"], &get()["version"]), (&json!(9), &json!(2)));
     assert_eq!(get()["nickname"], insert["nickname"], "what is not given stays");
-    assert_eq!(once(&gateway, "player.update", &update).0, 2023);
+    let (code, stale) = once(&gateway, "player.update", &update);
+    assert_eq!(code, 2023, "{stale}");
+    assert_eq!(stale["details"]["current"], get(), "the row that stands is told");
 
     let delete = json!({ "player_id": id, "version": 2 });
     let deleted = Transport::Http.call(&gateway, &admin(), "game1", "player.delete", &delete);

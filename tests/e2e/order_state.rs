@@ -136,3 +136,30 @@ fn payment_that_overtakes_its_order_waits_for_it() {
         assert!(matches!(outcome, Outcome::Done { .. }), "{number}: {outcome:?}");
     }
 }
+
+/// Both instances take the order into their journals: only one can bring it into the database.
+#[test]
+fn order_sent_to_two_instances_is_in_the_database_once() {
+    let Some(server) = shared_mariadb() else { return };
+    let Some(both) = two_instances(server, Setup::mariadb(server)) else { return };
+    std::thread::scope(|scope| {
+        for gateway in &both {
+            scope.spawn(move || {
+                let mut caller = Caller::new(gateway.tcp_address(), sample::GAME);
+                for index in 0..200 {
+                    let order = sample::order(&format!("twice-{index:06}"), 1001 + index % 7, 1);
+                    let outcome = caller.call(sample::ORDER_CREATE, &order);
+                    assert_eq!(outcome.code(), Some(0), "{outcome:?}");
+                }
+            });
+        }
+    });
+    both.iter().for_each(sample::wait_applied);
+    let schema = both[0].schemas().unwrap().name(sample::GAME);
+    let rows = server.query(&schema, &sample::orders_sql("twice-"));
+    assert_eq!(rows.lines().count(), 200, "{rows}");
+    for gateway in &both {
+        let dead = gateway.metric("gateway_journal_backlog_records", &["state=\"dead\""]);
+        assert!(dead < 0.5, "{dead} records were given up");
+    }
+}

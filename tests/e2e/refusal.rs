@@ -165,7 +165,7 @@ fn number_beyond_64_bits_is_refused_and_never_rounded() {
 }
 
 #[test]
-fn cursor_of_another_order_or_game_or_of_somebodys_own_making_is_refused() {
+fn cursor_of_other_filters_or_order_or_game_or_of_somebodys_own_making_is_refused() {
     let gateway = Setup::sqlite().start();
     let admin = Credential::ApiKey(ADMIN_KEY.to_owned());
     let search =
@@ -173,8 +173,9 @@ fn cursor_of_another_order_or_game_or_of_somebodys_own_making_is_refused() {
     let first = search(&json!({ "server_id": 1, "limit": 5 })).body;
     let cursor = first["next"].as_str().unwrap().to_owned();
     assert_eq!(search(&json!({ "server_id": 1, "limit": 5, "cursor": cursor })).code, 0);
-    // A cursor says where in an order a page ended. With another filter that place is still one, and the
-    // caller may ask for what is behind it; in another order it is none.
+    assert_eq!(search(&json!({ "server_id": 1, "limit": 9, "cursor": cursor })).code, 0);
+    let other = json!({ "server_id": 2, "limit": 5, "cursor": cursor });
+    assert_eq!(search(&other).code, 2015, "{other}");
     let other = json!({ "server_id": 1, "limit": 5, "sort": "level", "cursor": cursor });
     assert_eq!(search(&other).code, 2015, "{other}");
     let flipped: String = cursor

@@ -1,6 +1,8 @@
 //! Writes that are tried, repeated, compared by version, or queued: what their replies say of it.
 
-use gateway_tests::{ADMIN_KEY, CALL, Codec, Credential, Frame, Gateway, Setup};
+use gateway_tests::{
+    ADMIN_KEY, CALL, Codec, Credential, Frame, Gateway, Setup, shared_redis, wait_until,
+};
 use serde_json::json;
 
 const PLAYER: &str = "/v1/game1/players/1001";
@@ -131,4 +133,50 @@ fn queued_write_is_accepted_with_its_key_and_recognised_when_it_comes_again() {
     let order = json!({ "order_no": "o-3", "player_id": 1001, "qty": 5 });
     let tried = http.send_json("POST", queue, &tried, &order);
     assert_eq!((tried.status, tried.json()), (200, json!({ "affected": 1 })));
+}
+
+#[test]
+fn refused_write_shows_the_row_that_stands_only_to_those_who_may_read_it() {
+    let text = GRANT_SQL.replace("@allow admin", "@allow admin, player");
+    let setup = Setup::sqlite().own_templates().template("game1/player/grant.sql", &text);
+    let gateway = setup.start();
+    let stale = json!({ "request_id": "a", "player_id": 1001, "version": 99 });
+    let refuse = |who: &Credential| {
+        let reply = gateway.http().send_json("POST", GRANT, &who.headers(), &stale);
+        assert_eq!((reply.status, reply.code()), (412, 2990), "{}", reply.text());
+        reply.json()
+    };
+    let own = refuse(&Credential::player(1001));
+    assert_eq!(own["details"]["current"]["player_id"], "1001");
+    let another = refuse(&Credential::player(1002));
+    assert_eq!(another["details"].get("current"), None, "{another}");
+    // Nor does the answer tell whether there is such a row.
+    let nobody = json!({ "request_id": "b", "player_id": 999_999, "version": 99 });
+    let headers = Credential::player(1002).headers();
+    let reply = gateway.http().send_json("POST", GRANT, &headers, &nobody);
+    assert_eq!((reply.status, reply.code()), (412, 2990), "{}", reply.text());
+}
+
+#[test]
+fn queued_write_that_is_applied_is_seen_in_cached_reads_of_every_instance() {
+    let Some(redis) = shared_redis() else { return };
+    let setup = Setup::sqlite().own_templates();
+    let gateway = setup.template("game1/player/queue_grant.sql", QUEUED_SQL).redis(redis).start();
+    let beside = Setup::beside(&gateway).start();
+    let gold = |gateway: &Gateway<'_>| gateway.http().get(PLAYER, &admin()).json()["gold"].clone();
+    let before: i64 = gold(&gateway).as_str().unwrap().parse().unwrap();
+    for round in 1..=10 {
+        assert_eq!(gold(&gateway), gold(&beside));
+        let order = json!({ "order_no": format!("o-{round}"), "player_id": 1001, "qty": 1 });
+        let queue = "/v1/game1/call/player.queue_grant";
+        assert_eq!(gateway.http().send_json("POST", queue, &admin(), &order).status, 202);
+        wait_until("the order is applied", || {
+            let waiting =
+                gateway.metric("gateway_journal_backlog_records", &[r#"state="journalled""#]);
+            (waiting < 1.0).then_some(())
+        });
+        let expected = json!((before + round).to_string());
+        assert_eq!(gold(&gateway), expected, "at once where it was applied");
+        wait_until("the other instance sees it", || (gold(&beside) == expected).then_some(()));
+    }
 }

@@ -1,5 +1,6 @@
 //! A private MariaDB server, or the server that `MYSQL_TEST_DSN` names; and the schemas of one test.
 
+use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -93,7 +94,11 @@ impl Mariadb {
     }
 
     fn install(folder: &Path) -> Self {
+        // A server that starts removes what others have left in its folder of temporary tables, and what others
+        // are using: never a folder that is shared.
+        fs::create_dir(folder.join("tmp")).expect("made");
         let output = Command::new("mariadb-install-db")
+            .env("TMPDIR", folder.join("tmp"))
             .args(["--no-defaults", "--auth-root-authentication-method=normal", "--skip-test-db"])
             .arg(format!("--datadir={}", folder.join("data").display()))
             .output()
@@ -115,9 +120,10 @@ impl Mariadb {
         let text = |key: &str, name: &str| format!("--{key}={}", folder.join(name).display());
         let port = format!("--port={}", self.address.port());
         let (datadir, socket) = (text("datadir", "data"), text("socket", "socket"));
+        let tmpdir = text("tmpdir", "tmp");
         let pid_file = text("pid-file", "pid");
         let mut command = vec!["mariadbd", "--no-defaults", &datadir, &socket, &pid_file, &port];
-        command.extend(["--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
+        command.extend([&tmpdir, "--bind-address=127.0.0.1", "--skip-name-resolve", "--user=root"]);
         let flush = format!("--innodb-flush-log-at-trx-commit={}", self.flush_at_commit);
         command.extend(["--innodb-buffer-pool-size=64M", &flush, "--max-connections=400"]);
         let process = Keeper::spawn(&folder.join("log"), removed_after, &command);

@@ -61,7 +61,7 @@ pub enum Code {
     ParamUnknown = 2013,
     /// A parameter given twice.
     ParamTwice = 2014,
-    /// A page cursor that this gateway did not make for this operation and order.
+    /// A page cursor that this gateway did not make for this operation, order and parameters.
     BadCursor = 2015,
     /// The idempotency key was used with other parameters.
     KeyReused = 2020,

@@ -163,7 +163,7 @@ impl Call<'_> {
         let name = &self.operation.pool;
         self.fetcher
             .pools
-            .get(name)
+            .get(name, self.operation.template.dialect)
             .ok_or_else(|| BackendError::Unreachable { pool: name.clone(), source: None })
     }
 
@@ -242,7 +242,14 @@ impl Call<'_> {
         if self.dry_run {
             params.push_str(" (dry run)");
         }
-        self.fetcher.record(self.operation, self.asker, params, code, SystemTime::now()).await
+        let (operation, asker) = (self.operation, self.asker);
+        let recorded = self.fetcher.record(operation, asker, params, code, SystemTime::now()).await;
+        // What a write did stays done: its caller knows neither that nor the opposite.
+        let changes = template.kind.is_write() && !self.dry_run;
+        recorded.map_err(|error| match error {
+            BackendError::Unrecorded if changes => BackendError::OutcomeUnknown { source: None },
+            other => other,
+        })
     }
 }
 

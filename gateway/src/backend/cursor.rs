@@ -2,7 +2,7 @@
 //!
 //! It holds the last row's keyset values, which the caller has seen in that row, so nothing is hidden; it is
 //! authenticated, so that only values that a page really ended with come back, and only to the same
-//! operation in the same order.
+//! operation in the same order with the same parameters. Only `limit` may change from page to page.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -13,10 +13,22 @@ use hmac::{Hmac, Mac};
 use sha2::Sha256;
 
 use super::BackendError;
+use crate::bind::Bound;
 use crate::catalog::{Direction, KeysetColumn, Scalar, Template};
 
 /// Bytes of the seal: half of the hash, 128 bits.
 const SEAL_BYTES: usize = 16;
+
+/// What a cursor is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Asked<'q, 'b> {
+    /// The operation.
+    pub(super) template: &'q Template,
+    /// The order of its rows.
+    pub(super) keyset: &'q [KeysetColumn],
+    /// Its parameters.
+    pub(super) bound: &'q Bound<'b>,
+}
 
 /// What cursors are sealed with; the same on every instance that serves the same callers.
 #[derive(Clone)]
@@ -29,65 +41,37 @@ impl CursorKey {
     }
 
     /// Seals the values that a page ended with.
-    pub(super) fn seal(
-        &self,
-        template: &Template,
-        keyset: &[KeysetColumn],
-        values: &[Scalar<'_>],
-    ) -> String {
+    pub(super) fn seal(&self, asked: Asked<'_, '_>, values: &[Scalar<'_>]) -> String {
         let mut bytes = Vec::with_capacity(values.len() * 16 + SEAL_BYTES);
         for value in values {
             write(&mut bytes, value);
         }
-        let seal = self.hash(template, keyset, &bytes).finalize().into_bytes();
+        let seal = hash(&self.0, asked, &bytes).finalize().into_bytes();
         bytes.extend(seal.iter().take(SEAL_BYTES));
         URL_SAFE_NO_PAD.encode(bytes)
     }
 
-    /// Opens a cursor that [`CursorKey::seal`] made for the same operation and order.
+    /// Opens a cursor that [`CursorKey::seal`] made for the same operation, order and parameters.
     ///
     /// # Errors
     ///
     /// [`BackendError::BadCursor`] for any other text.
     pub(super) fn open(
         &self,
-        template: &Template,
-        keyset: &[KeysetColumn],
+        asked: Asked<'_, '_>,
         cursor: &str,
     ) -> Result<Vec<Scalar<'static>>, BackendError> {
         let Ok(bytes) = URL_SAFE_NO_PAD.decode(cursor) else { return Err(BackendError::BadCursor) };
         let Some((values, seal)) = bytes.split_last_chunk::<SEAL_BYTES>() else {
             return Err(BackendError::BadCursor);
         };
-        let hash = self.hash(template, keyset, values);
+        let hash = hash(&self.0, asked, values);
         if hash.verify_truncated_left(seal).is_err() {
             return Err(BackendError::BadCursor);
         }
         read_all(values)
-            .filter(|values| values.len() == keyset.len())
+            .filter(|values| values.len() == asked.keyset.len())
             .ok_or(BackendError::BadCursor)
-    }
-
-    /// Hashes what the cursor holds and what it is for; each part is preceded by its length, so that no two
-    /// of them run together.
-    fn hash(&self, template: &Template, keyset: &[KeysetColumn], values: &[u8]) -> Hmac<Sha256> {
-        let mut hash = self.0.clone();
-        let mut part = |bytes: &[u8]| {
-            hash.update(&(bytes.len() as u64).to_be_bytes());
-            hash.update(bytes);
-        };
-        part(b"cursor 1");
-        part(template.game.as_str().as_bytes());
-        part(template.op.as_str().as_bytes());
-        for column in keyset {
-            part(column.sql.as_bytes());
-            part(match column.direction {
-                Direction::Asc => b"asc",
-                Direction::Desc => b"desc",
-            });
-        }
-        part(values);
-        hash
     }
 }
 
@@ -95,6 +79,54 @@ impl fmt::Debug for CursorKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("CursorKey(***)")
     }
+}
+
+/// Hashes what a cursor holds and what it is for; each part is preceded by its length, so that no two of
+/// them run together.
+fn hash(key: &Hmac<Sha256>, asked: Asked<'_, '_>, values: &[u8]) -> Hmac<Sha256> {
+    let Asked { template, keyset, bound } = asked;
+    let mut hash = key.clone();
+    let mut part = |bytes: &[u8]| {
+        hash.update(&(bytes.len() as u64).to_be_bytes());
+        hash.update(bytes);
+    };
+    part(b"cursor 2");
+    part(template.game.as_str().as_bytes());
+    part(template.op.as_str().as_bytes());
+    for column in keyset {
+        part(column.sql.as_bytes());
+        part(match column.direction {
+            Direction::Asc => b"asc",
+            Direction::Desc => b"desc",
+        });
+    }
+    part(&filters(template, bound));
+    part(values);
+    hash
+}
+
+/// The parameters that say which rows there are: all but where the page begins and how long it is.
+fn filters(template: &Template, bound: &Bound<'_>) -> Vec<u8> {
+    let mut out = Vec::new();
+    for (index, value) in bound.values.iter().enumerate() {
+        let page = template.page.as_ref();
+        if page.is_some_and(|page| index == page.cursor_slot || index == page.limit_slot) {
+            continue;
+        }
+        match value {
+            Scalar::List(items) => {
+                out.push(9);
+                out.extend((items.len() as u64).to_be_bytes());
+                for item in items {
+                    write(&mut out, item);
+                }
+            }
+            // NULL that was asked for is not the same as nothing asked.
+            Scalar::Null => out.extend([0, u8::from(bound.is_given(index))]),
+            value => write(&mut out, value),
+        }
+    }
+    out
 }
 
 /// The keyed hash. A key of any length is taken: a long one is hashed, a short one padded (RFC 2104).
@@ -174,7 +206,7 @@ fn take_text(bytes: &mut &[u8]) -> Option<String> {
 mod tests {
     use super::super::testing::{keyset, template};
     use super::*;
-    use crate::catalog::{Dialect, Kind};
+    use crate::catalog::{Dialect, Keyset, Kind, Page};
     use gateway_protocol::OpId;
 
     fn values() -> Vec<Scalar<'static>> {
@@ -191,42 +223,86 @@ mod tests {
         ]
     }
 
+    fn asked<'q, 'b>(
+        template: &'q Template,
+        keyset: &'q [KeysetColumn],
+        bound: &'q Bound<'b>,
+    ) -> Asked<'q, 'b> {
+        Asked { template, keyset, bound }
+    }
+
+    /// Two filters, then cursor and limit.
+    fn bound(filters: [Scalar<'static>; 2], limit: i64) -> Bound<'static> {
+        let [first, second] = filters;
+        let values = [first, second, Scalar::Str("a cursor".into()), Scalar::Int(limit)];
+        Bound { values: values.into_iter().collect(), given: 0b1101 }
+    }
+
+    #[test]
+    fn cursor_of_other_filters_is_refused_and_one_of_another_length_is_not() {
+        let key = CursorKey::new(&[7; 32]);
+        let mut template = template(Dialect::Sqlite, Kind::Page);
+        let columns = keyset(9);
+        let page = Page {
+            keyset: Keyset::Fixed(columns.clone()),
+            default_count: 5,
+            count_max: 10,
+            cursor_slot: 2,
+            limit_slot: 3,
+        };
+        template.page = Some(page);
+        let list = |items: &[i64]| Scalar::List(items.iter().map(|it| Scalar::Int(*it)).collect());
+        let first = bound([Scalar::Int(1), list(&[1, 2])], 5);
+        let cursor = key.seal(asked(&template, &columns, &first), &values());
+        let opens =
+            |bound: &Bound<'_>| key.open(asked(&template, &columns, bound), &cursor).is_ok();
+        assert!(opens(&bound([Scalar::Int(1), list(&[1, 2])], 9)), "another limit");
+        assert!(!opens(&bound([Scalar::Int(2), list(&[1, 2])], 5)), "another value");
+        assert!(!opens(&bound([Scalar::Int(1), list(&[1])], 5)), "a shorter list");
+        assert!(!opens(&bound([Scalar::Int(1), Scalar::Null], 5)), "no list");
+        let not_given = bound([Scalar::Null, Scalar::Null], 5);
+        let cursor = key.seal(asked(&template, &columns, &not_given), &values());
+        let null = Bound { given: 0b1111, ..not_given.clone() };
+        assert!(key.open(asked(&template, &columns, &not_given), &cursor).is_ok());
+        assert!(key.open(asked(&template, &columns, &null), &cursor).is_err(), "NULL asked for");
+    }
+
     #[test]
     fn cursor_opens_to_what_was_sealed() {
         let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
-        let keyset = keyset(9);
-        let cursor = key.seal(&template, &keyset, &values());
-        assert_eq!(key.open(&template, &keyset, &cursor).expect("ours"), values());
+        let (keyset, none) = (keyset(9), Bound::default());
+        let cursor = key.seal(asked(&template, &keyset, &none), &values());
+        assert_eq!(key.open(asked(&template, &keyset, &none), &cursor).expect("ours"), values());
     }
 
     #[test]
     fn cursor_of_another_key_operation_or_order_is_refused() {
         let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
-        let mut keyset = keyset(9);
-        let cursor = key.seal(&template, &keyset, &values());
-        assert!(CursorKey::new(&[8; 32]).open(&template, &keyset, &cursor).is_err());
+        let (mut keyset, none) = (keyset(9), Bound::default());
+        let cursor = key.seal(asked(&template, &keyset, &none), &values());
+        assert!(CursorKey::new(&[8; 32]).open(asked(&template, &keyset, &none), &cursor).is_err());
         let mut other = template.clone();
         other.op = OpId::new("another.operation").expect("a name");
-        assert!(key.open(&other, &keyset, &cursor).is_err());
+        assert!(key.open(asked(&other, &keyset, &none), &cursor).is_err());
         keyset[0].direction = Direction::Desc;
-        assert!(key.open(&template, &keyset, &cursor).is_err());
+        assert!(key.open(asked(&template, &keyset, &none), &cursor).is_err());
     }
 
     #[test]
     fn every_prefix_and_every_bit_flip_of_a_cursor_is_refused() {
         let (key, template) = (CursorKey::new(&[7; 32]), template(Dialect::Sqlite, Kind::Page));
-        let keyset = keyset(9);
-        let cursor = key.seal(&template, &keyset, &values());
+        let (keyset, none) = (keyset(9), Bound::default());
+        let cursor = key.seal(asked(&template, &keyset, &none), &values());
         for (length, _) in cursor.char_indices() {
             let (prefix, _) = cursor.split_at(length);
-            assert!(key.open(&template, &keyset, prefix).is_err(), "{length}");
+            assert!(key.open(asked(&template, &keyset, &none), prefix).is_err(), "{length}");
         }
         let sealed = URL_SAFE_NO_PAD.decode(&cursor).expect("base64");
         for bit in 0..sealed.len() * 8 {
             let mut flipped = sealed.clone();
             flipped[bit / 8] ^= 1 << (bit % 8);
             let flipped = URL_SAFE_NO_PAD.encode(flipped);
-            assert!(key.open(&template, &keyset, &flipped).is_err(), "{bit}");
+            assert!(key.open(asked(&template, &keyset, &none), &flipped).is_err(), "{bit}");
         }
     }
 

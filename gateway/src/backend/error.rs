@@ -106,6 +106,9 @@ pub enum BackendError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    /// What changed nothing is not answered either, where its audit record cannot be written.
+    #[error("audit record could not be written")]
+    Unrecorded,
     /// The request's deadline passed; nothing was changed.
     #[error("deadline passed")]
     Deadline,
@@ -159,9 +162,9 @@ impl BackendError {
             Self::OutcomeUnknown { .. } => "the outcome of the write is unknown".into(),
             Self::Deadline => "deadline exceeded".into(),
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
-            Self::BadCursor => "bad cursor".into(),
+            Self::BadCursor => "the cursor is not one of this query's".into(),
             Self::List(fault) => fault.to_string(),
-            Self::Supply(_) | Self::Panicked { .. } => "internal error".into(),
+            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } => "internal error".into(),
         }
     }
 
@@ -214,7 +217,9 @@ impl BackendError {
             Self::BadCursor => Code::BadCursor,
             Self::List(_) => Code::ParamRange,
             // A business error has its own; see `code`.
-            Self::Supply(_) | Self::Panicked { .. } | Self::Business { .. } => Code::Internal,
+            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } | Self::Business { .. } => {
+                Code::Internal
+            }
         }
     }
 }

@@ -151,7 +151,7 @@ impl Fetcher {
             Ok(Err(error)) => emit(&Event::AuditFailed { error: &error }),
             Err(error) => emit(&Event::AuditFailed { error: &error }),
         }
-        Err(BackendError::OutcomeUnknown { source: None })
+        Err(BackendError::Unrecorded)
     }
 
     /// Answers one job.

@@ -51,7 +51,7 @@ pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
 pub use migration::{Migration, MigrationFault, own_migrations, read_migrations, read_schema};
 pub use pool::{EventSink, Pool, PoolStats};
-pub use pools::Pools;
+pub use pools::{Farewell, Pools};
 pub use purger::Purger;
 pub use run::{Limits, Outcome, run};
 pub use script::ScriptFault;

@@ -37,7 +37,8 @@ pub(super) async fn lane_is_free(
             journal.lane_settled(lane).await;
         }
         if let Some(streams) = queues.streams_of(operation) {
-            streams.lane_settled(lane).await;
+            // Rare and large: not a part of every job's future.
+            Box::pin(streams.lane_settled(lane)).await;
         }
     };
     let settled = tokio::time::timeout_at(deadline.into(), settled).await;
@@ -89,7 +90,7 @@ pub(super) async fn look<E>(
                 Some(QueuedState::Dead { since_micros, code, message })
             }
             None => match queues.streams_of(operation) {
-                Some(streams) => match streams.state_of(&request).await {
+                Some(streams) => match Box::pin(streams.state_of(&request)).await {
                     Some(StreamState::Applied) => return Some(Queued::WasApplied),
                     Some(StreamState::Queued(state)) => Some(state),
                     None => None,

@@ -9,6 +9,7 @@ use std::time::{Duration, Instant};
 use sha2::{Digest, Sha256};
 
 use super::connection::Statement;
+use super::cursor;
 use super::encode::{self, Encoded, Rows, Shape};
 use super::fault::Failure;
 use super::pool::{Lease, Pool};
@@ -105,7 +106,8 @@ pub async fn run(
         return Err(BackendError::Column { column: key.into(), fault });
     }
     if !encoded.seek.is_empty() {
-        let cursor = limits.cursor_key.seal(template, order, &encoded.seek);
+        let asked = cursor::Asked { template, keyset: order, bound };
+        let cursor = limits.cursor_key.seal(asked, &encoded.seek);
         encoded.add_next(&cursor);
     }
     Ok(Outcome { row_count: encoded.row_count.into(), stored: stored(template, encoded), elapsed })

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use std::sync::Arc;
 
 use super::connection::Statement;
+use super::cursor;
 use super::{BackendError, CursorKey};
 use crate::auth::Claim;
 use crate::bind::Bound;
@@ -121,7 +122,10 @@ fn seek(
 ) -> Result<Vec<Scalar<'static>>, BackendError> {
     let cursor = template.page.as_ref().and_then(|page| bound.values.get(page.cursor_slot));
     match cursor {
-        Some(Scalar::Str(cursor)) => cursor_key.open(template, keyset(template, bound), cursor),
+        Some(Scalar::Str(cursor)) => {
+            let asked = cursor::Asked { template, keyset: keyset(template, bound), bound };
+            cursor_key.open(asked, cursor)
+        }
         _ => Ok(Vec::new()),
     }
 }

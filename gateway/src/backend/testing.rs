@@ -148,6 +148,8 @@ struct Shell {
 /// Runs the server in folder $1 on port $2, and does what it reads. At the end of its input, which is the
 /// end of the tests, it ends the server and removes the folder.
 const SHELL: &str = r#"
+# A server that starts removes the temporary tables that it finds, of whichever server: it gets its own folder.
+export TMPDIR="$1"
 start() {
     mariadbd --no-defaults --user="$(id -un)" --datadir="$1/data" --socket="$1/socket" \
         --bind-address=127.0.0.1 --port="$2" --init-file="$1/init.sql" --skip-name-resolve \

@@ -24,35 +24,37 @@ pub(crate) struct Line<'a> {
 #[derive(Debug)]
 pub(crate) struct Cut<'a> {
     pub(crate) lines: Vec<Line<'a>>,
+    /// The keys that misspelt lines are taken for.
+    pub(crate) faulty: Vec<Key>,
     /// The SQL and the number of its first line; `None` when the file is contract only.
     pub(crate) body: Option<(&'a str, u32)>,
 }
 
 /// Reads the header of a file's text.
 pub(crate) fn cut<'a>(file: &Arc<str>, text: &'a str, findings: &mut Findings) -> Cut<'a> {
-    let mut lines = Vec::new();
+    let (mut lines, mut faulty) = (Vec::new(), Vec::new());
     let mut rest = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut number = 1;
     loop {
         if rest.is_empty() {
-            return Cut { lines, body: None };
+            return Cut { lines, faulty, body: None };
         }
         let (line, tail) = rest.split_once('\n').unwrap_or((rest, ""));
         let trimmed = line.trim();
         if trimmed.starts_with("/*") && !trimmed.starts_with("/*+") && !trimmed.starts_with("/*!") {
             let Some((skipped, after)) = whole_comment(rest) else {
-                return Cut { lines, body: Some(body(rest, number)) };
+                return Cut { lines, faulty, body: Some(body(rest, number)) };
             };
             rest = after;
             number += skipped;
             continue;
         }
         if !trimmed.is_empty() && !trimmed.starts_with("--") || is_step(trimmed) {
-            return Cut { lines, body: Some(body(rest, number)) };
+            return Cut { lines, faulty, body: Some(body(rest, number)) };
         }
         let place =
             Place { file: Arc::clone(file), line: number, column: column_of(line, trimmed) };
-        if let Some(line) = key_line(trimmed, &place, findings) {
+        if let Some(line) = key_line(trimmed, &place, &mut faulty, findings) {
             lines.push(line);
         }
         rest = tail;
@@ -91,7 +93,14 @@ fn column_of(line: &str, part: &str) -> u32 {
 }
 
 /// The key on a header line; `None` for a plain comment, a blank line, or a fault.
-fn key_line<'a>(comment: &'a str, place: &Place, findings: &mut Findings) -> Option<Line<'a>> {
+///
+/// - `faulty`: takes the key that a misspelt one looks most like.
+fn key_line<'a>(
+    comment: &'a str,
+    place: &Place,
+    faulty: &mut Vec<Key>,
+    findings: &mut Findings,
+) -> Option<Line<'a>> {
     let text = comment.strip_prefix("--")?;
     let inner = text.trim_start();
     let named = inner.strip_prefix('@')?;
@@ -105,7 +114,9 @@ fn key_line<'a>(comment: &'a str, place: &Place, findings: &mut Findings) -> Opt
     let (name, rest) = named.split_at_checked(name_bytes)?;
     let value = rest.trim();
     let Some(key) = Key::from_name(name) else {
-        let fix = Key::nearest(name).map_or_else(
+        let nearest = Key::nearest(name);
+        faulty.extend(nearest);
+        let fix = nearest.map_or_else(
             || String::from("remove the line"),
             |key| format!("did you mean `@{}`?", key.name()),
         );

@@ -55,9 +55,34 @@ impl Catalog {
 pub struct Survey {
     /// In order of their places.
     pub findings: Vec<Finding>,
-    /// Templates that compiled, over all games and dialects asked for.
+    /// Templates that compiled, over all games and dialects asked for: each counts once for each of both.
     pub template_count: usize,
+    /// How many operations, games and dialects those are of.
+    pub breadth: Breadth,
     games: Vec<(GameId, Dialect, Vec<Compiled>)>,
+}
+
+/// How much a survey looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breadth {
+    /// Names of operations, over all games.
+    pub operations: usize,
+    /// Games.
+    pub games: usize,
+    /// Dialects.
+    pub dialects: usize,
+}
+
+impl Breadth {
+    fn of(games: &[(GameId, Dialect, Vec<Compiled>)]) -> Self {
+        let count = |names: BTreeSet<&str>| names.len();
+        let compiled = || games.iter().flat_map(|(_, _, compiled)| compiled);
+        Self {
+            operations: count(compiled().map(|one| one.template.op.as_str()).collect()),
+            games: count(games.iter().map(|(game, _, _)| game.as_str()).collect()),
+            dialects: count(games.iter().map(|(_, dialect, _)| dialect.name()).collect()),
+        }
+    }
 }
 
 impl Survey {
@@ -154,7 +179,8 @@ pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
     }
     check::codes(compiled_games.iter().flat_map(|(_, _, compiled)| compiled), &mut findings);
     let template_count = compiled_games.iter().map(|(_, _, compiled)| compiled.len()).sum();
-    Survey { findings: findings.into_sorted(), template_count, games: compiled_games }
+    let breadth = Breadth::of(&compiled_games);
+    Survey { findings: findings.into_sorted(), template_count, breadth, games: compiled_games }
 }
 
 /// The names of a game's operations, its own and the base's.
@@ -429,7 +455,7 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
         with(READ, "-- @result a int\n", "", &[Rule::KeyMissing]);
         with(PAGE, "-- @page keyset = t.a DESC, b default=5 max=10\n", "", &[Rule::KeyMissing]);
         with(READ, "FROM t", "-- @limit 5\nFROM t", &[Rule::KeyMisplaced]);
-        with(READ, "@kind", "@kidn", &[Rule::KeyMissing, Rule::KeyUnknown]);
+        with(READ, "@kind", "@kidn", &[Rule::KeyUnknown]);
         with(READ, "-- @allow admin\n", "-- @allow admin\n-- @allow gm\n", &[Rule::KeyDuplicate]);
         with(READ, "many", "one\n-- @limit 5", &[Rule::KeyValue]);
         with(READ, "many", "many\n-- @invalidate a", &[Rule::KeyValue]);
@@ -722,7 +748,7 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
         both("b(id)", &READ.replacen("id int", "id date", 1), &[Rule::Include]);
         both("b(id)", &parent("a(id)"), &[Rule::Include, Rule::Include]);
         both("a(id)", READ, &[Rule::Include]);
-        both("b(id)", &READ.replacen("many", "mnay", 1), &[Rule::KeyMissing, Rule::KeyValue]);
+        both("b(id)", &READ.replacen("many", "mnay", 1), &[Rule::KeyValue]);
         let clash = parent("b(id)").replacen("@include i", "@include a", 1);
         check(&[("_base/a.sql", &clash), ("_base/b.sql", READ)], &[Rule::Include]);
     }

@@ -47,7 +47,7 @@ pub use check::combinations;
 pub(crate) use decimal::canonical as canonical_decimal;
 pub use finding::{Finding, Place, Rule, Severity};
 pub use lexer::positional;
-pub use load::{Survey, Surveyed, survey};
+pub use load::{Breadth, Survey, Surveyed, survey};
 pub use moment::{
     MomentFault, MomentText, format_date, format_timestamp, has_date, has_timestamp, parse_date,
     parse_timestamp,

@@ -25,6 +25,8 @@ pub(crate) struct Resolved {
     pub(crate) dialect: Dialect,
     /// In declared order, the base's first.
     pub(crate) entries: Vec<Entry>,
+    /// Keys of lines that could not be read: what is missing for that is not missed again.
+    pub(crate) faulty: Vec<Key>,
     pub(crate) body: Option<Body>,
     /// Steps that stand in the places of the body's, the least specific first.
     pub(crate) patches: Vec<Patch>,
@@ -92,8 +94,10 @@ pub(crate) fn resolve(
             }
         }
     }
+    let faulty = layers.iter().flat_map(|file| file.faulty.iter().copied()).collect();
     let (body, patches) = bodies(&layers, findings);
-    Some(Resolved { game: game.clone(), op: op.clone(), dialect, entries, body, patches, place })
+    let (game, op) = (game.clone(), op.clone());
+    Some(Resolved { game, op, dialect, entries, faulty, body, patches, place })
 }
 
 /// The most specific whole body, and the steps that more specific files replace.

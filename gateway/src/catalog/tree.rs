@@ -11,7 +11,7 @@ use std::sync::Arc;
 use gateway_protocol::{GameId, OpId};
 
 use super::Dialect;
-use super::contract::{self, Entry};
+use super::contract::{self, Entry, Key};
 use super::finding::{Findings, Place, Rule};
 use super::header;
 
@@ -49,6 +49,8 @@ impl Body {
 pub(crate) struct File {
     pub(crate) path: Arc<str>,
     pub(crate) entries: Vec<Entry>,
+    /// Keys of header lines that could not be read.
+    pub(crate) faulty: Vec<Key>,
     pub(crate) body: Option<Body>,
 }
 
@@ -183,15 +185,16 @@ impl Walk<'_> {
         };
         let Some(text) = self.text(path, shown) else { return };
         let file: Arc<str> = shown.into();
-        let cut = header::cut(&file, &text, self.findings);
+        let mut cut = header::cut(&file, &text, self.findings);
         let body = cut.body.map(|(text, first_line)| Body {
             file: Arc::clone(&file),
             text: text.into(),
             first_line,
             dialect,
         });
-        let entries = contract::read(&cut.lines, self.findings);
-        folder.entry(op).or_default().insert(dialect, File { path: file, entries, body });
+        let entries = contract::read(&cut.lines, &mut cut.faulty, self.findings);
+        let file = File { path: file, entries, faulty: cut.faulty, body };
+        folder.entry(op).or_default().insert(dialect, file);
     }
 
     fn text(&mut self, path: &Path, shown: &str) -> Option<String> {

@@ -6,7 +6,7 @@ use std::path::Path;
 use gateway_protocol::GameId;
 use serde_json::{Value, json};
 
-use crate::catalog::{Dialect, Finding, Severity, survey};
+use crate::catalog::{Breadth, Dialect, Finding, Severity, survey};
 
 /// Exit status when nothing is wrong; there may be warnings.
 pub const EXIT_OK: u8 = 0;
@@ -22,7 +22,7 @@ pub enum Format {
     #[default]
     People,
     /// One JSON object: `{findings: [{file, line, column, severity, rule, message, fix}], errors,
-    /// warnings, templates}`.
+    /// warnings, templates, operations, games, dialects}`.
     Json,
 }
 
@@ -68,6 +68,7 @@ pub fn check(
         errors: count(Severity::Error),
         warnings: count(Severity::Warning),
         templates: survey.template_count,
+        breadth: survey.breadth,
     };
     let text = match format {
         Format::People => for_people(&findings, &counts),
@@ -81,6 +82,7 @@ struct Counts {
     errors: usize,
     warnings: usize,
     templates: usize,
+    breadth: Breadth,
 }
 
 /// Findings as lines: `file:line:column: error[rule]: message`, and the fix below.
@@ -101,8 +103,12 @@ fn push_line(text: &mut String, line: &str) {
 
 fn for_people(findings: &[Finding], counts: &Counts) -> String {
     let mut text = lines(findings);
-    let Counts { errors, warnings, templates } = counts;
-    let summary = format!("{templates} templates, {errors} errors, {warnings} warnings\n");
+    let Counts { errors, warnings, templates, breadth } = counts;
+    let Breadth { operations, games, dialects } = breadth;
+    let summary = format!(
+        "{templates} templates ({operations} operations, {games} games, {dialects} dialects), \
+         {errors} errors, {warnings} warnings\n"
+    );
     text.push_str(&summary);
     text
 }
@@ -127,6 +133,9 @@ fn for_programs(findings: &[Finding], counts: &Counts) -> String {
         "errors": counts.errors,
         "warnings": counts.warnings,
         "templates": counts.templates,
+        "operations": counts.breadth.operations,
+        "games": counts.breadth.games,
+        "dialects": counts.breadth.dialects,
     });
     let mut text = String::new();
     if writeln!(text, "{whole:#}").is_err() {
@@ -150,7 +159,10 @@ mod tests {
     fn good_templates_end_with_0_and_a_count() {
         let report = checked(PLAYER_GET, Format::People);
         assert_eq!(report.status, EXIT_OK);
-        assert_eq!(report.text, "2 templates, 0 errors, 0 warnings\n");
+        assert_eq!(
+            report.text,
+            "2 templates (2 operations, 1 games, 1 dialects), 0 errors, 0 warnings\n"
+        );
     }
 
     #[test]
@@ -161,6 +173,31 @@ mod tests {
                         fix: did you mean `@cache`?\n";
         assert!(report.text.starts_with(expected), "{}", report.text);
         assert!(report.text.ends_with("1 errors, 0 warnings\n"), "{}", report.text);
+    }
+
+    /// What only follows from the first fault is not told.
+    #[test]
+    fn one_mistake_in_a_header_line_is_one_fault() {
+        let mistakes = [
+            ("@kind   one ", "@kind   oen "),
+            ("@kind", "@knd"),
+            ("@param", "@parm"),
+            ("bigint min=1", "bigin min=1"),
+            ("player_id bigint as string", "player_id bigit as string"),
+            ("@allow", "@alow"),
+        ];
+        for (good, bad) in mistakes {
+            assert!(PLAYER_GET.contains(good), "{good}");
+            let report = checked(&PLAYER_GET.replace(good, bad), Format::People);
+            assert_eq!(report.status, EXIT_FAULTY);
+            assert!(report.text.contains(" 1 errors, 0 warnings\n"), "{bad}:\n{}", report.text);
+        }
+    }
+
+    #[test]
+    fn kind_that_nothing_runs_is_not_recommended() {
+        let report = checked(&PLAYER_GET.replace("@kind   one ", "@kind   oen "), Format::People);
+        assert!(report.text.contains("fix: use one, optional, many, page, exec, tx, batch\n"));
     }
 
     #[test]
@@ -200,7 +237,10 @@ mod tests {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("_base/player/get.sql", PLAYER_GET), ("game1/search.sql", SEARCH)]);
         let report = check(root.path(), &[], Format::People, Vec::new());
-        assert_eq!(report.text, "4 templates, 0 errors, 0 warnings\n");
+        assert_eq!(
+            report.text,
+            "4 templates (2 operations, 1 games, 2 dialects), 0 errors, 0 warnings\n"
+        );
     }
 
     #[test]

@@ -143,11 +143,13 @@ games:
   game1:
     database: main
     disabled_operations: [t.insert]
+logging:
+  level: info
 ",
         );
         let stderr = "\
-g.yaml: game1 t.delete: @audit needs `logging.audit_file`
-g.yaml: line 5: games.game1.disabled_operations: `t.insert` is no operation of this game
+g.yaml: line 6: `logging.audit_file` is missing: operations with `@audit` need it: game1 t.delete
+g.yaml: line 5: `games.game1.disabled_operations` names `t.insert`, which is no operation of this game
 g.yaml: 2 faults
 ";
         assert_eq!((outcome.stderr.as_str(), outcome.status), (stderr, 78));

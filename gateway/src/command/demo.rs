@@ -18,7 +18,7 @@ use crate::backend::MigrateMode;
 use crate::catalog::survey;
 use crate::config::{Config, Dialect, Env};
 use crate::control::Origin;
-use crate::server::{Addresses, Plan};
+use crate::server::{Addresses, CommandRuntime, Plan};
 
 /// `gateway demo`.
 #[derive(Args, Clone, Debug)]
@@ -57,20 +57,25 @@ const PLAYER: u64 = 1001;
 
 /// Serves the demo until told to stop.
 pub(super) fn run(args: &DemoArgs) -> Outcome {
-    match prepare(args) {
-        Ok((plan, folder, games)) => {
+    let prepared = CommandRuntime::new()
+        .and_then(|runtime| runtime.until_told_to_stop(prepare(args)))
+        .unwrap_or_else(|error| Some(Err(error.to_string())));
+    match prepared {
+        Some(Ok((plan, folder, games))) => {
             let outcome = serve::run(plan, |addresses| print_commands(&addresses, &games));
             drop(folder);
             outcome
         }
-        Err(text) => Outcome::failed(1, format!("{text}\n")),
+        Some(Err(text)) => Outcome::failed(1, format!("{text}\n")),
+        // Told to stop before it served: the folder is gone with the future.
+        None => Outcome::default(),
     }
 }
 
 type Prepared = (Plan, tempfile::TempDir, Vec<String>);
 
 /// Writes the configuration, migrates and seeds.
-fn prepare(args: &DemoArgs) -> Result<Prepared, String> {
+async fn prepare(args: &DemoArgs) -> Result<Prepared, String> {
     let templates = std::path::absolute(&args.templates).map_err(|error| error.to_string())?;
     let games = games(&templates)?;
     let folder = tempfile::Builder::new().prefix("gateway-demo-").tempdir();
@@ -80,18 +85,11 @@ fn prepare(args: &DemoArgs) -> Result<Prepared, String> {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         format!("the demo's own configuration is refused:\n{}", lines.join("\n"))
     })?;
-    let runtime = tokio_runtime()?;
-    runtime.block_on(async {
-        let migrated = super::migrate::run(&config, None, MigrateMode::Apply).await;
-        migrated.map_err(|error| chain(&error))?;
-        seed::run(&config, args.players).await
-    })?;
+    let migrated = super::migrate::run(&config, None, MigrateMode::Apply).await;
+    migrated.map_err(|error| chain(&error))?;
+    seed::run(&config, args.players).await?;
     let base = folder.path().to_path_buf();
     Ok((Plan { origin: Origin::Text { text, base }, samples_allowed: true }, folder, games))
-}
-
-fn tokio_runtime() -> Result<crate::server::CommandRuntime, String> {
-    crate::server::CommandRuntime::new().map_err(|error| error.to_string())
 }
 
 /// The games: every folder of the templates but the shared one.

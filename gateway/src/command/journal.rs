@@ -1,15 +1,21 @@
-//! `gateway journal`: what waits in a journal that no gateway runs on, its dead letters, and its repair.
+//! `gateway journal`: what waits in a journal, its dead letters, and its repair.
+//!
+//! On the folder while no gateway runs, or through a running one's admin port. Both make the same entries, as JSON,
+//! which are printed here.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use gateway_protocol::{GameId, OpId};
+use serde_json::Value;
 
+use super::admin::Admin;
 use super::output::{Outcome, chain};
-use crate::catalog::{Scalar, Template, survey};
+use crate::catalog::{Template, survey};
 use crate::config::{Config, Dialect, Env};
-use crate::journal::{Entry, Offline, OpenError};
+use crate::control::{journal_entry, whole_journal_entry};
+use crate::journal::{Damage, Entry, Offline, OpenError};
 
 /// Exit status when a journal is damaged, and was not repaired.
 const EXIT_DAMAGED: u8 = 1;
@@ -23,6 +29,12 @@ pub(super) struct JournalArgs {
     /// The configuration file.
     #[arg(long, global = true, default_value = "config/gateway.yaml")]
     config: PathBuf,
+    /// The admin port of a gateway that runs on the journal, `http://127.0.0.1:8082`.
+    #[arg(long, global = true, value_name = "URL", conflicts_with = "path")]
+    admin: Option<String>,
+    /// The admin port's token.
+    #[arg(long, global = true, env = "GATEWAY_ADMIN_TOKEN", hide_env_values = true)]
+    token: Option<String>,
     #[command(subcommand)]
     action: Action,
 }
@@ -35,7 +47,7 @@ enum Action {
     Show {
         /// Its sequence.
         sequence: u64,
-        /// The folder of templates, which say what is masked.
+        /// The folder of templates, which say what is masked; a running gateway has its own.
         #[arg(long)]
         templates: Option<PathBuf>,
     },
@@ -51,7 +63,7 @@ enum Action {
     Drop {
         /// Its sequence.
         sequence: u64,
-        /// Also a record that waits: it is then never applied.
+        /// Also a record that waits, where no gateway runs: it is then never applied.
         #[arg(long)]
         force: bool,
     },
@@ -65,44 +77,115 @@ enum Action {
 
 /// Does what the command line says.
 pub(super) fn run(args: &JournalArgs) -> Outcome {
-    let folder = match folder(args) {
-        Ok(folder) => folder,
-        Err(text) => return Outcome::failed(1, format!("gateway journal: {text}\n")),
+    let done = match &args.admin {
+        Some(url) => Admin::new(url, args.token.clone()).and_then(|admin| online(args, &admin)),
+        None => offline(args),
     };
+    done.unwrap_or_else(|text| Outcome::failed(1, format!("gateway journal: {text}\n")))
+}
+
+/// Asks a running gateway.
+fn online(args: &JournalArgs, admin: &Admin) -> Result<Outcome, String> {
+    let text = match &args.action {
+        Action::List => listed(&admin.ask("GET", "/journal?limit=1000")?),
+        Action::Show { sequence, .. } => shown(&admin.ask("GET", &format!("/journal/{sequence}"))?),
+        Action::Retry { sequence, force } => {
+            let told = admin.ask("POST", &format!("/journal/{sequence}/retry?force={force}"))?;
+            retried(*sequence, told.get("sequence").and_then(Value::as_u64).unwrap_or(0))
+        }
+        Action::Drop { sequence, force: false } => {
+            admin.ask("POST", &format!("/journal/{sequence}/drop"))?;
+            dropped(*sequence)
+        }
+        Action::Drop { .. } => {
+            return Err("a record that waits is dropped only while no gateway runs".into());
+        }
+        Action::Repair { .. } => {
+            return Err("a journal that a gateway runs on is sound; stop the gateway first".into());
+        }
+    };
+    Ok(Outcome::ok(text))
+}
+
+/// Works on the folder.
+fn offline(args: &JournalArgs) -> Result<Outcome, String> {
+    let (folder, admin) = folder(args)?;
     // Asked before anything is opened: opening makes a journal where there is none.
-    if !folder.join("journal").exists() {
-        let text = format!("gateway journal: {}: no journal is there\n", folder.display());
-        return Outcome::failed(1, text);
+    if !is_journal(&folder) {
+        return Err(format!("{}: no journal is there", folder.display()));
     }
     let done = match &args.action {
         Action::List => list(&folder),
         Action::Show { sequence, templates } => show(&folder, *sequence, templates.as_deref()),
         Action::Retry { sequence, force } => Offline::open(&folder)
             .and_then(|journal| journal.retry(*sequence, *force))
-            .map(|new| Outcome::ok(format!("record {sequence} waits again, as {new}\n"))),
+            .map(|new| Outcome::ok(retried(*sequence, new))),
         Action::Drop { sequence, force } => Offline::open(&folder)
             .and_then(|mut journal| journal.discard(*sequence, *force))
-            .map(|()| Outcome::ok(format!("record {sequence} is dropped\n"))),
+            .map(|()| Outcome::ok(dropped(*sequence))),
         Action::Repair { cut } => repair(&folder, *cut),
     };
-    done.unwrap_or_else(|error| Outcome::failed(1, format!("gateway journal: {}\n", chain(&error))))
+    done.map_err(|error| match &error {
+        OpenError::InUse { path } => {
+            let path = path.display();
+            match args.action.words() {
+                Some(words) => format!(
+                    "{path}: a gateway runs on this journal; ask it:\n  \
+                     gateway journal {words} --admin http://{admin}"
+                ),
+                None => format!("{path}: a gateway runs on this journal; stop it first"),
+            }
+        }
+        error => chain(error),
+    })
 }
 
-fn folder(args: &JournalArgs) -> Result<PathBuf, String> {
+impl Action {
+    /// As it is typed to a running gateway; `None`: that cannot do it.
+    fn words(&self) -> Option<String> {
+        match self {
+            Self::List => Some("list".into()),
+            Self::Show { sequence, .. } => Some(format!("show {sequence}")),
+            Self::Retry { sequence, force: false } => Some(format!("retry {sequence}")),
+            Self::Retry { sequence, force: true } => Some(format!("retry {sequence} --force")),
+            Self::Drop { sequence, force: false } => Some(format!("drop {sequence}")),
+            Self::Drop { force: true, .. } | Self::Repair { .. } => None,
+        }
+    }
+}
+
+/// Whether anything of a journal lies there; its own file may be what is damaged.
+fn is_journal(folder: &Path) -> bool {
+    ["journal", "position", "dead"].iter().any(|file| folder.join(file).exists())
+}
+
+/// The journal's folder, and the admin port of the gateway that may run on it.
+fn folder(args: &JournalArgs) -> Result<(PathBuf, String), String> {
     if let Some(path) = &args.path {
-        return Ok(path.clone());
+        return Ok((path.clone(), "127.0.0.1:8082".into()));
     }
     let (config, _) = Config::load(&args.config, &Env::process()).map_err(|faults| {
         let lines: Vec<String> = faults.iter().map(ToString::to_string).collect();
         format!("{} is refused; --path names a folder\n{}", args.config.display(), lines.join("\n"))
     })?;
-    config.journal.path.ok_or_else(|| format!("{} has no journal.path", args.config.display()))
+    let admin = config.admin.address.to_string();
+    let path = config.journal.path;
+    let path = path.ok_or_else(|| format!("{} has no journal.path", args.config.display()))?;
+    Ok((path, admin))
+}
+
+fn retried(sequence: u64, new: u64) -> String {
+    format!("record {sequence} waits again, as {new}\n")
+}
+
+fn dropped(sequence: u64) -> String {
+    format!("record {sequence} is dropped\n")
 }
 
 fn list(folder: &Path) -> Result<Outcome, OpenError> {
     let journal = Offline::open(folder)?;
-    let mut text = String::new();
-    journal.each(|entry| line(&mut text, &entry, now_micros()))?;
+    let (mut text, now) = (String::new(), now_micros());
+    journal.each(|entry| line(&mut text, &journal_entry(&entry, None, now)))?;
     if let Some((segment, offset)) = &journal.opened.torn {
         let place = segment.display();
         let _written = writeln!(text, "{place}: a torn tail at byte {offset}: never acknowledged");
@@ -110,81 +193,102 @@ fn list(folder: &Path) -> Result<Outcome, OpenError> {
     Ok(Outcome::ok(text))
 }
 
+/// What a running gateway lists: dead letters, then what waits, as far as it tells.
+fn listed(told: &Value) -> String {
+    let mut text = String::new();
+    for kind in ["dead", "waiting"] {
+        for entry in told.get(kind).and_then(Value::as_array).into_iter().flatten() {
+            line(&mut text, entry);
+        }
+    }
+    let count = |kind: &str| told.pointer(&format!("/backlog/{kind}")).unwrap_or(&Value::Null);
+    let _written = writeln!(text, "{} dead, {} waiting", count("dead"), count("records"));
+    text
+}
+
 fn now_micros() -> i64 {
     let micros = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
     i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
-fn line(text: &mut String, entry: &Entry, now_micros: i64) {
-    let payload = &entry.draft.payload;
-    let lane = entry.draft.lane.map_or_else(|| "-".into(), |lane| format!("{:016x}", lane.0));
-    let age = now_micros.saturating_sub(payload.now_micros).max(0) / 1_000_000;
-    let (state, why) = match &entry.dead {
-        None => ("journalled", String::new()),
-        Some((code, message, _)) => ("dead", format!("  {code} {message}")),
-    };
+/// A member as text, without the quotes of JSON.
+fn member(entry: &Value, pointer: &str) -> String {
+    match entry.pointer(pointer) {
+        None | Some(Value::Null) => "-".into(),
+        Some(Value::String(text)) => text.clone(),
+        Some(other) => other.to_string(),
+    }
+}
+
+fn line(text: &mut String, entry: &Value) {
+    let of = |pointer| member(entry, pointer);
     // Writing to a string does not fail.
-    let _written = writeln!(
+    let _written = write!(
         text,
-        "{:>10}  {state:<10}  {} {}  key={:?}  lane={lane}  age={age}s  {} bytes{why}",
-        entry.sequence,
-        payload.game,
-        payload.op,
-        payload.key_text,
-        entry.draft.encode().len(),
+        "{:>10}  {:<10}  {} {}  key={:?}  lane={}  age={}s  {} bytes",
+        of("/sequence"),
+        of("/state"),
+        of("/game"),
+        of("/operation"),
+        of("/key"),
+        of("/lane"),
+        of("/age_s"),
+        of("/bytes"),
     );
+    if entry.pointer("/dead/code").is_some() {
+        let behind = match entry.pointer("/dead/needs_force") {
+            Some(Value::Bool(true)) => "  (behind later records of its lane)",
+            _ => "",
+        };
+        let _written = write!(text, "  {} {}{behind}", of("/dead/code"), of("/dead/message"));
+    }
+    text.push('\n');
 }
 
 fn show(folder: &Path, sequence: u64, templates: Option<&Path>) -> Result<Outcome, OpenError> {
     let entry = Offline::open(folder)?.find(sequence)?;
-    let payload = &entry.draft.payload;
-    let mut text = String::new();
-    line(&mut text, &entry, now_micros());
-    let _written = writeln!(
-        text,
-        "caller   {}\ntrace    {}\ntemplate {:016x}, contract {:016x}",
-        payload.caller, payload.trace, payload.version, payload.contract
-    );
-    let found = templates
-        .and_then(|templates| slots(templates, &payload.game, &payload.op, payload.contract));
-    for (index, value) in payload.bound.values.iter().enumerate() {
-        let slot = found.as_ref().and_then(|slots| slots.get(index));
-        let (name, shown) = match slot {
-            Some((name, false)) => (name.clone(), tag_text(value)),
-            Some((name, true)) => (name.clone(), "***".to_owned()),
-            None => (format!("#{index}"), "***".to_owned()),
-        };
-        let _written = writeln!(text, "{name} = {shown}");
-    }
-    if found.is_none() {
+    let template = templates.and_then(|templates| template_of(templates, &entry));
+    let mut text = shown(&whole_journal_entry(&entry, template.as_ref(), now_micros()));
+    if template.is_none() {
         text.push_str("values are shown where --templates has the operation under this contract\n");
     }
     Ok(Outcome::ok(text))
 }
 
-fn tag_text(value: &Scalar<'_>) -> String {
+fn shown(entry: &Value) -> String {
     let mut text = String::new();
-    value.tag_text(&mut text);
+    line(&mut text, entry);
+    let of = |pointer| member(entry, pointer);
+    let _written = writeln!(
+        text,
+        "caller   {}\ntrace    {}\ntemplate {}, contract {}",
+        of("/caller"),
+        of("/trace"),
+        of("/template"),
+        of("/contract"),
+    );
+    for (name, value) in entry.get("params").and_then(Value::as_object).into_iter().flatten() {
+        let _written = writeln!(text, "{name} = {}", value.as_str().unwrap_or_default());
+    }
     text
 }
 
-/// Name of each slot, and whether it is masked. `None`: no template of that contract.
-fn slots(folder: &Path, game: &str, op: &str, contract: u64) -> Option<Vec<(String, bool)>> {
-    let (game, op) = (GameId::new(game).ok()?, OpId::new(op).ok()?);
+/// The template of a record's own contract, for either dialect.
+fn template_of(folder: &Path, entry: &Entry) -> Option<Template> {
+    let payload = &entry.draft.payload;
+    let (game, op) = (GameId::new(&payload.game).ok()?, OpId::new(&payload.op).ok()?);
     let games: Vec<_> =
         [Dialect::Mysql, Dialect::Sqlite].into_iter().map(|it| (game.clone(), it)).collect();
     let survey = survey(folder, &games);
-    let is_it = |template: &Template| template.op == op && template.contract == contract;
+    let is_it = |template: &Template| template.op == op && template.contract == payload.contract;
     let found = survey.templates().find(|one| is_it(one.template))?;
-    let masked = &found.template.masked;
-    let slots = found.template.slots.iter().enumerate();
-    Some(slots.map(|(index, slot)| (slot.name.to_string(), masked.contains(&index))).collect())
+    Some(found.template.clone())
 }
 
 fn repair(folder: &Path, cut: bool) -> Result<Outcome, OpenError> {
-    let found = Offline::repair(folder, cut)?;
+    let found = Damage::repair(folder, cut)?;
     let mut text = String::new();
-    for place in &found {
+    for place in &found.places {
         let (first, next) = place.lost;
         let verb = if cut { "cut out" } else { "damaged" };
         let _written = writeln!(
@@ -196,12 +300,25 @@ fn repair(folder: &Path, cut: bool) -> Result<Outcome, OpenError> {
             next.saturating_sub(1),
         );
     }
-    if found.is_empty() {
-        return Ok(Outcome::ok("no damage in any segment\n"));
+    for file in &found.files {
+        let verb = if cut { "made again" } else { "damaged" };
+        let _written = writeln!(text, "{}: {verb}: {}", file.path.display(), file.what);
+    }
+    if found == Damage::default() {
+        return Ok(Outcome::ok("no damage\n"));
     }
     if cut {
-        text.push_str("what was cut lies beside its segment, in files named `.damaged-…`\n");
+        if !found.places.is_empty() {
+            text.push_str("what was cut lies beside its segment, in files named `.damaged-…`\n");
+        }
         return Ok(Outcome::ok(text));
+    }
+    if found.places.is_empty() {
+        text.push_str(
+            "First look for a good copy of the file (a snapshot, the disk's mirror).\nWithout one, \
+             `gateway journal repair --cut` makes it again as said.\n",
+        );
+        return Ok(Outcome { stdout: text, stderr: String::new(), status: EXIT_DAMAGED });
     }
     text.push_str(
         "Acknowledged orders stood there. First look for a good copy of the file (a snapshot, the disk's \
@@ -241,13 +358,18 @@ mod tests {
     fn journal_of_another_process_is_left_alone() {
         let folder = tempfile::tempdir().unwrap();
         let held = Offline::open(folder.path()).unwrap();
-        for line in ["list", "show 1", "retry 1", "drop 1", "repair --cut"] {
+        for line in ["list", "show 1", "retry 1 --force", "drop 1"] {
             let outcome = run_line(folder.path(), line);
-            assert!(outcome.stderr.contains("admin port"), "{line}: {outcome:?}");
+            let typed = format!("gateway journal {line} --admin http://127.0.0.1:8082");
+            assert!(outcome.stderr.contains(&typed), "{line}: {outcome:?}");
+        }
+        for line in ["repair --cut", "drop 1 --force"] {
+            let outcome = run_line(folder.path(), line);
+            assert!(outcome.stderr.contains("stop it first"), "{line}: {outcome:?}");
         }
         drop(held);
         assert_eq!(run_line(folder.path(), "list"), Outcome::ok(""));
-        assert_eq!(run_line(folder.path(), "repair"), Outcome::ok("no damage in any segment\n"));
+        assert_eq!(run_line(folder.path(), "repair"), Outcome::ok("no damage\n"));
         assert!(run_line(folder.path(), "show 1").stderr.contains("no record 1"));
     }
 }

@@ -1,5 +1,6 @@
 //! The subcommands of the binary, one file each. This file reads the command line and nothing else.
 
+mod admin;
 mod call;
 pub mod check;
 pub mod config;
@@ -60,7 +61,7 @@ enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
-    /// Look after a journal that no gateway runs on.
+    /// Look after a journal: what waits, dead letters, repair.
     Journal(journal::JournalArgs),
     /// Make keys.
     Key(key::KeyCommand),

@@ -61,6 +61,10 @@ pub struct ConnectionConfig {
     pub health_interval: Duration,
 }
 
+/// The keys of [`Endpoint`], whichever kind of database it is.
+const ENDPOINT_KEYS: [&str; 7] =
+    ["host", "port", "username", "password", "database", "tls", "path"];
+
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
 const MINUTE: Duration = Duration::from_mins(1);
@@ -74,6 +78,9 @@ impl ConnectionConfig {
         let dialect = section.choice(live("type"), default, &DIALECTS);
         if let Some(reason) = dialect.and_then(not_built) {
             section.key_fault("type", FaultKind::NotBuilt(reason.into()));
+        }
+        if dialect.is_none() {
+            section.pass_over(&ENDPOINT_KEYS);
         }
         let endpoint = dialect.and_then(|dialect| Endpoint::read(dialect, section));
         let open_count_max = section.count(live("max_open_conns"), Fallback::Default(32), 1..=500);

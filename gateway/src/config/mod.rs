@@ -86,6 +86,8 @@ pub struct Config {
     pub logging: LoggingConfig,
     /// Every setting in effect, as [`Config::print`] and [`Config::diff`] see it.
     pub(crate) settings: Vec<setting::Setting>,
+    /// The sections that are written, with their lines.
+    sections: setting::Sections,
 }
 
 impl Config {
@@ -124,6 +126,7 @@ impl Config {
             return Err(report.faults);
         }
         config.settings = report.settings;
+        config.sections = report.sections;
         Ok((config, report.warnings))
     }
 
@@ -132,10 +135,16 @@ impl Config {
         setting::print(&self.settings)
     }
 
-    /// The line where a setting is written, `auth.api_keys[0].roles`; 0 for a default.
+    /// The line where a setting is written, `auth.api_keys[0].roles`, or else the innermost written section
+    /// around it; 0 where there is neither.
     pub fn line_of(&self, key: &str) -> u32 {
-        let mut settings = self.settings.iter();
-        settings.find(|it| setting::path_text(&it.path) == key).map_or(0, |found| found.line)
+        setting::line_of(&self.settings, &self.sections, key)
+    }
+
+    /// What is wrong with a setting, and where: as the faults of the file itself are told.
+    pub fn fault_at(&self, key: &str, reason: &str) -> String {
+        let kind = FaultKind::Conflict(reason.into());
+        ConfigFault { line: self.line_of(key), key: key.into(), kind }.to_string()
     }
 
     /// What a reload from `old` to `new` changes, and which of it waits for a restart.
@@ -192,6 +201,7 @@ fn read_sections(root: &mut Section<'_>) -> (Config, Vec<Box<str>>) {
         limits: root.section("limits", LimitsConfig::read),
         logging: root.section("logging", LoggingConfig::read),
         settings: Vec::new(),
+        sections: setting::Sections::default(),
     };
     let games = root.named(live("games"), |name, section| {
         GameConfig::read(name, section).map(|game| (Box::from(name), game))

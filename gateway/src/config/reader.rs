@@ -153,6 +153,11 @@ impl<'r> Section<'r> {
         self.reading.fault(line, self.key(name), kind);
     }
 
+    /// Takes keys for known that cannot be read yet, because another key decides what they mean.
+    pub(super) fn pass_over(&mut self, names: &[&'static str]) {
+        self.asked.extend(names);
+    }
+
     /// Refuses a key that people may try here, in words better than "unknown".
     pub(super) fn refuse(&mut self, name: &'static str, kind: FaultKind) {
         if self.has(name) {
@@ -282,8 +287,12 @@ impl<'r> Section<'r> {
         name: &'static str,
         read: impl FnOnce(&mut Self) -> T,
     ) -> T {
-        let node = self.entry(name).map(|entry| &entry.node);
-        Self::over(self.reading, self.child(Segment::Key(name)), node, read)
+        let path = self.child(Segment::Key(name));
+        let entry = self.entry(name);
+        if let Some(entry) = entry {
+            self.reading.record_section(&path, entry.line);
+        }
+        Self::over(self.reading, path, entry.map(|entry| &entry.node), read)
     }
 
     /// A section that switches something on; `None` when it is not written.
@@ -297,6 +306,7 @@ impl<'r> Section<'r> {
             self.record(path, 0, Shown::Null, (key.effect, "default none".to_owned()));
             return None;
         };
+        self.reading.record_section(&path, entry.line);
         Some(Self::over(self.reading, path, Some(&entry.node), read))
     }
 
@@ -309,22 +319,29 @@ impl<'r> Section<'r> {
         let path = self.child(Segment::Key(key.name));
         let mut values = Vec::new();
         let entry = self.entry(key.name);
+        if let Some(entry) = entry {
+            self.reading.record_section(&path, entry.line);
+        }
         match entry.map(|e| &e.node.value) {
             Some(NodeValue::Map(entries)) => {
                 for entry in entries {
                     let mut path = path.clone();
                     path.push(Segment::Name(entry.key.as_str().into()));
-                    if !is_name(&entry.key) {
+                    self.reading.record_section(&path, entry.line);
+                    let named_well = is_name(&entry.key);
+                    if !named_well {
                         let kind = FaultKind::Syntax(NAME_FORM.into());
                         self.reading.fault(entry.line, path_text(&path), kind);
-                        continue;
                     }
                     // A name without keys is a section whose keys have their defaults.
                     let node = (entry.node.value != NodeValue::Null).then_some(&entry.node);
-                    values.push(Self::over(self.reading, path, node, |section| {
+                    // One of a bad name is read for its faults alone, under a name that goes anywhere.
+                    let name = if named_well { &*entry.key } else { STAND_IN };
+                    let value = Self::over(self.reading, path, node, |section| {
                         section.line = entry.line;
-                        read(&entry.key, section)
-                    }));
+                        read(name, section)
+                    });
+                    values.extend(named_well.then_some(value));
                 }
             }
             Some(other) => {
@@ -343,11 +360,15 @@ impl<'r> Section<'r> {
         let path = self.child(Segment::Key(key.name));
         let mut values = Vec::new();
         let entry = self.entry(key.name);
+        if let Some(entry) = entry {
+            self.reading.record_section(&path, entry.line);
+        }
         match entry.map(|e| &e.node.value) {
             Some(NodeValue::List(items)) => {
                 for (index, node) in items.iter().enumerate() {
                     let mut path = path.clone();
                     path.push(Segment::Item(index));
+                    self.reading.record_section(&path, node.line);
                     values.push(Self::over(self.reading, path, Some(node), &mut read));
                 }
             }
@@ -363,6 +384,9 @@ impl<'r> Section<'r> {
         values
     }
 }
+
+/// Stands for a name that cannot be one.
+const STAND_IN: &str = "unnamed";
 
 const NAME_FORM: &str = "is not a name: 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter";
 

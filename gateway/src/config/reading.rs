@@ -5,7 +5,7 @@ use std::path::Path;
 
 use super::Env;
 use super::fault::{ConfigFault, FaultKind, Warning};
-use super::setting::{Setting, path_text};
+use super::setting::{Sections, Segment, Setting, line_of, path_text};
 
 /// What all sections of one reading share.
 #[derive(Debug)]
@@ -22,6 +22,7 @@ pub(super) struct Report {
     pub(super) faults: Vec<ConfigFault>,
     pub(super) warnings: Vec<Warning>,
     pub(super) settings: Vec<Setting>,
+    pub(super) sections: Sections,
 }
 
 impl<'e> Reading<'e> {
@@ -47,10 +48,19 @@ impl<'e> Reading<'e> {
         self.fault(self.line_of(key), key, FaultKind::Conflict(reason.into()));
     }
 
-    /// The line where a setting is written; 0 for a default.
+    /// The line where a setting is written, or else the section that it would stand in; 0 for neither.
     pub(super) fn line_of(&self, key: &str) -> u32 {
         let report = self.report.borrow();
-        report.settings.iter().find(|s| path_text(&s.path) == key).map_or(0, |s| s.line)
+        line_of(&report.settings, &report.sections, key)
+    }
+
+    /// Whether a section is written under that path, even one that had to be left out for its faults.
+    pub(super) fn is_written(&self, path: &str) -> bool {
+        self.report.borrow().sections.0.iter().any(|(own, _)| own == path)
+    }
+
+    pub(super) fn record_section(&self, path: &[Segment], line: u32) {
+        self.report.borrow_mut().sections.0.push((path_text(path), line));
     }
 
     pub(super) fn record(&self, setting: Setting) {

@@ -53,9 +53,13 @@ fn collide(a: SocketAddr, b: SocketAddr) -> bool {
 
 fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
     let connections: HashSet<&str> = config.database.connections.iter().map(|c| &*c.name).collect();
+    // A connection that was left out for its own faults is not missed a second time.
+    let is_written = |name: &str| {
+        connections.contains(name) || reading.is_written(&format!("database.connections.{name}"))
+    };
     let mut ids: HashMap<&GameId, &str> = HashMap::new();
     for (GameConfig { id, database, queue, .. }, section) in config.games.iter().zip(sections) {
-        if !database.is_empty() && !connections.contains(&**database) {
+        if !database.is_empty() && !is_written(database) {
             let hint = nearest(database, connections.iter().copied())
                 .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
             let reason =
@@ -180,8 +184,11 @@ fn jwt_keys(auth: &AuthConfig, reading: &Reading<'_>) {
 
 fn key_ids(config: &Config, reading: &Reading<'_>) {
     let known: HashSet<&GameId> = config.games.iter().map(|game| &game.id).collect();
+    let is_known = |game: &GameId| {
+        known.contains(game) || reading.is_written(&format!("games.{}", game.as_str()))
+    };
     let unknown = |path: String, games: &[GameId]| {
-        for game in games.iter().filter(|game| !known.contains(game)) {
+        for game in games.iter().filter(|game| !is_known(game)) {
             reading
                 .conflict(&path, format!("names the game \"{game}\", which `games` does not have"));
         }
@@ -300,6 +307,60 @@ auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game9]}
         );
     }
 
+    /// Each text has one mistake, and is told of that one.
+    #[test]
+    fn connection_or_game_left_out_for_its_own_fault_is_not_missed_a_second_time() {
+        check_faults(
+            "\
+database:
+  connections:
+    main: {type: mysql, host: a, username: b, database: c, password: '${UNSET}'}
+games: {game1: {database: main}}
+",
+            &[
+                "line 3: `database.connections.main.password` needs the environment variable UNSET, which is not set",
+            ],
+        );
+        check_faults(
+            "\
+database: {connections: {main: {type: sqlight, path: a.db}}}
+games: {game1: {database: main}}
+",
+            &[
+                "line 1: `database.connections.main.type` is \"sqlight\", but has to be oracle | mysql | sqlite",
+            ],
+        );
+        check_faults(
+            "\
+database: {connections: {main: {type: sqlite, path: a.db}}}
+games: {game1: {database: main, id: 'Game 1'}}
+auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game1]}]}
+",
+            &[
+                "line 2: `games.game1.id` is \"Game 1\", but has to be 1 to 64 of a-z, 0-9 and `_`, starting with a letter",
+            ],
+        );
+    }
+
+    #[test]
+    fn section_of_a_bad_name_is_read_for_its_faults() {
+        check_faults(
+            "\
+database:
+  connections:
+    Main:
+      type: sqlite
+      path: a.db
+      colour: red
+games: {game1: {database: Main}}
+",
+            &[
+                "line 3: `database.connections.Main` is not a name: 1 to 64 of a-z, 0-9, `_` and `-`, starting with a letter",
+                "line 6: `database.connections.Main.colour` is not a key here",
+            ],
+        );
+    }
+
     #[test]
     fn roles_that_inherit_each_other_are_refused() {
         check_good("auth: {roles: {admin: {inherits: [gm]}, gm: {inherits: [player]}}}");
@@ -330,7 +391,7 @@ auth: {game_servers: [{key_id: k, secret: '${GAME1_SERVER_KEY}', games: [game9]}
         );
         check_faults(
             "auth: {jwt: {}}\n",
-            &["`auth.jwt.keys` is empty: no token could be verified"],
+            &["line 1: `auth.jwt.keys` is empty: no token could be verified"],
         );
     }
 

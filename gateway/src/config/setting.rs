@@ -93,6 +93,33 @@ pub(super) fn path_text(path: &[Segment]) -> String {
     text
 }
 
+/// Every section that is written, sound or not: its path, and the line of its key.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Sections(pub(super) Vec<(String, u32)>);
+
+/// Where sections stand is for faults: a configuration is the same with them elsewhere.
+impl PartialEq for Sections {
+    fn eq(&self, _: &Self) -> bool {
+        true
+    }
+}
+
+/// The line where a setting is written, or else the innermost written section around it; 0 for neither.
+pub(super) fn line_of(settings: &[Setting], sections: &Sections, key: &str) -> u32 {
+    let own = settings.iter().find(|it| it.line > 0 && path_text(&it.path) == key);
+    if let Some(setting) = own {
+        return setting.line;
+    }
+    let mut path = key;
+    loop {
+        if let Some((_, line)) = sections.0.iter().find(|(own, _)| own == path) {
+            return *line;
+        }
+        let Some((outer, _)) = path.rsplit_once(['.', '[']) else { return 0 };
+        path = outer;
+    }
+}
+
 impl Shown {
     fn write(&self, out: &mut String) {
         match self {

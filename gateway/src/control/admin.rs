@@ -1,6 +1,7 @@
-//! The operators' port: health, metrics, the operations, reload.
+//! The operators' port: health, metrics, the operations, reload, the journal.
 
 use std::convert::Infallible;
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -16,7 +17,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::TcpListener;
 use tokio::sync::Semaphore;
 
-use super::{ReloadOutcome, Shared, status};
+use super::{ReloadOutcome, Shared, journal, status};
 
 /// Connections at once; one more waits.
 const CONNECTION_COUNT_MAX: usize = 64;
@@ -32,7 +33,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
     let places = Arc::new(Semaphore::new(CONNECTION_COUNT_MAX));
     loop {
         let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
-        let Ok((stream, _)) = listener.accept().await else {
+        let Ok((stream, peer)) = listener.accept().await else {
             tokio::time::sleep(ACCEPT_BACKOFF).await;
             continue;
         };
@@ -40,7 +41,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
         tokio::spawn(async move {
             let service = service_fn(move |request| {
                 let shared = Arc::clone(&shared);
-                async move { Ok::<_, Infallible>(answer(&shared, &request).await) }
+                async move { Ok::<_, Infallible>(answer(&shared, &request, peer).await) }
             });
             let mut builder = hyper::server::conn::http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
@@ -53,7 +54,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 type Answer = Response<Full<Bytes>>;
 
-async fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
+async fn answer(shared: &Shared, request: &Request<Incoming>, peer: SocketAddr) -> Answer {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
         "/livez" if is_read => text(StatusCode::OK, "alive\n".into()),
@@ -62,7 +63,7 @@ async fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
             let status = if is_ready { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE };
             json_body(status, &body)
         }
-        "/metrics" | "/operations" | "/reload" if !is_allowed(shared, request) => {
+        path if is_guarded(path) && !is_allowed(shared, request) => {
             let mut response = text(StatusCode::UNAUTHORIZED, "admin.token is needed\n".into());
             response.headers_mut().insert(WWW_AUTHENTICATE, HeaderValue::from_static("Bearer"));
             response
@@ -77,10 +78,44 @@ async fn answer(shared: &Shared, request: &Request<Incoming>) -> Answer {
         "/reload" if *request.method() == Method::POST => reload(shared).await,
         "/reload" => method_not_allowed("POST"),
         "/livez" | "/readyz" | "/metrics" | "/operations" => method_not_allowed("GET, HEAD"),
-        _ => text(
-            StatusCode::NOT_FOUND,
-            "GET /livez /readyz /metrics /operations, POST /reload\n".into(),
-        ),
+        path => match path.strip_prefix("/journal") {
+            Some(rest) => look_after_journal(shared, request, (rest, peer)).await,
+            None => not_found(),
+        },
+    }
+}
+
+/// Whether a path asks for the token, where one is configured: all but the health checks.
+fn is_guarded(path: &str) -> bool {
+    !matches!(path, "/livez" | "/readyz")
+}
+
+fn not_found() -> Answer {
+    let known = "GET /livez /readyz /metrics /operations /journal /journal/{sequence}\n\
+                 POST /reload /journal/{sequence}/retry[?force=true] /journal/{sequence}/drop\n";
+    text(StatusCode::NOT_FOUND, known.into())
+}
+
+async fn look_after_journal(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    (path, peer): (&str, SocketAddr),
+) -> Answer {
+    let is_post = *request.method() == Method::POST;
+    if !is_post && !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return method_not_allowed("GET, HEAD, POST");
+    }
+    let operator = request.headers().get("x-operator").and_then(|name| name.to_str().ok());
+    let asked = journal::Asked {
+        path,
+        query: request.uri().query().unwrap_or_default(),
+        is_post,
+        peer,
+        operator: operator.unwrap_or_default(),
+    };
+    match journal::answer(shared, asked).await {
+        Some((status, body)) => json_body(status, &body),
+        None => not_found(),
     }
 }
 

@@ -4,6 +4,7 @@
 
 mod admin;
 mod gauges;
+mod journal;
 mod reload;
 mod schema;
 mod signals;
@@ -21,9 +22,10 @@ use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
+pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{
     LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, game_dialects,
-    watch_paths,
+    served, watch_paths,
 };
 pub use signals::Signals;
 
@@ -55,7 +57,7 @@ impl Shared {
     /// Reloads, one at a time, and remembers how it went.
     async fn reload(&self) -> Arc<ReloadOutcome> {
         let mut reloader = self.reloader.lock().await;
-        let outcome = Arc::new(reloader.reload(&self.core, &self.pools));
+        let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
         self.last.store(Arc::clone(&outcome));
         if matches!(*outcome, ReloadOutcome::Done { .. }) {
             self.reloaded.notify_one();

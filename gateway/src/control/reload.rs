@@ -4,18 +4,24 @@ use std::ffi::{OsStr, OsString};
 use std::fmt;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use gateway_protocol::GameId;
 
 use crate::auth::{Authenticator, PUBLIC};
-use crate::backend::Pools;
+use crate::backend::{Farewell, Pools};
 use crate::catalog::{Catalog, Finding, GameTemplates};
 use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
-use crate::journal::PendingContract;
+use crate::journal::{JournalError, PendingContract, Served};
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::snapshot::{Parts, Snapshot, build};
+
+/// How much longer than the longest deadline the pools of before are found.
+const FAREWELL_GRACE: Duration = Duration::from_secs(2);
+
+/// Between two tries to reach the journal's thread past a full queue, and how many there are.
+const QUEUE_PAUSE: (Duration, u32) = (Duration::from_millis(5), 400);
 
 /// Where a configuration comes from.
 #[derive(Clone, Debug)]
@@ -192,8 +198,10 @@ fn read_jwks(config: &Config) -> Result<Option<String>, String> {
     let Some(path) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) else {
         return Ok(None);
     };
-    let text = std::fs::read_to_string(path);
-    text.map(Some).map_err(|error| format!("auth.jwt.jwks_file: {}: {error}", path.display()))
+    std::fs::read_to_string(path).map(Some).map_err(|error| {
+        let reason = format!("cannot be read: {}: {error}", path.display());
+        config.fault_at("auth.jwt.jwks_file", &reason)
+    })
 }
 
 /// Reads again what the running snapshot was built from.
@@ -216,16 +224,22 @@ impl Reloader {
     }
 
     /// Builds a new snapshot and swaps it in.
-    pub(super) fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
-        match self.prepare(core) {
+    pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
+        let prepared = match self.prepare(core) {
+            Ok(Some((snapshot, needs_restart))) => {
+                agree(core, &snapshot).await.map(|()| Some((snapshot, needs_restart)))
+            }
+            unchanged_or_refused => unchanged_or_refused,
+        };
+        match prepared {
             Ok(None) => ReloadOutcome::Unchanged,
             Ok(Some((snapshot, needs_restart))) => {
                 self.paths = watch_paths(&self.origin, &snapshot.config);
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
                 // Pools first: whoever sees the new snapshot finds its connections.
-                let deadline = Instant::now() + snapshot.config.server.drain_timeout;
-                pools.reconfigure(&snapshot.config.database, deadline);
+                let farewell = farewell(&core.snapshot.load().config, Instant::now());
+                pools.reconfigure(&snapshot.config.database, farewell);
                 core.cache.reload(&snapshot.config.cache);
                 self.logs.set_level(snapshot.config.logging.level);
                 core.snapshot.store(Arc::new(snapshot));
@@ -259,6 +273,52 @@ impl Reloader {
             && snapshot.jwks == running.jwks;
         Ok((!is_same).then_some((snapshot, needs_restart)))
     }
+}
+
+/// Until every request that began under `running` has ended, at its game's deadline, and a moment for what
+/// comes after: an audit record, a refusal's row.
+fn farewell(running: &Config, now: Instant) -> Farewell {
+    let longest = running.games.iter().map(|game| game.deadline).max().unwrap_or_default();
+    let found_until = now + longest + FAREWELL_GRACE;
+    Farewell { found_until, closed_by: found_until + running.server.drain_timeout }
+}
+
+/// Has the journal take only what the snapshot can apply, from now on: a moment before it is in effect, so that
+/// no order slips in between that it could not apply. What is refused in this moment may be sent again.
+async fn agree(core: &Core, snapshot: &Snapshot) -> Result<(), LoadFaults> {
+    let Some(journal) = &core.journal else { return Ok(()) };
+    let mut tries = 0;
+    let answer = loop {
+        match journal.serve(served(snapshot)) {
+            Ok(answer) => break answer,
+            Err(JournalError::QueueFull) if tries < QUEUE_PAUSE.1 => tries += 1,
+            Err(error) => return Err(LoadFaults(vec![error.to_string()])),
+        }
+        tokio::time::sleep(QUEUE_PAUSE.0).await;
+    };
+    match answer.await {
+        Ok(Ok(())) => Ok(()),
+        Ok(Err(pending)) => check_queued(snapshot, &pending),
+        Err(_gone) => Err(LoadFaults(vec![JournalError::Ended.to_string()])),
+    }
+}
+
+/// The operations whose records a snapshot can apply.
+pub fn served(snapshot: &Snapshot) -> Vec<Served> {
+    let mut served = Vec::new();
+    for game in snapshot.games() {
+        for operation in game.operations() {
+            let template = &operation.template;
+            let Some(idempotent) = &template.write.idempotent else { continue };
+            served.push(Served {
+                game: template.game.as_str().into(),
+                op: template.op.as_str().into(),
+                contract: template.contract,
+                ttl: idempotent.ttl,
+            });
+        }
+    }
+    served
 }
 
 /// Whether a snapshot can apply what waits in the journal, dead letters included: they may be tried again.

@@ -42,6 +42,14 @@ impl Signals {
             hang_up: signal(SignalKind::hangup())?,
         })
     }
+
+    /// Waits for SIGTERM or SIGINT; SIGHUP says nothing to a command.
+    pub async fn told_to_stop(&mut self) {
+        tokio::select! {
+            _ = self.terminate.recv() => {}
+            _ = self.interrupt.recv() => {}
+        }
+    }
 }
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reloads meanwhile.

@@ -20,6 +20,6 @@ mod tcp;
 mod wait;
 mod worker;
 
-pub use listener::{BoundListeners, Sharing, bind};
+pub use listener::{Bound, BoundListeners, Claim, Sharing, bind};
 use wait::wait_for;
 pub use worker::{Door, Stop, spawn};

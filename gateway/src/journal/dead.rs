@@ -7,6 +7,7 @@ use std::fs::{self, File};
 use std::io::{self, Write as _};
 use std::os::unix::fs::FileExt;
 use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::OpenError;
 use super::payload::{Draft, take};
@@ -32,14 +33,42 @@ pub struct DeadLetter {
     pub draft: Draft,
 }
 
-/// The file of dead letters.
+/// The file of dead letters, as the one that writes to it has it.
 #[derive(Debug)]
 pub(super) struct DeadFile {
+    shelf: Arc<Shelf>,
+    length: u64,
+    /// Where letters will stand that are not on disk yet.
+    fresh: Vec<(u64, Place)>,
+}
+
+/// Offset and length of a letter.
+type Place = (u64, usize);
+
+/// Where each letter stands, for whoever reads them. Shared.
+#[derive(Debug)]
+pub(super) struct Shelf {
     path: PathBuf,
     file: File,
-    length: u64,
-    /// Where each letter stands: offset and length.
-    places: BTreeMap<u64, (u64, usize)>,
+    places: Mutex<BTreeMap<u64, Place>>,
+}
+
+impl Shelf {
+    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
+        self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Reads a letter. While the file is open no letter moves.
+    pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
+        let place = self.places().get(&sequence).copied();
+        let (offset, length) = place.ok_or(OpenError::NoRecord { sequence })?;
+        let mut bytes = vec![0; length];
+        self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
+        match next_entry(&mut &bytes[..]) {
+            Some(Entry::Dead(letter)) => Ok(*letter),
+            _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
+        }
+    }
 }
 
 /// What a file of dead letters said when it was opened.
@@ -58,11 +87,7 @@ impl DeadFile {
     /// - `lowest`: word of what is gone is kept from this sequence on.
     pub(super) fn open(folder: &Path, lowest: u64) -> Result<(Self, Letters), OpenError> {
         let path = folder.join("dead");
-        let bytes = match fs::read(&path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-            Err(error) => return Err(OpenError::machine(path)(error)),
-        };
+        let bytes = read_all(&path).map_err(OpenError::machine(&path))?;
         let mut letters = Letters::default();
         let mut dead = BTreeMap::new();
         let mut input = &bytes[..];
@@ -87,11 +112,33 @@ impl DeadFile {
         Ok((file.map_err(OpenError::machine(&path))?, letters))
     }
 
+    /// Bytes of the file that are no entry although a good one comes after them. `None`: there are none.
+    pub(super) fn damaged(folder: &Path) -> Result<Option<usize>, OpenError> {
+        let path = folder.join("dead");
+        let bytes = read_all(&path).map_err(OpenError::machine(&path))?;
+        let damaged = bytes.len() - without_damage(&bytes).len();
+        Ok((damaged > 0).then_some(damaged))
+    }
+
+    /// Takes damaged bytes out of the file, and keeps the file as it was beside it.
+    pub(super) fn cut(folder: &Path) -> io::Result<()> {
+        let (path, beside) = (folder.join("dead"), folder.join("dead.damaged"));
+        let bytes = fs::read(&path)?;
+        let fresh = folder.join("dead.new");
+        for (place, content) in [(&beside, &bytes), (&fresh, &without_damage(&bytes))] {
+            fs::write(place, content)?;
+            File::open(place)?.sync_all()?;
+        }
+        fs::rename(fresh, path)?;
+        sync_folder(folder)
+    }
+
     fn rewrite(folder: &Path, path: &Path, letters: &Letters, lowest: u64) -> io::Result<Self> {
         let fresh = folder.join("dead.new");
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&fresh)?;
-        let mut own = Self { path: path.into(), file, length: 0, places: BTreeMap::new() };
+        let shelf = Arc::new(Shelf { path: path.into(), file, places: Mutex::default() });
+        let mut own = Self { shelf, length: 0, fresh: Vec::new() };
         let mut bytes = Vec::new();
         for letter in &letters.dead {
             own.put_dead(&mut bytes, letter);
@@ -119,21 +166,21 @@ impl DeadFile {
         body.extend_from_slice(&letter.draft.encode());
         put_entry(out, &body);
         let at = self.length + start as u64;
-        self.places.insert(letter.sequence, (at, out.len() - start));
+        self.fresh.push((letter.sequence, (at, out.len() - start)));
     }
 
     /// Appends entries; on disk when it returns. After a failure they are not there.
     pub(super) fn append(&mut self, entries: &[u8]) -> io::Result<()> {
-        let written = self.file.write_all_at(entries, self.length);
-        let synced = written.and_then(|()| self.file.sync_data());
-        if let Err(error) = synced {
+        let fresh = std::mem::take(&mut self.fresh);
+        let file = &self.shelf.file;
+        let written = file.write_all_at(entries, self.length).and_then(|()| file.sync_data());
+        if let Err(error) = written {
             // What was half written would be taken for damage once more follows it.
-            let _cut = self.file.set_len(self.length).is_ok();
-            let length = self.length;
-            self.places.retain(|_, (offset, _)| *offset < length);
+            let _cut = file.set_len(self.length).is_ok();
             return Err(error);
         }
         self.length += entries.len() as u64;
+        self.shelf.places().extend(fresh);
         Ok(())
     }
 
@@ -142,20 +189,13 @@ impl DeadFile {
         let mut bytes = Vec::new();
         put_gone(&mut bytes, sequence);
         self.append(&bytes)?;
-        self.places.remove(&sequence);
+        self.shelf.places().remove(&sequence);
         Ok(())
     }
 
-    /// Reads a letter.
-    pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
-        let (offset, length) =
-            *self.places.get(&sequence).ok_or(OpenError::NoRecord { sequence })?;
-        let mut bytes = vec![0; length];
-        self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
-        match next_entry(&mut &bytes[..]) {
-            Some(Entry::Dead(letter)) => Ok(*letter),
-            _ => Err(OpenError::damaged(&self.path, offset, "a dead letter's checksum")),
-        }
+    /// Where letters are read.
+    pub(super) const fn shelf(&self) -> &Arc<Shelf> {
+        &self.shelf
     }
 }
 
@@ -215,4 +255,35 @@ fn later_entry(bytes: &[u8]) -> bool {
     (1..bytes.len().saturating_sub(PREFIX_BYTES))
         .filter_map(|at| bytes.get(at..))
         .any(|mut rest| rest.starts_with(&MAGIC) && next_entry(&mut rest).is_some())
+}
+
+/// A file's bytes; none where there is no file.
+fn read_all(path: &Path) -> io::Result<Vec<u8>> {
+    match fs::read(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+        read => read,
+    }
+}
+
+/// The entries without what stands damaged before a good one. A torn last entry stays.
+fn without_damage(bytes: &[u8]) -> Vec<u8> {
+    let mut kept = Vec::with_capacity(bytes.len());
+    let mut rest = bytes;
+    loop {
+        let before = rest;
+        if next_entry(&mut rest).is_some() {
+            kept.extend_from_slice(before.get(..before.len() - rest.len()).unwrap_or_default());
+            continue;
+        }
+        let good = (1..rest.len()).find(|at| {
+            let mut later = rest.get(*at..).unwrap_or_default();
+            later.starts_with(&MAGIC) && next_entry(&mut later).is_some()
+        });
+        match good {
+            Some(at) => rest = rest.get(at..).unwrap_or_default(),
+            None => break,
+        }
+    }
+    kept.extend_from_slice(rest);
+    kept
 }

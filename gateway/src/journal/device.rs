@@ -22,10 +22,12 @@ pub(super) enum Driver {
     Faulty(Arc<Faults>),
 }
 
-/// Error numbers that the next write, sync or preparation ends with; 0: none does.
+/// Error numbers that the next write, sync or preparation ends with; 0: none does. A sync waits while `stalled`
+/// is held, as on a disk that does not answer.
 #[cfg(test)]
 #[derive(Debug, Default)]
 pub(super) struct Faults {
+    pub(super) stalled: std::sync::Mutex<()>,
     pub(super) write: std::sync::atomic::AtomicI32,
     pub(super) sync: std::sync::atomic::AtomicI32,
     pub(super) prepare: std::sync::atomic::AtomicI32,
@@ -94,6 +96,7 @@ impl Device {
             Self::Plain(file) => file.sync_data(),
             #[cfg(test)]
             Self::Faulty(file, faults) => {
+                drop(faults.stalled.lock());
                 Faults::check(&faults.sync)?;
                 file.sync_data()
             }

@@ -40,6 +40,9 @@ pub enum JournalError {
         /// Its size, encoded.
         bytes: usize,
     },
+    /// A reload came between the order's checks and the journal.
+    #[error("the operation was reloaded under the order, with another contract")]
+    Superseded,
     /// The journal has ended.
     #[error("the journal has ended")]
     Ended,
@@ -70,6 +73,7 @@ impl JournalError {
             Self::BacklogFull { .. } | Self::Away => Code::JournalBacklog,
             Self::QueueFull => Code::Overloaded,
             Self::TooLarge { .. } => Code::TooLarge,
+            Self::Superseded => Code::OperationDisabled,
             Self::Ended => Code::Draining,
         }
     }
@@ -84,6 +88,7 @@ impl JournalError {
             Self::Away => "orders cannot be kept now, retry later".into(),
             Self::QueueFull => "overloaded, retry later".into(),
             Self::TooLarge { .. } => "the order is too large".into(),
+            Self::Superseded => "the operation was reloaded just now, retry".into(),
             Self::Ended => "draining, retry elsewhere with the same key".into(),
         }
     }
@@ -126,9 +131,24 @@ pub enum OpenError {
         /// What is wrong.
         what: Cow<'static, str>,
     },
+    /// A file is damaged, and nothing tells what stood in it.
+    #[error(
+        "{}: not readable, and no segment with a good header tells what stood there; put a good copy in its place, \
+         or keep the folder and name a new one in `journal.path`", path.display()
+    )]
+    Unrecoverable {
+        /// The file.
+        path: PathBuf,
+    },
     /// No such record waits, or no such dead letter lies there.
     #[error("no record {sequence}")]
     NoRecord {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// It is no dead letter: it waits.
+    #[error("record {sequence} waits to be applied; only dead letters are tried again or dropped")]
+    NotDead {
         /// Its sequence.
         sequence: u64,
     },
@@ -148,6 +168,11 @@ impl OpenError {
     pub(super) fn machine(path: impl Into<PathBuf>) -> impl FnOnce(io::Error) -> Self {
         let path = path.into();
         move |source| Self::Machine { path, source }
+    }
+
+    /// The thread that should have read ended.
+    pub(crate) fn interrupted(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self::Journal(JournalError::failed(io::Error::other(error)))
     }
 
     pub(super) fn damaged(

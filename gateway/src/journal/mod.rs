@@ -12,14 +12,18 @@
 //! Invariant: nothing is acknowledged before its sync returned; a sequence is given once; sequences, not
 //! clocks, make the order.
 
+mod batch;
+mod command;
 mod dead;
 mod device;
 mod error;
 mod group;
 mod index;
 mod offline;
+mod online;
 mod payload;
 mod position;
+mod repair;
 mod segment;
 mod segments;
 mod spare;
@@ -40,25 +44,28 @@ use std::time::Instant;
 
 use arc_swap::ArcSwapOption;
 
+pub use command::{AcceptReply, Accepted};
 pub use dead::DeadLetter;
 pub use error::{JournalError, OpenError};
-pub use offline::{Entry, Offline, Repaired};
+pub use offline::{Entry, Offline};
 pub use payload::{Draft, Payload, Record};
+pub use repair::{Damage, Remade, Repaired};
 pub use segments::Reader;
-pub use state::{Backlog, PendingContract, State};
+pub use state::{Backlog, PendingContract, Served, State};
 pub use store::Opened;
-pub use writer::{AcceptReply, Accepted};
 
 use crate::config::{IoUring, JournalConfig};
 use crate::identity::Lane;
 use crate::observe::{Event, Metrics, emit};
-use crate::queue::{self, Notice, Notices, Refused, Sender, Watch};
+use crate::queue::{self, Answer, Notice, Notices, Refused, Sender, Watch};
+use command::{Command, Order};
+use dead::Shelf;
 use device::{Driver, block_on};
 use index::Index;
 use segments::Segments;
 use stats::Stats;
 use store::Store;
-use writer::{Command, Writer, now_micros};
+use writer::Writer;
 
 /// How often word of applied records wakes the journal's thread, at most.
 const TIDY_MILLIS: u64 = 1000;
@@ -71,6 +78,7 @@ pub struct Journal {
     commands: ArcSwapOption<Sender<Command>>,
     index: Arc<Index>,
     segments: Arc<Segments>,
+    shelf: Arc<Shelf>,
     durable: Watch<u64>,
     stats: Arc<Stats>,
     begun: Instant,
@@ -131,6 +139,7 @@ impl Journal {
             commands: ArcSwapOption::from_pointee(sender),
             index: Arc::clone(&store.index),
             segments: Arc::clone(&store.segments),
+            shelf: Arc::clone(store.dead.shelf()),
             durable,
             stats: Arc::clone(&stats),
             begun: Instant::now(),
@@ -154,12 +163,15 @@ impl Journal {
     /// Asks to keep an order; the answer comes when it is durable, or refused. Never waits.
     ///
     /// Cost: encodes the order on the calling thread.
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "given away: nobody may change what was offered"
+    )]
     pub fn offer(&self, draft: Draft, reply: AcceptReply) {
-        let bytes = draft.encode();
-        let command = Command::Append { draft: Box::new(draft), bytes, reply };
-        if let Err((Command::Append { reply, .. }, error)) = self.send(command) {
+        let command = Command::Append(Order::new(&draft, reply));
+        if let Err((Command::Append(order), error)) = self.send(command) {
             self.stats.answered(Err(error.code()));
-            let _heard = reply.send(Err(error));
+            let _heard = order.reply.send(Err(error));
         }
     }
 
@@ -192,6 +204,24 @@ impl Journal {
     /// Under which contracts records wait, dead letters included.
     pub fn pending_contracts(&self) -> Vec<PendingContract> {
         self.index.contracts()
+    }
+
+    /// Takes what a snapshot serves, before that snapshot does: from then on orders under any other contract are
+    /// refused, and what was taken before is counted. So nothing slips in between a reload's check and its effect.
+    ///
+    /// Answers when the journal's thread comes to it, which a stalled disk keeps it from.
+    ///
+    /// # Errors
+    ///
+    /// Inside: what waits and could not be applied; what was served before stays in effect. Outside: the
+    /// journal has ended, or its queue is full.
+    pub fn serve(
+        &self,
+        served: Vec<Served>,
+    ) -> Result<Answer<Result<(), Vec<PendingContract>>>, JournalError> {
+        let (reply, answer) = queue::reply();
+        self.send(Command::Serve(served, reply)).map_err(|(_, error)| error)?;
+        Ok(answer)
     }
 
     /// Figures of what waits.
@@ -237,63 +267,6 @@ impl Journal {
             // A full queue wakes the thread as well.
             let _woken = self.send(Command::Tidy).is_ok();
         }
-    }
-
-    /// Puts a record among the dead letters: it waits no more once this returns.
-    ///
-    /// # Errors
-    ///
-    /// [`JournalError`] when it could not be written; the record then still waits.
-    pub async fn dead(
-        &self,
-        record: &Record,
-        code: u16,
-        message: &str,
-    ) -> Result<(), JournalError> {
-        let letter = DeadLetter {
-            sequence: record.sequence,
-            code,
-            message: message.into(),
-            since_micros: now_micros(),
-            draft: record.draft(),
-        };
-        let (reply, answer) = queue::reply();
-        self.send(Command::Dead(Box::new(letter), reply)).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(JournalError::Ended))
-    }
-
-    /// Dead letters: sequence, code, message, since when, and whether later records of the lane came.
-    pub fn dead_letters(&self) -> Vec<(u64, u16, Box<str>, i64, bool)> {
-        let letters = self.index.letters().into_iter();
-        letters
-            .map(|(at, letter)| {
-                (at, letter.code, letter.message, letter.since_micros, letter.overtaken)
-            })
-            .collect()
-    }
-
-    /// Tries a dead letter again, as a new record whose sequence is returned.
-    ///
-    /// - `force`: also behind later records of its lane.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::NoRecord`], [`OpenError::Overtaken`], or what kept it from being written.
-    pub async fn retry(&self, sequence: u64, force: bool) -> Result<u64, OpenError> {
-        let (reply, answer) = queue::reply();
-        self.send(Command::Retry { sequence, force, reply }).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
-    }
-
-    /// Forgets a dead letter.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError::NoRecord`], or what kept that from being written.
-    pub async fn drop_dead(&self, sequence: u64) -> Result<(), OpenError> {
-        let (reply, answer) = queue::reply();
-        self.send(Command::Drop(sequence, reply)).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
     }
 
     /// Takes nothing more in. The thread ends when what was taken is answered and the position is written.

@@ -1,18 +1,17 @@
 //! A journal that no gateway runs on: what operators look at, try again, drop and repair.
 
-use std::fs::File;
-use std::os::unix::fs::FileExt;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
+use super::dead::Shelf;
 use super::device::{Driver, block_on};
-use super::group::{GroupHeader, SECTOR_BYTES};
-use super::payload::Draft;
-use super::segment::{self, GROUPS_AT, Scan, SegmentHeader};
+use super::group::SECTOR_BYTES;
+use super::index::Index;
+use super::payload::{Draft, Record};
 use super::segments::Reader;
 use super::stats::Stats;
-use super::store::{self, Store};
+use super::store::Store;
 use super::writer::Writer;
 use super::{DeadLetter, OpenError, Opened};
 use crate::config::JournalConfig;
@@ -30,26 +29,22 @@ pub struct Entry {
     pub draft: Draft,
     /// Of a dead letter: code, reason, and when it was given up, in Unix microseconds.
     pub dead: Option<(u16, Box<str>, i64)>,
+    /// A dead letter that later records of its lane came behind: tried again only when forced.
+    pub is_overtaken: bool,
 }
 
-impl From<DeadLetter> for Entry {
-    fn from(letter: DeadLetter) -> Self {
+impl Entry {
+    /// A dead letter.
+    pub(super) fn of_letter(letter: DeadLetter, is_overtaken: bool) -> Self {
         let dead = Some((letter.code, letter.message, letter.since_micros));
-        Self { sequence: letter.sequence, draft: letter.draft, dead }
+        Self { sequence: letter.sequence, draft: letter.draft, dead, is_overtaken }
     }
-}
 
-/// A damaged place in a segment.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Repaired {
-    /// The segment.
-    pub path: PathBuf,
-    /// Where the damage begins.
-    pub offset: u64,
-    /// Its length.
-    pub bytes: u64,
-    /// The records that stood there: the first, and the one after the last.
-    pub lost: (u64, u64),
+    /// A record that waits.
+    pub(super) fn of_record(record: Record) -> Self {
+        let Record { sequence, key, lane, payload } = record;
+        Self { sequence, draft: Draft { key, lane, payload }, dead: None, is_overtaken: false }
+    }
 }
 
 /// A journal's folder, taken by this process.
@@ -77,8 +72,8 @@ impl Offline {
     ///
     /// [`OpenError`] at what cannot be read.
     pub fn each(&self, mut visit: impl FnMut(Entry)) -> Result<(), OpenError> {
-        for (sequence, _) in self.store.index.letters() {
-            visit(self.store.dead.read(sequence)?.into());
+        for (sequence, known) in self.store.index.letters_from(0, usize::MAX) {
+            visit(Entry::of_letter(self.store.dead.shelf().read(sequence)?, known.overtaken));
         }
         let mut reader = self.reader();
         let mut from = 0;
@@ -87,7 +82,7 @@ impl Offline {
             let Some(last) = records.last() else { return Ok(()) };
             from = last.sequence + 1;
             for record in records {
-                visit(Entry { sequence: record.sequence, draft: record.draft(), dead: None });
+                visit(Entry::of_record(record));
             }
         }
     }
@@ -98,13 +93,7 @@ impl Offline {
     ///
     /// [`OpenError::NoRecord`], or at what cannot be read.
     pub fn find(&self, sequence: u64) -> Result<Entry, OpenError> {
-        if self.store.index.letter(sequence).is_some() {
-            return self.store.dead.read(sequence).map(Entry::from);
-        }
-        let mut found = self.reader().next(sequence, 1)?;
-        let found = found.pop().filter(|record| record.sequence == sequence);
-        let record = found.ok_or(OpenError::NoRecord { sequence })?;
-        Ok(Entry { sequence, draft: record.draft(), dead: None })
+        find(&self.store.index, self.store.dead.shelf(), &mut self.reader(), sequence)
     }
 
     /// Tries a dead letter again: as a new record, which the next gateway applies.
@@ -154,81 +143,19 @@ impl Offline {
         let (index, segments) = (&self.store.index, &self.store.segments);
         Reader::new(self.store.journal, Arc::clone(index), Arc::clone(segments))
     }
-
-    /// Finds what keeps a journal from being opened; with `cut` takes it out of the log.
-    ///
-    /// What is cut is kept beside its segment, in a file of its own. The records that stood there are lost
-    /// to the gateway; everything behind them is applied.
-    ///
-    /// # Errors
-    ///
-    /// [`OpenError`] at what cannot be read, or cannot be repaired.
-    pub fn repair(folder: &Path, cut: bool) -> Result<Vec<Repaired>, OpenError> {
-        let _lock = store::lock(folder)?;
-        let journal = store::identity(folder)?;
-        let mut segments = Vec::new();
-        for (_, path) in segment::list(folder).map_err(OpenError::machine(folder))? {
-            let file = File::options().read(true).write(true).open(&path);
-            let file = file.map_err(OpenError::machine(&path))?;
-            let header = SegmentHeader::read(&file, &path, journal)?;
-            segments.push((path, file, header));
-        }
-        let limits: Vec<u64> = segments.iter().skip(1).map(|(_, _, it)| it.previous_next).collect();
-        let mut found = Vec::new();
-        for (at, (path, file, header)) in segments.iter().enumerate() {
-            let limit = limits.get(at).copied();
-            let scan = Scan { file, path, journal, first: header.first, limit };
-            for place in damage(&scan)? {
-                if cut {
-                    take_out(file, journal, &place).map_err(OpenError::machine(path))?;
-                }
-                found.push(place);
-            }
-        }
-        Ok(found)
-    }
 }
 
-/// Every damaged place of a segment that is not its torn tail.
-fn damage(scan: &Scan<'_>) -> Result<Vec<Repaired>, OpenError> {
-    let length = scan.file.metadata().map_err(OpenError::machine(scan.path))?.len();
-    let (mut offset, mut next) = (GROUPS_AT, scan.first);
-    let mut payload = Vec::new();
-    let mut found = Vec::new();
-    while scan.limit.is_none_or(|limit| next < limit) {
-        if let Some(header) = scan.header_at(offset, length)?
-            && header.first == next
-            && scan.payload_at(&header, offset, length, &mut payload)?
-        {
-            (offset, next) = (offset + header.extent, header.next);
-            continue;
-        }
-        let later = scan.header_behind(offset, next, length)?;
-        let until = later.map(|(at, header)| (at, header.first));
-        let Some((at, first)) = until.or(scan.limit.map(|limit| (offset + SECTOR_BYTES, limit)))
-        else {
-            break;
-        };
-        let (path, bytes) = (scan.path.into(), at - offset);
-        found.push(Repaired { path, offset, bytes, lost: (next, first) });
-        (offset, next) = (at, first);
+/// A dead letter, or a record that waits.
+pub(super) fn find(
+    index: &Index,
+    shelf: &Shelf,
+    reader: &mut Reader,
+    sequence: u64,
+) -> Result<Entry, OpenError> {
+    if let Some(known) = index.letter(sequence) {
+        return Ok(Entry::of_letter(shelf.read(sequence)?, known.overtaken));
     }
-    Ok(found)
-}
-
-/// Keeps the bytes of a damaged place in a file beside the segment, and writes a gap over them.
-fn take_out(file: &File, journal: i64, place: &Repaired) -> std::io::Result<()> {
-    let mut bytes = vec![0; usize::try_from(place.bytes).unwrap_or(0)];
-    let end = place.offset + place.bytes;
-    if file.metadata()?.len() < end {
-        file.set_len(end)?;
-    }
-    file.read_exact_at(&mut bytes, place.offset)?;
-    let beside = place.path.with_extension(format!("damaged-{}", place.offset));
-    std::fs::write(&beside, &bytes)?;
-    File::open(&beside)?.sync_all()?;
-    let (first, next) = place.lost;
-    let gap = GroupHeader::gap(journal, first, next, place.bytes);
-    file.write_all_at(&gap.encode(), place.offset)?;
-    file.sync_all()
+    let mut found = reader.next(sequence, 1)?;
+    let found = found.pop().filter(|record| record.sequence == sequence);
+    found.map(Entry::of_record).ok_or(OpenError::NoRecord { sequence })
 }

@@ -55,6 +55,40 @@ pub struct Payload {
     pub bound: Bound<'static>,
 }
 
+/// Which operation a record asks for, read without decoding the rest.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Asked<'b> {
+    pub(super) game: &'b str,
+    pub(super) op: &'b str,
+    pub(super) contract: u64,
+}
+
+impl<'b> Asked<'b> {
+    /// No operation at all.
+    pub(super) const NONE: Self = Self { game: "", op: "", contract: 0 };
+
+    /// Reads the beginning of what [`Draft::encode`] wrote. `None`: it is something else.
+    pub(super) fn read(bytes: &'b [u8]) -> Option<Self> {
+        let mut input = bytes;
+        let ([VERSION], _key) = (take::<1>(&mut input)?, take::<32>(&mut input)?) else {
+            return None;
+        };
+        match take::<1>(&mut input)? {
+            [0] => {}
+            _ => drop(take::<8>(&mut input)?),
+        }
+        let (game, op) = (str_of(&mut input)?, str_of(&mut input)?);
+        let _caller_trace_key = (str_of(&mut input)?, str_of(&mut input)?, str_of(&mut input)?);
+        Some(Self { game, op, contract: u64::from_le_bytes(take(&mut input)?) })
+    }
+}
+
+impl Payload {
+    pub(super) fn asked(&self) -> Asked<'_> {
+        Asked { game: &self.game, op: &self.op, contract: self.contract }
+    }
+}
+
 /// A record as it was kept.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Record {
@@ -217,10 +251,14 @@ fn count(input: &mut &[u8]) -> Option<usize> {
 }
 
 fn text(input: &mut &[u8]) -> Option<Box<str>> {
+    str_of(input).map(Box::from)
+}
+
+fn str_of<'b>(input: &mut &'b [u8]) -> Option<&'b str> {
     let length = usize::try_from(u32::from_le_bytes(take(input)?)).ok()?;
     let (first, rest) = input.split_at_checked(length)?;
     *input = rest;
-    std::str::from_utf8(first).ok().map(Box::from)
+    std::str::from_utf8(first).ok()
 }
 
 #[cfg(test)]
@@ -234,6 +272,15 @@ mod tests {
         draft.payload.claims =
             [("sub".into(), Claim::Int(7)), ("x".into(), Claim::Bool(true))].into();
         assert_eq!(Draft::decode(&draft.encode()), Some(draft));
+    }
+
+    #[test]
+    fn operation_is_read_without_the_rest() {
+        for lane in [None, Some(7)] {
+            let draft = draft("order-1", lane);
+            assert_eq!(Asked::read(&draft.encode()), Some(draft.payload.asked()));
+        }
+        assert_eq!(Asked::read(b"\x01"), None);
     }
 
     #[test]

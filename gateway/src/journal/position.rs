@@ -29,7 +29,12 @@ impl Position {
     pub(super) fn open(folder: &Path) -> Result<Self, OpenError> {
         let path = path(folder);
         let file = File::options().read(true).write(true).open(&path);
-        let file = file.map_err(OpenError::machine(&path))?;
+        let file = match file {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => {
+                return Err(OpenError::damaged(path, 0, "the applied position is missing"));
+            }
+            other => other.map_err(OpenError::machine(&path))?,
+        };
         let slots = [0, 1].map(|slot| read_slot(&file, slot));
         let newest = slots.into_iter().flatten().max();
         let Some((generation, lowest)) = newest else {

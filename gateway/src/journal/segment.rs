@@ -45,10 +45,19 @@ impl SegmentHeader {
         let mut bytes = [0; 40];
         let damaged = |what| OpenError::damaged(path, 0, what);
         file.read_exact_at(&mut bytes, 0).map_err(|_short| damaged("no header"))?;
-        Self::decode(&bytes, path, journal)?.ok_or_else(|| damaged("the header's checksum"))
+        let header = Self::decode(&bytes, path)?.filter(|header| header.journal == journal);
+        header.ok_or_else(|| damaged("the header's checksum"))
     }
 
-    fn decode(bytes: &[u8; 40], path: &Path, own: i64) -> Result<Option<Self>, OpenError> {
+    /// Reads a segment's beginning, of whatever journal. `None`: it is not good.
+    pub(super) fn peek(path: &Path) -> Result<Option<Self>, OpenError> {
+        let file = File::open(path).map_err(OpenError::machine(path))?;
+        let mut bytes = [0; 40];
+        let is_whole = file.read_exact_at(&mut bytes, 0).is_ok();
+        Ok(Self::decode(&bytes, path)?.filter(|_| is_whole))
+    }
+
+    fn decode(bytes: &[u8; 40], path: &Path) -> Result<Option<Self>, OpenError> {
         let mut input = &bytes[..];
         let mut read = || {
             let magic: [u8; 8] = take(&mut input)?;
@@ -68,7 +77,7 @@ impl SegmentHeader {
         if version != VERSION {
             return Err(OpenError::Version { path: path.into(), found: version });
         }
-        Ok((header.journal == own).then_some(header))
+        Ok(Some(header))
     }
 }
 

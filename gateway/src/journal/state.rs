@@ -1,5 +1,7 @@
 //! What the journal tells of requests and of what waits.
 
+use std::time::Duration;
+
 use crate::identity::{Lane, RequestKey};
 
 /// What is known of a request.
@@ -43,6 +45,19 @@ pub struct PendingContract {
     pub count: u64,
 }
 
+/// An operation that a snapshot takes orders for and applies.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Served {
+    /// The game.
+    pub game: Box<str>,
+    /// The operation.
+    pub op: Box<str>,
+    /// [`crate::catalog::Template::contract`].
+    pub contract: u64,
+    /// How long its keys are remembered; `@idempotent`'s `ttl`.
+    pub ttl: Duration,
+}
+
 /// Figures of what waits.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Backlog {
@@ -75,7 +90,21 @@ pub(super) struct Letter {
 /// What the index says to a key that comes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Seen {
-    New,
+    New {
+        /// Its operation's number.
+        operation: u32,
+    },
     Repeated(u64),
     Reused(u64),
+    /// New, but taken under a contract that is not in effect any more.
+    Superseded,
+}
+
+/// What bounds are about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Load {
+    /// Records and dead letters.
+    pub(super) count: u64,
+    /// When the oldest record was asked for.
+    pub(super) oldest_micros: Option<i64>,
 }

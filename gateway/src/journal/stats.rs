@@ -11,15 +11,20 @@ use super::writer::now_micros;
 use crate::observe::{Counter, Kind, Metrics, Stage};
 
 /// Codes that an order may be refused with.
-const CODES: [Code; 7] = [
+const CODES: [Code; 8] = [
     Code::KeyReused,
     Code::JournalFull,
     Code::JournalSyncFailed,
     Code::JournalBacklog,
     Code::Overloaded,
     Code::TooLarge,
+    Code::OperationDisabled,
     Code::Draining,
 ];
+
+/// Sizes of groups, each up to and with the next's smallest: the label's value.
+const SIZES: [(u64, &str); 6] =
+    [(1, "1"), (2, "2-9"), (10, "10-99"), (100, "100-499"), (500, "500-1999"), (2000, "2000-")];
 
 /// Counts since the start.
 #[derive(Debug, Default)]
@@ -27,7 +32,7 @@ pub(super) struct Stats {
     accepted: Counter,
     repeated: Counter,
     refused: [Counter; CODES.len()],
-    groups: Counter,
+    groups: [Counter; SIZES.len()],
     records: Counter,
     bytes: Counter,
     buried: Counter,
@@ -51,12 +56,20 @@ impl Stats {
 
     /// A group is durable.
     pub(super) fn synced(&self, elapsed: Duration, records: u64, bytes: u64) {
-        self.groups.add(1);
+        let larger = SIZES.partition_point(|(least, _)| *least <= records);
+        if let Some(counter) = self.groups.get(larger.saturating_sub(1)) {
+            counter.add(1);
+        }
         self.records.add(records);
         self.bytes.add(bytes);
         if let Some(metrics) = self.metrics.get() {
             metrics.stage(Stage::Journal, elapsed);
         }
+    }
+
+    /// Groups made durable since the start.
+    pub(super) fn syncs(&self) -> u64 {
+        self.groups.iter().map(Counter::read).sum()
     }
 
     pub(super) fn buried(&self) {
@@ -89,10 +102,19 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
             }
         },
     );
+    let own = Arc::clone(&stats);
+    metrics.family(
+        "gateway_journal_groups_total",
+        "The same groups, by how many records each had.",
+        Kind::Counter,
+        move |out| {
+            for ((_, size), counter) in SIZES.iter().zip(&own.groups) {
+                out.add(&[("records", size)], counter.read());
+            }
+        },
+    );
     let counters: [Figure<Stats, u64>; 5] = [
-        ("gateway_journal_syncs_total", "Groups that one sync each made durable.", |it| {
-            it.groups.read()
-        }),
+        ("gateway_journal_syncs_total", "Groups made durable, one sync each.", Stats::syncs),
         ("gateway_journal_records_total", "Records in them.", |it| it.records.read()),
         ("gateway_journal_bytes_total", "Bytes written for them.", |it| it.bytes.read()),
         ("gateway_journal_dead_total", "Records given up.", |it| it.buried.read()),
@@ -104,6 +126,11 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
         let own = Arc::clone(&stats);
         metrics.counter(name, help, &[], move || read(&own));
     }
+    register_backlog(journal, metrics);
+}
+
+/// What waits, and what lies on disk.
+fn register_backlog(journal: &Arc<Journal>, metrics: &Metrics) {
     let gauges: [Figure<Journal, (u64, u64)>; 2] = [
         ("gateway_journal_backlog_records", "Records that wait, and dead letters.", |journal| {
             let backlog = journal.backlog();
@@ -143,4 +170,20 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
 fn age_seconds(since_micros: Option<i64>) -> u64 {
     let age = since_micros.map_or(0, |since| now_micros().saturating_sub(since));
     u64::try_from(age).unwrap_or(0) / 1_000_000
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn group_is_counted_under_its_size() {
+        let stats = Stats::default();
+        for records in [1, 2, 9, 10, 499, 500, 1_999, 2_000, 16_384] {
+            stats.synced(Duration::ZERO, records, 512);
+        }
+        let counts: Vec<u64> = stats.groups.iter().map(Counter::read).collect();
+        assert_eq!(counts, [1, 2, 1, 1, 2, 2]);
+        assert_eq!(stats.syncs(), 9);
+    }
 }

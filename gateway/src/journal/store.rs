@@ -144,7 +144,7 @@ pub(super) fn identity(folder: &Path) -> Result<i64, OpenError> {
             if !segment::list(folder).map_err(OpenError::machine(folder))?.is_empty() {
                 return Err(OpenError::damaged(path, 0, "segments without the journal's own file"));
             }
-            create(folder, &path).map_err(OpenError::machine(&path))?
+            create(folder).map_err(OpenError::machine(&path))?
         }
         Err(error) => return Err(OpenError::machine(path)(error)),
     };
@@ -165,19 +165,24 @@ pub(super) fn identity(folder: &Path) -> Result<i64, OpenError> {
 }
 
 /// The position first: a journal has one as soon as it has an id.
-fn create(folder: &Path, path: &Path) -> io::Result<Vec<u8>> {
+fn create(folder: &Path) -> io::Result<Vec<u8>> {
     Position::create(folder, 1)?;
     let mut id = [0; 8];
     getrandom::fill(&mut id).map_err(io::Error::other)?;
+    write_identity(folder, i64::from_le_bytes(id))
+}
+
+/// Writes the journal's own file, and returns its bytes.
+pub(super) fn write_identity(folder: &Path, id: i64) -> io::Result<Vec<u8>> {
     let mut bytes = Vec::with_capacity(24);
     bytes.extend_from_slice(&MAGIC);
     bytes.extend_from_slice(&VERSION.to_le_bytes());
-    bytes.extend_from_slice(&id);
+    bytes.extend_from_slice(&id.to_le_bytes());
     bytes.extend_from_slice(&crc32c::crc32c(&bytes).to_le_bytes());
     let fresh = folder.join("journal.new");
     fs::write(&fresh, &bytes)?;
     File::open(&fresh)?.sync_all()?;
-    fs::rename(fresh, path)?;
+    fs::rename(fresh, folder.join("journal"))?;
     segment::sync_folder(folder)?;
     Ok(bytes)
 }

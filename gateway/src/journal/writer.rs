@@ -2,19 +2,20 @@
 //!
 //! Invariant: one group is in flight at a time; a segment that failed is never written to again.
 
-use std::collections::HashMap;
 use std::io;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
 
+use super::batch::{Batch, Bounds};
+use super::command::{AcceptReply, Accepted, Command, Order};
 use super::dead::DeadLetter;
 use super::device::{Device, Driver};
 use super::group::{Group, GroupHeader, HEADER_BYTES};
-use super::payload::Draft;
+use super::index::Ticket;
 use super::segment::{GROUPS_AT, SegmentHeader};
 use super::segments::Segment;
 use super::spare::Spare;
-use super::state::Seen;
+use super::state::{Letter, Seen};
 use super::stats::Stats;
 use super::store::Store;
 use super::{JournalError, OpenError};
@@ -28,41 +29,8 @@ const TIDY_INTERVAL: Duration = Duration::from_secs(1);
 /// Most entries of one round; more wait for the next.
 const ROUND_MAX: usize = 16_384;
 
-/// An order that is kept.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Accepted {
-    /// Its place in the order of all records.
-    pub sequence: u64,
-    /// The same order had come before.
-    pub repeated: bool,
-}
-
-/// How an order's sender is told.
-pub type AcceptReply = Reply<Result<Accepted, JournalError>>;
-
-/// What the thread is asked for.
-#[derive(Debug)]
-pub(super) enum Command {
-    Append { draft: Box<Draft>, bytes: Vec<u8>, reply: AcceptReply },
-    Dead(Box<DeadLetter>, Reply<Result<(), JournalError>>),
-    Retry { sequence: u64, force: bool, reply: Reply<Result<u64, OpenError>> },
-    Drop(u64, Reply<Result<(), OpenError>>),
-    Tidy,
-}
-
 /// A letter to write, and who waits for that.
 type Death = (Box<DeadLetter>, Reply<Result<(), JournalError>>);
-
-/// Records that go to disk together, and who waits for them.
-#[derive(Default)]
-struct Batch {
-    group: Group,
-    drafts: Vec<(Box<Draft>, usize)>,
-    replies: Vec<(AcceptReply, usize, bool)>,
-    keys: HashMap<[u8; 16], usize>,
-    /// Bytes of all segments before this batch, once they were asked for.
-    disk_bytes: Option<u64>,
-}
 
 /// The segment that is written to.
 struct Active {
@@ -82,6 +50,7 @@ pub(super) struct Writer {
     spare: Spare,
     tidied: Instant,
     batch: Batch,
+    /// Taken from the queue, for the next round.
     held: Option<Command>,
 }
 
@@ -127,31 +96,36 @@ impl Writer {
         self.spare.end();
     }
 
+    /// Takes what has arrived, as far as it fits into a group, and serves it. What does not fit is held.
     async fn round(&mut self, first: Command, commands: &mut Receiver<Command>) {
-        let mut deaths = Vec::new();
-        let mut others = Vec::new();
-        self.batch.clear();
+        let (mut orders, mut deaths, mut others) = (Vec::new(), Vec::new(), Vec::new());
         if self.tidied.elapsed() >= TIDY_INTERVAL || self.store.has_applied_segments() {
             self.tidy();
         }
         let mut next = Some(first);
+        let mut bytes = HEADER_BYTES;
         for _ in 0..ROUND_MAX {
             let Some(command) = next else { break };
             match command {
-                Command::Append { draft, bytes, reply } => {
-                    let cost = Group::cost(&bytes);
-                    let is_over = self.batch.group.len() + cost > self.group_bytes_max();
-                    if is_over && self.batch.group.count() > 0 {
-                        self.held = Some(Command::Append { draft, bytes, reply });
+                Command::Append(order) => {
+                    bytes += Group::cost(&order.bytes);
+                    if bytes > self.group_bytes_max() && !orders.is_empty() {
+                        self.held = Some(Command::Append(order));
                         break;
                     }
-                    self.admit(draft, &bytes, reply);
+                    orders.push(order);
                 }
                 Command::Dead(letter, reply) => deaths.push((letter, reply)),
+                Command::Serve(..) => {
+                    // What came before it is written first, what comes after it is judged by it.
+                    others.push(command);
+                    break;
+                }
                 other => others.push(other),
             }
             next = commands.try_take();
         }
+        self.admit_all(orders);
         self.write_batch().await;
         self.bury(deaths);
         for command in others {
@@ -163,21 +137,36 @@ impl Writer {
         usize::try_from(self.config.group_bytes_max).unwrap_or(usize::MAX)
     }
 
-    /// Puts an order into the batch, or answers it at once.
-    fn admit(&mut self, draft: Box<Draft>, bytes: &[u8], reply: AcceptReply) {
-        let request = draft.key.request;
-        let answer = match self.store.index.seen(&draft.key) {
-            Seen::Repeated(sequence) => Some(Ok(Accepted { sequence, repeated: true })),
-            Seen::Reused(sequence) => Some(Err(JournalError::KeyReused { sequence })),
-            Seen::New => None,
-        };
-        if let Some(answer) = answer {
-            self.answer(reply, answer);
+    /// Puts each order into the batch, or answers it at once.
+    fn admit_all(&mut self, orders: Vec<Order>) {
+        self.batch.clear();
+        if orders.is_empty() {
             return;
         }
-        if let Some(at) = self.batch.keys.get(&request).copied() {
-            let first = self.batch.drafts.get(at);
-            if first.is_some_and(|(first, _)| first.key.params == draft.key.params) {
+        let now_micros = now_micros();
+        let asked = orders.iter().map(|order| (&order.key, order.asked()));
+        let (seen, load) = self.store.index.look(asked, now_micros);
+        let bounds = Bounds { load, now_micros, disk_bytes: self.store.segments.bytes() };
+        for (order, seen) in orders.into_iter().zip(seen) {
+            let refused = match seen {
+                Seen::Repeated(sequence) => Ok(Accepted { sequence, repeated: true }),
+                Seen::Reused(sequence) => Err(JournalError::KeyReused { sequence }),
+                Seen::Superseded => Err(JournalError::Superseded),
+                Seen::New { operation } => {
+                    self.admit(order, operation, &bounds);
+                    continue;
+                }
+            };
+            self.answer(order.reply, refused);
+        }
+    }
+
+    /// Puts an order into the batch whose key the index does not know, or answers it at once.
+    fn admit(&mut self, order: Order, operation: u32, bounds: &Bounds) {
+        let Order { key, lane, at_micros, bytes, reply } = order;
+        if let Some(at) = self.batch.keys.get(&key.request).copied() {
+            let first = self.batch.records.get(at);
+            if first.is_some_and(|(first, _)| first.key.params == key.params) {
                 self.batch.replies.push((reply, at, true));
             } else {
                 let sequence = self.store.next + at as u64;
@@ -185,42 +174,15 @@ impl Writer {
             }
             return;
         }
-        if let Err(error) = self.check_bounds(bytes.len()) {
+        if let Err(error) = bounds.check(&self.config, &self.batch.group, bytes.len()) {
             self.answer(reply, Err(error));
             return;
         }
-        let at = self.batch.drafts.len();
-        self.batch.group.push(bytes);
-        self.batch.keys.insert(request, at);
-        self.batch.drafts.push((draft, bytes.len()));
+        let at = self.batch.records.len();
+        self.batch.group.push(&bytes);
+        self.batch.keys.insert(key.request, at);
+        self.batch.records.push((Ticket { key, lane, at_micros, operation }, bytes.len()));
         self.batch.replies.push((reply, at, false));
-    }
-
-    fn check_bounds(&mut self, bytes: usize) -> Result<(), JournalError> {
-        if bytes + HEADER_BYTES + 4 > self.group_bytes_max() {
-            return Err(JournalError::TooLarge { bytes });
-        }
-        let (waiting, oldest) = self.store.index.load();
-        let full = |bound| Err(JournalError::BacklogFull { bound });
-        if waiting + self.batch.group.count() >= self.config.records_max {
-            return full("journal.records_max");
-        }
-        let age = oldest.map_or(0, |oldest| now_micros().saturating_sub(oldest));
-        if u128::try_from(age).is_ok_and(|age| age > self.config.age_max.as_micros()) {
-            return full("journal.age_max");
-        }
-        let room = self.config.bytes_max.saturating_sub((self.batch.group.len() + bytes) as u64);
-        let known = self.batch.disk_bytes.unwrap_or(u64::MAX);
-        if known > room {
-            if self.store.has_applied_segments() {
-                self.tidy();
-            }
-            let bytes = *self.batch.disk_bytes.insert(self.store.segments.bytes());
-            if bytes > room {
-                return full("journal.bytes_max");
-            }
-        }
-        Ok(())
     }
 
     fn answer(&self, reply: AcceptReply, answer: Result<Accepted, JournalError>) {
@@ -237,9 +199,7 @@ impl Writer {
         let first = self.store.next;
         let written = self.write_group(&mut batch.group, first).await;
         if written.is_ok() {
-            for (sequence, (draft, bytes)) in (first..).zip(&batch.drafts) {
-                self.store.index.insert(sequence, draft, *bytes);
-            }
+            self.store.index.insert_all(first, &batch.records);
             self.durable.set(self.store.next);
         }
         for (reply, at, repeated) in batch.replies.drain(..) {
@@ -333,17 +293,21 @@ impl Writer {
                 let answer = self.drop_letter(sequence);
                 let _heard = reply.send(answer);
             }
-            Command::Append { .. } | Command::Dead(..) | Command::Tidy => {}
+            Command::Serve(served, reply) => {
+                let answer = self.store.index.serve(&served);
+                let _heard = reply.send(answer);
+            }
+            Command::Append(_) | Command::Dead(..) | Command::Tidy => {}
         }
     }
 
     /// Appends a dead letter's record again, under a new sequence.
     pub(super) async fn retry(&mut self, sequence: u64, force: bool) -> Result<u64, OpenError> {
-        let letter = self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        let letter = self.letter(sequence)?;
         if letter.overtaken && !force {
             return Err(OpenError::Overtaken { sequence });
         }
-        let draft = self.store.dead.read(sequence)?.draft;
+        let draft = self.store.dead.shelf().read(sequence)?.draft;
         let bytes = draft.encode();
         let mut group = Group::default();
         group.clear();
@@ -360,9 +324,20 @@ impl Writer {
         Ok(first)
     }
 
+    fn letter(&self, sequence: u64) -> Result<Letter, OpenError> {
+        let index = &self.store.index;
+        index.letter(sequence).ok_or_else(|| {
+            if index.is_pending(sequence) {
+                OpenError::NotDead { sequence }
+            } else {
+                OpenError::NoRecord { sequence }
+            }
+        })
+    }
+
     /// Forgets a dead letter.
     pub(super) fn drop_letter(&mut self, sequence: u64) -> Result<(), OpenError> {
-        self.store.index.letter(sequence).ok_or(OpenError::NoRecord { sequence })?;
+        self.letter(sequence)?;
         self.store.dead.gone(sequence).map_err(OpenError::machine(&self.store.folder))?;
         self.store.index.remove_dead(sequence);
         Ok(())
@@ -373,16 +348,6 @@ impl Writer {
         if let Err(error) = self.store.tidy() {
             emit(&Event::JournalFailed { what: "the applied position", error: &error });
         }
-    }
-}
-
-impl Batch {
-    fn clear(&mut self) {
-        self.group.clear();
-        self.drafts.clear();
-        self.replies.clear();
-        self.keys.clear();
-        self.disk_bytes = None;
     }
 }
 

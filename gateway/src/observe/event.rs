@@ -180,6 +180,17 @@ pub enum Event<'a> {
         /// Why.
         error: &'a (dyn std::error::Error + 'static),
     },
+    /// An operator did something to a record of the journal, or tried to.
+    JournalHandled {
+        /// What.
+        action: &'static str,
+        /// The record.
+        sequence: u64,
+        /// Their address, and the name that they gave.
+        who: &'a str,
+        /// `done`, or why not.
+        outcome: &'a str,
+    },
     /// Draining began.
     Draining,
     /// Everything in flight finished, or the time was over.
@@ -220,13 +231,14 @@ pub enum EventKind {
     ApplyPaused,
     ApplyResumed,
     JournalFailed,
+    JournalHandled,
     Draining,
     Stopped,
 }
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 29] = [
+    pub const ALL: [Self; 30] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -254,6 +266,7 @@ impl EventKind {
         Self::ApplyPaused,
         Self::ApplyResumed,
         Self::JournalFailed,
+        Self::JournalHandled,
         Self::Draining,
         Self::Stopped,
     ];
@@ -288,6 +301,7 @@ impl EventKind {
             Self::ApplyPaused => "apply_paused",
             Self::ApplyResumed => "apply_resumed",
             Self::JournalFailed => "journal_failed",
+            Self::JournalHandled => "journal_handled",
             Self::Draining => "draining",
             Self::Stopped => "stopped",
         }
@@ -325,6 +339,7 @@ impl Event<'_> {
             Self::ApplyPaused { .. } => EventKind::ApplyPaused,
             Self::ApplyResumed { .. } => EventKind::ApplyResumed,
             Self::JournalFailed { .. } => EventKind::JournalFailed,
+            Self::JournalHandled { .. } => EventKind::JournalHandled,
             Self::Draining => EventKind::Draining,
             Self::Stopped { .. } => EventKind::Stopped,
         }

@@ -15,7 +15,7 @@
 INSERT INTO gold_ledger (request_id, from_player, to_player, amount, created_at)
 VALUES (:request_id, :from_player, :to_player, :amount, :_now)
 
--- @step debit exec affected = 1 else 2103 NOT_ENOUGH_GOLD
+-- @step debit exec affected = 1 else 2151 BALANCE_NOT_ENOUGH
 UPDATE players SET gold = gold - :amount
 WHERE  id = :from_player AND gold >= :amount
 

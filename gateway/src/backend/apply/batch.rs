@@ -105,11 +105,16 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     if !missing.is_empty() {
         read(shared, missing, &mut records, &mut outcomes).await;
     }
+    #[cfg(test)]
+    for record in &records {
+        super::faults::in_task(record);
+    }
     let Some(first) = records.first() else { return Ended { outcomes, lost: None } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
     let template = game.and_then(|game| game.template(&first.payload.op));
-    let pool = game.and_then(|game| shared.applier.pools.get(&game.pool));
+    let pool = game.zip(template);
+    let pool = pool.and_then(|(game, one)| shared.applier.pools.get(&game.pool, one.dialect));
     let (Some(template), Some(pool)) = (template, pool) else {
         // A reload that takes these away is refused while records wait, so this is a moment's matter.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
@@ -168,7 +173,7 @@ async fn read(
     let (found, is_damaged) = match shared.source.read(&missing).await {
         Ok(found) => (found, false),
         Err(error) => {
-            emit(&Event::JournalFailed { what: "reading", error: &error });
+            shared.journal_failed("reading", &error);
             (Vec::new(), true)
         }
     };
@@ -279,7 +284,7 @@ impl Run<'_> {
     ///
     /// A panic is taken for a refusal: the record that it comes from is found like any other at fault.
     async fn transact(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
-        match unwound(self.transact_unguarded(part)).await {
+        match unwound(Box::pin(self.transact_unguarded(part))).await {
             Ok(done) => done,
             Err(message) => {
                 let error = BackendError::Panicked { message };
@@ -379,7 +384,7 @@ impl Run<'_> {
                 Outcome::Dead
             }
             Err(error) => {
-                emit(&Event::JournalFailed { what: "a dead letter", error: &error });
+                self.shared.journal_failed("a dead letter", &error);
                 Outcome::Failed
             }
         };
@@ -427,7 +432,7 @@ fn message(panic: &(dyn Any + Send)) -> Box<str> {
 fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {
     let payload = &record.payload;
     #[cfg(test)]
-    assert!(!payload.key_text.starts_with("panic"), "a record that a test made for this");
+    super::faults::in_transaction(record);
     let (id, row_ids) = match payload.ids.split_first() {
         Some((id, rest)) => (*id, rest),
         None => (0, &[][..]),

@@ -21,8 +21,8 @@ const AWAY_LONG: u32 = 4;
 const FAILED: (Duration, Duration) = (Duration::from_millis(100), Duration::from_secs(30));
 /// First and longest pause before a record that took too long, or could not be read, is tried again.
 const LATE: (Duration, Duration) = (Duration::from_millis(500), Duration::from_secs(30));
-/// How much smaller the next batch is after one that took too long, as a power of two; a batch that is applied
-/// takes as much back.
+/// How much smaller the next batch is after one that took too long or was lost, as a power of two; a batch that
+/// is applied takes as much back.
 const SHRINK: u32 = 2;
 /// Most of it: a batch is one record then.
 const SHRINK_MAX: u32 = 12;
@@ -117,6 +117,16 @@ impl Desk {
         } else {
             self.schedule.runnable_count()
         }
+    }
+
+    /// Whether its database is away.
+    pub(super) const fn is_without(&self) -> bool {
+        self.away.is_away()
+    }
+
+    /// Whether nothing waits.
+    pub(super) const fn is_idle(&self) -> bool {
+        self.schedule.waiting_count() == 0
     }
 
     fn is_away(&self, now: Instant) -> bool {
@@ -238,6 +248,8 @@ impl Desk {
         if !self.is_away(now) {
             self.away_count = self.away_count.saturating_add(1);
             self.resume_at = Some(now + pause(AWAY, self.away_count));
+            // It asks for the database with little; and what is lost because it is too large, is not any more.
+            self.shrink = (self.shrink + SHRINK).min(SHRINK_MAX);
         }
         if self.away_count >= AWAY_LONG {
             // What waits for hours need not wait in memory; it is read again.
@@ -281,4 +293,104 @@ fn gathering(template: &Template) -> Gathering {
 /// Doubles with each failure, up to the longest.
 fn pause((first, longest): (Duration, Duration), count: u32) -> Duration {
     first.saturating_mul(1 << count.saturating_sub(1).min(16)).min(longest)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::identity::Lane;
+
+    const LANES: u64 = 1000;
+
+    /// A desk with a record in each of many lanes, which allows batches of 100, four at once.
+    fn desk(now: Instant) -> Desk {
+        let mut desk = Desk::default();
+        desk.allow(4);
+        let gathering = Gathering { count_max: 100, linger: Duration::ZERO, is_urgent: false };
+        for sequence in 1..=LANES {
+            let lane = Some(Lane(sequence));
+            desk.schedule.push(Waiting { sequence, group: 0, lane, arrived: now }, gathering);
+        }
+        desk
+    }
+
+    fn next(desk: &mut Desk, now: Instant) -> Option<Vec<u64>> {
+        desk.next(now).map(|work| work.missing)
+    }
+
+    fn all(sequences: &[u64], outcome: Outcome) -> Vec<(u64, Outcome)> {
+        sequences.iter().map(|sequence| (*sequence, outcome)).collect()
+    }
+
+    #[test]
+    fn desk_at_its_bound_is_woken_by_the_end_of_a_batch_and_by_nothing_else() {
+        let now = Instant::now();
+        let mut desk = desk(now);
+        let batches: Vec<_> = (0..4).map(|_| next(&mut desk, now).unwrap()).collect();
+        assert_eq!((next(&mut desk, now), desk.wake_at(now)), (None, None));
+        desk.settle(&all(&batches[0], Outcome::Applied), now);
+        assert!(desk.wake_at(now).is_some_and(|at| at <= now));
+        assert!(next(&mut desk, now).is_some());
+    }
+
+    #[test]
+    fn away_database_is_asked_by_one_batch_at_a_time_after_a_pause_and_wakes_nobody_meanwhile() {
+        let now = Instant::now();
+        let mut desk = desk(now);
+        let lost: Vec<_> = (0..4).map(|_| next(&mut desk, now).unwrap()).collect();
+        assert_eq!(desk.settle(&all(&lost[0], Outcome::Lost), now), Some(Word::Away));
+        for batch in &lost[1..] {
+            assert_eq!(desk.settle(&all(batch, Outcome::Lost), now), None);
+        }
+        let resumed = now + AWAY.0;
+        assert_eq!((next(&mut desk, now), desk.wake_at(now)), (None, Some(resumed)));
+        let asking = next(&mut desk, resumed).unwrap();
+        assert_eq!((next(&mut desk, resumed), desk.wake_at(resumed)), (None, None));
+        assert_eq!(asking.len(), 25);
+        let back = desk.settle(&all(&asking, Outcome::Applied), resumed);
+        assert_eq!(back, Some(Word::Back(AWAY.0)));
+        assert!(next(&mut desk, resumed).is_some() && next(&mut desk, resumed).is_some());
+    }
+
+    #[test]
+    fn desk_with_nothing_to_do_wakes_nobody() {
+        let now = Instant::now();
+        assert_eq!(Desk::default().wake_at(now), None);
+        let mut desk = desk(now);
+        while let Some(batch) = next(&mut desk, now) {
+            desk.settle(&all(&batch, Outcome::Applied), now);
+        }
+        assert_eq!((desk.wake_at(now), desk.runnable_count(now, 1)), (None, 0));
+    }
+
+    #[test]
+    fn batches_that_take_too_long_become_smaller_down_to_one_and_large_again_when_they_do_not() {
+        let now = Instant::now();
+        let mut desk = desk(now);
+        for size in [100, 25, 6, 1, 1] {
+            let batch = next(&mut desk, now).unwrap();
+            assert_eq!(batch.len(), size);
+            desk.settle(&all(&batch, Outcome::Slow), now);
+        }
+        for _ in 0..6 {
+            let batch = next(&mut desk, now).unwrap();
+            desk.settle(&all(&batch, Outcome::Applied), now);
+        }
+        assert_eq!(next(&mut desk, now).unwrap().len(), 100);
+    }
+
+    #[test]
+    fn what_is_late_alone_or_cannot_be_read_waits_longer_each_time_and_is_no_failure() {
+        let now = Instant::now();
+        let mut desk = desk(now);
+        for outcome in [Outcome::Late, Outcome::Unread, Outcome::Panicked] {
+            let batch = next(&mut desk, now).unwrap();
+            desk.settle(&all(&batch, outcome), now);
+            assert_eq!(desk.failures.len(), 0);
+            assert_ne!(next(&mut desk, now).unwrap()[0], batch[0]);
+        }
+        assert_eq!(pause(LATE, 1), LATE.0);
+        assert_eq!(pause(LATE, 2), LATE.0 * 2);
+        assert_eq!(pause(LATE, 100), LATE.1);
+    }
 }

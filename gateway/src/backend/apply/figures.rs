@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
 use super::batch::Outcome;
-use crate::observe::{Counter, Kind, Metrics};
+use crate::observe::{Counter, Gauge, Kind, Metrics};
 
 /// Sizes of transactions that are told apart: up to so many records.
 const SIZES: [(usize, &str); 5] =
@@ -30,6 +30,7 @@ pub(super) struct Figures(Arc<Inner>);
 struct Inner {
     records: [Counter; Outcome::ALL.len()],
     transactions: [Counter; SIZES.len()],
+    held: Gauge,
     /// Whether each game's database is away.
     away: Mutex<BTreeMap<Box<str>, bool>>,
 }
@@ -56,6 +57,11 @@ impl Figures {
         if let Some(counter) = class.and_then(|class| self.0.transactions.get(class)) {
             counter.add(1);
         }
+    }
+
+    /// So many records are in memory.
+    pub(super) fn held(&self, count: usize) {
+        self.0.held.set(i64::try_from(count).unwrap_or(i64::MAX));
     }
 
     /// Whether a game's database is away.
@@ -91,6 +97,9 @@ impl Figures {
                 }
             },
         );
+        let own = Arc::clone(&self.0);
+        let help = "Records of the journal that are in memory for their turn.";
+        metrics.gauge("gateway_apply_held_records", help, &[], move || own.held.read());
         let own = Arc::clone(&self.0);
         metrics.family(
             away,

@@ -18,6 +18,8 @@
 
 mod batch;
 mod desk;
+#[cfg(test)]
+mod faults;
 mod figures;
 mod keeper;
 mod schedule;
@@ -48,13 +50,13 @@ use figures::{Figures, JOURNAL_NAMES};
 pub use keeper::Keeper;
 use source::Source;
 use teller::Teller;
-use told::Told;
+use told::{Told, What};
 
 /// Records that one look at the journal takes.
-const READ_COUNT_MAX: usize = 2048;
+const READ_COUNT_MAX: usize = if cfg!(test) { 64 } else { 2048 };
 /// Records that may be waiting for their turn, beyond which no more are read; those of lanes and games that are
 /// held up do not count.
-const WINDOW: usize = 16_384;
+const WINDOW: usize = if cfg!(test) { 256 } else { 16_384 };
 /// Records in memory, and what they may cost there, roughly.
 const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
 /// Batches of one game at once. Few: live traffic shares the pool.
@@ -98,6 +100,15 @@ struct Shared {
     is_stopping: AtomicBool,
 }
 
+impl Shared {
+    /// Tells the log, once a minute.
+    fn journal_failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
+        if self.told.count(What::Journal, what, 1, Instant::now()).is_some() {
+            emit(&Event::JournalFailed { what, error });
+        }
+    }
+}
+
 /// A look at the journal: the reader comes back with what it found.
 type Look = JoinHandle<(Reader, Result<Vec<Record>, OpenError>)>;
 
@@ -124,6 +135,18 @@ impl Applier {
     /// Runs until `stop` is true; then what is under way is finished, and nothing more is begun.
     pub async fn run(self, stop: Watch<bool>) {
         Loop::new(self).run(stop).await;
+    }
+
+    /// The same, counting the turns of its loop.
+    #[cfg(test)]
+    pub(in crate::backend) async fn run_counted(
+        self,
+        stop: Watch<bool>,
+        turns: Arc<std::sync::atomic::AtomicUsize>,
+    ) {
+        let mut work = Loop::new(self);
+        work.turns = Some(turns);
+        work.run(stop).await;
     }
 }
 
@@ -226,7 +249,7 @@ impl Loop {
         match found {
             Ok(records) => self.take(records),
             Err(error) => {
-                emit(&Event::JournalFailed { what: "reading", error: &error });
+                self.shared.journal_failed("reading", &error);
                 self.pause_until = Some(Instant::now() + READ_PAUSE);
             }
         }
@@ -249,6 +272,11 @@ impl Loop {
             };
             desk.push(record, has_room, &snapshot, now);
         }
+        self.count_held();
+    }
+
+    fn count_held(&self) {
+        self.shared.figures.held(self.desks.values().map(|desk| desk.held().0).sum());
     }
 
     /// Starts every batch that is due.
@@ -256,8 +284,8 @@ impl Loop {
         let now = Instant::now();
         let applier = &self.shared.applier;
         let snapshot = applier.snapshot.load();
-        for (name, desk) in &mut self.desks {
-            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.get(&game.pool));
+        for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.is_idle()) {
+            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.named(&game.pool));
             let count_max = match &self.shared.source {
                 Source::Journal(_) => pool.map_or(1, |pool| batch_count_max(&pool.config())),
                 // A stream's transactions wait for each other at its row; a game has several streams.
@@ -283,7 +311,7 @@ impl Loop {
         let Some((game, sequences)) = self.batches.remove(&id) else { return };
         let ended = done.map_or_else(
             |error| {
-                emit(&Event::JournalFailed { what: "a batch", error: &error });
+                self.shared.journal_failed("a batch", &error);
                 let outcome = |sequence| (sequence, Outcome::Panicked);
                 Ended { outcomes: sequences.into_iter().map(outcome).collect(), lost: None }
             },
@@ -292,13 +320,14 @@ impl Loop {
         let figures = &self.shared.figures;
         figures.ended(&ended.outcomes);
         let Some(desk) = self.desks.get_mut(&game) else { return };
-        match desk.settle(&ended.outcomes, Instant::now()) {
+        let word = desk.settle(&ended.outcomes, Instant::now());
+        figures.away(&game, desk.is_without());
+        self.count_held();
+        match word {
             Some(Word::Back(away)) => {
-                figures.away(&game, false);
                 emit(&Event::ApplyResumed { game: &game, away });
             }
             Some(Word::Away) => {
-                figures.away(&game, true);
                 if let Some(error) = &ended.lost {
                     emit(&Event::ApplyPaused { game: &game, error });
                 }

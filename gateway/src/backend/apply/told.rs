@@ -22,6 +22,8 @@ pub(super) enum What {
     Dead,
     /// Their batch panicked.
     Panicked,
+    /// The journal could not be read or written; by what was tried.
+    Journal,
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -60,29 +62,36 @@ impl Told {
     }
 }
 
-/// Since when a game's database is away, and when that was told last.
+/// Whether a game's database is away, and what was told of that.
 #[derive(Clone, Copy, Debug, Default)]
-pub(super) struct Away(Option<(Instant, Instant)>);
+pub(super) struct Away {
+    since: Option<Instant>,
+    told_at: Option<Instant>,
+    /// Its end is to be told, because its beginning was.
+    is_told: bool,
+}
 
 impl Away {
-    /// It is away. True: to be told, because it is new, or was told a minute ago.
+    /// It is away. True: to be told, because it was not in the last minute.
     pub(super) fn begin(&mut self, now: Instant) -> bool {
-        match &mut self.0 {
-            None => {
-                self.0 = Some((now, now));
-                true
-            }
-            Some((_, told)) if now >= *told + TOLD_EVERY => {
-                *told = now;
-                true
-            }
-            Some(_) => false,
+        self.since.get_or_insert(now);
+        let is_due = self.told_at.is_none_or(|at| now >= at + TOLD_EVERY);
+        if is_due {
+            (self.told_at, self.is_told) = (Some(now), true);
         }
+        is_due
     }
 
-    /// It is there. Some: it was away, for so long.
+    /// It is there. Some: it was away, for so long, which was told.
     pub(super) fn end(&mut self, now: Instant) -> Option<Duration> {
-        self.0.take().map(|(since, _)| now.saturating_duration_since(since))
+        let since = self.since.take()?;
+        let is_told = std::mem::take(&mut self.is_told);
+        is_told.then(|| now.saturating_duration_since(since))
+    }
+
+    /// Whether it is.
+    pub(super) const fn is_away(&self) -> bool {
+        self.since.is_some()
     }
 }
 
@@ -94,11 +103,12 @@ mod tests {
     fn first_is_told_at_once_and_the_next_with_its_number_after_a_minute() {
         let (told, now) = (Told::default(), Instant::now());
         let later = now + TOLD_EVERY;
+        let sooner = now + TOLD_EVERY.mul_f32(0.99);
         assert_eq!(told.count(What::Refused, "a", 3, now), Some(3));
         assert_eq!(told.count(What::Refused, "b", 1, now), Some(1), "another operation");
         assert_eq!(told.count(What::Locked, "a", 1, now), Some(1), "another thing");
         for _ in 0..100 {
-            assert_eq!(told.count(What::Refused, "a", 2, later - Duration::from_millis(1)), None);
+            assert_eq!(told.count(What::Refused, "a", 2, sooner), None);
         }
         assert_eq!(told.count(What::Refused, "a", 5, later), Some(205));
         assert_eq!(told.count(What::Refused, "a", 1, later), None);
@@ -113,5 +123,18 @@ mod tests {
         assert_eq!(away.end(end), Some(Duration::from_hours(1)));
         assert_eq!(away.end(end), None);
         assert!(away.begin(end));
+    }
+
+    #[test]
+    fn database_that_comes_and_goes_is_told_once_a_minute() {
+        let (mut away, now) = (Away::default(), Instant::now());
+        let mut told = (0, 0);
+        for second in 0..120 {
+            let now = now + Duration::from_secs(second);
+            told.0 += u32::from(away.begin(now));
+            assert!(away.is_away());
+            told.1 += u32::from(away.end(now).is_some());
+        }
+        assert_eq!((told, away.is_away()), ((2, 2), false));
     }
 }

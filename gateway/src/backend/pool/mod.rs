@@ -181,6 +181,16 @@ impl Pool {
         }
     }
 
+    /// Its connection's name in the configuration.
+    pub(super) fn name(&self) -> &str {
+        &self.shared.name
+    }
+
+    /// Whether both are the same pool.
+    pub(super) fn is(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.shared, &other.shared)
+    }
+
     /// Its figures now.
     pub fn stats(&self) -> PoolStats {
         let counters = &self.shared.counters;

@@ -207,9 +207,12 @@ impl State {
         if generation != self.generation {
             return false;
         }
-        let length = self.pause.map_or(PAUSE_MIN, |pause| (pause.length * 2).min(PAUSE_MAX));
-        let until = now + length.mul_f64(1.0 - jitter / 2.0);
-        self.pause = Some(Pause { until, length });
+        // Attempts that were under way together fail together, and are one failure.
+        if self.pause.is_none_or(|pause| pause.until <= now) {
+            let length = self.pause.map_or(PAUSE_MIN, |pause| (pause.length * 2).min(PAUSE_MAX));
+            let until = now + length.mul_f64(1.0 - jitter / 2.0);
+            self.pause = Some(Pause { until, length });
+        }
         self.established() == 0 && std::mem::replace(&mut self.up, false)
     }
 
@@ -357,5 +360,27 @@ impl State {
         let pause = self.pause.filter(|_| self.opening == 0).map(|pause| pause.until);
         let next = idle.flatten().chain(pause).min();
         next.unwrap_or(now + self.config.health_interval)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::super::super::testing::sqlite_config;
+    use super::*;
+
+    #[test]
+    fn attempts_that_fail_together_pause_as_one_and_the_next_failure_doubles_the_pause() {
+        let mut state = State::new(Arc::new(sqlite_config(Path::new("."))));
+        let now = Instant::now();
+        (state.open, state.opening) = (16, 16);
+        for _ in 0..16 {
+            state.failed(0, now, 0.0);
+        }
+        assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN));
+        (state.open, state.opening) = (1, 1);
+        state.failed(0, now + PAUSE_MIN, 0.0);
+        assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN * 2));
     }
 }

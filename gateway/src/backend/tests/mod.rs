@@ -1,5 +1,6 @@
 //! Tests of the backend that need a database: SQLite files always, MariaDB where there is one.
 
+mod apply;
 mod migrate;
 mod outage;
 mod pool;

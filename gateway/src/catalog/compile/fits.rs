@@ -9,7 +9,7 @@ impl Compiler<'_, '_> {
     /// What every template has.
     pub(super) fn mandatory(&mut self) {
         let needed = [
-            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec)"),
+            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec, tx, batch)"),
             (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
         ];
         for (key, fix) in needed {

@@ -23,7 +23,7 @@ use sha2::{Digest, Sha256};
 use slots::Slots;
 
 use super::contract::{Decl, Key, KindDecl};
-use super::finding::{Findings, Place, Rule};
+use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
@@ -59,8 +59,21 @@ pub(crate) fn compile(resolved: &Resolved, findings: &mut Findings) -> Option<Co
     let mut own = Findings::default();
     let compiled = Compiler { resolved, findings: &mut own }.run();
     let broken = own.has_errors();
+    own.0.retain(|finding| !follows(finding, &resolved.faulty));
     findings.0.append(&mut own.0);
     compiled.filter(|_| !broken)
+}
+
+/// Whether a finding is there only because header lines of these keys could not be read, which is told already.
+fn follows(finding: &Finding, faulty: &[Key]) -> bool {
+    match finding.rule {
+        Rule::ParamUndeclared | Rule::Http => faulty.contains(&Key::Param),
+        Rule::ResultColumns => faulty.contains(&Key::Result),
+        Rule::KeyMissing => {
+            faulty.iter().any(|key| *finding.message == *format!("@{} is missing", key.name()))
+        }
+        _ => false,
+    }
 }
 
 struct Compiler<'a, 'f> {

@@ -83,7 +83,13 @@ pub(crate) enum Decl {
 }
 
 /// Reads a file's header lines; what is not well formed becomes a finding and is left out.
-pub(crate) fn read(lines: &[Line<'_>], findings: &mut Findings) -> Vec<Entry> {
+///
+/// - `faulty`: takes the keys of those that were left out.
+pub(crate) fn read(
+    lines: &[Line<'_>],
+    faulty: &mut Vec<Key>,
+    findings: &mut Findings,
+) -> Vec<Entry> {
     let mut entries: Vec<Entry> = Vec::with_capacity(lines.len());
     for line in lines {
         let mut reader = Reader::new(line.value);
@@ -98,6 +104,7 @@ pub(crate) fn read(lines: &[Line<'_>], findings: &mut Findings) -> Vec<Entry> {
                 let place = Place { column, ..line.place.clone() };
                 let message = format!("@{}: {}", line.key.name(), fault.message);
                 findings.error(Rule::KeyValue, &place, message, fault.fix);
+                faulty.push(line.key);
             }
             Ok((name, decl)) => {
                 let entry = Entry {
@@ -248,7 +255,7 @@ pub(crate) mod tests {
     fn faults(text: &str) -> (Vec<Rule>, String) {
         let mut findings = Findings::default();
         let cut = header::cut(&"a.sql".into(), text, &mut findings);
-        read(&cut.lines, &mut findings);
+        read(&cut.lines, &mut Vec::new(), &mut findings);
         let first = findings.0.first().map(ToString::to_string).unwrap_or_default();
         (findings.0.iter().map(|finding| finding.rule).collect(), first)
     }

@@ -64,7 +64,7 @@ pub(super) fn kind(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
         "batch" => Kind::Batch,
         "call" => return Ok(Decl::Unbuilt),
         other => {
-            let fix = "use one, optional, many, page, exec, tx, batch, call";
+            let fix = "use one, optional, many, page, exec, tx, batch";
             return Err(Fault::new(at, format!("there is no kind `{other}`"), fix));
         }
     };

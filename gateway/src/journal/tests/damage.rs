@@ -83,13 +83,13 @@ fn any_bit_flipped_before_a_good_group_refuses_the_start_and_is_cut_only_when_to
             other => panic!("bit {bit}: {other:?}"),
         }
     }
-    let found = Offline::repair(folder.path(), false).unwrap();
+    let found = Damage::repair(folder.path(), false).unwrap().places;
     assert_eq!((found.len(), found[0].offset, found[0].lost), (1, middle as u64, (2, 3)));
     assert!(waiting(&config).is_err());
-    assert_eq!(Offline::repair(folder.path(), true).unwrap(), found);
+    assert_eq!(Damage::repair(folder.path(), true).unwrap().places, found);
     let left = vec![(1, "a".to_owned()), (3, "c".to_owned())];
     assert_eq!(waiting(&config).unwrap().0, left);
-    assert_eq!(Offline::repair(folder.path(), true).unwrap(), []);
+    assert_eq!(Damage::repair(folder.path(), true).unwrap(), Damage::default());
     let journal = Driven::open(&config);
     assert_eq!(journal.waiting(), left);
     assert_eq!(journal.keep("d", None), 4);
@@ -156,4 +156,88 @@ fn dead_letters_cut_at_any_byte_of_the_last_are_the_others_and_its_record_waits_
     bytes[20] ^= 1;
     fs::write(&path, &bytes).unwrap();
     assert!(matches!(waiting(&config), Err(OpenError::Damaged { .. })));
+}
+
+/// Opening is refused with a word of the repair; the repair finds this file, and makes it again when told.
+#[track_caller]
+fn check_remade(config: &JournalConfig, file: &Path, expected: &[(u64, String)]) {
+    let folder = config.path.as_deref().unwrap();
+    let refused = waiting(config).unwrap_err().to_string();
+    assert!(refused.contains("see `gateway journal repair`"), "{refused}");
+    let found = Damage::repair(folder, false).unwrap();
+    assert_eq!((found.places.len(), found.files.len(), &*found.files[0].path), (0, 1, file));
+    assert!(waiting(config).is_err(), "nothing is changed unless told");
+    assert_eq!(Damage::repair(folder, true).unwrap(), found);
+    assert_eq!(waiting(config).unwrap().0, expected);
+    assert_eq!(Damage::repair(folder, true).unwrap(), Damage::default());
+}
+
+#[test]
+fn damaged_files_around_the_records_are_made_again_from_what_the_others_tell() {
+    let folder = tempfile::tempdir().unwrap();
+    let (config, first, ..) = written(folder.path());
+    let journal = Driven::open(&config);
+    let id = journal.journal.id();
+    journal.keep("d", None);
+    journal.journal.applied(&[1]);
+    journal.close();
+    let keys = |from: usize| numbered(&["a", "b", "c", "d"])[from..].to_vec();
+    assert_eq!(waiting(&config).unwrap().0, keys(1));
+    let second = segment::path_of(folder.path(), 4);
+    for path in [&first, &second, &folder.path().join("journal")] {
+        let whole = fs::read(path).unwrap();
+        let mut bytes = whole.clone();
+        bytes[14] ^= 1;
+        fs::write(path, &bytes).unwrap();
+        check_remade(&config, path, &keys(1));
+        assert_eq!(fs::read(path).unwrap(), whole, "{}", path.display());
+    }
+    // Without the position all are applied again, and their keys' rows tell that they were.
+    let position = folder.path().join("position");
+    fs::write(&position, [255; 1024]).unwrap();
+    check_remade(&config, &position, &keys(0));
+    fs::remove_file(&position).unwrap();
+    check_remade(&config, &position, &keys(0));
+    let journal = Driven::open(&config);
+    assert_eq!(journal.journal.id(), id);
+    journal.close();
+}
+
+#[test]
+fn damaged_dead_letter_is_taken_out_and_the_others_are_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let journal = Driven::open(&config);
+    for (sequence, key) in (1..).zip(["a", "b"]) {
+        journal.keep(key, None);
+        block_on(journal.journal.dead(&journal.record(sequence), 2103, "x")).unwrap();
+    }
+    journal.keep("c", None);
+    journal.close();
+    let path = folder.path().join("dead");
+    let mut bytes = fs::read(&path).unwrap();
+    bytes[20] ^= 1;
+    fs::write(&path, &bytes).unwrap();
+    check_remade(&config, &path, &[(3, "c".into())]);
+    assert_eq!(fs::read(folder.path().join("dead.damaged")).unwrap(), bytes);
+    let journal = Driven::open(&config);
+    assert_eq!(journal.dead(), [2]);
+    journal.close();
+}
+
+#[test]
+fn journal_of_which_nothing_tells_the_id_says_so_and_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    Driven::open(&config).close();
+    for file in ["journal", "position"] {
+        let path = folder.path().join(file);
+        let whole = fs::read(&path).unwrap();
+        fs::write(&path, vec![255; 1024]).unwrap();
+        let told = Damage::repair(folder.path(), true).unwrap_err().to_string();
+        assert!(told.contains(file) && told.contains("name a new one in `journal.path`"), "{told}");
+        assert!(waiting(&config).is_err());
+        fs::write(&path, whole).unwrap();
+    }
+    assert_eq!(waiting(&config).unwrap().0, []);
 }

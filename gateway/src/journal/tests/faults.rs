@@ -73,3 +73,33 @@ fn ended_journal_refuses_and_answers_what_it_had_taken() {
     assert_eq!(journal.journal.backlog().record_count, 100);
     journal.close();
 }
+
+#[test]
+fn stalled_disk_acknowledges_nothing_fills_the_queue_and_then_all_that_was_taken_is_kept() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = JournalConfig { queue_max: 8, ..config(folder.path()) };
+    let journal = Driven::open(&config);
+    journal.keep("before", None);
+    let faults = Arc::clone(&journal.faults);
+    let stalled = faults.stalled.lock().unwrap();
+    let mut taken = Vec::new();
+    let refused = loop {
+        let mut answer = journal.send(draft(&format!("k{}", taken.len()), None));
+        match answer.try_recv() {
+            Ok(answer) => break answer.unwrap_err(),
+            Err(_not_yet) => taken.push(answer),
+        }
+        assert!(taken.len() < 100, "never full");
+    };
+    assert_eq!(refused.code().number(), 1001);
+    assert!(taken.len() >= 8, "{}", taken.len());
+    assert!(taken.iter_mut().all(|answer| answer.try_recv().is_err()), "none is acknowledged");
+    // What is known, and what waits, can still be asked.
+    assert_eq!(journal.waiting(), [(1, "before".into())]);
+    drop(stalled);
+    for (sequence, answer) in (2..).zip(taken) {
+        assert_eq!(block_on(answer).unwrap().unwrap().sequence, sequence);
+    }
+    journal.keep("after", None);
+    journal.close();
+}

@@ -70,7 +70,7 @@ fn run(seed: u64, steps: u32) {
         }
         let waiting: Vec<(u64, String)> = model.waiting.clone().into_iter().collect();
         assert_eq!(journal.waiting(), waiting, "{at}");
-        let dead: Vec<u64> = journal.journal.dead_letters().iter().map(|it| it.0).collect();
+        let dead: Vec<u64> = journal.dead();
         assert_eq!(dead, model.dead.iter().copied().collect::<Vec<_>>(), "{at}");
         let backlog = journal.journal.backlog();
         assert_eq!(backlog.record_count, model.waiting.len() as u64, "{at}");

@@ -1,6 +1,7 @@
 //! `each` and `batch`: many rows, folded where that is possible.
 
 use super::*;
+use crate::observe::{EventKind, event_count};
 
 fn list(rows: &[&[i64]]) -> Scalar<'static> {
     Scalar::List(rows.iter().map(|values| row(values)).collect())
@@ -110,5 +111,18 @@ async fn step_for_each_row_names_the_row_that_fails_and_keeps_none() {
         bed.body(&template, values(100)).await;
         assert_eq!(bed.golds().await, "90 80 0 100 100");
         assert_eq!(bed.ask("SELECT id FROM ledger ORDER BY id").await, "1000 1001 1002");
+    }
+}
+
+#[tokio::test]
+async fn row_that_fails_by_the_template_s_own_fault_reaches_the_log() {
+    let beds = beds("w_row_log").await;
+    let mut template = batch(plan("UPDATE account SET gold = gold + {0.1} WHERE id = {0.0}"));
+    template.write.guard = guard(Comparison::Eq, 1, None);
+    for bed in &beds.all {
+        let before = event_count(EventKind::RequestFailed);
+        let body = bed.body(&template, vec![list(&[&[1, 1], &[9, 1], &[8, 1]])]).await;
+        assert!(outcomes(&body).contains("1303"), "{}", outcomes(&body));
+        assert!(event_count(EventKind::RequestFailed) > before);
     }
 }

@@ -1,15 +1,13 @@
 //! Random operations against the gateway and against the game in memory: every answer is the model's, repeats
 //! and refusals too, on SQLite and on MariaDB.
 
-mod world;
-
 use gateway_tests::{
     ADMIN_KEY, Caller, Credential, Gateway, Outcome, Random, Setup, sample, seed_from_environment,
     shared_mariadb, wait_until,
 };
 use serde_json::{Value, json};
 
-use world::{Call, Expected, World};
+use crate::world::{Call, Expected, World};
 
 /// Calls of one run.
 const CALL_COUNT: usize = 600;

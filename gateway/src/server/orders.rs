@@ -1,0 +1,139 @@
+//! What keeps queued orders: the journal's thread, its applier, and the purge of keys that nothing needs.
+
+use std::io;
+use std::sync::Arc;
+use std::thread::JoinHandle;
+
+use tokio::runtime::Runtime;
+
+use super::{BACKEND_END, ServerError, started};
+use crate::backend::{Applier, Keeper, Pools, Purger};
+use crate::config::Config;
+use crate::control::{check_queued, served};
+use crate::journal::Journal;
+use crate::observe::{Counter, Metrics};
+use crate::pipeline::Core;
+use crate::queue::{self, NoticeBoard, Watch};
+use crate::snapshot::Snapshot;
+use crate::stream::{Producer, Streams};
+
+pub(super) type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
+
+/// Starts the journal, where one is configured, and sees that what waits in it can be applied.
+pub(super) fn start_journal(
+    config: &Config,
+    snapshot: &Snapshot,
+    metrics: &Metrics,
+    board: &NoticeBoard,
+) -> Result<StartedJournal, ServerError> {
+    let notices = board.of("journal");
+    let begun = Journal::start(&config.journal, config.runtime.io_uring, notices);
+    let Some((journal, thread)) = begun.map_err(started)? else { return Ok((None, None)) };
+    let checked = check_queued(snapshot, &journal.pending_contracts());
+    if let Err(faults) = checked {
+        let _ended = end_journal(Some(&journal), Some(thread));
+        return Err(faults.into());
+    }
+    // In the queue before any order. A journal that ended instead says so by its thread's notice.
+    let _told = journal.serve(served(snapshot)).is_ok();
+    journal.register_metrics(metrics);
+    Ok((Some(journal), Some(thread)))
+}
+
+/// Has the journal write what it took over, and waits for that.
+pub(super) fn end_journal(
+    journal: Option<&Journal>,
+    thread: Option<JoinHandle<io::Result<()>>>,
+) -> Option<ServerError> {
+    journal?.stop();
+    match thread?.join() {
+        Ok(Ok(())) => None,
+        Ok(Err(source)) => Some(ServerError::Machine { what: "journal thread".into(), source }),
+        Err(_panic) => Some(ServerError::Start("the journal thread panicked".into())),
+    }
+}
+
+type OpenedStreams = (Option<Arc<Streams>>, Option<Producer>);
+
+/// The streams, where there is a section `queue`; connects to nothing yet.
+pub(super) fn open_streams(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<OpenedStreams, ServerError> {
+    let Some(queue) = &config.queue else { return Ok((None, None)) };
+    let (streams, producer) = Streams::new(queue).map_err(started)?;
+    streams.register_metrics(metrics);
+    Ok((Some(streams), Some(producer)))
+}
+
+/// What sends queued writes to Redis and applies those of journal and streams, on the backend threads.
+pub(super) struct Applying {
+    stop: queue::Signal<bool>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
+}
+
+impl Applying {
+    /// Starts it, as far as there is a journal, or there are streams.
+    pub(super) fn start(
+        core: &Arc<Core>,
+        pools: &Arc<Pools>,
+        producer: Option<Producer>,
+        backend: &Runtime,
+    ) -> Self {
+        let (stop, stopped) = queue::signal(false);
+        let mut tasks = Vec::new();
+        if let Some(journal) = &core.journal {
+            let applier = Applier {
+                journal: Arc::clone(journal),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(applier.run(stopped.clone())));
+        }
+        if let Some((streams, producer)) = core.streams.as_ref().zip(producer) {
+            let keeper = Keeper {
+                streams: Arc::clone(streams),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(producer.run()));
+            tasks.push(backend.spawn(keeper.run(stopped)));
+        }
+        Self { stop, tasks }
+    }
+
+    /// Has it finish what is under way. What is left is applied after the next start, or by another gateway.
+    pub(super) async fn end(self) {
+        self.stop.set(true);
+        let all = async {
+            for task in self.tasks {
+                let _ended_or_panicked = task.await.is_ok();
+            }
+        };
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, all).await.is_ok();
+    }
+}
+
+/// Begins to remove expired keys, until `stop` is true.
+pub(super) fn spawn_purger(
+    backend: &Runtime,
+    core: &Arc<Core>,
+    pools: &Arc<Pools>,
+    stop: Watch<bool>,
+) {
+    let count = Counter::default();
+    let expired = Purger {
+        snapshot: Arc::clone(&core.snapshot),
+        pools: Arc::clone(pools),
+        journal: core.journal.clone(),
+        streams: core.streams.clone(),
+        purged: count.clone(),
+    };
+    let help = "Expired keys of idempotent requests, removed.";
+    core.metrics.counter("gateway_keys_purged_total", help, &[], move || count.read());
+    backend.spawn(expired.run(stop));
+}
