@@ -5,6 +5,7 @@
 
 mod by_hand;
 mod cpu;
+mod disk;
 mod echo;
 mod load;
 mod message;
@@ -34,8 +35,24 @@ enum Command {
     },
     /// Run `gold.transfer`'s statements without a gateway, and print the same figures of this process.
     ByHand(ByHandArgs),
+    /// Measure how fast a disk makes groups durable, by the way they are written.
+    Disk(DiskArgs),
     /// Put load on a server and print rate, latency and the server's CPU time per request.
     Load(LoadArgs),
+}
+
+/// The journal's disk.
+#[derive(Clone, Debug, clap::Args)]
+struct DiskArgs {
+    /// A folder on the disk in question.
+    #[arg(long, default_value = ".")]
+    folder: std::path::PathBuf,
+    /// Groups written in each way.
+    #[arg(long, default_value_t = 2000)]
+    groups: u64,
+    /// Bytes of a group, multiples of 4096.
+    #[arg(long = "bytes", default_values_t = [4096, 32_768, 131_072])]
+    sizes: Vec<usize>,
 }
 
 /// The transfer without a gateway.
@@ -138,6 +155,7 @@ fn main() -> anyhow::Result<ExitCode> {
             let report = by_hand::run(&args)?;
             report.print_line("by hand, one sqlx connection each")?;
         }
+        Command::Disk(args) => disk::run(&args.folder, args.groups, &args.sizes)?,
         Command::Load(args) => {
             let seconds = Duration::from_secs(args.seconds);
             anyhow::ensure!(args.connections > 0 && args.pipeline > 0, "at least one of each");

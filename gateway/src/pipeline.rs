@@ -393,10 +393,15 @@ mod tests {
 
     impl Path {
         fn new(queue_max: usize) -> Self {
+            Self::of(GET, queue_max)
+        }
+
+        /// With another text for `t.get`.
+        fn of(template: &str, queue_max: usize) -> Self {
             let folder = tempfile::tempdir().unwrap();
             let base = folder.path();
             fs::create_dir_all(base.join("sql/game1/t")).unwrap();
-            fs::write(base.join("sql/game1/t/get.sql"), GET).unwrap();
+            fs::write(base.join("sql/game1/t/get.sql"), template).unwrap();
             let keys = ["gm", "other"].map(|id| new_key(id).unwrap());
             let text = format!(
                 "templates: sql\ndatabase: {{connections: {{db: {{type: sqlite, path: t.db}}}}}}\n\
@@ -500,6 +505,57 @@ mod tests {
         assert_eq!(code(path.call(1, 7)), 3101, "a refusal stands, recorded or not");
         path.worker.core().drain();
         assert_eq!(code(path.call(0, 7)), 1002);
+    }
+
+    /// From the decoded parameters to the copied answer; login, decoding and the outbox come before and after.
+    #[test]
+    fn hit_allocates_nothing_after_decoding() {
+        let cached = GET.replace("-- @audit", "-- @cache l1=1m tag=t:{id}");
+        let mut path = Path::of(&cached, 4);
+        drop(path.call(0, 7).unwrap());
+        let Some(Job::Run(run)) = path.job() else { panic!("no job") };
+        let (key, policy) =
+            (run.key.as_ref().unwrap(), run.operation.template.cache.as_ref().unwrap());
+        let tags = crate::cache::read_tags(&run.operation.template.game, &policy.tags, &run.bound);
+        let load = crate::cache::Load { key, tags: tags.as_deref(), policy };
+        let msgpack = vec![0x81, 0xa2, b'i', b'd', 7];
+        let body = Body { msgpack: msgpack.into(), json: OnceLock::new(), etag: "".into() };
+        let fill = path.worker.core().cache.load(load, || async { Ok(Stored::Present(body)) });
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(fill).unwrap();
+
+        let snapshot = path.worker.snapshot();
+        let principal = path.worker.api_key(&snapshot, &path.keys[0]).unwrap();
+        let mut outbox = Vec::with_capacity(64);
+        let mut ask = |id: i64| {
+            let request = Request {
+                principal: Some(&principal),
+                trace: Trace::Text("test"),
+                peer: (Ipv4Addr::LOCALHOST, 1).into(),
+                arrived: Instant::now(),
+                deadline: None,
+                dry_run: false,
+            };
+            let value = gateway_protocol::Value::Int(id);
+            let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+            let routed = route(&snapshot, "game1", "t.get").unwrap();
+            let served = path.worker.serve(&request, routed, params, |_, stored| {
+                let Stored::Present(body) = stored else { panic!("it is there") };
+                outbox.clear();
+                outbox.extend_from_slice(&body.msgpack);
+            });
+            matches!(served, Ok(Served::Hit(())))
+        };
+        // What a thread makes once, at its first request.
+        assert!(ask(7), "it was kept");
+        let counted = allocation_counter::measure(|| {
+            for _ in 0..1000 {
+                assert!(ask(7));
+            }
+        });
+        assert_eq!(counted.count_total, 0, "{counted:?}");
+        let missed = allocation_counter::measure(|| assert!(!ask(8)));
+        assert!(missed.count_total > 0, "the counter counts: {missed:?}");
     }
 
     fn refused(details: Details) -> Error {

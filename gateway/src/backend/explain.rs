@@ -89,6 +89,19 @@ impl Examiner {
         Ok(Self { connection: Connection::open(config).await? })
     }
 
+    /// Prepares a statement; the database's words when it does not take it.
+    ///
+    /// # Errors
+    ///
+    /// The driver's, when the database cannot be asked at all.
+    pub async fn refusal(&mut self, sql: &str) -> Result<Option<Box<str>>, sqlx::Error> {
+        match self.connection.describe(sql).await {
+            Ok(_) => Ok(None),
+            Err(sqlx::Error::Database(error)) => Ok(Some(error.message().into())),
+            Err(error) => Err(error),
+        }
+    }
+
     /// Examines a statement.
     ///
     /// - `sql`, `binds`: as it would be run, with samples for values.

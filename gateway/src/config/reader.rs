@@ -204,7 +204,7 @@ impl<'r> Section<'r> {
             Fallback::Absent => (None, "default none".to_owned()),
             Fallback::Derived(value, words) => (Some(value), format!("default {words}")),
             Fallback::Default(value) => {
-                let origin = format!("default {}", plain(&(form.show)(&value)));
+                let origin = format!("default {}", (form.show)(&value).plain());
                 (Some(value), origin)
             }
         };
@@ -255,7 +255,7 @@ impl<'r> Section<'r> {
             |values: &[T]| Shown::Texts(values.iter().map(|v| v.to_string().into()).collect());
         let entry = self.entry(key.name);
         let path = self.child(Segment::Key(key.name));
-        let origin = plain(&show(&default));
+        let origin = show(&default).plain();
         let form = Form {
             expected: expected.to_owned(),
             parse,
@@ -396,13 +396,4 @@ pub(super) fn is_name(text: &str) -> bool {
     text.len() <= 64
         && text.bytes().next().is_some_and(|first| first.is_ascii_lowercase())
         && text.bytes().all(good)
-}
-
-/// A shown value without its quotes, for a note.
-fn plain(shown: &Shown) -> String {
-    match shown {
-        Shown::Plain(text) | Shown::Text(text) => text.to_string(),
-        Shown::Texts(texts) => format!("[{}]", texts.join(", ")),
-        Shown::Null | Shown::EmptyMap | Shown::Secret(_) => "none".to_owned(),
-    }
 }

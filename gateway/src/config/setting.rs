@@ -121,6 +121,15 @@ pub(super) fn line_of(settings: &[Setting], sections: &Sections, key: &str) -> u
 }
 
 impl Shown {
+    /// Without its quotes, for a note.
+    pub(super) fn plain(&self) -> String {
+        match self {
+            Self::Plain(text) | Self::Text(text) => text.to_string(),
+            Self::Texts(texts) => format!("[{}]", texts.join(", ")),
+            Self::Null | Self::EmptyMap | Self::Secret(_) => "none".to_owned(),
+        }
+    }
+
     fn write(&self, out: &mut String) {
         match self {
             Self::Null => out.push_str("null"),

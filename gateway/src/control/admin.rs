@@ -54,7 +54,7 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
 
 type Answer = Response<Full<Bytes>>;
 
-async fn answer(shared: &Shared, request: &Request<Incoming>, peer: SocketAddr) -> Answer {
+async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>, peer: SocketAddr) -> Answer {
     let is_read = matches!(*request.method(), Method::GET | Method::HEAD);
     match request.uri().path() {
         "/livez" if is_read => text(StatusCode::OK, "alive\n".into()),
@@ -119,7 +119,7 @@ async fn look_after_journal(
     }
 }
 
-async fn reload(shared: &Shared) -> Answer {
+async fn reload(shared: &Arc<Shared>) -> Answer {
     let outcome = shared.reload().await;
     let status = match &*outcome {
         ReloadOutcome::Refused(_) => StatusCode::UNPROCESSABLE_ENTITY,

@@ -8,6 +8,7 @@ mod journal;
 mod reload;
 mod schema;
 mod signals;
+mod statements;
 mod status;
 
 use std::io;
@@ -48,6 +49,7 @@ struct Shared {
     reloader: Mutex<Reloader>,
     last: arc_swap::ArcSwap<ReloadOutcome>,
     schemas: arc_swap::ArcSwap<schema::SchemaStates>,
+    prepared: arc_swap::ArcSwap<statements::PreparedStatements>,
     /// Wakes who looks at the schemas.
     reloaded: tokio::sync::Notify,
     admin: AdminConfig,
@@ -55,7 +57,18 @@ struct Shared {
 
 impl Shared {
     /// Reloads, one at a time, and remembers how it went.
-    async fn reload(&self) -> Arc<ReloadOutcome> {
+    ///
+    /// On a task of its own: who asked may leave, and what the journal agreed to must then take effect.
+    async fn reload(self: &Arc<Self>) -> Arc<ReloadOutcome> {
+        let own = Arc::clone(self);
+        let done = tokio::spawn(async move { own.reload_now().await }).await;
+        done.unwrap_or_else(|error| {
+            let faults = LoadFaults(vec![format!("the reload ended on its own: {error}")]);
+            Arc::new(ReloadOutcome::Refused(faults))
+        })
+    }
+
+    async fn reload_now(&self) -> Arc<ReloadOutcome> {
         let mut reloader = self.reloader.lock().await;
         let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
         self.last.store(Arc::clone(&outcome));
@@ -87,6 +100,7 @@ impl Control {
             reloader: Mutex::new(self.reloader),
             last: arc_swap::ArcSwap::from_pointee(ReloadOutcome::NotYet),
             schemas: arc_swap::ArcSwap::default(),
+            prepared: arc_swap::ArcSwap::default(),
             reloaded: tokio::sync::Notify::new(),
             admin: config,
         });

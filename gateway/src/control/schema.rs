@@ -10,6 +10,7 @@ use std::time::Duration;
 use serde_json::{Value, json};
 
 use super::Shared;
+use super::statements::{self, PreparedStatements};
 use crate::backend::{MigrateMode, MigrationState, MigrationStep, migrate, read_schema};
 use crate::config::{Config, ConnectionConfig};
 use crate::observe::{Event, emit};
@@ -50,15 +51,17 @@ pub(super) async fn watch(shared: Arc<Shared>) {
     loop {
         let config = Arc::clone(&shared.core.snapshot.load().config);
         let states = states(&config).await;
-        let before = shared.schemas.load_full();
+        let before = shared.schemas.swap(Arc::new(states.clone()));
         for (pool, state) in states.iter().filter(|(pool, state)| before.get(*pool) != Some(state))
         {
             if let SchemaState::Pending(files) = state {
                 emit(&Event::SchemaPending { pool, files: &files.join(", ") });
             }
         }
-        let is_settled = states.values().all(|state| *state == SchemaState::Current);
-        shared.schemas.store(Arc::new(states));
+        let is_current = |name: &str| states.get(name) == Some(&SchemaState::Current);
+        let all_prepared = prepare(&shared, is_current).await;
+        let is_settled =
+            all_prepared && states.values().all(|state| *state == SchemaState::Current);
         let reloaded = shared.reloaded.notified();
         if is_settled {
             reloaded.await;
@@ -67,6 +70,29 @@ pub(super) async fn watch(shared: Arc<Shared>) {
             drop(tokio::time::timeout(PAUSE, reloaded).await);
         }
     }
+}
+
+/// Has the statements prepared of those databases that are current and were not asked since the last reload.
+/// Returns whether all of these answered.
+async fn prepare(shared: &Shared, is_current: impl Fn(&str) -> bool) -> bool {
+    let snapshot = shared.core.snapshot.load_full();
+    let mut is_whole = true;
+    for connection in &snapshot.config.database.connections {
+        let known = shared.prepared.load();
+        let is_known = known.get(&connection.name);
+        let is_known = is_known.is_some_and(|own| own.generation == snapshot.generation);
+        if is_known || !is_current(&connection.name) {
+            continue;
+        }
+        let Some(prepared) = statements::prepare(&snapshot, connection).await else {
+            is_whole = false;
+            continue;
+        };
+        let mut next = PreparedStatements::clone(&known);
+        next.insert(connection.name.clone(), prepared);
+        shared.prepared.store(Arc::new(next));
+    }
+    is_whole
 }
 
 async fn states(config: &Config) -> SchemaStates {

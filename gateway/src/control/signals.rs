@@ -53,13 +53,15 @@ impl Signals {
 }
 
 /// Waits for SIGTERM or SIGINT; SIGHUP reloads meanwhile.
-pub(super) async fn until_told_to_stop(shared: &Shared, mut signals: Signals) {
+pub(super) async fn until_told_to_stop(shared: &Arc<Shared>, mut signals: Signals) {
     loop {
         tokio::select! {
             _ = signals.terminate.recv() => return,
             _ = signals.interrupt.recv() => return,
             _ = signals.hang_up.recv() => {
-                shared.reload().await;
+                let shared = Arc::clone(shared);
+                // Not waited for: the word to stop is heard meanwhile.
+                drop(tokio::spawn(async move { shared.reload().await }));
             }
         }
     }

@@ -12,7 +12,7 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
     let snapshot = shared.core.snapshot.load();
     let is_draining = shared.core.is_draining();
     let mut databases = Map::new();
-    let schemas = shared.schemas.load();
+    let (schemas, prepared) = (shared.schemas.load(), shared.prepared.load());
     for (name, pool) in shared.pools.stats() {
         let state = json!({
             "up": pool.up,
@@ -20,6 +20,7 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
             "idle": pool.idle,
             "leased": pool.leased,
             "waiting": pool.waiting,
+            "statements": prepared.get(&name).map(super::statements::Prepared::shown),
             "schema": schemas.get(&name).map(super::schema::SchemaState::shown),
         });
         databases.insert(name.to_string(), state);

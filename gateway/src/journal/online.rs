@@ -3,9 +3,16 @@
 use super::command::Command;
 use super::writer::now_micros;
 use super::{DeadLetter, Entry, Journal, JournalError, OpenError, Record, offline};
-use crate::queue;
+use crate::queue::{self, Answer, Reply};
 
 impl Journal {
+    /// Asks the thread for something. Apart from the waiting, whose future would carry the command along.
+    fn ask<T>(&self, command: impl FnOnce(Reply<T>) -> Command) -> Result<Answer<T>, JournalError> {
+        let (reply, answer) = queue::reply();
+        self.send(command(reply)).map_err(|(_, error)| error)?;
+        Ok(answer)
+    }
+
     /// Puts a record among the dead letters: it waits no more once this returns.
     ///
     /// # Errors
@@ -24,9 +31,8 @@ impl Journal {
             since_micros: now_micros(),
             draft: record.draft(),
         };
-        let (reply, answer) = queue::reply();
-        self.send(Command::Dead(Box::new(letter), reply)).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(JournalError::Ended))
+        let asked = self.ask(|reply| Command::Dead(Box::new(letter), reply));
+        asked?.await.unwrap_or(Err(JournalError::Ended))
     }
 
     /// Dead letters from a sequence on, in order, at most `count_max`.
@@ -78,9 +84,8 @@ impl Journal {
     ///
     /// [`OpenError::NoRecord`], [`OpenError::Overtaken`], or what kept it from being written.
     pub async fn retry(&self, sequence: u64, force: bool) -> Result<u64, OpenError> {
-        let (reply, answer) = queue::reply();
-        self.send(Command::Retry { sequence, force, reply }).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
+        let asked = self.ask(|reply| Command::Retry { sequence, force, reply });
+        asked?.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
     }
 
     /// Forgets a dead letter.
@@ -89,8 +94,7 @@ impl Journal {
     ///
     /// [`OpenError::NoRecord`], or what kept that from being written.
     pub async fn drop_dead(&self, sequence: u64) -> Result<(), OpenError> {
-        let (reply, answer) = queue::reply();
-        self.send(Command::Drop(sequence, reply)).map_err(|(_, error)| error)?;
-        answer.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
+        let asked = self.ask(|reply| Command::Drop(sequence, reply));
+        asked?.await.unwrap_or(Err(OpenError::Journal(JournalError::Ended)))
     }
 }

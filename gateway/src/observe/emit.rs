@@ -33,6 +33,13 @@ fn log(event: &Event<'_>, name: &str) {
             tracing::warn!(event = name, reason);
         }
         Event::SchemaPending { pool, files } => tracing::error!(event = name, pool, files),
+        Event::RedisEvicts { policy } => {
+            let text = "set its maxmemory-policy to noeviction";
+            tracing::warn!(event = name, policy, text);
+        }
+        Event::StatementRefused { pool, operation, fault } => {
+            tracing::error!(event = name, pool, operation, fault);
+        }
         Event::RingFlagsRefused => tracing::warn!(event = name),
         Event::Reloaded { generation, catalog } => {
             tracing::info!(event = name, generation, catalog);

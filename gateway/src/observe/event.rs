@@ -61,6 +61,15 @@ pub enum Event<'a> {
         /// Which.
         files: &'a str,
     },
+    /// A database does not take a template's statement.
+    StatementRefused {
+        /// The connection's name in the configuration.
+        pool: &'a str,
+        /// `game operation`, and the step.
+        operation: &'a str,
+        /// The database's words.
+        fault: &'a str,
+    },
     /// A statement took longer than `logging.slow_query`.
     SlowQuery {
         /// `game operation`.
@@ -118,6 +127,11 @@ pub enum Event<'a> {
     RedisUp {
         /// Tags delivered that had waited.
         pending_tags: usize,
+    },
+    /// Redis throws keys away when its memory is full: a write of another instance may go unnoticed, a nonce pass twice.
+    RedisEvicts {
+        /// Its `maxmemory-policy`.
+        policy: &'a str,
     },
     /// Messages of other instances are not known to arrive; L1 serves young entries only.
     SubscriptionLost {
@@ -214,6 +228,7 @@ pub enum EventKind {
     DatabaseDown,
     DatabaseUp,
     SchemaPending,
+    StatementRefused,
     SlowQuery,
     RequestFailed,
     AuditFailed,
@@ -222,6 +237,7 @@ pub enum EventKind {
     ThreadLost,
     RedisDown,
     RedisUp,
+    RedisEvicts,
     SubscriptionLost,
     SubscriptionConfirmed,
     JournalReplayed,
@@ -238,7 +254,7 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 30] = [
+    pub const ALL: [Self; 32] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
@@ -249,6 +265,7 @@ impl EventKind {
         Self::DatabaseDown,
         Self::DatabaseUp,
         Self::SchemaPending,
+        Self::StatementRefused,
         Self::SlowQuery,
         Self::RequestFailed,
         Self::AuditFailed,
@@ -257,6 +274,7 @@ impl EventKind {
         Self::ThreadLost,
         Self::RedisDown,
         Self::RedisUp,
+        Self::RedisEvicts,
         Self::SubscriptionLost,
         Self::SubscriptionConfirmed,
         Self::JournalReplayed,
@@ -284,6 +302,7 @@ impl EventKind {
             Self::DatabaseDown => "database_down",
             Self::DatabaseUp => "database_up",
             Self::SchemaPending => "schema_pending",
+            Self::StatementRefused => "statement_refused",
             Self::SlowQuery => "slow_query",
             Self::RequestFailed => "request_failed",
             Self::AuditFailed => "audit_failed",
@@ -292,6 +311,7 @@ impl EventKind {
             Self::ThreadLost => "thread_lost",
             Self::RedisDown => "redis_down",
             Self::RedisUp => "redis_up",
+            Self::RedisEvicts => "redis_evicts",
             Self::SubscriptionLost => "subscription_lost",
             Self::SubscriptionConfirmed => "subscription_confirmed",
             Self::JournalReplayed => "journal_replayed",
@@ -322,6 +342,7 @@ impl Event<'_> {
             Self::DatabaseDown { .. } => EventKind::DatabaseDown,
             Self::DatabaseUp { .. } => EventKind::DatabaseUp,
             Self::SchemaPending { .. } => EventKind::SchemaPending,
+            Self::StatementRefused { .. } => EventKind::StatementRefused,
             Self::SlowQuery { .. } => EventKind::SlowQuery,
             Self::RequestFailed { .. } => EventKind::RequestFailed,
             Self::AuditFailed { .. } => EventKind::AuditFailed,
@@ -330,6 +351,7 @@ impl Event<'_> {
             Self::ThreadLost { .. } => EventKind::ThreadLost,
             Self::RedisDown { .. } => EventKind::RedisDown,
             Self::RedisUp { .. } => EventKind::RedisUp,
+            Self::RedisEvicts { .. } => EventKind::RedisEvicts,
             Self::SubscriptionLost { .. } => EventKind::SubscriptionLost,
             Self::SubscriptionConfirmed => EventKind::SubscriptionConfirmed,
             Self::JournalReplayed { .. } => EventKind::JournalReplayed,

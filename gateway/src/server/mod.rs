@@ -18,7 +18,7 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
-use tokio::runtime::{Builder, Runtime};
+use tokio::runtime::Runtime;
 
 use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
 use crate::cache::{Background, Cache};
@@ -30,7 +30,9 @@ use crate::pipeline::Core;
 use crate::queue;
 use crate::queue::Notice;
 use orders::{Applying, end_journal, open_streams, spawn_purger, start_journal};
-use threads::{Frontend, control_runtime, listen, start_frontends, wait_until_ready};
+use threads::{
+    Frontend, backend_runtime, control_runtime, listen, start_frontends, wait_until_ready,
+};
 
 pub use threads::CommandRuntime;
 
@@ -143,12 +145,7 @@ impl Server {
         let (frontend::Bound { threads, claims, .. }, admin, addresses) = listen(&config)?;
         let (board, heard) = queue::notices(threads.len() + 2);
         let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
-        let backend = Builder::new_multi_thread()
-            .worker_threads(config.runtime.backend_threads)
-            .thread_name("be")
-            .enable_all()
-            .build()
-            .map_err(machine("backend threads"))?;
+        let backend = backend_runtime(&config)?;
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);

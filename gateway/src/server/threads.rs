@@ -87,6 +87,13 @@ pub(super) fn wait_until_ready(
     Ok(threads)
 }
 
+/// The backend threads' runtime.
+pub(super) fn backend_runtime(config: &Config) -> Result<Runtime, ServerError> {
+    let mut builder = Builder::new_multi_thread();
+    builder.worker_threads(config.runtime.backend_threads).thread_name("be").enable_all();
+    builder.build().map_err(machine("backend threads"))
+}
+
 /// The control thread's runtime, and the signals that it hears from now on.
 pub(super) fn control_runtime() -> Result<(Runtime, Signals), ServerError> {
     let control = Builder::new_current_thread().enable_all().build();

@@ -13,6 +13,7 @@ use foldhash::fast::RandomState;
 
 use super::Shared;
 use super::desk::Work;
+use super::outcome::{Ended, Outcome};
 use super::source::Source;
 use super::told::What;
 use crate::backend::pool::Pool;
@@ -31,72 +32,6 @@ const BATCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 1
 const LOCKED_MAX: u32 = 5;
 /// Between those, at least and at most, in milliseconds.
 const LOCKED_PAUSE_MS: (u64, u64) = (2, 40);
-
-/// What became of a record.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Outcome {
-    /// Its effect is in the database.
-    Applied,
-    /// It stands among the dead letters.
-    Dead,
-    /// The database refused it.
-    Failed,
-    /// Not tried: an earlier record of its lane failed, or there was no time for it.
-    Held,
-    /// A lock was not to be had, several times.
-    Locked,
-    /// It took the database too long, alone in its transaction.
-    Late,
-    /// The same, among others.
-    Slow,
-    /// It could not be read from the journal, and what comes behind it was not tried.
-    Unread,
-    /// The database was not there.
-    Lost,
-    /// The task that was to apply it panicked.
-    Panicked,
-}
-
-impl Outcome {
-    /// Every outcome, in the order of the discriminants.
-    pub(super) const ALL: [Self; 10] = [
-        Self::Applied,
-        Self::Dead,
-        Self::Failed,
-        Self::Held,
-        Self::Locked,
-        Self::Late,
-        Self::Slow,
-        Self::Unread,
-        Self::Lost,
-        Self::Panicked,
-    ];
-
-    /// Its name in metrics.
-    pub(super) const fn name(self) -> &'static str {
-        match self {
-            Self::Applied => "applied",
-            Self::Dead => "dead",
-            Self::Failed => "failed",
-            Self::Held => "held",
-            Self::Locked => "locked",
-            Self::Late => "late",
-            Self::Slow => "slow",
-            Self::Unread => "unread",
-            Self::Lost => "lost",
-            Self::Panicked => "panicked",
-        }
-    }
-}
-
-/// What became of a batch.
-#[derive(Debug, Default)]
-pub(super) struct Ended {
-    /// Of each of its records.
-    pub(super) outcomes: Vec<(u64, Outcome)>,
-    /// Why the database is taken for away.
-    pub(super) lost: Option<BackendError>,
-}
 
 /// Applies a batch.
 pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {

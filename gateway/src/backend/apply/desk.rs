@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use super::batch::Outcome;
+use super::outcome::Outcome;
 use super::schedule::{Gathering, Schedule, Settlement, Waiting};
 use super::told::Away;
 use crate::catalog::{Scalar, Template};

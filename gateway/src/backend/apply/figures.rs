@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 
-use super::batch::Outcome;
+use super::outcome::Outcome;
 use crate::observe::{Counter, Gauge, Kind, Metrics};
 
 /// Sizes of transactions that are told apart: up to so many records.

@@ -12,7 +12,7 @@ use tokio::task::JoinSet;
 use super::figures::{Figures, STREAM_NAMES};
 use super::source::Source;
 use super::teller::Teller;
-use super::{Around, Loop, READ_COUNT_MAX, sleep_until};
+use super::{Around, Loop, READ_COUNT_MAX, Shared, sleep_until};
 use crate::backend::{BackendError, Pools};
 use crate::cache::Cache;
 use crate::config::QueueKind;
@@ -126,15 +126,17 @@ impl Keep {
 
     /// Applies what comes, until the stream is lost or everything stops.
     async fn own(&self, owned: &Arc<Owned>, stop: Watch<bool>) {
-        let work = Loop::with(
-            self.around.clone(),
-            Source::Stream(Arc::clone(owned)),
-            Teller::silent(),
-            self.figures.clone(),
-        );
+        let source = Source::Stream(Arc::clone(owned));
+        let (around, figures) = (self.around.clone(), self.figures.clone());
+        let work = Loop::new(Arc::new(Shared::of(around, source, Teller::silent(), figures)));
+        // A set, because what it runs ends with it; a task, because a panic of it ends no more than that.
+        let mut tasks = JoinSet::new();
+        tasks.spawn(Box::pin(work.run_stream(Arc::clone(owned), stop)));
         tokio::join!(
             async {
-                work.run_stream(owned, stop).await;
+                if let Some(Err(error)) = tasks.join_next().await {
+                    emit(&Event::JournalFailed { what: "applying a stream", error: &error });
+                }
                 owned.release().await;
             },
             owned.keep_lease()
@@ -144,11 +146,11 @@ impl Keep {
 
 impl Loop {
     /// Applies what a stream holds, until it is lost or `stop` is true; then what is under way is finished.
-    async fn run_stream(mut self, owned: &Arc<Owned>, mut stop: Watch<bool>) {
+    async fn run_stream(mut self, owned: Arc<Owned>, mut stop: Watch<bool>) {
         let mut lost = owned.lost();
         let (sender, mut arrived) = mpsc::channel(1);
         // A task of its own: a read that is dropped half done would hold up the connection.
-        drop(tokio::spawn(read(Arc::clone(owned), sender)));
+        drop(tokio::spawn(read(owned, sender)));
         loop {
             self.dispatch();
             let now = Instant::now();

@@ -22,6 +22,7 @@ mod desk;
 mod faults;
 mod figures;
 mod keeper;
+mod outcome;
 mod schedule;
 mod source;
 mod teller;
@@ -29,6 +30,8 @@ mod told;
 
 use std::collections::HashMap;
 use std::sync::Arc;
+#[cfg(test)]
+use std::sync::atomic::AtomicUsize;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
@@ -44,10 +47,10 @@ use crate::journal::{Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
-use batch::{Ended, Outcome};
 use desk::{Desk, Word};
 use figures::{Figures, JOURNAL_NAMES};
 pub use keeper::Keeper;
+use outcome::{Ended, Outcome};
 use source::Source;
 use teller::Teller;
 use told::{Told, What};
@@ -63,6 +66,9 @@ const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
 const RUNNING_MAX: usize = 4;
 /// How long to wait before a journal that could not be read is read again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
+
+/// How long to wait before the applier begins anew that has panicked.
+const RESTART_PAUSE: Duration = Duration::from_secs(1);
 
 /// What the applier works with.
 #[derive(Debug)]
@@ -98,9 +104,32 @@ struct Shared {
     figures: Figures,
     /// Nothing more is begun.
     is_stopping: AtomicBool,
+    /// Turns of the loop.
+    #[cfg(test)]
+    turns: Arc<AtomicUsize>,
 }
 
 impl Shared {
+    fn new(applier: Applier) -> Self {
+        let Applier { journal, snapshot, pools, cache, metrics } = applier;
+        let teller = Teller::start(Arc::clone(&cache));
+        let around = Around { snapshot, pools, cache, metrics };
+        Self::of(around, Source::Journal(journal), teller, Figures::default())
+    }
+
+    fn of(applier: Around, source: Source, teller: Teller, figures: Figures) -> Self {
+        Self {
+            applier,
+            source,
+            teller,
+            told: Told::default(),
+            figures,
+            is_stopping: AtomicBool::new(false),
+            #[cfg(test)]
+            turns: Arc::default(),
+        }
+    }
+
     /// Tells the log, once a minute.
     fn journal_failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
         if self.told.count(What::Journal, what, 1, Instant::now()).is_some() {
@@ -127,54 +156,50 @@ struct Loop {
     /// Nobody will tell of more.
     has_all: bool,
     pause_until: Option<Instant>,
-    #[cfg(test)]
-    turns: Option<Arc<std::sync::atomic::AtomicUsize>>,
 }
 
 impl Applier {
     /// Runs until `stop` is true; then what is under way is finished, and nothing more is begun.
     pub async fn run(self, stop: Watch<bool>) {
-        Loop::new(self).run(stop).await;
+        run(Arc::new(Shared::new(self)), stop).await;
     }
 
     /// The same, counting the turns of its loop.
     #[cfg(test)]
-    pub(in crate::backend) async fn run_counted(
-        self,
-        stop: Watch<bool>,
-        turns: Arc<std::sync::atomic::AtomicUsize>,
-    ) {
-        let mut work = Loop::new(self);
-        work.turns = Some(turns);
-        work.run(stop).await;
+    pub(in crate::backend) async fn run_counted(self, stop: Watch<bool>, turns: Arc<AtomicUsize>) {
+        run(Arc::new(Shared { turns, ..Shared::new(self) }), stop).await;
+    }
+}
+
+/// Runs the loop, and begins it anew where it panics: from the journal, which knows what is applied.
+async fn run(shared: Arc<Shared>, stop: Watch<bool>) {
+    shared.figures.register(&shared.applier.metrics, JOURNAL_NAMES);
+    // A set, because what it runs ends with it.
+    let mut tasks = JoinSet::new();
+    loop {
+        let work = Loop::new(Arc::clone(&shared));
+        tasks.spawn(Box::pin(work.run(stop.clone())));
+        let Some(Err(error)) = tasks.join_next().await else { return };
+        shared.journal_failed("the applier", &error);
+        tokio::time::sleep(RESTART_PAUSE).await;
     }
 }
 
 impl Loop {
-    fn new(applier: Applier) -> Self {
-        let Applier { journal, snapshot, pools, cache, metrics } = applier;
-        let figures = Figures::default();
-        figures.register(&metrics, JOURNAL_NAMES);
-        let next = journal.lowest();
-        let teller = Teller::start(Arc::clone(&cache));
-        let around = Around { snapshot, pools, cache, metrics };
-        Self { next, known: next, ..Self::with(around, Source::Journal(journal), teller, figures) }
-    }
-
-    fn with(around: Around, source: Source, teller: Teller, figures: Figures) -> Self {
-        let (told, is_stopping) = (Told::default(), AtomicBool::new(false));
-        let shared = Shared { applier: around, source, teller, told, figures, is_stopping };
+    fn new(shared: Arc<Shared>) -> Self {
+        let next = match &shared.source {
+            Source::Journal(journal) => journal.lowest(),
+            Source::Stream(_) => 0,
+        };
         Self {
-            shared: Arc::new(shared),
+            shared,
             desks: HashMap::default(),
             running: JoinSet::new(),
             batches: HashMap::default(),
-            next: 0,
-            known: 0,
+            next,
+            known: next,
             has_all: false,
             pause_until: None,
-            #[cfg(test)]
-            turns: None,
         }
     }
 
@@ -185,9 +210,7 @@ impl Loop {
         let mut look: Option<Look> = None;
         loop {
             #[cfg(test)]
-            if let Some(turns) = &self.turns {
-                turns.fetch_add(1, Ordering::Relaxed);
-            }
+            self.shared.turns.fetch_add(1, Ordering::Relaxed);
             self.dispatch();
             let now = Instant::now();
             self.pause_until = self.pause_until.filter(|until| *until > now);
@@ -263,6 +286,8 @@ impl Loop {
         let (mut count, bytes) = held.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
         self.shared.teller.journalled(&records);
         for record in records {
+            #[cfg(test)]
+            faults::in_loop(&record);
             // What one look adds to the bytes is bounded by the look.
             let has_room = count < HELD_MAX.0 && bytes < HELD_MAX.1;
             count += usize::from(has_room);

@@ -21,6 +21,9 @@ const SWEEP_COUNT: usize = 2048;
 const RETRY_FIRST: Duration = Duration::from_millis(50);
 const RETRY_LAST: Duration = Duration::from_secs(2);
 
+/// The `maxmemory-policy` under which Redis forgets nothing before its time.
+const SAFE_POLICY: &str = "noeviction";
+
 /// The cache's tasks; they end when this is dropped.
 #[derive(Debug)]
 #[must_use = "the tasks end when this is dropped"]
@@ -86,6 +89,7 @@ impl L2 {
             connections.push(self.meet().await?);
         }
         let Some(mut connection) = connections.first().cloned() else { return Ok(()) };
+        self.warn_of_eviction(&mut connection).await;
         self.connections.store(Arc::new(connections));
         let mut delivered = 0;
         loop {
@@ -102,6 +106,19 @@ impl L2 {
                 return Err(error);
             }
             delivered += owed.len();
+        }
+    }
+
+    /// Tells when Redis may throw away what has no time to live there: tags' generations, nonces, who has which
+    /// node number. A server that does not tell its policy is taken at its word.
+    async fn warn_of_eviction(&self, connection: &mut MultiplexedConnection) {
+        let mut asked = redis::cmd("CONFIG");
+        asked.arg("GET").arg("maxmemory-policy");
+        let told: Result<Vec<String>, _> = asked.query_async(connection).await;
+        if let Some(policy) = told.ok().and_then(|pair| pair.into_iter().nth(1))
+            && policy != SAFE_POLICY
+        {
+            (self.events)(&Event::RedisEvicts { policy: &policy });
         }
     }
 

@@ -134,3 +134,17 @@ async fn records_of_a_task_that_panics_are_tried_again() {
         working.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn loop_that_panics_begins_anew_and_applies_everything_once() {
+    for bed in &beds("ap_loop").await.all {
+        let working = bed.start();
+        bed.keep_many("game1", "a", 100, 3).await;
+        let key = format!("loop-{:?}", bed.dialect);
+        bed.keep("game1", &[("create", &key, 1, 1)]).await;
+        bed.keep_many("game1", "m", 100, 3).await;
+        bed.drained().await;
+        bed.check("game1", 201).await;
+        working.end().await;
+    }
+}

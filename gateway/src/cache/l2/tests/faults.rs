@@ -41,6 +41,16 @@ async fn instance_that_starts_without_redis_serves_and_finds_it_later() {
     eventually_keeps(&one, &database, "row", 1).await;
 }
 
+#[tokio::test]
+async fn redis_that_may_evict_is_told_and_one_that_may_not_is_not() {
+    let Some(server) = RedisServer::start().await else { return };
+    let one = Instance::on(&server).await;
+    assert_eq!(one.count_of("RedisEvicts"), 0);
+    server.run(&["CONFIG", "SET", "maxmemory-policy", "allkeys-lru"]).await;
+    let two = Instance::on(&server).await;
+    assert_eq!(two.count_of("RedisEvicts"), 1);
+}
+
 /// Redis is emptied between steps 1 and 2: it knows of no writer and of no generation.
 #[tokio::test]
 async fn redis_restarted_empty_before_the_commit_leaves_nothing_stale() {
