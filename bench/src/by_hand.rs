@@ -50,7 +50,7 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
     });
     let mut tasks = Vec::with_capacity(args.connections);
     for index in 0..args.connections {
-        let connection = options.connect().await.context("the database")?;
+        let connection = Box::pin(options.connect()).await.context("the database")?;
         let (count, args) = (Rc::clone(&count), args.clone());
         tasks.push(tokio::task::spawn_local(drive(connection, args, count, index as u64)));
     }

@@ -279,11 +279,12 @@ fn unmet(config: &Config, catalog: &Catalog) -> Vec<String> {
         names.sort_unstable();
         let count = names.len();
         names.truncate(NAMES_MAX);
-        let mut list = names.join(", ");
-        if count > NAMES_MAX {
-            list = format!("{list} and {} more", count - NAMES_MAX);
-        }
-        let reason = format!("is missing: {what} need it: {list}");
+        let list = names.join(", ");
+        let more = match count.saturating_sub(NAMES_MAX) {
+            0 => String::new(),
+            more => format!(" and {more} more"),
+        };
+        let reason = format!("is missing: {what} need it: {list}{more}");
         (count > 0).then(|| config.fault_at(key, &reason))
     };
     let audited = (config.logging.audit_file.is_none())

@@ -31,7 +31,8 @@ use crate::queue;
 use crate::queue::Notice;
 use orders::{Applying, end_journal, open_streams, spawn_purger, start_journal};
 use threads::{
-    Frontend, backend_runtime, control_runtime, listen, start_frontends, wait_until_ready,
+    Frontend, backend_runtime, control_runtime, listen, spawn_control, start_frontends,
+    wait_until_ready,
 };
 
 pub use threads::CommandRuntime;
@@ -153,8 +154,8 @@ impl Server {
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let (streams, producer) = open_streams(&config, &metrics)?;
         let core = Arc::new(core.with_journal(journal).with_streams(streams));
-        let sink: crate::backend::EventSink = Arc::new(emit);
-        let pools = Arc::new(Pools::open(&config.database, backend.handle().clone(), sink));
+        let pools = Pools::open(&config.database, backend.handle().clone(), Arc::new(emit));
+        let pools = Arc::new(pools);
         let dispatch = dispatch(&config, &core, &pools)?;
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
@@ -175,10 +176,8 @@ impl Server {
         let (stop_control, stopped) = queue::signal(false);
         let work = Control { core: Arc::clone(&core), pools: Arc::clone(&pools), reloader };
         let notices = board.of("control");
-        let thread = std::thread::Builder::new().name("control".into());
-        let control =
-            thread.spawn(move || control.block_on(work.run(admin, signals, &notices, stopped)));
-        let control = control.map_err(machine("control thread"))?;
+        let serve = move || control.block_on(work.run(admin, signals, &notices, stopped));
+        let control = spawn_control(serve)?;
         Ok(Self {
             addresses,
             claims,

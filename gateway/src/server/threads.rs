@@ -105,6 +105,14 @@ pub(super) fn control_runtime() -> Result<(Runtime, Signals), ServerError> {
     Ok((control, signals))
 }
 
+/// Starts the control thread.
+pub(super) fn spawn_control(
+    serve: impl FnOnce() -> io::Result<()> + Send + 'static,
+) -> Result<JoinHandle<io::Result<()>>, ServerError> {
+    let thread = std::thread::Builder::new().name("control".into());
+    thread.spawn(serve).map_err(machine("control thread"))
+}
+
 /// A tokio runtime for a command that asks databases and then ends.
 #[derive(Debug)]
 pub struct CommandRuntime(Runtime);
