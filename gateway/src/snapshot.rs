@@ -279,23 +279,18 @@ fn unmet(config: &Config, catalog: &Catalog) -> Vec<String> {
         names.sort_unstable();
         let count = names.len();
         names.truncate(NAMES_MAX);
-        let list = names.join(", ");
         let more = match count.saturating_sub(NAMES_MAX) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let reason = format!("is missing: {what} need it: {list}{more}");
+        let reason = format!("is missing: {what} need it: {}{more}", names.join(", "));
         (count > 0).then(|| config.fault_at(key, &reason))
     };
     let audited = (config.logging.audit_file.is_none())
         .then(|| naming("logging.audit_file", &|it| it.audit, "operations with `@audit`"));
     let queued = (config.journal.path.is_none()).then(|| {
-        let is_here = |it: &Template| {
-            let game = config.games.iter().find(|game| game.id == it.game);
-            game.is_none_or(|game| game.queue == QueueKind::Journal)
-        };
-        let is_queued = |it: &Template| it.write.asynchronous.is_some() && is_here(it);
-        naming("journal.path", &is_queued, "operations with `@async`")
+        let queued = |it: &Template| it.write.asynchronous.is_some() && config.journals(&it.game);
+        naming("journal.path", &queued, "operations with `@async`")
     });
     audited.into_iter().chain(queued).flatten().collect()
 }

@@ -149,7 +149,8 @@ mod tests {
         let only = only.map(|id| GameId::new(id).expect("a name"));
         let plan = plan(templates.path(), &connections, games, only.as_ref());
         let line = |(connection, files): &(&ConnectionConfig, Vec<Migration>)| {
-            let files: Vec<&str> = files.iter().map(|file| &*file.scope).collect();
+            let mut files: Vec<&str> = files.iter().map(|file| &*file.scope).collect();
+            files.dedup();
             format!("{}: {}", connection.name, files.join(" "))
         };
         plan.map(|plan| plan.iter().map(line).collect()).map_err(|error| error.to_string())

@@ -36,6 +36,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use gateway_protocol::GameId;
+
 pub use auth::{
     ApiKeyConfig, AuthConfig, GameServerKeyConfig, JwtConfig, JwtKeyConfig, RoleConfig,
 };
@@ -128,6 +130,12 @@ impl Config {
         config.settings = report.settings;
         config.sections = report.sections;
         Ok((config, report.warnings))
+    }
+
+    /// Whether a game's queued writes go to the journal.
+    pub fn journals(&self, game: &GameId) -> bool {
+        let game = self.games.iter().find(|own| own.id == *game);
+        game.is_none_or(|game| game.queue == QueueKind::Journal)
     }
 
     /// The whole configuration in effect as YAML, defaults included, secrets as `***`.
