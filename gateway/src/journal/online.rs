@@ -59,7 +59,7 @@ impl Journal {
     ///
     /// # Errors
     ///
-    /// As [`Reader::next`].
+    /// As [`super::Reader::next`].
     pub fn waiting(&self, from: u64, count_max: usize) -> Result<Vec<Entry>, OpenError> {
         let records = self.reader().next(from, count_max)?;
         Ok(records.into_iter().map(Entry::of_record).collect())
