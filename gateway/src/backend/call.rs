@@ -41,7 +41,7 @@ impl Call<'_> {
     /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
     pub(super) async fn write(self) -> Result<Fetched, Arc<BackendError>> {
         let template = &self.operation.template;
-        queued::lane_is_free(self.fetcher.journal.as_deref(), template, self.bound, self.deadline)
+        queued::lane_is_free(self.fetcher.queues(), self.operation, self.bound, self.deadline)
             .await
             .map_err(Arc::new)?;
         let pool = self.pool().map_err(Arc::new)?;
@@ -142,7 +142,7 @@ impl Call<'_> {
             return stored;
         }
         let Self { fetcher, operation, bound, .. } = self;
-        match queued::look(fetcher.journal.as_deref(), &fetcher.cache, operation, bound).await {
+        match queued::look(fetcher.queues(), &fetcher.cache, operation, bound).await {
             None => Stored::Absent,
             Some(Queued::Waits(body)) => Stored::Present(body),
             // Between the look at the database and the one at the journal: now it is there.

@@ -8,11 +8,12 @@ use arc_swap::ArcSwap;
 
 use super::Pools;
 use super::write::{Expired, Mark, Place, purge};
-use crate::config::Dialect;
+use crate::config::{Dialect, QueueKind};
 use crate::journal::Journal;
 use crate::observe::Counter;
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
+use crate::stream::{StreamError, Streams};
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_mins(1);
@@ -20,6 +21,9 @@ const PAUSE: Duration = Duration::from_mins(1);
 /// How long the rows of another gateway's journal are left to it after they have expired, in milliseconds: nobody
 /// here knows whether it would apply their records again when it starts. The longest outage it may have.
 const FOREIGN_GRACE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
+
+/// How far clocks of instances may be apart, and orders of a stream out of their order in time, in milliseconds.
+const SKEW_MS: i64 = 60 * 60 * 1000;
 
 /// Purges every database whose games have idempotent operations.
 #[derive(Debug)]
@@ -30,6 +34,8 @@ pub struct Purger {
     pub pools: Arc<Pools>,
     /// Whose records still need their keys.
     pub journal: Option<Arc<Journal>>,
+    /// The same through Redis.
+    pub streams: Option<Arc<Streams>>,
     /// How many keys were removed.
     pub purged: Counter,
 }
@@ -54,16 +60,56 @@ impl Purger {
     async fn round(&self, places: &mut HashMap<Box<str>, Place>) {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let is_kept = |row: &Expired| is_kept(self.journal.as_deref(), row, now_ms);
         for (name, dialect) in self.databases() {
             let Some(pool) = self.pools.get(&name, dialect) else { continue };
+            let Ok(until_ms) = self.until_ms(&name, now_ms).await else { continue };
+            let Ok(streams) = self.stream_ids(&name).await else { continue };
             let last = places.entry(name.clone()).or_default();
-            match purge(&pool, now_ms, last, &is_kept).await {
+            let journal = self.journal.as_deref();
+            let is_kept = |row: &Expired| is_kept(journal, &streams, row, now_ms);
+            match purge(&pool, until_ms, last, &is_kept).await {
                 Ok(count) => self.purged.add(count),
                 // The next round goes on; that the database is away is told by its pool.
                 Err(error) => tracing::debug!(pool = %name, %error, "keys were not purged"),
             }
         }
+    }
+
+    /// Up to when keys of a database may go: a record that waits in a stream may have been applied already, so
+    /// no key goes that is not older than the oldest one.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when Redis does not tell: then none goes.
+    async fn until_ms(&self, pool: &str, now_ms: i64) -> Result<i64, StreamError> {
+        let Some(streams) = &self.streams else { return Ok(now_ms) };
+        let snapshot = self.snapshot.load_full();
+        let mut until_ms = now_ms;
+        for game in snapshot.config.games.iter().filter(|game| *game.database == *pool) {
+            if game.queue == QueueKind::Stream
+                && let Some(oldest) = streams.oldest_micros(game.id.as_str()).await?
+            {
+                until_ms = until_ms.min(oldest / 1000 - SKEW_MS);
+            }
+        }
+        Ok(until_ms)
+    }
+
+    /// What marks the orders of streams in a database: their keys are held back by [`Purger::until_ms`].
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when Redis does not tell.
+    async fn stream_ids(&self, pool: &str) -> Result<BTreeSet<i64>, StreamError> {
+        let mut ids = BTreeSet::new();
+        let Some(streams) = &self.streams else { return Ok(ids) };
+        let snapshot = self.snapshot.load_full();
+        for game in snapshot.config.games.iter().filter(|game| *game.database == *pool) {
+            if game.queue == QueueKind::Stream {
+                ids.extend(streams.ids(game.id.as_str()).await?);
+            }
+        }
+        Ok(ids)
     }
 
     /// The connections of games with idempotent operations.
@@ -79,11 +125,14 @@ impl Purger {
 
 /// Whether a row is all that stands between a record and its second effect: a start hands out what is not below the
 /// position on disk, applied or not, and a dead letter may be tried again.
-fn is_kept(journal: Option<&Journal>, row: &Expired, now_ms: i64) -> bool {
+///
+/// - `streams`: marks that are no journal's.
+fn is_kept(journal: Option<&Journal>, streams: &BTreeSet<i64>, row: &Expired, now_ms: i64) -> bool {
     let own = journal.map(Journal::id);
     let is_own = |mark: &Mark| Some(mark.journal) == own;
     let sequence = row.mark.filter(is_own).and_then(|mark| u64::try_from(mark.sequence).ok());
-    let is_foreign = row.mark.is_some() && sequence.is_none();
+    let is_foreign =
+        row.mark.is_some_and(|mark| !is_own(&mark) && !streams.contains(&mark.journal));
     (is_foreign && now_ms.saturating_sub(row.expires_at) < FOREIGN_GRACE_MS)
         || journal.is_some_and(|journal| journal.needs(&row.request, sequence))
 }
@@ -161,31 +210,34 @@ mod tests {
         journal.dead(&dead, 2103, "NOT_ENOUGH").await.unwrap();
         // More than `keys_max`; the first one still waits, so a start would hand all of them out.
         journal.applied(&[3, 4, 5]);
-        let own = journal.id();
+        let (own, none) = (journal.id(), BTreeSet::new());
         let kept = |journal: &Journal| {
-            let kept = |number: u8| is_kept(Some(journal), &row(number, None), 1);
+            let kept = |number: u8| is_kept(Some(journal), &none, &row(number, None), 1);
             (1..=6).map(kept).collect::<Vec<_>>()
         };
         assert_eq!(kept(&journal), [true, true, true, true, true, false]);
         // The same by the row's mark, where the journal does not know the key.
-        assert!(is_kept(Some(&journal), &row(6, Some((own, 4))), i64::MAX));
+        assert!(is_kept(Some(&journal), &none, &row(6, Some((own, 4))), i64::MAX));
         journal.applied(&[1]);
         journal.stop();
         thread.join().unwrap().unwrap();
         assert_eq!(journal.position(), 6);
         assert_eq!(kept(&journal), [false, true, false, false, false, false]);
-        assert!(!is_kept(Some(&journal), &row(6, Some((own, 4))), 1));
+        assert!(!is_kept(Some(&journal), &none, &row(6, Some((own, 4))), 1));
     }
 
     #[tokio::test]
     async fn row_of_another_journal_is_left_to_it_for_a_week() {
         let folder = tempfile::tempdir().unwrap();
         let (journal, thread) = start(folder.path());
-        let foreign = row(1, Some((journal.id().wrapping_add(1), 1)));
+        let (id, none) = (journal.id().wrapping_add(1), BTreeSet::new());
+        let foreign = row(1, Some((id, 1)));
+        // Of a stream: what waits there was asked for apart from this.
+        assert!(!is_kept(Some(&journal), &BTreeSet::from([id]), &foreign, 1));
         for journal in [Some(&*journal), None] {
-            assert!(is_kept(journal, &foreign, FOREIGN_GRACE_MS - 1));
-            assert!(!is_kept(journal, &foreign, FOREIGN_GRACE_MS));
-            assert!(!is_kept(journal, &row(1, None), 1));
+            assert!(is_kept(journal, &none, &foreign, FOREIGN_GRACE_MS - 1));
+            assert!(!is_kept(journal, &none, &foreign, FOREIGN_GRACE_MS));
+            assert!(!is_kept(journal, &none, &row(1, None), 1));
         }
         journal.stop();
         thread.join().unwrap().unwrap();
