@@ -136,17 +136,22 @@ impl Call<'_> {
         })
     }
 
-    /// The state of what is queued, where no row is there and the read speaks for it.
-    pub(super) async fn or_queued(self, stored: Stored) -> Stored {
-        if matches!(stored, Stored::Present(_)) {
-            return stored;
-        }
+    /// What was found, or the state of what is queued: where no row is there, or the database is away, and
+    /// the read speaks for queued writes.
+    pub(super) async fn told(
+        self,
+        found: Result<Arc<Stored>, Arc<BackendError>>,
+    ) -> Result<Arc<Stored>, Arc<BackendError>> {
+        let is_there = matches!(found.as_deref(), Ok(Stored::Present(_)));
         let Self { fetcher, operation, bound, .. } = self;
+        if is_there || operation.status_of.is_empty() {
+            return found;
+        }
         match queued::look(fetcher.queues(), &fetcher.cache, operation, bound).await {
-            None => Stored::Absent,
-            Some(Queued::Waits(body)) => Stored::Present(body),
+            None => found,
+            Some(Queued::Waits(body)) => Ok(Arc::new(Stored::Present(body))),
             // Between the look at the database and the one at the journal: now it is there.
-            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
+            Some(Queued::WasApplied) => self.read().await.map(Arc::new).or(found),
         }
     }
 

@@ -12,7 +12,7 @@ use super::super::BackendError;
 use super::super::fault::Failure;
 use super::super::fold::folded;
 use super::super::pool::Pool;
-use super::effect::{self, Params};
+use super::effect::{self, Params, Place};
 use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
 use super::transaction::{Phase, Transaction};
@@ -226,7 +226,10 @@ async fn perform(
     if let Some(fold) = fold {
         let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
         for part in folded(fold, template.dialect, &runs) {
-            tx.execute(&part.statement).await?;
+            // Which of them it was is found by the caller; of one alone these are the words.
+            let place = Place { template, what: "the statement", row: None };
+            let done = tx.execute(&part.statement).await;
+            done.map_err(|failure| place.duplicate(failure, None))?;
         }
         return Ok(());
     }
