@@ -181,6 +181,7 @@ fn order_that_waits_is_told_while_its_database_is_away_and_committed_after() {
     assert_eq!((other.status, other.code()), (503, 1302), "{}", other.text());
     server.restart();
     wait_until("it is committed", || {
-        (told(&gateway, &target)["state"] == "committed").then_some(())
+        let reply = gateway.http().get(&target, &game());
+        (reply.status == 200 && reply.json()["state"] == "committed").then_some(())
     });
 }
