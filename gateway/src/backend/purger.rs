@@ -1,14 +1,15 @@
 //! Removes the keys of idempotent requests that have expired, once a minute, beside everything else.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::time::{Duration, SystemTime};
 
 use arc_swap::ArcSwap;
 
-use super::{Pools, purge};
+use super::Pools;
+use super::write::{Expired, Mark, Place, purge};
 use crate::config::{Dialect, QueueKind};
-use crate::journal::{Journal, State};
+use crate::journal::Journal;
 use crate::observe::Counter;
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
@@ -16,6 +17,10 @@ use crate::stream::{StreamError, Streams};
 
 /// Between two rounds.
 const PAUSE: Duration = Duration::from_mins(1);
+
+/// How long the rows of another gateway's journal are left to it after they have expired, in milliseconds: nobody
+/// here knows whether it would apply their records again when it starts. The longest outage it may have.
+const FOREIGN_GRACE_MS: i64 = 7 * 24 * 60 * 60 * 1000;
 
 /// How far clocks of instances may be apart, and orders of a stream out of their order in time, in milliseconds.
 const SKEW_MS: i64 = 60 * 60 * 1000;
@@ -38,6 +43,7 @@ pub struct Purger {
 impl Purger {
     /// Runs until `stop` is true.
     pub async fn run(self, mut stop: Watch<bool>) {
+        let mut places = HashMap::new();
         loop {
             tokio::select! {
                 () = stop.until(|stop| *stop) => return,
@@ -45,19 +51,23 @@ impl Purger {
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => return,
-                () = self.round() => {}
+                () = self.round(&mut places) => {}
             }
         }
     }
 
-    async fn round(&self) {
+    /// - `places`: where the round before ended, by connection.
+    async fn round(&self, places: &mut HashMap<Box<str>, Place>) {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        let is_kept = |request: &[u8; 16]| is_kept(self.journal.as_deref(), request);
         for (name, dialect) in self.databases() {
             let Some(pool) = self.pools.get(&name, dialect) else { continue };
             let Ok(until_ms) = self.until_ms(&name, now_ms).await else { continue };
-            match purge(&pool, until_ms, &is_kept).await {
+            let Ok(streams) = self.stream_ids(&name).await else { continue };
+            let last = places.entry(name.clone()).or_default();
+            let journal = self.journal.as_deref();
+            let is_kept = |row: &Expired| is_kept(journal, &streams, row, now_ms);
+            match purge(&pool, until_ms, last, &is_kept).await {
                 Ok(count) => self.purged.add(count),
                 // The next round goes on; that the database is away is told by its pool.
                 Err(error) => tracing::debug!(pool = %name, %error, "keys were not purged"),
@@ -85,6 +95,23 @@ impl Purger {
         Ok(until_ms)
     }
 
+    /// What marks the orders of streams in a database: their keys are held back by [`Purger::until_ms`].
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`] when Redis does not tell.
+    async fn stream_ids(&self, pool: &str) -> Result<BTreeSet<i64>, StreamError> {
+        let mut ids = BTreeSet::new();
+        let Some(streams) = &self.streams else { return Ok(ids) };
+        let snapshot = self.snapshot.load_full();
+        for game in snapshot.config.games.iter().filter(|game| *game.database == *pool) {
+            if game.queue == QueueKind::Stream {
+                ids.extend(streams.ids(game.id.as_str()).await?);
+            }
+        }
+        Ok(ids)
+    }
+
     /// The connections of games with idempotent operations.
     fn databases(&self) -> BTreeSet<(Box<str>, Dialect)> {
         let snapshot = self.snapshot.load();
@@ -96,15 +123,24 @@ impl Purger {
     }
 }
 
-/// A record that waits may have been applied by a process that ended before it wrote that down, and a dead letter
-/// may be tried again.
-fn is_kept(journal: Option<&Journal>, request: &[u8; 16]) -> bool {
-    let state = journal.and_then(|journal| journal.state_of(request));
-    !matches!(state, None | Some(State::Applied { .. }))
+/// Whether a row is all that stands between a record and its second effect: a start hands out what is not below the
+/// position on disk, applied or not, and a dead letter may be tried again.
+///
+/// - `streams`: marks that are no journal's.
+fn is_kept(journal: Option<&Journal>, streams: &BTreeSet<i64>, row: &Expired, now_ms: i64) -> bool {
+    let own = journal.map(Journal::id);
+    let is_own = |mark: &Mark| Some(mark.journal) == own;
+    let sequence = row.mark.filter(is_own).and_then(|mark| u64::try_from(mark.sequence).ok());
+    let is_foreign =
+        row.mark.is_some_and(|mark| !is_own(&mark) && !streams.contains(&mark.journal));
+    (is_foreign && now_ms.saturating_sub(row.expires_at) < FOREIGN_GRACE_MS)
+        || journal.is_some_and(|journal| journal.needs(&row.request, sequence))
 }
 
 #[cfg(test)]
 mod tests {
+    use std::path::Path;
+
     use smallvec::smallvec;
 
     use super::*;
@@ -112,7 +148,7 @@ mod tests {
     use crate::catalog::Scalar;
     use crate::config::{IoUring, JournalConfig};
     use crate::identity::RequestKey;
-    use crate::journal::{Draft, Payload};
+    use crate::journal::{Draft, Payload, Running};
     use crate::queue;
 
     fn draft(number: u8) -> Draft {
@@ -136,33 +172,73 @@ mod tests {
         }
     }
 
-    #[tokio::test]
-    async fn keys_of_waiting_and_dead_records_are_kept_and_those_of_applied_ones_are_not() {
-        let folder = tempfile::tempdir().unwrap();
-        let config = JournalConfig {
-            path: Some(folder.path().into()),
+    /// A row that expired at 0, of a record of a journal.
+    fn row(number: u8, mark: Option<(i64, i64)>) -> Expired {
+        let mark = mark.map(|(journal, sequence)| Mark { journal, sequence });
+        Expired { request: [number; 16], expires_at: 0, mark }
+    }
+
+    fn config(folder: &Path) -> JournalConfig {
+        JournalConfig {
+            path: Some(folder.into()),
             segment_bytes: 64 << 10,
             group_bytes_max: 16 << 10,
             bytes_max: 1 << 20,
             records_max: 100,
             age_max: Duration::MAX,
-            keys_max: 100,
+            keys_max: 1,
             queue_max: 100,
-        };
+        }
+    }
+
+    fn start(folder: &Path) -> Running {
         let (board, _heard) = queue::notices(1);
-        let begun = Journal::start(&config, IoUring::Off, board.of("journal"));
-        let (journal, thread) = begun.unwrap().unwrap();
-        for number in 1..=3 {
+        let begun = Journal::start(&config(folder), IoUring::Off, board.of("journal"));
+        begun.unwrap().unwrap()
+    }
+
+    #[tokio::test]
+    async fn key_is_kept_as_long_as_its_record_waits_is_dead_or_would_come_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = start(folder.path());
+        for number in 1..=5 {
             let (reply, answer) = queue::reply();
             journal.offer(draft(number), reply);
             answer.await.unwrap().unwrap();
         }
         let dead = journal.reader().next(2, 1).unwrap().remove(0);
         journal.dead(&dead, 2103, "NOT_ENOUGH").await.unwrap();
-        journal.applied(&[3]);
-        let kept = |number: u8| is_kept(Some(&journal), &[number; 16]);
-        assert_eq!([1, 2, 3, 4].map(kept), [true, true, false, false]);
-        assert!(!is_kept(None, &[1; 16]));
+        // More than `keys_max`; the first one still waits, so a start would hand all of them out.
+        journal.applied(&[3, 4, 5]);
+        let (own, none) = (journal.id(), BTreeSet::new());
+        let kept = |journal: &Journal| {
+            let kept = |number: u8| is_kept(Some(journal), &none, &row(number, None), 1);
+            (1..=6).map(kept).collect::<Vec<_>>()
+        };
+        assert_eq!(kept(&journal), [true, true, true, true, true, false]);
+        // The same by the row's mark, where the journal does not know the key.
+        assert!(is_kept(Some(&journal), &none, &row(6, Some((own, 4))), i64::MAX));
+        journal.applied(&[1]);
+        journal.stop();
+        thread.join().unwrap().unwrap();
+        assert_eq!(journal.position(), 6);
+        assert_eq!(kept(&journal), [false, true, false, false, false, false]);
+        assert!(!is_kept(Some(&journal), &none, &row(6, Some((own, 4))), 1));
+    }
+
+    #[tokio::test]
+    async fn row_of_another_journal_is_left_to_it_for_a_week() {
+        let folder = tempfile::tempdir().unwrap();
+        let (journal, thread) = start(folder.path());
+        let (id, none) = (journal.id().wrapping_add(1), BTreeSet::new());
+        let foreign = row(1, Some((id, 1)));
+        // Of a stream: what waits there was asked for apart from this.
+        assert!(!is_kept(Some(&journal), &BTreeSet::from([id]), &foreign, 1));
+        for journal in [Some(&*journal), None] {
+            assert!(is_kept(journal, &none, &foreign, FOREIGN_GRACE_MS - 1));
+            assert!(!is_kept(journal, &none, &foreign, FOREIGN_GRACE_MS));
+            assert!(!is_kept(journal, &none, &row(1, None), 1));
+        }
         journal.stop();
         thread.join().unwrap().unwrap();
     }

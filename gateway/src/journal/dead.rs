@@ -84,8 +84,8 @@ pub(super) struct Letters {
 impl DeadFile {
     /// Opens it, and writes it anew without what is gone.
     ///
-    /// - `lowest`: word of what is gone is kept from this sequence on.
-    pub(super) fn open(folder: &Path, lowest: u64) -> Result<(Self, Letters), OpenError> {
+    /// - `first`: word of what is gone is kept from this sequence on, the first that a segment has.
+    pub(super) fn open(folder: &Path, first: u64) -> Result<(Self, Letters), OpenError> {
         let path = folder.join("dead");
         let bytes = read_all(&path).map_err(OpenError::machine(&path))?;
         let mut letters = Letters::default();
@@ -108,7 +108,7 @@ impl DeadFile {
         }
         letters.cut_bytes = input.len() as u64;
         letters.dead = dead.into_values().collect();
-        let file = Self::rewrite(folder, &path, &letters, lowest);
+        let file = Self::rewrite(folder, &path, &letters, first);
         Ok((file.map_err(OpenError::machine(&path))?, letters))
     }
 
@@ -133,7 +133,7 @@ impl DeadFile {
         sync_folder(folder)
     }
 
-    fn rewrite(folder: &Path, path: &Path, letters: &Letters, lowest: u64) -> io::Result<Self> {
+    fn rewrite(folder: &Path, path: &Path, letters: &Letters, first: u64) -> io::Result<Self> {
         let fresh = folder.join("dead.new");
         let file =
             File::options().read(true).write(true).create(true).truncate(true).open(&fresh)?;
@@ -143,7 +143,7 @@ impl DeadFile {
         for letter in &letters.dead {
             own.put_dead(&mut bytes, letter);
         }
-        for sequence in letters.gone.range(lowest..) {
+        for sequence in letters.gone.range(first..) {
             put_gone(&mut bytes, *sequence);
         }
         own.append(&bytes)?;

@@ -40,7 +40,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwapOption;
 
@@ -260,13 +260,41 @@ impl Journal {
     /// the database tell that they were applied.
     pub fn applied(&self, sequences: &[u64]) {
         self.index.applied(sequences);
-        let now = u64::try_from(self.begun.elapsed().as_millis()).unwrap_or(u64::MAX);
+        let _later = self.settle(Instant::now());
+    }
+
+    /// Has the applied position written, once a second at most. Whoever applies records calls it again when the
+    /// answer says so; `None`: it stands on disk. Never waits.
+    pub fn settle(&self, now: Instant) -> Option<Instant> {
+        if self.index.lowest() == self.index.position() {
+            return None;
+        }
+        let passed = now.saturating_duration_since(self.begun).as_millis();
+        let passed = u64::try_from(passed).unwrap_or(u64::MAX);
         let due = self.tidy_after.load(Ordering::Relaxed);
-        if now >= due {
-            self.tidy_after.store(now + TIDY_MILLIS, Ordering::Relaxed);
+        let due = if passed >= due {
+            let next = passed.saturating_add(TIDY_MILLIS);
+            self.tidy_after.store(next, Ordering::Relaxed);
             // A full queue wakes the thread as well.
             let _woken = self.send(Command::Tidy).is_ok();
-        }
+            next
+        } else {
+            due
+        };
+        self.begun.checked_add(Duration::from_millis(due))
+    }
+
+    /// The applied position on disk: a restart hands out every record from it on, applied or not.
+    pub fn position(&self) -> u64 {
+        self.index.position()
+    }
+
+    /// Whether the database must keep the row of a request: a restart would hand out a record of it, or an operator
+    /// may try one again.
+    ///
+    /// - `sequence`: this journal's record that wrote the row, if one did.
+    pub fn needs(&self, request: &[u8; 16], sequence: Option<u64>) -> bool {
+        self.index.needs(request, sequence)
     }
 
     /// Takes nothing more in. The thread ends when what was taken is answered and the position is written.

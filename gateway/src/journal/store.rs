@@ -54,12 +54,15 @@ impl Store {
     ///
     /// [`OpenError`]; nothing was changed then but what a start does again.
     pub(super) fn open(folder: &Path, keys_max: usize) -> Result<(Self, Opened), OpenError> {
-        fs::create_dir_all(folder).map_err(OpenError::machine(folder))?;
+        make(folder).map_err(OpenError::machine(folder))?;
         let lock = lock(folder)?;
         let journal = identity(folder)?;
         let position = Position::open(folder)?;
         let lowest = position.lowest();
-        let (dead, letters) = DeadFile::open(folder, lowest)?;
+        let segments_found = segment::list(folder).map_err(OpenError::machine(folder))?;
+        // What is gone is not to come back as applied as long as a segment has it.
+        let first = segments_found.first().map_or(u64::MAX, |(first, _)| *first);
+        let (dead, letters) = DeadFile::open(folder, first)?;
         let index = Arc::new(Index::new(lowest, keys_max));
         for letter in &letters.dead {
             let why = (letter.code, &*letter.message, letter.since_micros);
@@ -68,7 +71,7 @@ impl Store {
         let segments = Arc::new(Segments::default());
         let mut replay =
             Replay { journal, lowest, index: &index, letters: &letters, last: HashMap::new() };
-        let (next, torn) = replay.run(folder, &segments)?;
+        let Replayed { next, durable_next, torn } = replay.run(segments_found, &segments)?;
         let revived = replay.revived();
         let mut store = Self {
             folder: folder.into(),
@@ -79,7 +82,7 @@ impl Store {
             position,
             dead,
             next,
-            durable_next: next,
+            durable_next,
         };
         for sequence in revived {
             store.dead.gone(sequence).map_err(OpenError::machine(folder))?;
@@ -94,6 +97,7 @@ impl Store {
         let lowest = self.index.lowest();
         if lowest != self.position.lowest() {
             self.position.write(lowest).map_err(OpenError::machine(&self.folder))?;
+            self.index.positioned(lowest);
         }
         let mut segments = self.segments.lock();
         let newest = segments.last_key_value().map(|(first, _)| *first);
@@ -103,8 +107,14 @@ impl Store {
             .map(|(first, _)| *first)
             .collect();
         for first in &applied {
-            let Some(segment) = segments.remove(first) else { continue };
-            fs::remove_file(&segment.path).map_err(OpenError::machine(&segment.path))?;
+            let Some(segment) = segments.get(first) else { continue };
+            // Forgotten only when it is gone, so that the next time tries again.
+            match fs::remove_file(&segment.path) {
+                Err(error) if error.kind() != io::ErrorKind::NotFound => {
+                    return Err(OpenError::machine(&segment.path)(error));
+                }
+                _ => segments.remove(first),
+            };
         }
         drop(segments);
         if !applied.is_empty() {
@@ -121,6 +131,18 @@ impl Store {
         let first = segments.values().next().filter(|_| segments.len() > 1);
         first.is_some_and(|segment| segment.next <= lowest)
     }
+}
+
+/// Makes the folder where there is none. On disk, name included, when it returns.
+fn make(folder: &Path) -> io::Result<()> {
+    let is_missing = |it: &&Path| !it.as_os_str().is_empty() && !it.exists();
+    let missing: Vec<&Path> = folder.ancestors().take_while(is_missing).collect();
+    fs::create_dir_all(folder)?;
+    for made in missing {
+        let parent = made.parent().filter(|parent| !parent.as_os_str().is_empty());
+        segment::sync_folder(parent.unwrap_or(Path::new(".")))?;
+    }
+    Ok(())
 }
 
 /// Takes the folder for this process.
@@ -187,6 +209,16 @@ pub(super) fn write_identity(folder: &Path, id: i64) -> io::Result<Vec<u8>> {
     Ok(bytes)
 }
 
+/// What reading the segments came to.
+struct Replayed {
+    /// The sequence after the last record, of whatever segment.
+    next: u64,
+    /// Where the newest segment ends that is kept.
+    durable_next: u64,
+    /// Where a torn tail was.
+    torn: Option<(PathBuf, u64)>,
+}
+
 /// Reads the segments into the index.
 struct Replay<'a> {
     journal: i64,
@@ -198,14 +230,13 @@ struct Replay<'a> {
 }
 
 impl Replay<'_> {
-    /// Returns the sequence after the last record, and where a torn tail was.
     fn run(
         &mut self,
-        folder: &Path,
+        listed: Vec<(u64, PathBuf)>,
         segments: &Segments,
-    ) -> Result<(u64, Option<(PathBuf, u64)>), OpenError> {
+    ) -> Result<Replayed, OpenError> {
         let mut found = Vec::new();
-        for (first, path) in segment::list(folder).map_err(OpenError::machine(folder))? {
+        for (first, path) in listed {
             let file = File::open(&path).map_err(OpenError::machine(&path))?;
             let header = SegmentHeader::read(&file, &path, self.journal)?;
             if header.first != first {
@@ -213,12 +244,14 @@ impl Replay<'_> {
             }
             found.push((path, file, header));
         }
-        let (mut next, mut torn) = (self.lowest, None);
+        let mut replayed = Replayed { next: self.lowest, durable_next: self.lowest, torn: None };
         if let Some((path, _, header)) = found.first() {
             if header.previous_next > self.lowest {
                 return Err(OpenError::damaged(path, 0, "the segment before it is missing"));
             }
             self.index.overtake_letters_before(header.first);
+        } else {
+            self.index.overtake_letters_before(u64::MAX);
         }
         let limits: Vec<_> =
             found.iter().skip(1).map(|(_, _, header)| header.previous_next).collect();
@@ -238,18 +271,19 @@ impl Replay<'_> {
                     OpenError::damaged(&path, group.offset, "a record of no known form")
                 })
             })?;
-            next = next.max(end.next);
+            replayed.next = replayed.next.max(end.next);
             if end.is_torn {
-                torn = Some((path.clone(), end.offset));
+                replayed.torn = Some((path.clone(), end.offset));
             }
             if end.next == header.first {
                 fs::remove_file(&path).map_err(OpenError::machine(&path))?;
             } else {
                 segments.lock().insert(header.first, known);
+                replayed.durable_next = end.next;
             }
         }
-        self.index.advance(next);
-        Ok((next, torn))
+        self.index.advance(replayed.next);
+        Ok(replayed)
     }
 
     fn group(&mut self, first: u64, payload: &[u8]) -> Option<()> {

@@ -49,6 +49,8 @@ pub(super) struct Writer {
     active: Option<Active>,
     spare: Spare,
     tidied: Instant,
+    /// A segment could not be deleted: tried again with the next position.
+    is_untidy: bool,
     batch: Batch,
     /// Taken from the queue, for the next round.
     held: Option<Command>,
@@ -72,6 +74,7 @@ impl Writer {
             active: None,
             spare,
             tidied: Instant::now(),
+            is_untidy: false,
             batch: Batch::default(),
             held: None,
         }
@@ -99,7 +102,8 @@ impl Writer {
     /// Takes what has arrived, as far as it fits into a group, and serves it. What does not fit is held.
     async fn round(&mut self, first: Command, commands: &mut Receiver<Command>) {
         let (mut orders, mut deaths, mut others) = (Vec::new(), Vec::new(), Vec::new());
-        if self.tidied.elapsed() >= TIDY_INTERVAL || self.store.has_applied_segments() {
+        let is_ripe = !self.is_untidy && self.store.has_applied_segments();
+        if is_ripe || self.tidied.elapsed() >= TIDY_INTERVAL {
             self.tidy();
         }
         let mut next = Some(first);
@@ -297,7 +301,8 @@ impl Writer {
                 let answer = self.store.index.serve(&served);
                 let _heard = reply.send(answer);
             }
-            Command::Append(_) | Command::Dead(..) | Command::Tidy => {}
+            Command::Tidy => self.tidy(),
+            Command::Append(_) | Command::Dead(..) => {}
         }
     }
 
@@ -345,7 +350,9 @@ impl Writer {
 
     fn tidy(&mut self) {
         self.tidied = Instant::now();
-        if let Err(error) = self.store.tidy() {
+        let tidied = self.store.tidy();
+        self.is_untidy = tidied.is_err();
+        if let Err(error) = tidied {
             emit(&Event::JournalFailed { what: "the applied position", error: &error });
         }
     }

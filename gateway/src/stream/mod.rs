@@ -185,6 +185,16 @@ impl Streams {
         Ok(oldest)
     }
 
+    /// What marks a game's orders in its database.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`].
+    pub async fn ids(&self, game: &str) -> Result<Vec<i64>, StreamError> {
+        let count = self.count(game).await?;
+        Ok((0..count).map(|index| mark_id(&self.names.stream(game, index))).collect())
+    }
+
     /// How many streams a game has: what was configured when its first order came.
     ///
     /// # Errors

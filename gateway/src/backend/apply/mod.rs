@@ -264,7 +264,11 @@ impl Loop {
     /// When there is something to do that is not to be done now.
     fn wake_at(&self, now: Instant) -> Option<Instant> {
         let desks = self.desks.values().filter_map(|desk| desk.wake_at(now));
-        desks.chain(self.pause_until).min()
+        let position = match &self.shared.source {
+            Source::Journal(journal) => journal.settle(now),
+            Source::Stream(_) => None,
+        };
+        desks.chain(self.pause_until).chain(position).min()
     }
 
     /// Takes in what a look found.

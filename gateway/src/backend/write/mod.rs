@@ -35,7 +35,7 @@ pub(super) use fence::Fence;
 pub(super) use effect::Params;
 use key::KeyRow;
 pub(super) use key::Mark;
-pub use purge::{Keep, purge};
+pub(super) use purge::{Expired, Place, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 

@@ -7,6 +7,7 @@ use super::super::connection::Statement;
 use super::super::fault::Failure;
 use super::super::kept::Table;
 use super::super::pool::{Lease, Pool};
+use super::key::Mark;
 use crate::catalog::Scalar;
 
 /// Rows looked at, and removed, at once: a power of two, so that the text is one.
@@ -16,16 +17,42 @@ const BATCH_COUNT_MAX: u32 = 64;
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
-const EXPIRED: &str = "SELECT request_hash, expires_at FROM gateway_request \
+const EXPIRED: &str = "SELECT request_hash, expires_at, journal, sequence FROM gateway_request \
     WHERE expires_at < ? AND (expires_at > ? OR (expires_at = ? AND request_hash > ?)) \
     ORDER BY expires_at, request_hash LIMIT 256";
-const COLUMNS: [&str; 2] = ["request_hash", "expires_at"];
+const COLUMNS: [&str; 4] = ["request_hash", "expires_at", "journal", "sequence"];
 
-/// Whether a key is still needed by somebody, whatever its row says.
-pub type Keep<'k> = &'k (dyn Fn(&[u8; 16]) -> bool + Sync);
+/// A row that has expired.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) struct Expired {
+    /// Which request.
+    pub request: [u8; 16],
+    /// Since when, in Unix milliseconds.
+    pub expires_at: i64,
+    /// The record that wrote it, if one did.
+    pub mark: Option<Mark>,
+}
+
+/// Whether a key is still needed by somebody, although it has expired.
+pub(in crate::backend) type Keep<'k> = &'k (dyn Fn(&Expired) -> bool + Sync);
+
+/// The last row that a purge looked at; none at first.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) struct Place {
+    expires_at: i64,
+    request: [u8; 16],
+}
+
+impl Default for Place {
+    fn default() -> Self {
+        Self { expires_at: i64::MIN, request: [0; 16] }
+    }
+}
 
 /// Removes rows that have expired, up to a bound; the next call goes on.
 ///
+/// - `last`: where the call before ended. Rows that are kept are passed over until all were looked at, so that many
+///   of them do not hide what comes behind.
 /// - `now_ms`: what is older has expired, in Unix milliseconds.
 /// - `keep`: holds rows back, however old.
 ///
@@ -34,15 +61,18 @@ pub type Keep<'k> = &'k (dyn Fn(&[u8; 16]) -> bool + Sync);
 /// # Errors
 ///
 /// [`BackendError`]; what was removed before stays so.
-pub async fn purge(pool: &Pool, now_ms: i64, keep: Keep<'_>) -> Result<u64, BackendError> {
+pub(in crate::backend) async fn purge(
+    pool: &Pool,
+    now_ms: i64,
+    last: &mut Place,
+    keep: Keep<'_>,
+) -> Result<u64, BackendError> {
     let mut removed = 0;
-    // Behind the last row that was looked at: rows that are kept are passed over, not met again.
-    let mut last = (i64::MIN, vec![0; 16]);
     for _ in 0..BATCH_COUNT_MAX {
         let deadline = Instant::now() + STATEMENT_TIMEOUT;
         // Given back after each batch: requests come first.
         let mut lease = pool.acquire(deadline).await?;
-        let batch = batch(&mut lease, now_ms, &mut last, keep);
+        let batch = batch(&mut lease, now_ms, last, keep);
         let done = tokio::time::timeout_at(deadline.into(), batch).await;
         let done = done.map_err(|_late| BackendError::TimedOut)?;
         let (seen, count) = done.map_err(|failure| match failure {
@@ -51,6 +81,7 @@ pub async fn purge(pool: &Pool, now_ms: i64, keep: Keep<'_>) -> Result<u64, Back
         })?;
         removed += count;
         if seen < ROW_COUNT {
+            *last = Place::default();
             break;
         }
     }
@@ -61,15 +92,15 @@ pub async fn purge(pool: &Pool, now_ms: i64, keep: Keep<'_>) -> Result<u64, Back
 async fn batch(
     lease: &mut Lease,
     now_ms: i64,
-    last: &mut (i64, Vec<u8>),
+    last: &mut Place,
     keep: Keep<'_>,
 ) -> Result<(usize, u64), Failure> {
-    let (expires_at, request) = &*last;
+    let Place { expires_at, request } = *last;
     let binds = vec![
         Scalar::Int(now_ms),
-        Scalar::Int(*expires_at),
-        Scalar::Int(*expires_at),
-        Scalar::Bytes(request.clone().into()),
+        Scalar::Int(expires_at),
+        Scalar::Int(expires_at),
+        Scalar::Bytes(request.to_vec().into()),
     ];
     let mut table = Table::new(&COLUMNS);
     lease.fetch(&Statement { sql: EXPIRED.into(), binds }, &mut table).await?;
@@ -77,11 +108,10 @@ async fn batch(
     let seen = rows.len();
     let mut expired = Vec::with_capacity(seen);
     for row in rows {
-        let [Scalar::Bytes(request), Scalar::Int(expires_at)] = &*row else { continue };
-        *last = (*expires_at, request.to_vec());
-        let is_kept = <[u8; 16]>::try_from(&**request).is_ok_and(|request| keep(&request));
-        if !is_kept {
-            expired.push(Scalar::Bytes(request.to_vec().into()));
+        let Some(row) = decode(&row) else { continue };
+        *last = Place { expires_at: row.expires_at, request: row.request };
+        if !keep(&row) {
+            expired.push(Scalar::Bytes(row.request.to_vec().into()));
         }
     }
     let Some(first) = expired.first().cloned() else { return Ok((seen, 0)) };
@@ -95,4 +125,17 @@ async fn batch(
     expired.push(Scalar::Int(now_ms));
     let count = lease.execute(&Statement { sql: sql.into(), binds: expired }).await?;
     Ok((seen, count))
+}
+
+fn decode(row: &[Scalar<'_>]) -> Option<Expired> {
+    let [Scalar::Bytes(request), Scalar::Int(expires_at), journal, sequence] = row else {
+        return None;
+    };
+    let mark = match (journal, sequence) {
+        (Scalar::Int(journal), Scalar::Int(sequence)) => {
+            Some(Mark { journal: *journal, sequence: *sequence })
+        }
+        _ => None,
+    };
+    Some(Expired { request: (**request).try_into().ok()?, expires_at: *expires_at, mark })
 }

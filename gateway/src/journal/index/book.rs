@@ -1,6 +1,6 @@
 //! The index's inside, under its lock: each record's place, its key, its lane.
 
-use std::collections::{BTreeMap, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use foldhash::fast::RandomState;
 
@@ -78,9 +78,12 @@ pub(super) struct Book {
     pub(super) slots: VecDeque<Slot>,
     /// Sequence of the first slot: the lowest that is not settled, or the next to come.
     pub(super) lowest: u64,
+    /// The lowest sequence as it stands on disk: a restart hands out what is not below it, applied or not.
+    pub(super) position: u64,
     pub(super) lanes: HashMap<u64, LaneState, RandomState>,
     pub(super) letters: BTreeMap<u64, Letter>,
-    letter_lanes: HashSet<u64>,
+    /// Dead letters that nothing of their lane came behind, by lane.
+    letter_lanes: HashMap<u64, BTreeSet<u64>, RandomState>,
     pub(super) operations: Operations,
     pub(super) record_count: u64,
     pub(super) bytes: u64,
@@ -88,7 +91,7 @@ pub(super) struct Book {
 
 impl Book {
     pub(super) fn new(lowest: u64) -> Self {
-        Self { lowest, ..Self::default() }
+        Self { lowest, position: lowest, ..Self::default() }
     }
 
     /// Where a sequence's slot stands.
@@ -114,11 +117,14 @@ impl Book {
         if self.operations.serves(operation) { Seen::New { operation } } else { Seen::Superseded }
     }
 
-    /// By the time when it was asked for, so never later than the key's row in the database.
+    /// By the time when it was asked for, so never later than the key's row in the database, which stays until a
+    /// restart does not hand out the record any more.
     fn is_forgotten(&self, known: &Known, now_micros: i64) -> bool {
         let age = u64::try_from(now_micros.saturating_sub(known.at_micros)).unwrap_or(0);
         let ttl = self.operations.ttl(known.operation);
-        known.phase == Phase::Applied && ttl.is_some_and(|ttl| u128::from(age) >= ttl.as_micros())
+        known.phase == Phase::Applied
+            && known.sequence < self.position
+            && ttl.is_some_and(|ttl| u128::from(age) >= ttl.as_micros())
     }
 
     /// Takes in a record that is on disk.
@@ -147,16 +153,22 @@ impl Book {
         self.know(sequence, ticket, Phase::Pending);
         if let Some(Lane(own)) = lane {
             self.lanes.entry(own).or_default().pending.push_back(sequence);
-            if self.letter_lanes.contains(&own) {
-                self.overtake(sequence, lane);
-            }
+            self.overtake(sequence, lane);
         }
     }
 
     /// A record of a lane was taken: the lane's earlier dead letters would come behind it.
     pub(super) fn overtake(&mut self, sequence: u64, lane: Option<Lane>) {
-        for (_, letter) in self.letters.range_mut(..sequence) {
-            letter.overtaken |= lane.is_some() && letter.lane == lane;
+        let Some(Lane(lane)) = lane else { return };
+        let Some(own) = self.letter_lanes.get_mut(&lane) else { return };
+        let later = own.split_off(&sequence);
+        for earlier in std::mem::replace(own, later) {
+            if let Some(letter) = self.letters.get_mut(&earlier) {
+                letter.overtaken = true;
+            }
+        }
+        if own.is_empty() {
+            self.letter_lanes.remove(&lane);
         }
     }
 
@@ -242,8 +254,8 @@ impl Book {
             self.lanes.get(&lane.0).and_then(|lane| lane.pending.back()).copied().unwrap_or(0)
         };
         let overtaken = draft.lane.as_ref().is_some_and(|lane| later(lane) > sequence);
-        if let Some(Lane(lane)) = draft.lane {
-            self.letter_lanes.insert(lane);
+        if let (Some(Lane(lane)), false) = (draft.lane, overtaken) {
+            self.letter_lanes.entry(lane).or_default().insert(sequence);
         }
         let (key, lane) = (draft.key, draft.lane);
         let message = message.into();
@@ -261,14 +273,31 @@ impl Book {
         if self.known.get(&request).is_some_and(|known| known.sequence == sequence) {
             self.known.remove(&request);
         }
-        let lanes = self.letters.values().filter_map(|letter| letter.lane.map(|lane| lane.0));
-        self.letter_lanes = lanes.collect();
+        let Some(Lane(lane)) = letter.lane else { return };
+        let Some(own) = self.letter_lanes.get_mut(&lane) else { return };
+        own.remove(&sequence);
+        if own.is_empty() {
+            self.letter_lanes.remove(&lane);
+        }
     }
 
-    /// Forgets the oldest applied keys beyond the bound.
+    /// Whether a restart would hand out a record of this request, or an operator may try one again.
+    pub(super) fn needs(&self, request: &[u8; 16], sequence: Option<u64>) -> bool {
+        sequence.is_some_and(|sequence| sequence >= self.position)
+            || self.known.get(request).is_some_and(|known| {
+                known.phase != Phase::Applied || known.sequence >= self.position
+            })
+    }
+
+    /// Forgets the oldest applied keys beyond the bound, but none that a restart hands out again.
     pub(super) fn trim(&mut self, keys_max: usize) {
         while self.recent.len() > keys_max {
-            let Some((request, sequence)) = self.recent.pop_front() else { return };
+            let position = self.position;
+            let Some((request, sequence)) =
+                self.recent.pop_front_if(|(_, sequence)| *sequence < position)
+            else {
+                return;
+            };
             let is_own =
                 |known: &Known| known.sequence == sequence && known.phase == Phase::Applied;
             if self.known.get(&request).is_some_and(is_own) {

@@ -118,6 +118,23 @@ impl Index {
         self.lock().lowest
     }
 
+    /// The lowest sequence as it stands on disk.
+    pub(super) fn position(&self) -> u64 {
+        self.lock().position
+    }
+
+    /// The lowest sequence was written to disk.
+    pub(super) fn positioned(&self, position: u64) {
+        let mut inner = self.lock();
+        inner.position = position;
+        inner.trim(self.keys_max);
+    }
+
+    /// Whether a restart would hand out a record of this request, or an operator may try one again.
+    pub(super) fn needs(&self, request: &[u8; 16], sequence: Option<u64>) -> bool {
+        self.lock().needs(request, sequence)
+    }
+
     pub(super) fn is_pending(&self, sequence: u64) -> bool {
         let inner = self.lock();
         inner.offset(sequence).and_then(|at| inner.slots.get(at)).is_some_and(|slot| slot.pending)

@@ -4,6 +4,7 @@ mod contracts;
 mod damage;
 mod faults;
 mod model;
+mod restart;
 mod speed;
 
 use std::sync::Arc;
@@ -115,6 +116,16 @@ impl Driven {
 
     fn record(&self, sequence: u64) -> Record {
         self.journal.reader().next(sequence, 1).unwrap().remove(0)
+    }
+
+    /// Returns when the applied position is on disk.
+    fn positioned(&self) {
+        let begun = Instant::now();
+        self.journal.settle(begun + Duration::from_mins(1));
+        while self.journal.position() != self.journal.lowest() {
+            assert!(begun.elapsed() < Duration::from_secs(20), "never written");
+            std::thread::yield_now();
+        }
     }
 
     fn close(self) {

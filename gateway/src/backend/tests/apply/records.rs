@@ -148,3 +148,17 @@ async fn loop_that_panics_begins_anew_and_applies_everything_once() {
         working.end().await;
     }
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn position_on_disk_follows_the_last_record_although_nothing_comes_after_it() {
+    for bed in &beds("ap_position").await.all {
+        let working = bed.start();
+        for count in 1..=3 {
+            bed.keep_many("game1", &format!("a{count}-"), 1, 1).await;
+            bed.drained().await;
+            until(|| bed.journal.position() == bed.journal.lowest()).await;
+        }
+        assert_eq!(bed.journal.position(), 4);
+        working.end().await;
+    }
+}

@@ -1,6 +1,8 @@
 //! Expired keys.
 
-use super::super::super::write::purge;
+use std::sync::Mutex;
+
+use super::super::super::write::{Expired, Mark, Place, purge};
 use super::*;
 
 #[tokio::test]
@@ -26,13 +28,39 @@ async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young()
         drop(lease);
         template.write.idempotent = Some(Idempotent { key_slot: 0, ttl: Duration::from_secs(1) });
         bed.body(&template, vec![text("young")]).await;
-        let keep = |request: &[u8; 16]| request[15] == 9;
-        let removed = purge(&bed.pool, now_ms, &keep).await.expect("purged");
+        let keep = |row: &Expired| row.request[15] == 9;
+        let mut last = Place::default();
+        let removed = purge(&bed.pool, now_ms, &mut last, &keep).await.expect("purged");
         // Of 0 to 599 these end in the byte 9: 9, 265, 521.
         assert_eq!(removed, 597);
         assert_eq!(bed.key_count().await, "4");
-        assert_eq!(purge(&bed.pool, now_ms, &|_| false).await.expect("purged"), 3);
-        assert_eq!(purge(&bed.pool, now_ms + 1_001, &|_| false).await.expect("purged"), 1);
+        assert_eq!(purge(&bed.pool, now_ms, &mut last, &|_| false).await.expect("purged"), 3);
+        assert_eq!(
+            purge(&bed.pool, now_ms + 1_001, &mut last, &|_| false).await.expect("purged"),
+            1
+        );
         assert_eq!(bed.key_count().await, "0");
+    }
+}
+
+#[tokio::test]
+async fn purge_is_told_which_journal_s_record_wrote_a_row() {
+    let beds = beds("w_purge_mark").await;
+    for bed in &beds.all {
+        let mut lease = bed.pool.acquire(far()).await.expect("one");
+        let sql = "INSERT INTO gateway_request (request_hash, params_hash, journal, sequence, expires_at) \
+            VALUES (x'00000000000000000000000000000001', x'00000000000000000000000000000001', -7, 3, 5), \
+            (x'00000000000000000000000000000002', x'00000000000000000000000000000002', NULL, NULL, 5)";
+        lease.run_text(sql).await.expect("good SQL");
+        drop(lease);
+        let seen = Mutex::new(Vec::new());
+        let keep = |row: &Expired| {
+            seen.lock().expect("no panic").push((row.request[15], row.expires_at, row.mark));
+            row.mark.is_some()
+        };
+        let removed = purge(&bed.pool, 6, &mut Place::default(), &keep).await.expect("purged");
+        assert_eq!((removed, &*bed.key_count().await), (1, "1"));
+        let mark = Some(Mark { journal: -7, sequence: 3 });
+        assert_eq!(seen.into_inner().expect("no panic"), [(1, 5, mark), (2, 5, None)]);
     }
 }
