@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
 use super::write::{self, Write, Written};
-use super::{BackendError, Current, Supplied, row_count, uses_id, uses_row_ids};
+use super::{BackendError, Current, Supplied, row_count};
 use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
@@ -195,8 +195,8 @@ impl Call<'_> {
             id.map_err(|error| BackendError::Supply(error.to_string()))
         };
         // Asked for only where one is used: while the clock is wrong everything else goes on.
-        let id = if uses_id(template) { next()? } else { 0 };
-        let count = if uses_row_ids(template) {
+        let id = if template.uses_id() { next()? } else { 0 };
+        let count = if template.uses_row_ids() {
             row_count(template, self.bound, template.slots.len())
         } else {
             0

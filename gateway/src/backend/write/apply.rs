@@ -49,7 +49,7 @@ pub(in crate::backend) enum RecordState {
 /// Why nothing was applied.
 #[derive(Debug)]
 pub(in crate::backend) enum ApplyError {
-    /// The database is not there, or did not answer in time: no record's fault. What was under way may have
+    /// The database is not there, takes no writes, or did not answer in time: no record's fault. What was under way may have
     /// been applied after all; applying it again says so.
     Lost(BackendError),
     /// A lock was not to be had: the same may do in a moment.
@@ -67,8 +67,10 @@ impl ApplyError {
                 Self::Lost(BackendError::OutcomeUnknown { source: Some(source) })
             }
             Failure::Lost(source) => Self::Lost(pool.unreachable(Some(source))),
-            // Somebody stopped the statement, or the server's own limit did.
-            Failure::Unread(error @ BackendError::Query { .. })
+            // Somebody stopped the statement, the server's own limit did, or it takes none at all now.
+            Failure::Unread(
+                error @ (BackendError::Query { .. } | BackendError::NotWritable { .. }),
+            )
             | Failure::Refused(error @ BackendError::TimedOut) => Self::Lost(error),
             Failure::Refused(error @ BackendError::Locked { .. }) => Self::Locked(error),
             Failure::Refused(error) | Failure::Unread(error) => Self::Refused(error),

@@ -78,6 +78,9 @@ async fn is_done_at_once(
             return Ok(false);
         }
         Err(Failure::Refused(error)) if !matches!(error, BackendError::Locked { .. }) => {
+            if tx.has_ended().await? {
+                return Err(Failure::Unread(error));
+            }
             if !fold.is_plain() {
                 tx.undo_to_savepoint().await?;
             }
@@ -127,6 +130,7 @@ async fn one(
     let done = tx.execute(&statement).await;
     let checked = match done {
         Ok(count) => place.check(guard, count).map(|()| count),
+        Err(Failure::Refused(error)) if tx.has_ended().await? => Err(Failure::Unread(error)),
         Err(failure) => Err(place.duplicate(failure, None)),
     };
     match &checked {

@@ -2,7 +2,7 @@
 
 use gateway_protocol::msgpack;
 
-use super::super::statement::{Left, uses_id};
+use super::super::statement::Left;
 use super::super::{BackendError, cell, encode, kept};
 use super::batch::RowOutcome;
 use super::effect::Params;
@@ -10,7 +10,7 @@ use crate::catalog::{Comparison, Kind, ReturnedValue, Scalar, StepValue};
 
 /// The answer of an `exec`.
 pub(super) fn affected(params: &Params<'_, '_>, count: u64) -> Vec<u8> {
-    let id = uses_id(params.template).then_some(params.supplied.id);
+    let id = params.template.uses_id().then_some(params.supplied.id);
     encode::outcome(count, id)
 }
 
