@@ -15,9 +15,7 @@ use std::time::{Instant, SystemTime};
 use gateway_protocol::Code;
 
 use crate::auth::{Admission, AuthError, Principal};
-use crate::backend::{
-    Asker, BackendError, Job, RefusedAttempt, Run, row_count, uses_id, uses_row_ids,
-};
+use crate::backend::{Asker, BackendError, Job, RefusedAttempt, Run, row_count};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{KeyRef, Stored};
 use crate::catalog::{Scalar, Template};
@@ -219,12 +217,12 @@ impl Worker {
     ) -> Result<Payload, Error> {
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let row_count = if uses_row_ids(template) {
+        let row_count = if template.uses_row_ids() {
             row_count(template, &bound, template.slots.len())
         } else {
             0
         };
-        let id_count = usize::from(uses_id(template)) + row_count;
+        let id_count = usize::from(template.uses_id()) + row_count;
         let ids = (0..id_count).map(|_| self.core.ids.next(now_ms));
         let ids = ids
             .collect::<Result<_, _>>()

@@ -13,7 +13,7 @@ use super::pool::Pool;
 use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
 use super::write::{self, Write, Written};
-use super::{BackendError, Current, Supplied, row_count, uses_id, uses_row_ids};
+use super::{BackendError, Current, Supplied, row_count};
 use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
@@ -136,17 +136,22 @@ impl Call<'_> {
         })
     }
 
-    /// The state of what is queued, where no row is there and the read speaks for it.
-    pub(super) async fn or_queued(self, stored: Stored) -> Stored {
-        if matches!(stored, Stored::Present(_)) {
-            return stored;
-        }
+    /// What was found, or the state of what is queued: where no row is there, or the database is away, and
+    /// the read speaks for queued writes.
+    pub(super) async fn told(
+        self,
+        found: Result<Arc<Stored>, Arc<BackendError>>,
+    ) -> Result<Arc<Stored>, Arc<BackendError>> {
+        let is_there = matches!(found.as_deref(), Ok(Stored::Present(_)));
         let Self { fetcher, operation, bound, .. } = self;
+        if is_there || operation.status_of.is_empty() {
+            return found;
+        }
         match queued::look(fetcher.queues(), &fetcher.cache, operation, bound).await {
-            None => Stored::Absent,
-            Some(Queued::Waits(body)) => Stored::Present(body),
+            None => found,
+            Some(Queued::Waits(body)) => Ok(Arc::new(Stored::Present(body))),
             // Between the look at the database and the one at the journal: now it is there.
-            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
+            Some(Queued::WasApplied) => self.read().await.map(Arc::new).or(found),
         }
     }
 
@@ -190,8 +195,8 @@ impl Call<'_> {
             id.map_err(|error| BackendError::Supply(error.to_string()))
         };
         // Asked for only where one is used: while the clock is wrong everything else goes on.
-        let id = if uses_id(template) { next()? } else { 0 };
-        let count = if uses_row_ids(template) {
+        let id = if template.uses_id() { next()? } else { 0 };
+        let count = if template.uses_row_ids() {
             row_count(template, self.bound, template.slots.len())
         } else {
             0

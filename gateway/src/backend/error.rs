@@ -44,6 +44,20 @@ pub enum BackendError {
         #[source]
         source: Option<sqlx::Error>,
     },
+    /// The database is there and does not take the statement from anybody now: it is read-only, full, or not
+    /// ready, or the gateway's user lacks a right. Nothing was changed.
+    #[error("database does not take the statement now")]
+    NotWritable {
+        /// The driver's words.
+        #[source]
+        source: sqlx::Error,
+    },
+    /// Journalled records wait whose template has another contract now; they are not applied by it.
+    #[error("journalled records of `{operation}` were made under another contract than it has now")]
+    ContractChanged {
+        /// Game and operation.
+        operation: Box<str>,
+    },
     /// The statement failed.
     #[error("statement failed")]
     Query {
@@ -148,7 +162,9 @@ impl BackendError {
     pub fn client_message(&self) -> String {
         match self {
             Self::PoolExhausted { .. } => "database busy, retry later".into(),
-            Self::Unreachable { .. } => "database unreachable, retry later".into(),
+            Self::Unreachable { .. } | Self::NotWritable { .. } => {
+                "database unreachable, retry later".into()
+            }
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => {
                 "the statement failed".into()
             }
@@ -164,7 +180,10 @@ impl BackendError {
             Self::TooLarge { limit } => format!("the result is larger than {limit}"),
             Self::BadCursor => "the cursor is not one of this query's".into(),
             Self::List(fault) => fault.to_string(),
-            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } => "internal error".into(),
+            Self::Unrecorded
+            | Self::Supply(_)
+            | Self::Panicked { .. }
+            | Self::ContractChanged { .. } => "internal error".into(),
         }
     }
 
@@ -203,7 +222,7 @@ impl BackendError {
     const fn own_code(&self) -> Code {
         match self {
             Self::PoolExhausted { .. } => Code::PoolExhausted,
-            Self::Unreachable { .. } => Code::DatabaseUnreachable,
+            Self::Unreachable { .. } | Self::NotWritable { .. } => Code::DatabaseUnreachable,
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => Code::QueryFailed,
             Self::VersionConflict { .. } => Code::VersionConflict,
             Self::NoSuchRow => Code::NoSuchRow,
@@ -217,9 +236,11 @@ impl BackendError {
             Self::BadCursor => Code::BadCursor,
             Self::List(_) => Code::ParamRange,
             // A business error has its own; see `code`.
-            Self::Unrecorded | Self::Supply(_) | Self::Panicked { .. } | Self::Business { .. } => {
-                Code::Internal
-            }
+            Self::Unrecorded
+            | Self::Supply(_)
+            | Self::Panicked { .. }
+            | Self::ContractChanged { .. }
+            | Self::Business { .. } => Code::Internal,
         }
     }
 }

@@ -7,7 +7,8 @@ use super::BackendError;
 pub(super) enum Failure {
     /// The database refused the statement and changed nothing; the connection is well.
     Refused(BackendError),
-    /// The reply is of no use, and unread rows may stand on the connection: it is closed.
+    /// The statement is not to be had on this connection: rows of it stand unread, or the server behind it takes
+    /// no writes and another one may. It is closed.
     Unread(BackendError),
     /// The connection is gone or cannot be trusted; whether the statement took effect is unknown.
     Lost(sqlx::Error),
@@ -18,6 +19,7 @@ impl From<sqlx::Error> for Failure {
         match verdict(&source) {
             Verdict::Lost => Self::Lost(source),
             Verdict::Interrupted => Self::Unread(BackendError::Query { source }),
+            Verdict::NotWritable => Self::Unread(BackendError::NotWritable { source }),
             Verdict::TookTooLong => Self::Refused(BackendError::TimedOut),
             Verdict::Deadlock => Self::Refused(BackendError::Locked { is_deadlock: true, source }),
             Verdict::LockTimeout => {
@@ -42,6 +44,9 @@ enum Verdict {
     Deadlock,
     /// The database gave up waiting for a lock; the statement changed nothing.
     LockTimeout,
+    /// The database as a whole does not take such statements now: it is read-only, full, or not ready, or the
+    /// gateway's user lacks a right. No fault of what was sent; nothing changed.
+    NotWritable,
     /// Somebody stopped the statement and the connection may be next; or the database may have ended the
     /// whole transaction with it, so that what came next would stand alone.
     Interrupted,
@@ -82,6 +87,11 @@ const fn mysql_verdict(number: u16) -> Verdict {
         1213 | 1020 => Verdict::Deadlock,
         // ER_LOCK_WAIT_TIMEOUT
         1205 => Verdict::LockTimeout,
+        // ER_OPTION_PREVENTS_STATEMENT (--read-only), ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION;
+        // ER_UNKNOWN_COM_ERROR, which is a Galera node's word while it belongs to no cluster;
+        // ER_DISK_FULL, ER_RECORD_FILE_FULL; ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_TABLEACCESS_DENIED,
+        // ER_COLUMNACCESS_DENIED: after a switchover rights may follow later.
+        1290 | 1836 | 1792 | 1047 | 1021 | 1114 | 1044 | 1045 | 1142 | 1143 => Verdict::NotWritable,
         // ER_QUERY_INTERRUPTED: also the last words to a connection that is being killed.
         // ER_LOCK_TABLE_FULL: ends the transaction.
         1317 | 1206 => Verdict::Interrupted,
@@ -103,6 +113,8 @@ const fn sqlite_verdict(code: i32) -> Verdict {
         _ if matches!(code & 0xff, 5 | 6) => Verdict::LockTimeout,
         // SQLITE_INTERRUPT; SQLITE_NOMEM, SQLITE_FULL: may end the transaction.
         _ if matches!(code & 0xff, 7 | 9 | 13) => Verdict::Interrupted,
+        // SQLITE_READONLY
+        _ if code & 0xff == 8 => Verdict::NotWritable,
         // SQLITE_IOERR, SQLITE_CORRUPT, SQLITE_CANTOPEN, SQLITE_NOTADB
         _ if matches!(code & 0xff, 10 | 11 | 14 | 26) => Verdict::Lost,
         _ => Verdict::Refused,
@@ -131,6 +143,9 @@ mod tests {
         assert_eq!(mysql_verdict(1317), Verdict::Interrupted);
         assert_eq!(mysql_verdict(1927), Verdict::Lost);
         assert_eq!(mysql_verdict(1146), Verdict::Refused);
+        for number in [1290, 1836, 1792, 1047, 1021, 1114, 1044, 1045, 1142, 1143] {
+            assert_eq!(mysql_verdict(number), Verdict::NotWritable, "{number}");
+        }
     }
 
     #[cfg(feature = "sqlite")]
@@ -143,5 +158,7 @@ mod tests {
         assert_eq!(sqlite_verdict(13), Verdict::Interrupted);
         assert_eq!(sqlite_verdict(787), Verdict::Refused);
         assert_eq!(sqlite_verdict(522), Verdict::Lost);
+        assert_eq!(sqlite_verdict(8), Verdict::NotWritable);
+        assert_eq!(sqlite_verdict(1032), Verdict::NotWritable);
     }
 }

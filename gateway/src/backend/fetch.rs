@@ -169,11 +169,12 @@ impl Fetcher {
         let call = Call { fetcher: self, operation, bound: &bound, asker, deadline, dry_run };
         let template = &operation.template;
         if template.kind.is_write() {
-            return call.write().await;
+            // Boxed: a write has much to keep, and every task would have room for it.
+            return Box::pin(call.write()).await;
         }
         let Some((key, policy)) = key.as_ref().zip(template.cache.as_ref()) else {
-            let stored = call.read().await.map_err(Arc::new)?;
-            let stored = Arc::new(call.or_queued(stored).await);
+            let found = call.read().await.map_err(Arc::new);
+            let stored = Box::pin(call.told(found.map(Arc::new))).await?;
             return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false });
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
@@ -184,13 +185,11 @@ impl Fetcher {
         let fetch = || call.read();
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
-        let (stored, outcome) = loaded.map_err(|_late| Arc::new(BackendError::Deadline))??;
-        if matches!(*stored, Stored::Absent)
-            && let Stored::Present(body) = call.or_queued(Stored::Absent).await
-        {
-            let stored = Arc::new(Stored::Present(body));
-            return Ok(Fetched { stored, outcome: CacheOutcome::Miss, replayed: false });
-        }
+        let (found, outcome) = match loaded.map_err(|_late| Arc::new(BackendError::Deadline))? {
+            Ok((stored, outcome)) => (Ok(stored), outcome),
+            Err(error) => (Err(error), cache::Outcome::Miss),
+        };
+        let stored = Box::pin(call.told(found)).await?;
         let outcome = match outcome {
             _ if matches!(*stored, Stored::Absent) => CacheOutcome::Negative,
             cache::Outcome::L1 => CacheOutcome::L1,

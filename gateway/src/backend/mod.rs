@@ -58,5 +58,5 @@ pub use script::ScriptFault;
 pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
-pub use statement::{Supplied, row_count, uses_id, uses_row_ids};
+pub use statement::{Supplied, row_count};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};

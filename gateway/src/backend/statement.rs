@@ -11,8 +11,8 @@ use super::{BackendError, CursorKey};
 use crate::auth::Claim;
 use crate::bind::Bound;
 use crate::catalog::{
-    BindRef, Dialect, Keyset, KeysetColumn, Plan, ReturnedValue, Scalar, Shape, Slot, Source,
-    StepValue, Template, Type,
+    BindRef, Dialect, Keyset, KeysetColumn, Plan, Scalar, Shape, Slot, Source, StepValue, Template,
+    Type,
 };
 
 /// What the gateway itself gives to a statement. One value for the whole request, so that a retry and a
@@ -33,21 +33,6 @@ pub struct Supplied<'a> {
     pub claims: &'a [(Box<str>, Claim)],
     /// `:_trace`.
     pub trace: &'a str,
-}
-
-/// Whether a write gives every row of its `rows(…)` slots an id of its own.
-pub fn uses_row_ids(template: &Template) -> bool {
-    let write = &template.write;
-    (write.batch_slot.is_some() && template.plan.uses_id())
-        || write.steps.iter().any(|step| step.each.is_some() && step.plan.uses_id())
-}
-
-/// Whether a write uses `:_id` as one for the whole request.
-pub fn uses_id(template: &Template) -> bool {
-    let write = &template.write;
-    (write.batch_slot.is_none() && template.plan.uses_id())
-        || write.steps.iter().any(|step| step.each.is_none() && step.plan.uses_id())
-        || write.returns.iter().any(|returned| returned.value == ReturnedValue::Id)
 }
 
 /// Rows of all `rows(…)` slots before `slot`: where that slot's ids begin in [`Supplied::row_ids`]. Of a slot

@@ -175,7 +175,10 @@ rm -rf "$1"
 "#;
 
 const SETUP: &str = "CREATE USER IF NOT EXISTS 'gateway'@'%' IDENTIFIED BY 'secret'; \
-                     GRANT ALL ON *.* TO 'gateway'@'%';\n";
+                     GRANT ALL ON *.* TO 'gateway'@'%'; \
+                     CREATE USER IF NOT EXISTS 'plain'@'%' IDENTIFIED BY 'secret'; \
+                     GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, INDEX, ALTER \
+                     ON *.* TO 'plain'@'%';\n";
 
 impl Server {
     /// The server; `None`, with a word on it, where there is none. On a build machine that is a failure.
@@ -225,6 +228,14 @@ impl Server {
             *database = name.into();
         }
         config(Dialect::Mysql, endpoint)
+    }
+
+    /// The same as a user for whom a server that is read-only is that. Only on a server of our own.
+    pub(super) fn plain(mut config: ConnectionConfig) -> ConnectionConfig {
+        if let Endpoint::Server { username, .. } = &mut config.endpoint {
+            *username = "plain".into();
+        }
+        config
     }
 
     fn external() -> Option<Self> {

@@ -604,6 +604,14 @@ ORDER BY /* #sort */ c.created_at DESC, c.character_id DESC
             "DROP TABLE t -- :id",
             &[Rule::ParamUnused, Rule::Statement],
         );
+        for (resolution, rules) in [
+            ("OR ROLLBACK", &[Rule::Statement][..]),
+            ("or /* any */ fail", &[Rule::Statement]),
+            ("OR IGNORE", &[]),
+        ] {
+            let conflict = WRITE.replacen("UPDATE t", &format!("UPDATE {resolution} t"), 1);
+            check_on(Dialect::Sqlite, &[("_base/t.sql", &*conflict)], rules);
+        }
         let like = READ.replacen("id int", "id string(5) like=prefix", 1);
         one(&like.replacen("= :id", "LIKE :id", 1), &[]);
         one(&like, &[Rule::Statement]);

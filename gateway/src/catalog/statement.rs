@@ -73,6 +73,15 @@ impl<'a> Statement<'a> {
         verb.map(|code| code.token.text.to_ascii_lowercase()).unwrap_or_default()
     }
 
+    /// SQLite's `INSERT OR ROLLBACK` and `UPDATE OR FAIL`: the word behind `OR`, where what fails is not undone
+    /// as one statement.
+    pub(crate) fn conflict_that_leaves_half(&self) -> Option<&'static str> {
+        let verb_index = self.verb_index()?;
+        let word = self.code.get(verb_index + 2)?;
+        self.code.get(verb_index + 1).filter(|code| code.token.is_word("or"))?;
+        ["ROLLBACK", "FAIL"].into_iter().find(|bad| word.token.is_word(bad))
+    }
+
     /// The tables that it writes, lower case, without schema or quotes.
     pub(crate) fn tables_written(&self) -> Vec<String> {
         let Some(verb_index) = self.verb_index() else { return Vec::new() };

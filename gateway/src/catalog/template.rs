@@ -67,7 +67,7 @@ pub struct Template {
     /// What only a write declares.
     pub write: WriteContract,
     /// Over what a queued record needs to be applied later: the kind, the names and types of the slots,
-    /// `@idempotent` and `@lane`. Bodies may change under queued records, this may not.
+    /// `@idempotent`, `@lane`, and whether `:_id` is used, once or for each row. Bodies may change under queued records, this may not.
     pub contract: u64,
 }
 

@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::OpId;
 
-use super::{BusinessError, Comparison, IncludeArg, Plan, Scalar};
+use super::{BusinessError, Comparison, IncludeArg, Plan, Scalar, Template};
 
 /// The part of a contract that only writes have. A read's is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
@@ -179,4 +179,21 @@ pub struct Retry {
     pub on_deadlock: bool,
     /// After a lock was not to be had in time.
     pub on_lock_timeout: bool,
+}
+
+impl Template {
+    /// Whether a write gives every row of its `rows(…)` slots an id of its own.
+    pub fn uses_row_ids(&self) -> bool {
+        let write = &self.write;
+        (write.batch_slot.is_some() && self.plan.uses_id())
+            || write.steps.iter().any(|step| step.each.is_some() && step.plan.uses_id())
+    }
+
+    /// Whether a write uses `:_id` as one for the whole request.
+    pub fn uses_id(&self) -> bool {
+        let write = &self.write;
+        (write.batch_slot.is_none() && self.plan.uses_id())
+            || write.steps.iter().any(|step| step.each.is_none() && step.plan.uses_id())
+            || write.returns.iter().any(|returned| returned.value == ReturnedValue::Id)
+    }
 }

@@ -105,12 +105,13 @@ fn contract_changes_with_what_a_queued_record_is_applied_by_and_with_nothing_els
         ("player_id bigint", "player_id int"),
         ("-- @lane  player_id\n", ""),
         ("@lane  player_id", "@lane  order_no"),
+        ("(:_id, :order_no", "(0, :order_no"),
         ("-- @allow", "-- @param memo string(9)\n-- @require memo <> '' else 2199 X\n-- @allow"),
     ] {
         assert_ne!(contract(old, new).0, first.0, "{new}");
     }
     // It stands in journals: the same on every build.
-    assert_eq!(format!("{:016x}", first.0), "70193e0c7d30a397");
+    assert_eq!(format!("{:016x}", first.0), "0c36396989271a98");
 }
 
 #[test]

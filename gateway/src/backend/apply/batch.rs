@@ -61,6 +61,12 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         hold_others(template, &mut records, &mut outcomes);
     }
     let operation = format!("{} {}", template.game, template.op);
+    if records.iter().any(|record| record.payload.contract != template.contract) {
+        // Nobody knows what its values would mean by another contract: a reload mends it.
+        outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
+        let lost = Some(BackendError::ContractChanged { operation: operation.into() });
+        return Ended { outcomes, lost };
+    }
     let mut run = Run { shared, template, operation, pool: &pool, failures, outcomes, lost: None };
     run.all(&records).await;
     Ended { outcomes: run.outcomes, lost: run.lost }
@@ -176,6 +182,11 @@ impl Run<'_> {
                     failed_lanes.extend(part.iter().filter_map(|record| record.lane));
                     self.failed(&part, &error).await;
                 }
+                // One lane's lock is not to keep the others waiting.
+                Err(ApplyError::Locked(_)) if part.len() > 1 && locked_count >= LOCKED_MAX => {
+                    let later = part.split_off(part.len() / 2);
+                    parts.extend([later, part]);
+                }
                 Err(ApplyError::Refused(_)) => {
                     let later = part.split_off(part.len() / 2);
                     parts.extend([later, part]);
@@ -281,14 +292,15 @@ impl Run<'_> {
                 RecordState::KeyReused => reused.push(*record),
             }
         }
-        self.shared.source.applied(&applied).await;
-        self.shared.figures.committed(part.len());
         self.shared.teller.applied(part);
-        self.outcomes.extend(applied.iter().map(|record| (record.sequence, Outcome::Applied)));
+        // Before the others are marked: a dead letter is overtaken by what of its lane waits behind it.
         for record in reused {
             // It will be refused whenever it is tried.
             self.bury(record, &BackendError::KeyReused).await;
         }
+        self.shared.source.applied(&applied).await;
+        self.shared.figures.committed(part.len());
+        self.outcomes.extend(applied.iter().map(|record| (record.sequence, Outcome::Applied)));
     }
 
     /// A record was refused on its own: again later, or never more.
@@ -369,8 +381,8 @@ fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static>
     #[cfg(test)]
     super::faults::in_transaction(record);
     let (id, row_ids) = match payload.ids.split_first() {
-        Some((id, rest)) => (*id, rest),
-        None => (0, &[][..]),
+        Some((id, rest)) if template.uses_id() => (*id, rest),
+        _ => (0, &payload.ids[..]),
     };
     let supplied = Supplied {
         now_micros: payload.now_micros,

@@ -12,7 +12,7 @@ use super::super::BackendError;
 use super::super::fault::Failure;
 use super::super::fold::folded;
 use super::super::pool::Pool;
-use super::effect::{self, Params};
+use super::effect::{self, Params, Place};
 use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
 use super::transaction::{Phase, Transaction};
@@ -49,7 +49,7 @@ pub(in crate::backend) enum RecordState {
 /// Why nothing was applied.
 #[derive(Debug)]
 pub(in crate::backend) enum ApplyError {
-    /// The database is not there, or did not answer in time: no record's fault. What was under way may have
+    /// The database is not there, takes no writes, or did not answer in time: no record's fault. What was under way may have
     /// been applied after all; applying it again says so.
     Lost(BackendError),
     /// A lock was not to be had: the same may do in a moment.
@@ -67,8 +67,10 @@ impl ApplyError {
                 Self::Lost(BackendError::OutcomeUnknown { source: Some(source) })
             }
             Failure::Lost(source) => Self::Lost(pool.unreachable(Some(source))),
-            // Somebody stopped the statement, or the server's own limit did.
-            Failure::Unread(error @ BackendError::Query { .. })
+            // Somebody stopped the statement, the server's own limit did, or it takes none at all now.
+            Failure::Unread(
+                error @ (BackendError::Query { .. } | BackendError::NotWritable { .. }),
+            )
             | Failure::Refused(error @ BackendError::TimedOut) => Self::Lost(error),
             Failure::Refused(error @ BackendError::Locked { .. }) => Self::Locked(error),
             Failure::Refused(error) | Failure::Unread(error) => Self::Refused(error),
@@ -226,7 +228,10 @@ async fn perform(
     if let Some(fold) = fold {
         let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
         for part in folded(fold, template.dialect, &runs) {
-            tx.execute(&part.statement).await?;
+            // Which of them it was is found by the caller; of one alone these are the words.
+            let place = Place { template, what: "the statement", row: None };
+            let done = tx.execute(&part.statement).await;
+            done.map_err(|failure| place.duplicate(failure, None))?;
         }
         return Ok(());
     }

@@ -38,7 +38,12 @@ pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result
     }
     tell_faults(params, &outcomes);
     let affected = outcomes.iter().flatten().sum();
-    Ok(Effect { body: reply::batch(affected, &outcomes), affected })
+    Ok(Effect { body: reply::batch(affected, &outcomes, ids(params)), affected })
+}
+
+/// The ids of the rows, where each is given one.
+fn ids<'p>(params: &Params<'p, '_>) -> &'p [i64] {
+    if params.template.plan.uses_id() { params.supplied.row_ids } else { &[] }
 }
 
 /// Tells the log of rows that were refused by no fault of the caller's. The reply does not say why: of each
@@ -73,6 +78,9 @@ async fn is_done_at_once(
             return Ok(false);
         }
         Err(Failure::Refused(error)) if !matches!(error, BackendError::Locked { .. }) => {
+            if tx.has_ended().await? {
+                return Err(Failure::Unread(error));
+            }
             if !fold.is_plain() {
                 tx.undo_to_savepoint().await?;
             }
@@ -122,6 +130,7 @@ async fn one(
     let done = tx.execute(&statement).await;
     let checked = match done {
         Ok(count) => place.check(guard, count).map(|()| count),
+        Err(Failure::Refused(error)) if tx.has_ended().await? => Err(Failure::Unread(error)),
         Err(failure) => Err(place.duplicate(failure, None)),
     };
     match &checked {

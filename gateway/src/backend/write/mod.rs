@@ -161,6 +161,8 @@ impl Stop {
         let is_at_key = phase == Phase::Key;
         match failure {
             Failure::Lost(source) if phase == Phase::Commit => Self::Unknown(Some(source)),
+            // What a COMMIT answers that is not allowed: it was rolled back.
+            Failure::Unread(error @ BackendError::NotWritable { .. }) => Self::Failed(error),
             Failure::Unread(_) | Failure::Refused(BackendError::TimedOut)
                 if phase == Phase::Commit =>
             {
@@ -204,7 +206,9 @@ impl Work<'_, '_, '_> {
                 // The truth is in a database that is not back yet.
                 Stop::Lost(_)
                 | Stop::Failed(
-                    BackendError::Unreachable { .. } | BackendError::PoolExhausted { .. },
+                    BackendError::Unreachable { .. }
+                    | BackendError::NotWritable { .. }
+                    | BackendError::PoolExhausted { .. },
                 ) if has_time && self.attempts.has_unknown => {}
                 _ => return Err(self.told(stop)),
             }

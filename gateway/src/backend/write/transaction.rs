@@ -84,6 +84,24 @@ impl Transaction {
         self.release_savepoint().await
     }
 
+    /// Whether the database has ended the transaction by itself, with a statement that it refused: what came
+    /// next would stand alone. SQLite does so by `RAISE(ROLLBACK)` in a trigger.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] of the question.
+    pub(super) async fn has_ended(&mut self) -> Result<bool, Failure> {
+        if self.lease.dialect() != Dialect::Sqlite {
+            return Ok(false);
+        }
+        match self.lease.run_text("BEGIN").await {
+            Ok(()) => Ok(true),
+            // There is one within which there is no other.
+            Err(Failure::Refused(_)) => Ok(false),
+            Err(failure) => Err(failure),
+        }
+    }
+
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), Failure> {
         self.phase = Phase::Commit;

@@ -251,6 +251,13 @@ impl Compiler<'_, '_> {
             let message = format!("`{verb}` is not what this kind runs");
             self.findings.error(Rule::Statement, &place, message, fix);
         }
+        if let Some(word) = cut.statement.conflict_that_leaves_half() {
+            let message =
+                format!("`OR {word}` ends the transaction, or leaves half of a statement");
+            let fix =
+                "write OR ABORT, which is what SQLite does by itself, or OR IGNORE, OR REPLACE";
+            self.findings.error(Rule::Statement, &place, message, fix);
+        }
         check::predicate(kind, &cut.statement, &place, self.findings);
     }
 
@@ -356,6 +363,8 @@ fn contract(template: &Template, slots: &[Slot]) -> u64 {
         put(&mut hash, "");
         put(&mut hash, index.and_then(|index| slots.get(index)).map_or("", |slot| &slot.name));
     }
+    // Which of the ids that a record carries is whose.
+    hash.update([u8::from(template.uses_id()), u8::from(template.uses_row_ids())]);
     version(&hash.finalize().into())
 }
 

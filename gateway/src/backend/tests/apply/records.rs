@@ -1,6 +1,7 @@
 //! What becomes of single records.
 
 use super::*;
+use crate::observe::{EventKind, event_count};
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn every_accepted_record_is_applied_once_and_each_player_keeps_the_order() {
@@ -101,6 +102,8 @@ async fn repeat_of_a_synchronous_request_is_over_and_a_reused_key_is_dead_at_onc
         assert!(matches!(bed.state("game1", repeat), Some(State::Applied { .. })));
         let state = bed.state("game1", reused);
         assert!(matches!(state, Some(State::Dead { code: 2020, .. })), "{state:?}");
+        let letters = bed.journal.letters(0, 9).expect("read");
+        assert!(letters[0].is_overtaken, "by what was applied with it");
         bed.check("game1", 3).await;
         assert_eq!(bed.figure(r#"gateway_apply_records_total{outcome="failed"}"#), 0);
         working.end().await;
@@ -159,6 +162,25 @@ async fn position_on_disk_follows_the_last_record_although_nothing_comes_after_i
             until(|| bed.journal.position() == bed.journal.lowest()).await;
         }
         assert_eq!(bed.journal.position(), 4);
+        working.end().await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn record_of_another_contract_is_held_aloud_and_never_applied() {
+    for bed in &beds("ap_contract").await.all {
+        let mut draft = bed.draft("game1", ("create", "a", 1, 1));
+        draft.payload.contract ^= 1;
+        bed.offer(std::iter::once(draft)).await;
+        bed.keep("game2", &[("create", "b", 1, 1)]).await;
+        let told = event_count(EventKind::ApplyPaused);
+        let working = bed.start();
+        until(|| bed.figure(r#"gateway_apply_records_total{outcome="lost"}"#) >= 4).await;
+        until(|| bed.waiting_count() == 1).await;
+        assert!(event_count(EventKind::ApplyPaused) > told);
+        assert_eq!(bed.figure(r#"gateway_apply_away{game="game1"}"#), 1);
+        bed.check("game1", 0).await;
+        bed.check("game2", 1).await;
         working.end().await;
     }
 }

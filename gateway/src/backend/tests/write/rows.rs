@@ -126,3 +126,25 @@ async fn row_that_fails_by_the_template_s_own_fault_reaches_the_log() {
         assert!(event_count(EventKind::RequestFailed) > before);
     }
 }
+
+/// A trigger of SQLite's can end the transaction in the middle of a write: what comes behind would stand alone.
+#[tokio::test]
+async fn transaction_that_the_database_ends_in_the_middle_leaves_nothing_and_is_told() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let bed = Bed::new(pool(sqlite_config(folder.path())), Dialect::Sqlite).await;
+    let mut lease = bed.pool.acquire(far()).await.expect("one");
+    let trigger = "CREATE TRIGGER strict BEFORE INSERT ON ledger WHEN NEW.delta < 0 \
+                   BEGIN SELECT RAISE(ROLLBACK, 'no debts'); END";
+    lease.run_text(trigger).await.expect("good SQL");
+    drop(lease);
+    let mut guarded = batch(plan(INSERT));
+    guarded.write.guard = guard(Comparison::Eq, 1, None);
+    for template in [batch(folding(INSERT)), batch(plan(INSERT)), guarded] {
+        let rows = list(&[&[1, 10], &[2, -20], &[3, 30]]);
+        let failed = bed.run(&template, vec![rows], far()).await.expect_err("it was ended");
+        assert_eq!(failed.code(), 1303, "{failed:?}");
+        assert_eq!(bed.ask("SELECT COUNT(*) FROM ledger").await, "0");
+    }
+    bed.body(&batch(folding(INSERT)), vec![list(&[&[1, 10], &[2, 20]])]).await;
+    assert_eq!(bed.ask("SELECT COUNT(*) FROM ledger").await, "2");
+}
