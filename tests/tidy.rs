@@ -16,18 +16,18 @@ use gateway_protocol::Code;
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
     "config", "observe", "queue", "auth", "catalog", "bind", "identity", "cache", "snapshot",
-    "journal", "backend", "error", "reply", "worker", "pipeline", "frontend", "control", "server",
-    "command",
+    "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend", "control",
+    "server", "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.
 const DOORS: &[(&str, &[&str])] = &[
     ("monoio", &["frontend/"]),
     ("monoio_compat", &["frontend/"]),
-    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server/"]),
+    ("tokio", &["backend/", "cache/", "control/", "queue.rs", "server/", "stream/"]),
     ("tokio_uring", &["journal/"]),
     ("sqlx", &["backend/"]),
-    ("redis", &["cache/l2/"]),
+    ("redis", &["cache/l2/", "stream/"]),
 ];
 
 /// Longest file, in lines of code before its unit tests.

@@ -195,6 +195,7 @@ pub fn bind_each<'a, E: From<BindError>>(
         bound.given |= bit;
     }
     fill_missing(slots, &mut bound)?;
+    check_key(template, &bound)?;
     check_requires(&template.requires, &bound.values)?;
     Ok(bound)
 }
@@ -218,6 +219,7 @@ pub fn bind_scalars<'a, 'n>(
         }
     }
     fill_missing(slots, &mut bound)?;
+    check_key(template, &bound)?;
     check_requires(&template.requires, &bound.values)?;
     Ok(bound)
 }
@@ -248,6 +250,20 @@ fn rows<'a>(slot: &Slot, fields: &[Field], param: Param<'a>) -> Result<Scalar<'a
 }
 
 /// Puts defaults into the slots that nobody filled.
+/// An empty text is no idempotency key: it is a client's variable that nobody set, and all such requests would be
+/// one.
+fn check_key(template: &Template, bound: &Bound<'_>) -> Result<(), BindError> {
+    let Some(idempotent) = &template.write.idempotent else { return Ok(()) };
+    let is_empty =
+        matches!(bound.values.get(idempotent.key_slot), Some(Scalar::Str(key)) if key.is_empty());
+    match template.slots.get(idempotent.key_slot).filter(|_| is_empty) {
+        Some(slot) => {
+            Err(BindError::Range { name: slot.name.clone(), fault: "the key is empty".into() })
+        }
+        None => Ok(()),
+    }
+}
+
 fn fill_missing(slots: &[Slot], bound: &mut Bound<'_>) -> Result<(), BindError> {
     for (index, slot) in slots.iter().enumerate() {
         if bound.is_given(index) {
@@ -751,6 +767,19 @@ mod tests {
         assert_eq!(stream(broken), Err(Either::Payload(PayloadError::Truncated)));
         bytes.push(0xc0);
         assert_eq!(stream(&bytes), Err(Either::Payload(PayloadError::Trailing { bytes: 1 })));
+    }
+
+    #[test]
+    fn empty_idempotency_key_is_refused_and_one_letter_is_a_key() {
+        let mut template = template(vec![slot("request_id", Type::Str { chars_max: Some(8) })]);
+        let ttl = std::time::Duration::from_hours(1);
+        template.write.idempotent = Some(crate::catalog::Idempotent { key_slot: 0, ttl });
+        let fault = "the key is empty".into();
+        let refused = BindError::Range { name: "request_id".into(), fault };
+        let bound = |text: &'static str| bind(&template, params(&[("request_id", text.into())]));
+        assert_eq!(bound("").unwrap_err(), refused);
+        assert_eq!(bound("").unwrap_err().code(), 2012);
+        assert!(bound("a").is_ok());
     }
 
     #[test]

@@ -14,6 +14,7 @@ pub mod bind;
 pub mod identity;
 pub mod cache;
 pub mod journal;
+pub mod stream;
 pub mod backend;
 pub mod error;
 pub mod reply;

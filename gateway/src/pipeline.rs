@@ -19,6 +19,7 @@ use crate::backend::{Asker, BackendError, Job, RefusedAttempt, Run, row_count};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
 use crate::cache::{KeyRef, Stored};
 use crate::catalog::{Scalar, Template};
+use crate::config::QueueKind;
 use crate::error::Error;
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Draft, Payload};
@@ -175,7 +176,7 @@ impl Worker {
         Ok(Pending { operation: Arc::clone(operation), answer, deadline, dry_run })
     }
 
-    /// Hands a queued write to the journal, which answers when it is on disk. What the gateway supplies is
+    /// Hands a queued write to the journal or its stream, which answers when it is on disk. What the gateway supplies is
     /// fixed now: whenever the order is applied, it is the same.
     fn journal(
         &self,
@@ -190,15 +191,17 @@ impl Worker {
         let template = &operation.template;
         let slot = template.write.idempotent.map(|idempotent| idempotent.key_slot);
         let value = slot.and_then(|slot| bound.values.get(slot)).cloned();
-        let (Some(journal), Some(key), Some(value)) =
-            (&self.core.journal, RequestKey::of(template, &bound), value)
-        else {
-            return Err(Error::Internal("a queued write without a journal or a key"));
+        let (Some(key), Some(value)) = (RequestKey::of(template, &bound), value) else {
+            return Err(Error::Internal("a queued write without a key"));
         };
         let lane = Lane::of(template, &bound);
         let draft = Draft { key, lane, payload: self.payload(request, template, &value, bound)? };
         let (reply, answer) = queue::reply();
-        journal.offer(draft, reply);
+        match (operation.queue, &self.core.journal, &self.core.streams) {
+            (QueueKind::Journal, Some(journal), _) => journal.offer(draft, reply),
+            (QueueKind::Stream, _, Some(streams)) => streams.offer(draft, reply),
+            _ => return Err(Error::Internal("a queued write without a queue")),
+        }
         let (operation, key) = (Arc::clone(operation), value.into_owned());
         let offered = Offered { operation, key, answer, deadline: request.deadline_in(game) };
         Ok(Waiting::of(PartWaiting::Offered(offered), Vec::new()))

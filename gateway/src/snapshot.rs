@@ -15,7 +15,7 @@ use gateway_protocol::{Code, GameId, OpId};
 use crate::auth::{Access, Authenticator};
 use crate::cache::KeySpec;
 use crate::catalog::{Catalog, GameTemplates, HttpMethod, Template};
-use crate::config::{Config, GameConfig};
+use crate::config::{Config, GameConfig, QueueKind};
 use crate::observe::{Metrics, OpIndex};
 
 /// Everything that a request's way depends on.
@@ -70,6 +70,8 @@ pub struct Operation {
     pub included: Vec<Arc<Operation>>,
     /// The queued writes whose state this read tells: those that name it with `@status`.
     pub status_of: Vec<StatusOf>,
+    /// Where its game's queued writes go.
+    pub queue: QueueKind,
 }
 
 /// A write that names a read as the one to ask for its state.
@@ -277,19 +279,18 @@ fn unmet(config: &Config, catalog: &Catalog) -> Vec<String> {
         names.sort_unstable();
         let count = names.len();
         names.truncate(NAMES_MAX);
-        let list = names.join(", ");
         let more = match count.saturating_sub(NAMES_MAX) {
             0 => String::new(),
             more => format!(" and {more} more"),
         };
-        let reason = format!("is missing: {what} need it: {list}{more}");
+        let reason = format!("is missing: {what} need it: {}{more}", names.join(", "));
         (count > 0).then(|| config.fault_at(key, &reason))
     };
     let audited = (config.logging.audit_file.is_none())
         .then(|| naming("logging.audit_file", &|it| it.audit, "operations with `@audit`"));
     let queued = (config.journal.path.is_none()).then(|| {
-        let is_queued = |it: &Template| it.write.asynchronous.is_some();
-        naming("journal.path", &is_queued, "operations with `@async`")
+        let queued = |it: &Template| it.write.asynchronous.is_some() && config.journals(&it.game);
+        naming("journal.path", &queued, "operations with `@async`")
     });
     audited.into_iter().chain(queued).flatten().collect()
 }
@@ -366,6 +367,7 @@ impl GameBuilder<'_> {
             index: self.metrics.operation_index(template.game.as_str(), template.op.as_str()),
             included,
             status_of: Vec::new(),
+            queue: self.game.queue,
             template: Arc::clone(template),
         })
     }

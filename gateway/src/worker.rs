@@ -26,6 +26,7 @@ use crate::observe::{
 };
 use crate::queue;
 use crate::snapshot::{Operation, Snapshot};
+use crate::stream::Streams;
 
 /// A request's name in logs: made into text only where somebody reads it.
 #[derive(Clone, Copy, Debug)]
@@ -88,6 +89,8 @@ pub struct Core {
     pub nonces: NonceBook,
     /// Orders that are acknowledged before they are in a database; `None`: none is configured.
     pub journal: Option<Arc<Journal>>,
+    /// The same through Redis; `None`: there is no section `queue`.
+    pub streams: Option<Arc<Streams>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -109,6 +112,7 @@ impl Core {
             ids,
             nonces: NonceBook::default(),
             journal: None,
+            streams: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
@@ -118,6 +122,12 @@ impl Core {
     #[must_use]
     pub fn with_journal(self, journal: Option<Arc<Journal>>) -> Self {
         Self { journal, ..self }
+    }
+
+    /// The same with streams.
+    #[must_use]
+    pub fn with_streams(self, streams: Option<Arc<Streams>>) -> Self {
+        Self { streams, ..self }
     }
 
     /// A number that no other connection of this process has had.

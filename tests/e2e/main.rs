@@ -26,6 +26,7 @@ mod faults;
 mod admin;
 mod command;
 mod order_state;
+mod stream;
 mod backlog;
 mod journal;
 mod letters;

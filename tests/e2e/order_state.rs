@@ -163,3 +163,24 @@ fn order_sent_to_two_instances_is_in_the_database_once() {
         assert!(dead < 0.5, "{dead} records were given up");
     }
 }
+
+#[test]
+fn order_that_waits_is_told_while_its_database_is_away_and_committed_after() {
+    let Some(server) = Mariadb::start() else { return };
+    let gateway = Setup::mariadb(&server).start();
+    let number = "away-000001";
+    assert_eq!(told(&gateway, "/v1/game1/players/1001")["player_id"], "1001");
+    server.kill();
+    let reply = create(&gateway, &sample::order(number, 1001, 1));
+    assert_eq!(reply.status, 202, "{}", reply.text());
+    let target = reply.header("location").expect("where to look").to_owned();
+    let body = told(&gateway, &target);
+    assert_eq!((&body["state"], &body["order_no"]), (&json!("journalled"), &json!(number)));
+    // What nobody has sent is not known, and the database cannot be asked.
+    let other = gateway.http().get("/v1/game1/orders/away-000002", &game());
+    assert_eq!((other.status, other.code()), (503, 1302), "{}", other.text());
+    server.restart();
+    wait_until("it is committed", || {
+        (told(&gateway, &target)["state"] == "committed").then_some(())
+    });
+}

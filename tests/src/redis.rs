@@ -9,9 +9,10 @@ use tempfile::TempDir;
 use crate::keeper::{Keeper, Signal, send_signal};
 use crate::wait::{free_address, wait_until};
 
-/// A Redis server without persistence: a restart is an empty one.
+/// A Redis server without persistence, so that a restart is an empty one; or one that keeps what it says.
 #[derive(Debug)]
 pub struct Redis {
+    is_durable: bool,
     address: SocketAddr,
     process: Option<Keeper>,
     folder: Option<TempDir>,
@@ -20,9 +21,19 @@ pub struct Redis {
 impl Redis {
     /// Starts a server that the test may stop and start. `None` and a word about it when none is installed.
     pub fn start() -> Option<Self> {
+        Self::start_own(false)
+    }
+
+    /// The same, syncing its file before every answer, and starting again with what is in it.
+    pub fn start_durable() -> Option<Self> {
+        Self::start_own(true)
+    }
+
+    fn start_own(is_durable: bool) -> Option<Self> {
         crate::need::is_installed("redis-server").then(|| {
-            let folder = TempDir::new().expect("a temporary folder");
-            let mut server = Self { address: free_address(), process: None, folder: Some(folder) };
+            let folder = Some(TempDir::new().expect("a temporary folder"));
+            let address = free_address();
+            let mut server = Self { is_durable, address, process: None, folder };
             server.restart();
             server
         })
@@ -32,7 +43,8 @@ impl Redis {
     pub(crate) fn start_shared() -> Option<Self> {
         crate::need::is_installed("redis-server").then(|| {
             let folder = TempDir::new().expect("a temporary folder").keep();
-            let mut server = Self { address: free_address(), process: None, folder: None };
+            let address = free_address();
+            let mut server = Self { is_durable: false, address, process: None, folder: None };
             server.run(&folder, true);
             server
         })
@@ -50,7 +62,9 @@ impl Redis {
             "--save",
             "",
             "--appendonly",
-            "no",
+            if self.is_durable { "yes" } else { "no" },
+            "--appendfsync",
+            "always",
             "--dir",
             &dir,
             "--daemonize",
@@ -85,7 +99,7 @@ impl Redis {
         drop(self.process.take());
     }
 
-    /// Starts it again on the same port, empty.
+    /// Starts it again on the same port: empty, unless it is durable.
     pub fn restart(&mut self) {
         self.kill();
         let folder = self.folder.as_ref().expect("a private server").path().to_path_buf();

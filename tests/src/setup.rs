@@ -78,6 +78,8 @@ impl<'a> Setup<'a> {
         for part in ["database", "cache"] {
             setup.config[part] = gateway.config[part].clone();
         }
+        // Both give out ids: each under a number of its own.
+        setup.config["runtime"]["node"] = json!(1);
         setup
     }
 

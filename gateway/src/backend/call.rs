@@ -41,7 +41,7 @@ impl Call<'_> {
     /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
     pub(super) async fn write(self) -> Result<Fetched, Arc<BackendError>> {
         let template = &self.operation.template;
-        queued::lane_is_free(self.fetcher.journal.as_deref(), template, self.bound, self.deadline)
+        queued::lane_is_free(self.fetcher.queues(), self.operation, self.bound, self.deadline)
             .await
             .map_err(Arc::new)?;
         let pool = self.pool().map_err(Arc::new)?;
@@ -136,17 +136,22 @@ impl Call<'_> {
         })
     }
 
-    /// The state of what is queued, where no row is there and the read speaks for it.
-    pub(super) async fn or_queued(self, stored: Stored) -> Stored {
-        if matches!(stored, Stored::Present(_)) {
-            return stored;
-        }
+    /// What was found, or the state of what is queued: where no row is there, or the database is away, and
+    /// the read speaks for queued writes.
+    pub(super) async fn told(
+        self,
+        found: Result<Arc<Stored>, Arc<BackendError>>,
+    ) -> Result<Arc<Stored>, Arc<BackendError>> {
+        let is_there = matches!(found.as_deref(), Ok(Stored::Present(_)));
         let Self { fetcher, operation, bound, .. } = self;
-        match queued::look(fetcher.journal.as_deref(), &fetcher.cache, operation, bound).await {
-            None => Stored::Absent,
-            Some(Queued::Waits(body)) => Stored::Present(body),
+        if is_there || operation.status_of.is_empty() {
+            return found;
+        }
+        match queued::look(fetcher.queues(), &fetcher.cache, operation, bound).await {
+            None => found,
+            Some(Queued::Waits(body)) => Ok(Arc::new(Stored::Present(body))),
             // Between the look at the database and the one at the journal: now it is there.
-            Some(Queued::WasApplied) => self.read().await.unwrap_or(Stored::Absent),
+            Some(Queued::WasApplied) => self.read().await.map(Arc::new).or(found),
         }
     }
 

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use super::call::Call;
 use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::params::shown_params;
+use super::queued::Queues;
 use super::write::RunningKeys;
 use super::{BackendError, CursorKey, IdSource, Pools};
 use crate::bind::Bound;
@@ -16,6 +17,7 @@ use crate::config::Config;
 use crate::journal::Journal;
 use crate::observe::{Audit, AuditRecord, CacheOutcome, Event, Metrics, emit};
 use crate::snapshot::{Operation, Snapshot};
+use crate::stream::Streams;
 
 /// How much later than its own deadline a fetch that others may wait for would end by itself.
 const FLIGHT_GRACE: Duration = Duration::from_secs(1);
@@ -31,7 +33,8 @@ pub struct Fetcher {
     pub(super) ids: Arc<IdSource>,
     pub(super) cursor_key: CursorKey,
     pub(super) keys: RunningKeys,
-    pub(super) journal: Option<Arc<Journal>>,
+    journal: Option<Arc<Journal>>,
+    streams: Option<Arc<Streams>>,
 }
 
 /// One job, but for its parameters.
@@ -64,6 +67,8 @@ pub struct FetcherParts {
     pub audit: Option<Audit>,
     /// What is queued; operations with `@async` are refused at load without it.
     pub journal: Option<Arc<Journal>>,
+    /// The same through Redis.
+    pub streams: Option<Arc<Streams>>,
 }
 
 impl Fetcher {
@@ -73,7 +78,7 @@ impl Fetcher {
     ///
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal } = parts;
+        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal, streams } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -84,7 +89,12 @@ impl Fetcher {
         };
         let audit = audit.map(Arc::new);
         let keys = RunningKeys::default();
-        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys, journal })
+        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys, journal, streams })
+    }
+
+    /// Where queued writes may be.
+    pub(super) fn queues(&self) -> Queues<'_> {
+        Queues { journal: self.journal.as_deref(), streams: self.streams.as_deref() }
     }
 
     /// Claims a nonce for all instances; false: one has it already.
@@ -159,11 +169,12 @@ impl Fetcher {
         let call = Call { fetcher: self, operation, bound: &bound, asker, deadline, dry_run };
         let template = &operation.template;
         if template.kind.is_write() {
-            return call.write().await;
+            // Boxed: a write has much to keep, and every task would have room for it.
+            return Box::pin(call.write()).await;
         }
         let Some((key, policy)) = key.as_ref().zip(template.cache.as_ref()) else {
-            let stored = call.read().await.map_err(Arc::new)?;
-            let stored = Arc::new(call.or_queued(stored).await);
+            let found = call.read().await.map_err(Arc::new);
+            let stored = Box::pin(call.told(found.map(Arc::new))).await?;
             return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed: false });
         };
         let tags = read_tags(&template.game, &policy.tags, &bound);
@@ -174,13 +185,11 @@ impl Fetcher {
         let fetch = || call.read();
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
-        let (stored, outcome) = loaded.map_err(|_late| Arc::new(BackendError::Deadline))??;
-        if matches!(*stored, Stored::Absent)
-            && let Stored::Present(body) = call.or_queued(Stored::Absent).await
-        {
-            let stored = Arc::new(Stored::Present(body));
-            return Ok(Fetched { stored, outcome: CacheOutcome::Miss, replayed: false });
-        }
+        let (found, outcome) = match loaded.map_err(|_late| Arc::new(BackendError::Deadline))? {
+            Ok((stored, outcome)) => (Ok(stored), outcome),
+            Err(error) => (Err(error), cache::Outcome::Miss),
+        };
+        let stored = Box::pin(call.told(found)).await?;
         let outcome = match outcome {
             _ if matches!(*stored, Stored::Absent) => CacheOutcome::Negative,
             cache::Outcome::L1 => CacheOutcome::L1,

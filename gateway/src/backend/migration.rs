@@ -77,8 +77,14 @@ const OWN_SCOPE: &str = "_gateway";
 /// The gateway's own tables: what `gateway migrate` applies before any schema of a game.
 pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
     let texts: &[(&str, &str)] = match dialect {
-        Dialect::Mysql => &[("request", include_str!("schema/0001_request.mysql.sql"))],
-        Dialect::Sqlite => &[("request", include_str!("schema/0001_request.sqlite.sql"))],
+        Dialect::Mysql => &[
+            ("request", include_str!("schema/0001_request.mysql.sql")),
+            ("stream", include_str!("schema/0002_stream.mysql.sql")),
+        ],
+        Dialect::Sqlite => &[
+            ("request", include_str!("schema/0001_request.sqlite.sql")),
+            ("stream", include_str!("schema/0002_stream.sqlite.sql")),
+        ],
         Dialect::Oracle => &[],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {

@@ -41,7 +41,7 @@ mod tests;
 mod upsert;
 mod write;
 
-pub use apply::Applier;
+pub use apply::{Applier, Keeper};
 pub use cursor::CursorKey;
 pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::{BackendError, Current, Details};

@@ -9,10 +9,12 @@ use gateway_protocol::msgpack;
 use super::BackendError;
 use crate::bind::Bound;
 use crate::cache::{Body, Cache, QueuedState};
-use crate::catalog::{Scalar, Template, format_timestamp};
+use crate::catalog::{Scalar, format_timestamp};
+use crate::config::QueueKind;
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Journal, State};
 use crate::snapshot::Operation;
+use crate::stream::{StreamState, Streams};
 
 /// The member that carries the state.
 const STATE: &str = "state";
@@ -23,14 +25,40 @@ const STATE: &str = "state";
 ///
 /// [`BackendError::Deadline`] when that is not so at `deadline`; nothing was begun.
 pub(super) async fn lane_is_free(
-    journal: Option<&Journal>,
-    template: &Template,
+    queues: Queues<'_>,
+    operation: &Operation,
     bound: &Bound<'_>,
     deadline: Instant,
 ) -> Result<(), BackendError> {
-    let Some((journal, lane)) = journal.zip(Lane::of(template, bound)) else { return Ok(()) };
-    let settled = tokio::time::timeout_at(deadline.into(), journal.lane_settled(lane)).await;
+    let Some(lane) = Lane::of(&operation.template, bound) else { return Ok(()) };
+    let settled = async {
+        // A game may have changed from one to the other.
+        if let Some(journal) = queues.journal {
+            journal.lane_settled(lane).await;
+        }
+        if let Some(streams) = queues.streams_of(operation) {
+            // Rare and large: not a part of every job's future.
+            Box::pin(streams.lane_settled(lane)).await;
+        }
+    };
+    let settled = tokio::time::timeout_at(deadline.into(), settled).await;
     settled.map_err(|_late| BackendError::Deadline)
+}
+
+/// Where queued writes may be.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Queues<'a> {
+    /// This instance's own.
+    pub(super) journal: Option<&'a Journal>,
+    /// Everybody's.
+    pub(super) streams: Option<&'a Streams>,
+}
+
+impl<'a> Queues<'a> {
+    /// The streams, if the operation's game uses them.
+    fn streams_of(self, operation: &Operation) -> Option<&'a Streams> {
+        self.streams.filter(|_| operation.queue == QueueKind::Stream)
+    }
 }
 
 /// What is known of a queued write where no row is.
@@ -44,7 +72,7 @@ pub(super) enum Queued {
 
 /// Looks for a queued write that a read speaks for; `None`: nothing is known.
 pub(super) async fn look<E>(
-    journal: Option<&Journal>,
+    queues: Queues<'_>,
     cache: &Cache<E>,
     operation: &Operation,
     bound: &Bound<'_>,
@@ -53,7 +81,7 @@ pub(super) async fn look<E>(
         let template = &operation.template;
         let key = bound.values.get(status.slot)?;
         let request = RequestKey::request(template.game.as_str(), status.op.as_str(), key);
-        let state = match journal.and_then(|journal| journal.state_of(&request)) {
+        let state = match queues.journal.and_then(|journal| journal.state_of(&request)) {
             Some(State::Applied { .. }) => return Some(Queued::WasApplied),
             Some(State::Journalled { since_micros, .. }) => {
                 Some(QueuedState::Journalled { since_micros })
@@ -61,7 +89,14 @@ pub(super) async fn look<E>(
             Some(State::Dead { since_micros, code, message, .. }) => {
                 Some(QueuedState::Dead { since_micros, code, message })
             }
-            None => cache.queued(&request).await,
+            None => match queues.streams_of(operation) {
+                Some(streams) => match Box::pin(streams.state_of(&request)).await {
+                    Some(StreamState::Applied) => return Some(Queued::WasApplied),
+                    Some(StreamState::Queued(state)) => Some(state),
+                    None => None,
+                },
+                None => cache.queued(&request).await,
+            },
         };
         if let Some(state) = state {
             let param = template.slots.get(status.slot).map_or("key", |slot| &slot.name);

@@ -32,7 +32,7 @@ pub enum QueuedState {
 
 impl QueuedState {
     /// As Redis keeps it.
-    pub(super) fn encode(&self) -> String {
+    pub(crate) fn encode(&self) -> String {
         match self {
             Self::Journalled { since_micros } => format!("j {since_micros}"),
             Self::Dead { since_micros, code, message } => {
@@ -44,7 +44,7 @@ impl QueuedState {
     }
 
     /// `None`: not one of ours.
-    pub(super) fn decode(text: &str) -> Option<Self> {
+    pub(crate) fn decode(text: &str) -> Option<Self> {
         let (kind, rest) = text.split_once(' ')?;
         if kind == "j" {
             return Some(Self::Journalled { since_micros: rest.parse().ok()? });

@@ -104,7 +104,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Dialect, Endpoint};
+    use crate::config::{Dialect, Endpoint, QueueKind};
 
     fn connection(name: &str) -> ConnectionConfig {
         ConnectionConfig {
@@ -133,6 +133,7 @@ mod tests {
             enabled: true,
             disabled_operations: Vec::new(),
             deadline: Duration::from_secs(1),
+            queue: QueueKind::Journal,
         }
     }
 
@@ -148,7 +149,8 @@ mod tests {
         let only = only.map(|id| GameId::new(id).expect("a name"));
         let plan = plan(templates.path(), &connections, games, only.as_ref());
         let line = |(connection, files): &(&ConnectionConfig, Vec<Migration>)| {
-            let files: Vec<&str> = files.iter().map(|file| &*file.scope).collect();
+            let mut files: Vec<&str> = files.iter().map(|file| &*file.scope).collect();
+            files.dedup();
             format!("{}: {}", connection.name, files.join(" "))
         };
         plan.map(|plan| plan.iter().map(line).collect()).map_err(|error| error.to_string())

@@ -4,6 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{GameId, OpId};
 
+use super::QueueKind;
 use super::reader::{Fallback, Section, live};
 
 /// `games.<id>`. Everything here reloads.
@@ -21,6 +22,8 @@ pub struct GameConfig {
     pub disabled_operations: Vec<OpId>,
     /// `deadline`: the longest a request of this game may take; default 5 s.
     pub deadline: Duration,
+    /// `queue`: where its queued writes go: `journal` (default) or `stream`.
+    pub queue: QueueKind,
 }
 
 impl GameConfig {
@@ -50,6 +53,13 @@ impl GameConfig {
                 Duration::from_secs(5),
                 Duration::from_millis(10)..=Duration::from_mins(10),
             ),
+            queue: section
+                .choice(
+                    live("queue"),
+                    Fallback::Default(QueueKind::Journal),
+                    &[("journal", QueueKind::Journal), ("stream", QueueKind::Stream)],
+                )
+                .unwrap_or_default(),
             id: id?,
         })
     }

@@ -16,6 +16,7 @@ mod game;
 mod journal;
 mod limits;
 mod logging;
+mod queue;
 mod reader;
 mod reading;
 mod reference;
@@ -35,6 +36,8 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+use gateway_protocol::GameId;
+
 pub use auth::{
     ApiKeyConfig, AuthConfig, GameServerKeyConfig, JwtConfig, JwtKeyConfig, RoleConfig,
 };
@@ -47,12 +50,13 @@ pub use game::GameConfig;
 pub use journal::JournalConfig;
 pub use limits::LimitsConfig;
 pub use logging::{Level, LogOutput, LoggingConfig, RequestLog};
+pub use queue::{QueueConfig, QueueKind};
 pub use runtime::{IoUring, RuntimeConfig};
 pub use secret::Secret;
 pub use server::{AdminConfig, CorsConfig, HttpConfig, ServerConfig, TcpConfig};
 pub use setting::{Changes, Effect};
 
-use reader::{Fallback, Section, live, read_root};
+use reader::{Fallback, Section, live, read_root, restart};
 use reading::{Reading, Report};
 
 /// A checked configuration file.
@@ -74,6 +78,8 @@ pub struct Config {
     pub cache: CacheConfig,
     /// Orders that are acknowledged before they are in a database.
     pub journal: JournalConfig,
+    /// Redis streams for them; `None`: no game's orders go there.
+    pub queue: Option<QueueConfig>,
     /// Keys and roles.
     pub auth: AuthConfig,
     /// Bounds that are not a listener's or a pool's own.
@@ -126,6 +132,12 @@ impl Config {
         Ok((config, report.warnings))
     }
 
+    /// Whether a game's queued writes go to the journal.
+    pub fn journals(&self, game: &GameId) -> bool {
+        let game = self.games.iter().find(|own| own.id == *game);
+        game.is_none_or(|game| game.queue == QueueKind::Journal)
+    }
+
     /// The whole configuration in effect as YAML, defaults included, secrets as `***`.
     pub fn print(&self) -> String {
         setting::print(&self.settings)
@@ -160,6 +172,7 @@ impl Config {
         self.cache.pending_tags_max = running.cache.pending_tags_max;
         self.cache.redis.clone_from(&running.cache.redis);
         self.journal.clone_from(&running.journal);
+        self.queue.clone_from(&running.queue);
         self.limits.backend_queue_max = running.limits.backend_queue_max;
         self.logging.json = running.logging.json;
         self.logging.outputs.clone_from(&running.logging.outputs);
@@ -191,6 +204,7 @@ fn read_sections(root: &mut Section<'_>) -> (Config, Vec<Box<str>>) {
         games: Vec::new(),
         cache: root.section("cache", CacheConfig::read),
         journal: root.section("journal", JournalConfig::read),
+        queue: root.optional_section(restart("queue"), QueueConfig::read),
         auth: root.section("auth", AuthConfig::read),
         limits: root.section("limits", LimitsConfig::read),
         logging: root.section("logging", LoggingConfig::read),

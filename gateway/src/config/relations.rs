@@ -10,7 +10,7 @@ use gateway_protocol::GameId;
 
 use super::fault::nearest;
 use super::reading::Reading;
-use super::{AuthConfig, Config, GameConfig, LogOutput};
+use super::{AuthConfig, Config, GameConfig, LogOutput, QueueKind};
 
 /// Most roles: a principal's roles are bits of one 128-bit mask.
 const ROLE_COUNT_MAX: usize = 128;
@@ -58,7 +58,7 @@ fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
         connections.contains(name) || reading.is_written(&format!("database.connections.{name}"))
     };
     let mut ids: HashMap<&GameId, &str> = HashMap::new();
-    for (GameConfig { id, database, .. }, section) in config.games.iter().zip(sections) {
+    for (GameConfig { id, database, queue, .. }, section) in config.games.iter().zip(sections) {
         if !database.is_empty() && !is_written(database) {
             let hint = nearest(database, connections.iter().copied())
                 .map_or_else(String::new, |name| format!("; did you mean `{name}`?"));
@@ -69,6 +69,10 @@ fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
         if let Some(first) = ids.insert(id, section) {
             let reason = format!("is \"{id}\", which `games.{first}` has already");
             reading.conflict(&format!("games.{section}.id"), reason);
+        }
+        if *queue == QueueKind::Stream && config.queue.is_none() {
+            let reason = "is `stream`, and there is no section `queue` that says where they are";
+            reading.conflict(&format!("games.{section}.queue"), reason);
         }
     }
 }

@@ -317,6 +317,7 @@ server: {tcp: {address: ':1', heartbeat: 20s}, http: {address: ':2'}, reuse_port
 admin: {address: '127.0.0.1:3'}
 cache: {tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
 journal: {path: j, segment_bytes: 4MiB, group_bytes_max: 2MiB, bytes_max: 12MiB, records_max: 9, age_max: 1h, keys_max: 9, queue_max: 9}
+queue: {url: 'redis://h'}
 limits: {backend_queue_max: 9}
 logging: {format: text, outputs: [{file: a}], audit_file: b, queue_lines: 200}
 "

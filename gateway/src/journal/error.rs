@@ -28,6 +28,9 @@ pub enum JournalError {
         /// The setting that says so.
         bound: &'static str,
     },
+    /// The queue's Redis is not there; nothing was sent to it.
+    #[error("the queue's redis is away")]
+    Away,
     /// The queue to the journal's thread is full.
     #[error("the journal's queue is full")]
     QueueFull,
@@ -67,7 +70,7 @@ impl JournalError {
             Self::KeyReused { .. } => Code::KeyReused,
             Self::DiskFull(_) => Code::JournalFull,
             Self::SyncFailed(_) => Code::JournalSyncFailed,
-            Self::BacklogFull { .. } => Code::JournalBacklog,
+            Self::BacklogFull { .. } | Self::Away => Code::JournalBacklog,
             Self::QueueFull => Code::Overloaded,
             Self::TooLarge { .. } => Code::TooLarge,
             Self::Superseded => Code::OperationDisabled,
@@ -82,6 +85,7 @@ impl JournalError {
             Self::DiskFull(_) => "no room to keep the order, retry later with the same key".into(),
             Self::SyncFailed(_) => "the order may be lost, retry with the same key".into(),
             Self::BacklogFull { .. } => "too many orders wait, retry later".into(),
+            Self::Away => "orders cannot be kept now, retry later".into(),
             Self::QueueFull => "overloaded, retry later".into(),
             Self::TooLarge { .. } => "the order is too large".into(),
             Self::Superseded => "the operation was reloaded just now, retry".into(),

@@ -29,7 +29,7 @@ use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue;
 use crate::queue::Notice;
-use orders::{Applying, end_journal, spawn_purger, start_journal};
+use orders::{Applying, end_journal, open_streams, spawn_purger, start_journal};
 use threads::{
     Frontend, backend_runtime, control_runtime, listen, spawn_control, start_frontends,
     wait_until_ready,
@@ -127,7 +127,7 @@ struct Server {
     pools: Arc<Pools>,
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
-    applier: Option<Applying>,
+    applying: Applying,
     frontends: Vec<Frontend>,
     journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
@@ -152,27 +152,16 @@ impl Server {
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
-        let core = Arc::new(core.with_journal(journal));
+        let (streams, producer) = open_streams(&config, &metrics)?;
+        let core = Arc::new(core.with_journal(journal).with_streams(streams));
         let pools = Pools::open(&config.database, backend.handle().clone(), Arc::new(emit));
         let pools = Arc::new(pools);
-        let audit = config.logging.audit_file.as_deref().map(Audit::open).transpose();
-        let parts = FetcherParts {
-            snapshot: Arc::clone(&core.snapshot),
-            pools: Arc::clone(&pools),
-            cache: Arc::clone(&cache),
-            metrics: Arc::clone(&metrics),
-            ids: Arc::clone(&core.ids),
-            audit: audit.map_err(started)?,
-            journal: core.journal.clone(),
-        };
-        let fetcher = Arc::new(Fetcher::new(&config, parts).map_err(ServerError::Start)?);
-        let running_count_max = config.limits.backend_queue_max as usize;
-        let dispatch = Dispatch { fetcher, running_count_max };
+        let dispatch = dispatch(&config, &core, &pools)?;
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         spawn_purger(&backend, &core, &pools, stop.clone());
         let dispatch = backend.spawn(dispatch.run(taken, stop));
-        let applier = Applying::start(&core, &pools, &backend);
+        let applying = Applying::start(&core, &pools, producer, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
@@ -198,7 +187,7 @@ impl Server {
             pools,
             dispatch,
             stop_dispatch,
-            applier,
+            applying,
             frontends,
             journal: journal_thread,
             control,
@@ -236,9 +225,10 @@ impl Server {
         self.stop_dispatch.set(true);
         self.backend.block_on(async {
             let ended = tokio::time::timeout(BACKEND_END, self.dispatch).await;
-            if let Some(applier) = self.applier {
-                applier.end().await;
+            if let Some(streams) = &self.core.streams {
+                streams.stop();
             }
+            self.applying.end().await;
             self.pools.close(Instant::now() + BACKEND_END).await;
             drop(ended);
         });
@@ -273,6 +263,24 @@ impl Server {
             }
         }
     }
+}
+
+/// What takes jobs and does them.
+fn dispatch(config: &Config, core: &Core, pools: &Arc<Pools>) -> Result<Dispatch, ServerError> {
+    let audit = config.logging.audit_file.as_deref().map(Audit::open);
+    let parts = FetcherParts {
+        snapshot: Arc::clone(&core.snapshot),
+        pools: Arc::clone(pools),
+        cache: Arc::clone(&core.cache),
+        metrics: Arc::clone(&core.metrics),
+        ids: Arc::clone(&core.ids),
+        audit: audit.transpose().map_err(started)?,
+        journal: core.journal.clone(),
+        streams: core.streams.clone(),
+    };
+    let fetcher = Fetcher::new(config, parts).map_err(ServerError::Start)?;
+    let running_count_max = config.limits.backend_queue_max as usize;
+    Ok(Dispatch { fetcher: Arc::new(fetcher), running_count_max })
 }
 
 /// What gives out `:_id`, under this instance's number.

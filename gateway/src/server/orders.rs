@@ -7,7 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
-use crate::backend::{Applier, Pools, Purger};
+use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
 use crate::journal::Journal;
@@ -15,6 +15,7 @@ use crate::observe::{Counter, Metrics};
 use crate::pipeline::Core;
 use crate::queue::{self, NoticeBoard, Watch};
 use crate::snapshot::Snapshot;
+use crate::stream::{Producer, Streams};
 
 pub(super) type StartedJournal = (Option<Arc<Journal>>, Option<JoinHandle<io::Result<()>>>);
 
@@ -52,30 +53,68 @@ pub(super) fn end_journal(
     }
 }
 
-/// The journal's applier at work on the backend threads.
+type OpenedStreams = (Option<Arc<Streams>>, Option<Producer>);
+
+/// The streams, where there is a section `queue`; connects to nothing yet.
+pub(super) fn open_streams(
+    config: &Config,
+    metrics: &Metrics,
+) -> Result<OpenedStreams, ServerError> {
+    let Some(queue) = &config.queue else { return Ok((None, None)) };
+    let (streams, producer) = Streams::new(queue).map_err(started)?;
+    streams.register_metrics(metrics);
+    Ok((Some(streams), Some(producer)))
+}
+
+/// What sends queued writes to Redis and applies those of journal and streams, on the backend threads.
 pub(super) struct Applying {
     stop: queue::Signal<bool>,
-    task: tokio::task::JoinHandle<()>,
+    tasks: Vec<tokio::task::JoinHandle<()>>,
 }
 
 impl Applying {
-    /// Starts it, where there is a journal.
-    pub(super) fn start(core: &Arc<Core>, pools: &Arc<Pools>, backend: &Runtime) -> Option<Self> {
-        let applier = Applier {
-            journal: Arc::clone(core.journal.as_ref()?),
-            snapshot: Arc::clone(&core.snapshot),
-            pools: Arc::clone(pools),
-            cache: Arc::clone(&core.cache),
-            metrics: Arc::clone(&core.metrics),
-        };
+    /// Starts it, as far as there is a journal, or there are streams.
+    pub(super) fn start(
+        core: &Arc<Core>,
+        pools: &Arc<Pools>,
+        producer: Option<Producer>,
+        backend: &Runtime,
+    ) -> Self {
         let (stop, stopped) = queue::signal(false);
-        Some(Self { stop, task: backend.spawn(applier.run(stopped)) })
+        let mut tasks = Vec::new();
+        if let Some(journal) = &core.journal {
+            let applier = Applier {
+                journal: Arc::clone(journal),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(applier.run(stopped.clone())));
+        }
+        if let Some((streams, producer)) = core.streams.as_ref().zip(producer) {
+            let keeper = Keeper {
+                streams: Arc::clone(streams),
+                snapshot: Arc::clone(&core.snapshot),
+                pools: Arc::clone(pools),
+                cache: Arc::clone(&core.cache),
+                metrics: Arc::clone(&core.metrics),
+            };
+            tasks.push(backend.spawn(producer.run()));
+            tasks.push(backend.spawn(keeper.run(stopped)));
+        }
+        Self { stop, tasks }
     }
 
-    /// Has it finish what is under way. What is left is applied after the next start.
+    /// Has it finish what is under way. What is left is applied after the next start, or by another gateway.
     pub(super) async fn end(self) {
         self.stop.set(true);
-        let _ended_or_late = tokio::time::timeout(BACKEND_END, self.task).await.is_ok();
+        let all = async {
+            for task in self.tasks {
+                let _ended_or_panicked = task.await.is_ok();
+            }
+        };
+        let _ended_or_late = tokio::time::timeout(BACKEND_END, all).await.is_ok();
     }
 }
 
@@ -91,6 +130,7 @@ pub(super) fn spawn_purger(
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
         journal: core.journal.clone(),
+        streams: core.streams.clone(),
         purged: count.clone(),
     };
     let help = "Expired keys of idempotent requests, removed.";

@@ -1,12 +1,8 @@
 //! One batch: a transaction, and where it is refused the search for the record at fault.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::fast::RandomState;
@@ -14,7 +10,9 @@ use foldhash::fast::RandomState;
 use super::Shared;
 use super::desk::Work;
 use super::outcome::{Ended, Outcome};
+use super::source::Source;
 use super::told::What;
+use super::unwound::unwound;
 use crate::backend::pool::Pool;
 use crate::backend::write::{Applied, ApplyError, Mark, Params, RecordState, apply as transact};
 use crate::backend::{BackendError, Supplied};
@@ -23,6 +21,7 @@ use crate::catalog::Template;
 use crate::identity::Lane;
 use crate::journal::Record;
 use crate::observe::{Event, Stage, emit};
+use crate::stream::StreamError;
 
 /// How long a transaction may take in the database.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 15 });
@@ -55,6 +54,9 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         let lost = Some(BackendError::Unreachable { pool, source: None });
         return Ended { outcomes, lost };
     };
+    if matches!(shared.source, Source::Stream(_)) {
+        hold_others(template, &mut records, &mut outcomes);
+    }
     let operation = format!("{} {}", template.game, template.op);
     if records.iter().any(|record| record.payload.contract != template.contract) {
         // Nobody knows what its values would mean by another contract: a reload mends it.
@@ -67,6 +69,37 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     Ended { outcomes: run.outcomes, lost: run.lost }
 }
 
+/// Leaves records that were taken under another contract, and what comes behind them in their lanes: instances
+/// of several versions share a stream, and another one may know them. (A journal is its instance's own: a
+/// reload that could not apply what waits there is refused.)
+fn hold_others(
+    template: &Template,
+    records: &mut Vec<Arc<Record>>,
+    outcomes: &mut Vec<(u64, Outcome)>,
+) {
+    let mut lanes: HashSet<Lane> = HashSet::new();
+    let mut other_count = 0;
+    records.retain(|record| {
+        let is_other = record.payload.contract != template.contract;
+        let is_behind = record.lane.is_some_and(|lane| lanes.contains(&lane));
+        if is_other {
+            other_count += 1;
+            lanes.extend(record.lane);
+        }
+        if is_other || is_behind {
+            let outcome = if is_other { Outcome::Unread } else { Outcome::Held };
+            outcomes.push((record.sequence, outcome));
+        }
+        !is_other && !is_behind
+    });
+    if other_count > 0 {
+        let operation = format!("{} {}", template.game, template.op);
+        let error = StreamError::OtherContract;
+        let (operation, record_count) = (&*operation, other_count);
+        emit(&Event::BatchFailed { operation, record_count, error: &error });
+    }
+}
+
 /// Reads records that are in memory no more, and puts them among those that are. Only what is read without a
 /// gap is tried: what comes behind an unread record may be of its lane.
 async fn read(
@@ -75,15 +108,8 @@ async fn read(
     records: &mut Vec<Arc<Record>>,
     outcomes: &mut Vec<(u64, Outcome)>,
 ) {
-    let mut reader = shared.applier.journal.reader();
-    let wanted = missing.clone();
-    let found = tokio::task::spawn_blocking(move || reader.read(&wanted)).await;
-    let (found, is_damaged) = match found {
-        Ok(Ok(found)) => (found, false),
-        Ok(Err(error)) => {
-            shared.journal_failed("reading", &error);
-            (Vec::new(), true)
-        }
+    let (found, is_damaged) = match shared.source.read(&missing).await {
+        Ok(found) => (found, false),
         Err(error) => {
             shared.journal_failed("reading", &error);
             (Vec::new(), true)
@@ -95,7 +121,7 @@ async fn read(
     records.sort_unstable_by_key(|record| record.sequence);
     let mut gap = None;
     for sequence in missing.into_iter().filter(|sequence| !known.contains(sequence)) {
-        let outcome = if !is_damaged && !shared.applier.journal.is_pending(sequence) {
+        let outcome = if !is_damaged && !shared.source.is_pending(sequence) {
             // Somebody settled it meanwhile.
             Outcome::Applied
         } else if has_progress {
@@ -178,6 +204,14 @@ impl Run<'_> {
                     let is_alone = part.len() == 1;
                     self.put(&part, if is_alone { Outcome::Late } else { Outcome::Slow });
                 }
+                Err(ApplyError::Fenced) => {
+                    // Whoever owns the stream now applies them.
+                    self.shared.source.fenced();
+                    self.put(&part, Outcome::Held);
+                    for part in std::mem::take(&mut parts) {
+                        self.put(&part, Outcome::Held);
+                    }
+                }
                 Err(ApplyError::Lost(error)) => {
                     self.lost = Some(error);
                     self.put(&part, Outcome::Lost);
@@ -211,7 +245,7 @@ impl Run<'_> {
                 params: params(template, record),
                 key: record.key,
                 mark: Mark {
-                    journal: self.shared.applier.journal.id(),
+                    journal: self.shared.source.id(),
                     sequence: i64::try_from(record.sequence).unwrap_or(i64::MAX),
                 },
             })
@@ -220,8 +254,8 @@ impl Run<'_> {
         let in_flight =
             self.shared.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
         let started = Instant::now();
-        let done =
-            transact(self.pool, template, &applied, now_micros(), started + BATCH_TIMEOUT).await;
+        let (fence, deadline) = (self.shared.source.fence(), started + BATCH_TIMEOUT);
+        let done = transact(self.pool, template, &applied, fence, now_micros(), deadline).await;
         self.shared.applier.metrics.stage(Stage::Apply, started.elapsed());
         if matches!(done, Err(ApplyError::Lost(BackendError::OutcomeUnknown { .. }))) {
             // It may still be committed: its tags stay closed until it cannot be any more.
@@ -245,12 +279,12 @@ impl Run<'_> {
     }
 
     async fn applied(&mut self, part: &[&Record], states: &[RecordState]) {
-        let mut sequences = Vec::with_capacity(part.len());
+        let mut applied = Vec::with_capacity(part.len());
         let mut reused = Vec::new();
         for (record, state) in part.iter().zip(states) {
             match state {
                 RecordState::Done | RecordState::DoneBefore | RecordState::Repeat => {
-                    sequences.push(record.sequence);
+                    applied.push(*record);
                 }
                 RecordState::KeyReused => reused.push(*record),
             }
@@ -261,9 +295,9 @@ impl Run<'_> {
             // It will be refused whenever it is tried.
             self.bury(record, &BackendError::KeyReused).await;
         }
-        self.shared.applier.journal.applied(&sequences);
+        self.shared.source.applied(&applied).await;
         self.shared.figures.committed(part.len());
-        self.outcomes.extend(sequences.iter().map(|sequence| (*sequence, Outcome::Applied)));
+        self.outcomes.extend(applied.iter().map(|record| (record.sequence, Outcome::Applied)));
     }
 
     /// A record was refused on its own: again later, or never more.
@@ -286,7 +320,7 @@ impl Run<'_> {
 
     async fn bury(&mut self, record: &Record, error: &BackendError) {
         let (code, message) = (error.code(), error.client_message());
-        let buried = self.shared.applier.journal.dead(record, code, &message).await;
+        let buried = self.shared.source.dead(record, code, &message, now_micros()).await;
         let outcome = match buried {
             Ok(()) => {
                 self.tell_dead(record, error);
@@ -319,24 +353,6 @@ impl Run<'_> {
             emit(&Event::RecordsDead { operation, record_count, sequence, error });
         }
     }
-}
-
-/// Runs a future to its end. Err: it panicked, with that message.
-async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<str>> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(message(&*panic))),
-        }
-    })
-    .await
-}
-
-fn message(panic: &(dyn Any + Send)) -> Box<str> {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
 fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {

@@ -10,6 +10,18 @@ use crate::observe::{Counter, Gauge, Kind, Metrics};
 const SIZES: [(usize, &str); 5] =
     [(1, "1"), (9, "2-9"), (99, "10-99"), (499, "100-499"), (usize::MAX, "500-")];
 
+/// Names of the figures: records, transactions, and games that are held up.
+pub(super) type Names = [&'static str; 3];
+/// Those of the local journal.
+pub(super) const JOURNAL_NAMES: Names =
+    ["gateway_apply_records_total", "gateway_apply_transactions_total", "gateway_apply_away"];
+/// Those of all streams.
+pub(super) const STREAM_NAMES: Names = [
+    "gateway_stream_apply_records_total",
+    "gateway_stream_apply_transactions_total",
+    "gateway_stream_apply_away",
+];
+
 /// Counts since the start. Clones count together.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Figures(Arc<Inner>);
@@ -62,11 +74,11 @@ impl Figures {
     }
 
     /// Registers them.
-    pub(super) fn register(&self, metrics: &Metrics) {
+    pub(super) fn register(&self, metrics: &Metrics, [records, transactions, away]: Names) {
         let own = Arc::clone(&self.0);
         metrics.family(
-            "gateway_apply_records_total",
-            "Records of the journal that were in a batch, by what became of them.",
+            records,
+            "Queued records that were in a batch, by what became of them.",
             Kind::Counter,
             move |out| {
                 for (outcome, counter) in Outcome::ALL.iter().zip(&own.records) {
@@ -76,7 +88,7 @@ impl Figures {
         );
         let own = Arc::clone(&self.0);
         metrics.family(
-            "gateway_apply_transactions_total",
+            transactions,
             "Committed transactions of the applier, by how many records each had.",
             Kind::Counter,
             move |out| {
@@ -90,7 +102,7 @@ impl Figures {
         metrics.gauge("gateway_apply_held_records", help, &[], move || own.held.read());
         let own = Arc::clone(&self.0);
         metrics.family(
-            "gateway_apply_away",
+            away,
             "1 while a game's records wait for its database.",
             Kind::Gauge,
             move |out| {
@@ -109,7 +121,7 @@ mod tests {
     #[test]
     fn records_transactions_and_games_that_are_away_are_told_apart() {
         let (figures, metrics) = (Figures::default(), Metrics::new());
-        figures.register(&metrics);
+        figures.register(&metrics, JOURNAL_NAMES);
         figures.ended(&[(1, Outcome::Applied), (2, Outcome::Applied), (3, Outcome::Failed)]);
         for size in [1, 9, 10, 500, 501] {
             figures.committed(size);

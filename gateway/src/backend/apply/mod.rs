@@ -21,10 +21,13 @@ mod desk;
 #[cfg(test)]
 mod faults;
 mod figures;
+mod keeper;
 mod outcome;
 mod schedule;
+mod source;
 mod teller;
 mod told;
+mod unwound;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -46,8 +49,10 @@ use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 use desk::{Desk, Word};
-use figures::Figures;
+use figures::{Figures, JOURNAL_NAMES};
+pub use keeper::Keeper;
 use outcome::{Ended, Outcome};
+use source::Source;
 use teller::Teller;
 use told::{Told, What};
 
@@ -81,10 +86,20 @@ pub struct Applier {
     pub metrics: Arc<Metrics>,
 }
 
+/// What a loop works with, wherever its records come from.
+#[derive(Clone, Debug)]
+struct Around {
+    snapshot: Arc<ArcSwap<Snapshot>>,
+    pools: Arc<Pools>,
+    cache: Arc<Cache<BackendError>>,
+    metrics: Arc<Metrics>,
+}
+
 /// What the loop and its batches share.
 #[derive(Debug)]
 struct Shared {
-    applier: Applier,
+    applier: Around,
+    source: Source,
     teller: Teller,
     told: Told,
     figures: Figures,
@@ -97,11 +112,19 @@ struct Shared {
 
 impl Shared {
     fn new(applier: Applier) -> Self {
+        let Applier { journal, snapshot, pools, cache, metrics } = applier;
+        let teller = Teller::start(Arc::clone(&cache));
+        let around = Around { snapshot, pools, cache, metrics };
+        Self::of(around, Source::Journal(journal), teller, Figures::default())
+    }
+
+    fn of(applier: Around, source: Source, teller: Teller, figures: Figures) -> Self {
         Self {
-            teller: Teller::start(Arc::clone(&applier.cache)),
             applier,
+            source,
+            teller,
             told: Told::default(),
-            figures: Figures::default(),
+            figures,
             is_stopping: AtomicBool::new(false),
             #[cfg(test)]
             turns: Arc::default(),
@@ -151,7 +174,7 @@ impl Applier {
 
 /// Runs the loop, and begins it anew where it panics: from the journal, which knows what is applied.
 async fn run(shared: Arc<Shared>, stop: Watch<bool>) {
-    shared.figures.register(&shared.applier.metrics);
+    shared.figures.register(&shared.applier.metrics, JOURNAL_NAMES);
     // A set, because what it runs ends with it.
     let mut tasks = JoinSet::new();
     loop {
@@ -165,7 +188,10 @@ async fn run(shared: Arc<Shared>, stop: Watch<bool>) {
 
 impl Loop {
     fn new(shared: Arc<Shared>) -> Self {
-        let next = shared.applier.journal.lowest();
+        let next = match &shared.source {
+            Source::Journal(journal) => journal.lowest(),
+            Source::Stream(_) => 0,
+        };
         Self {
             shared,
             desks: HashMap::default(),
@@ -179,8 +205,9 @@ impl Loop {
     }
 
     async fn run(mut self, mut stop: Watch<bool>) {
-        let mut reader = Some(self.shared.applier.journal.reader());
-        let mut durable = self.shared.applier.journal.durable();
+        let Source::Journal(journal) = self.shared.source.clone() else { return };
+        let mut reader = Some(journal.reader());
+        let mut durable = journal.durable();
         let mut look: Option<Look> = None;
         loop {
             #[cfg(test)]
@@ -207,7 +234,7 @@ impl Loop {
                             self.found(found);
                             reader
                         }
-                        None => self.shared.applier.journal.reader(),
+                        None => journal.reader(),
                     });
                 }
                 () = durable.until(|durable| { self.known = self.known.max(*durable); *durable > from }),
@@ -285,7 +312,12 @@ impl Loop {
         let snapshot = applier.snapshot.load();
         for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.is_idle()) {
             let pool = snapshot.game(name).ok().and_then(|game| applier.pools.named(&game.pool));
-            desk.allow(pool.map_or(1, |pool| batch_count_max(&pool.config())));
+            let count_max = match &self.shared.source {
+                Source::Journal(_) => pool.map_or(1, |pool| batch_count_max(&pool.config())),
+                // A stream's transactions wait for each other at its row; a game has several streams.
+                Source::Stream(_) => 1,
+            };
+            desk.allow(count_max);
             while let Some(work) = desk.next(now) {
                 let mut sequences = work.missing.clone();
                 sequences.extend(work.records.iter().map(|record| record.sequence));

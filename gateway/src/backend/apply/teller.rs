@@ -36,6 +36,11 @@ impl Teller {
         Self(Some(sender))
     }
 
+    /// Tells nobody: of what comes from a stream all instances know.
+    pub(super) const fn silent() -> Self {
+        Self(None)
+    }
+
     /// Records that wait from now on.
     pub(super) fn journalled(&self, records: &[Record]) {
         self.tell(records.iter().map(|record| {

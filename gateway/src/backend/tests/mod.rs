@@ -5,5 +5,6 @@ mod migrate;
 mod outage;
 mod pool;
 mod run;
+mod stream;
 mod types;
 mod write;

@@ -12,7 +12,8 @@ use super::super::BackendError;
 use super::super::fault::Failure;
 use super::super::fold::folded;
 use super::super::pool::Pool;
-use super::effect::{self, Params};
+use super::effect::{self, Params, Place};
+use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
 use super::transaction::{Phase, Transaction};
 use crate::catalog::{Kind, Template};
@@ -55,6 +56,8 @@ pub(in crate::backend) enum ApplyError {
     Locked(BackendError),
     /// A statement or a guard refused: one of the records, or all of them.
     Refused(BackendError),
+    /// The stream that they come from has a newer owner.
+    Fenced,
 }
 
 impl ApplyError {
@@ -77,6 +80,7 @@ impl ApplyError {
 
 /// Applies records in their order. Returns what became of each.
 ///
+/// - `fence`: who applies them; `None`: there is nobody else.
 /// - `now_micros`: from when their keys' time to live is counted.
 ///
 /// # Errors
@@ -86,14 +90,16 @@ pub(in crate::backend) async fn apply(
     pool: &Pool,
     template: &Template,
     records: &[Applied<'_, '_>],
+    fence: Option<Fence>,
     now_micros: i64,
     deadline: Instant,
 ) -> Result<Vec<RecordState>, ApplyError> {
     let lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
     let mut tx = Transaction::new(lease);
-    let work = transact(&mut tx, template, records, now_micros);
+    let work = transact(&mut tx, template, records, fence, now_micros);
     let error = match tokio::time::timeout_at(deadline.into(), work).await {
-        Ok(Ok(states)) => return Ok(states),
+        Ok(Ok(Some(states))) => return Ok(states),
+        Ok(Ok(None)) => ApplyError::Fenced,
         Ok(Err(failure)) => ApplyError::of(pool, failure, tx.phase()),
         Err(_late) if tx.phase() == Phase::Commit => {
             return Err(ApplyError::Lost(BackendError::OutcomeUnknown { source: None }));
@@ -108,9 +114,15 @@ async fn transact(
     tx: &mut Transaction,
     template: &Template,
     records: &[Applied<'_, '_>],
+    fence: Option<Fence>,
     now_micros: i64,
-) -> Result<Vec<RecordState>, Failure> {
+) -> Result<Option<Vec<RecordState>>, Failure> {
     tx.begin(template.write.isolation).await?;
+    if let Some(fence) = fence
+        && !fence::hold(tx, fence).await?
+    {
+        return Ok(None);
+    }
     tx.enter(Phase::Key);
     let mut states = first_of_each(records);
     claim(tx, template, records, now_micros, &mut states).await?;
@@ -123,7 +135,7 @@ async fn transact(
         .collect();
     perform(tx, template, &fresh).await?;
     tx.commit().await?;
-    Ok(states)
+    Ok(Some(states))
 }
 
 /// Two records of one key in one batch: the first one counts.
@@ -216,7 +228,10 @@ async fn perform(
     if let Some(fold) = fold {
         let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
         for part in folded(fold, template.dialect, &runs) {
-            tx.execute(&part.statement).await?;
+            // Which of them it was is found by the caller; of one alone these are the words.
+            let place = Place { template, what: "the statement", row: None };
+            let done = tx.execute(&part.statement).await;
+            done.map_err(|failure| place.duplicate(failure, None))?;
         }
         return Ok(());
     }

@@ -38,7 +38,12 @@ pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result
     }
     tell_faults(params, &outcomes);
     let affected = outcomes.iter().flatten().sum();
-    Ok(Effect { body: reply::batch(affected, &outcomes), affected })
+    Ok(Effect { body: reply::batch(affected, &outcomes, ids(params)), affected })
+}
+
+/// The ids of the rows, where each is given one.
+fn ids<'p>(params: &Params<'p, '_>) -> &'p [i64] {
+    if params.template.plan.uses_id() { params.supplied.row_ids } else { &[] }
 }
 
 /// Tells the log of rows that were refused by no fault of the caller's. The reply does not say why: of each

@@ -10,6 +10,7 @@
 mod apply;
 mod batch;
 mod effect;
+mod fence;
 mod key;
 mod purge;
 mod reply;
@@ -29,6 +30,7 @@ use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
 pub(super) use apply::{Applied, ApplyError, RecordState, apply};
 use effect::Effect;
+pub(super) use fence::Fence;
 
 pub(super) use effect::Params;
 use key::KeyRow;

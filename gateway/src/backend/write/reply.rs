@@ -72,19 +72,26 @@ const fn absent(value: StepValue) -> Scalar<'static> {
 }
 
 /// The answer of a `batch`: the sum, and each row's outcome in order.
-pub(super) fn batch(affected: u64, outcomes: &[RowOutcome]) -> Vec<u8> {
+///
+/// - `ids`: of each row, where the template gives rows ids of their own; else empty.
+pub(super) fn batch(affected: u64, outcomes: &[RowOutcome], ids: &[i64]) -> Vec<u8> {
     let mut body = Vec::with_capacity(32 + outcomes.len() * 12);
     msgpack::write_map_header(&mut body, 2);
     msgpack::write_str(&mut body, "affected");
     msgpack::write_uint(&mut body, affected);
     msgpack::write_str(&mut body, "rows");
     msgpack::write_array_header(&mut body, outcomes.len());
-    for outcome in outcomes {
+    for (index, outcome) in outcomes.iter().enumerate() {
+        let id = ids.get(index);
         match outcome {
             Ok(count) => {
-                msgpack::write_map_header(&mut body, 1);
+                msgpack::write_map_header(&mut body, if id.is_some() { 2 } else { 1 });
                 msgpack::write_str(&mut body, "affected");
                 msgpack::write_uint(&mut body, *count);
+                if let Some(id) = id {
+                    msgpack::write_str(&mut body, "id");
+                    msgpack::write_int(&mut body, *id);
+                }
             }
             Err(error) => {
                 msgpack::write_map_header(&mut body, 2);

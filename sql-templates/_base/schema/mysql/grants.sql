@@ -19,8 +19,12 @@ GRANT SELECT, INSERT, UPDATE         ON player_mail    TO 'gateway'@'%';
 GRANT SELECT, INSERT                 ON wallet_ledger  TO 'gateway'@'%';
 GRANT SELECT, INSERT                 ON item_ledger    TO 'gateway'@'%';
 GRANT SELECT, INSERT                 ON order_ledger   TO 'gateway'@'%';
+-- The gateway's own: which migrations were applied; it only looks.
+GRANT SELECT                         ON gateway_migration TO 'gateway'@'%';
 -- The gateway's own: which idempotent requests have taken effect.
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_request TO 'gateway'@'%';
+-- The gateway's own: who owns each stream that orders come from (`queue: stream`).
+GRANT SELECT, INSERT, UPDATE         ON gateway_stream TO 'gateway'@'%';
 
 -- Migrating (`gateway migrate`, from an operator's machine): the tables of this database.
 GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';

@@ -30,7 +30,7 @@ impl Bed {
             mark: Mark { journal: 7, sequence: *sequence },
         };
         let records: Vec<_> = records.iter().zip(&bounds).map(record).collect();
-        apply(&self.pool, template, &records, 0, far()).await
+        apply(&self.pool, template, &records, None, 0, far()).await
     }
 
     async fn ids(&self) -> String {
