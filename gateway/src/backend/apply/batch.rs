@@ -1,12 +1,8 @@
 //! One batch: a transaction, and where it is refused the search for the record at fault.
 
-use std::any::Any;
 use std::collections::{HashMap, HashSet};
-use std::panic::{AssertUnwindSafe, catch_unwind};
-use std::pin::pin;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::task::Poll;
 use std::time::{Duration, Instant, SystemTime};
 
 use foldhash::fast::RandomState;
@@ -16,6 +12,7 @@ use super::desk::Work;
 use super::outcome::{Ended, Outcome};
 use super::source::Source;
 use super::told::What;
+use super::unwound::unwound;
 use crate::backend::pool::Pool;
 use crate::backend::write::{Applied, ApplyError, Mark, Params, RecordState, apply as transact};
 use crate::backend::{BackendError, Supplied};
@@ -356,24 +353,6 @@ impl Run<'_> {
             emit(&Event::RecordsDead { operation, record_count, sequence, error });
         }
     }
-}
-
-/// Runs a future to its end. Err: it panicked, with that message.
-async fn unwound<F: Future>(future: F) -> Result<F::Output, Box<str>> {
-    let mut future = pin!(future);
-    std::future::poll_fn(|context| {
-        let polled = catch_unwind(AssertUnwindSafe(|| future.as_mut().poll(context)));
-        match polled {
-            Ok(poll) => poll.map(Ok),
-            Err(panic) => Poll::Ready(Err(message(&*panic))),
-        }
-    })
-    .await
-}
-
-fn message(panic: &(dyn Any + Send)) -> Box<str> {
-    let text = panic.downcast_ref::<String>().map(String::as_str);
-    text.or_else(|| panic.downcast_ref::<&str>().copied()).unwrap_or("no message").into()
 }
 
 fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {

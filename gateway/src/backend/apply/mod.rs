@@ -27,6 +27,7 @@ mod schedule;
 mod source;
 mod teller;
 mod told;
+mod unwound;
 
 use std::collections::HashMap;
 use std::sync::Arc;
