@@ -129,11 +129,17 @@ fn mail_reaches_everybody_but_who_has_it_and_its_gift_is_taken_once() {
             let params = json!({ "request_id": request, "campaign": "spring", "title": "Hello", "mails": mails });
             ok(gateway, "game1", "mail.send_many", &params)
         };
-        let both = json!({ "affected": 2, "rows": [{ "affected": 1 }, { "affected": 1 }] });
-        assert_eq!(send("m1", [1001, 1002]), both);
-        let one = json!({ "affected": 1, "rows": [{ "code": 2162, "message": "MAIL_SENT" }, { "affected": 1 }] });
-        assert_eq!(send("m2", [1001, 1003]), one);
+        let both = send("m1", [1001, 1002]);
+        let ids = [&both["rows"][0]["id"], &both["rows"][1]["id"]];
+        assert!(ids[0].is_string() && ids[1].is_string() && ids[0] != ids[1], "{both}");
+        let rows = ids.map(|id| json!({ "affected": 1, "id": id }));
+        assert_eq!(both, json!({ "affected": 2, "rows": rows }));
+        let one = send("m2", [1001, 1003]);
+        let done = json!({ "affected": 1, "id": one["rows"][1]["id"] });
+        let taken = json!({ "code": 2162, "message": "MAIL_SENT" });
+        assert_eq!(one, json!({ "affected": 1, "rows": [taken, done] }));
         let mails = ok(gateway, "game1", "mail.list_by_player", &json!({ "player_id": 1001 }));
+        assert_eq!(&mails["items"][0]["mail_id"], ids[0]);
         let claim = |request: &str| {
             let mail = &mails["items"][0]["mail_id"];
             call(
