@@ -185,18 +185,6 @@ fn repeat_is_told_and_other_parameters_are_refused_before_and_after_application(
 }
 
 #[test]
-fn folder_that_the_journal_makes_is_nobody_elses_to_read() {
-    use std::os::unix::fs::PermissionsExt as _;
-
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("new").join("journal");
-    let (store, _) = Store::open(&path, 16).unwrap();
-    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
-    assert_eq!(mode & 0o777, 0o700);
-    drop(store);
-}
-
-#[test]
 fn second_process_is_told_that_the_first_has_the_folder() {
     let folder = tempfile::tempdir().unwrap();
     let config = config(folder.path());

@@ -133,3 +133,15 @@ fn position_is_written_when_it_is_asked_for_again_after_the_last_record() {
     assert_eq!((journal.journal.position(), journal.journal.settle(again)), (2, None));
     journal.close();
 }
+
+#[test]
+fn folder_that_the_journal_makes_is_nobody_elses_to_read() {
+    use std::os::unix::fs::PermissionsExt as _;
+
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("new").join("journal");
+    let (store, _) = Store::open(&path, 16).unwrap();
+    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    assert_eq!(mode & 0o777, 0o700);
+    drop(store);
+}
