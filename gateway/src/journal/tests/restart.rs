@@ -141,7 +141,7 @@ fn folder_that_the_journal_makes_is_nobody_elses_to_read() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("new").join("journal");
     let (store, _) = Store::open(&path, 16).unwrap();
-    let mode = std::fs::metadata(&path).unwrap().permissions().mode();
+    let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     drop(store);
 }
