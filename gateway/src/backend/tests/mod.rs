@@ -2,6 +2,8 @@
 
 mod apply;
 mod migrate;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod outage;
 mod pool;
 mod run;
