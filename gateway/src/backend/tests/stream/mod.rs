@@ -21,6 +21,7 @@ use super::super::testing::{Server, far};
 use super::super::{BackendError, Keeper, Pools};
 use crate::auth::Authenticator;
 use crate::bind::Bound;
+use crate::cache::testing::RedisServer;
 use crate::cache::{Cache, QueuedState};
 use crate::catalog::{Catalog, Dialect, Scalar};
 use crate::config::{Config, ConnectionConfig, DatabaseConfig, Env};
@@ -29,7 +30,6 @@ use crate::journal::{Accepted, Draft, JournalError, Payload};
 use crate::observe::Metrics;
 use crate::queue::{self, Answer, Signal};
 use crate::snapshot::{Parts, Snapshot, build};
-use crate::stream::testing::RedisServer;
 use crate::stream::{StreamState, Streams};
 
 /// An operation that writes down that an order was applied, and when: `place` grows.
@@ -69,7 +69,7 @@ struct Instance {
 impl Bed {
     /// `None`, and a word, where a server is not installed.
     async fn new(name: &str) -> Option<Self> {
-        let redis = RedisServer::start().await?;
+        let redis = RedisServer::start_durable().await?;
         let server = Server::get()?;
         let turn = server.share().await;
         let database = server.database(name).await;
@@ -158,7 +158,7 @@ impl Bed {
     async fn entry_count(&self) -> u64 {
         let mut count = 0;
         for index in 0..3 {
-            count += self.redis.run::<u64>(&["XLEN", &format!("gwq:s:game1:{index}")]).await;
+            count += self.redis.ask::<u64>(&["XLEN", &format!("gwq:s:game1:{index}")]).await;
         }
         count
     }
