@@ -23,7 +23,7 @@ start_mariadb
 start_gateway "path: \"$journal\", bytes_max: 4294967296, records_max: 8000000"
 
 first=(nice -n -10)
-nice -n -10 true 2>/dev/null || { first=(); echo "without priority for the load generator: not allowed here"; }
+[ -z "$(nice -n -10 true 2>&1)" ] || { first=(); echo "without priority for the load generator: not allowed here"; }
 load() { "${first[@]}" taskset -c 1 "$bench" load --address 127.0.0.1:18110 --pid "$gateway_pid" --seconds "$seconds" --first 1 --count 100000 "$@"; }
 orders() { load --mode order --operation order.create "$@"; }
 # Waits until nothing is queued.
