@@ -17,6 +17,7 @@ use super::super::pool::Pool;
 use super::super::testing::{Server, far};
 use super::super::{BackendError, Keeper, Pools};
 use super::ledger;
+use crate::cache::testing::RedisServer;
 use crate::cache::{Cache, QueuedState};
 use crate::catalog::Dialect;
 use crate::config::{ConnectionConfig, DatabaseConfig};
@@ -25,7 +26,6 @@ use crate::journal::{Accepted, Draft, JournalError};
 use crate::observe::Metrics;
 use crate::queue::{self, Answer, Signal};
 use crate::snapshot::Snapshot;
-use crate::stream::testing::RedisServer;
 use crate::stream::{StreamState, Streams};
 
 /// An operation that writes down that an order was applied, and when: `place` grows.
@@ -65,7 +65,7 @@ struct Instance {
 impl Bed {
     /// `None`, and a word, where a server is not installed.
     async fn new(name: &str) -> Option<Self> {
-        let redis = RedisServer::start().await?;
+        let redis = RedisServer::start_durable().await?;
         let server = Server::get()?;
         let turn = server.share().await;
         let database = server.database(name).await;
@@ -149,7 +149,7 @@ impl Bed {
     async fn entry_count(&self) -> u64 {
         let mut count = 0;
         for index in 0..3 {
-            count += self.redis.run::<u64>(&["XLEN", &format!("gwq:s:game1:{index}")]).await;
+            count += self.redis.ask::<u64>(&["XLEN", &format!("gwq:s:game1:{index}")]).await;
         }
         count
     }
