@@ -88,8 +88,8 @@ impl Origin {
     pub fn config(&self) -> Result<(Config, Vec<String>), LoadFaults> {
         let env = Env::process();
         let read = match self {
-            Self::File(path) => Config::load(path, &env),
-            Self::Text { text, base } => Config::parse(text, base, &env),
+            Self::File(path) => Config::load_to_serve(path, &env),
+            Self::Text { text, base } => Config::parse_to_serve(text, base, &env),
         };
         let (config, warnings) =
             read.map_err(|faults| LoadFaults(faults.iter().map(ToString::to_string).collect()))?;
@@ -411,7 +411,8 @@ mod tests {
         std::fs::write(templates.join("create.sql"), sql).unwrap();
         let text = "templates: templates\n\
                     database: {connections: {a: {type: sqlite, path: a.db}}}\n\
-                    games: {game1: {database: a}}\n";
+                    games: {game1: {database: a}}\n\
+                    auth: {jwt_secret: a-secret-of-32-bytes-and-a-few-more}\n";
         let origin = Origin::Text { text: text.into(), base: folder.path().into() };
         let loaded = Loaded::read(&origin, false).unwrap();
         let snapshot = loaded.into_snapshot(1, &Metrics::new()).unwrap();

@@ -61,19 +61,31 @@ pub(crate) fn compile(resolved: &Resolved, findings: &mut Findings) -> Option<Co
     let broken = own.has_errors();
     own.0.retain(|finding| !follows(finding, &resolved.faulty));
     findings.0.append(&mut own.0);
-    compiled.filter(|_| !broken)
+    // A template without the lines that could not be read is another one: what it would break is not told.
+    compiled.filter(|_| !broken && resolved.faulty.is_empty())
 }
 
 /// Whether a finding is there only because header lines of these keys could not be read, which is told already.
 fn follows(finding: &Finding, faulty: &[Key]) -> bool {
-    match finding.rule {
-        Rule::ParamUndeclared | Rule::Http => faulty.contains(&Key::Param),
-        Rule::ResultColumns => faulty.contains(&Key::Result),
-        Rule::KeyMissing => {
-            faulty.iter().any(|key| *finding.message == *format!("@{} is missing", key.name()))
+    let asks: &[Key] = match finding.rule {
+        Rule::ParamUndeclared | Rule::Http | Rule::Step | Rule::OptionalLine | Rule::List => {
+            &[Key::Param]
         }
-        _ => false,
-    }
+        Rule::ParamLimit => &[Key::Param, Key::Order],
+        Rule::ParamUnused => &[
+            Key::Require,
+            Key::Idempotent,
+            Key::Lane,
+            Key::Order,
+            Key::Cache,
+            Key::Invalidate,
+            Key::Version,
+        ],
+        Rule::Order | Rule::Page => &[Key::Param, Key::Order, Key::Page, Key::Result],
+        Rule::ResultColumns => &[Key::Result, Key::Return],
+        _ => &[],
+    };
+    asks.iter().any(|key| faulty.contains(key))
 }
 
 struct Compiler<'a, 'f> {
@@ -229,8 +241,10 @@ impl Compiler<'_, '_> {
             slots.add_page((page.default_count, page.count_max), place, self.findings);
             return;
         }
-        let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
-        self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        if self.resolved.lacks(Key::Page) {
+            let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
+            self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        }
         slots.add_page((1, 1), &self.resolved.place, self.findings);
     }
 
