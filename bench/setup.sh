@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the scripts here start before they measure; sourced by them from the repository's root, not run.
-# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2119,SC2120
 #
 # The gateway and what it is compared with run on CPU 0, load and databases on CPU 1. Everything lies in $home, and what runs
 # ends with the script.
