@@ -283,13 +283,12 @@ impl fmt::Display for Expiry {
     }
 }
 
-/// `sha256:`, a salt of 8 bytes or more, `:`, a digest of 32 bytes.
+/// `sha256:`, a salt of 16 bytes, `:`, a digest of 32 bytes.
 fn is_hash(text: &str) -> bool {
-    let hex =
-        |part: &str| part.len().is_multiple_of(2) && part.bytes().all(|b| b.is_ascii_hexdigit());
+    let hex = |part: &str| part.bytes().all(|b| b.is_ascii_hexdigit());
     let parts = text.strip_prefix("sha256:").and_then(|rest| rest.split_once(':'));
     parts.is_some_and(|(salt, digest)| {
-        salt.len() >= 16 && digest.len() == 64 && hex(salt) && hex(digest)
+        salt.len() == 32 && digest.len() == 64 && hex(salt) && hex(digest)
     })
 }
 

@@ -30,6 +30,11 @@ pub(super) fn env() -> Env {
             }
             _ => Err(std::io::ErrorKind::NotFound.into()),
         }),
+        is_folder: Box::new(|path| match path.to_str() {
+            Some("config" | "config/keys" | "config/../sql-templates") => Ok(true),
+            Some("config/a.db") => Ok(false),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        }),
         cpu_count: 6,
     }
 }
@@ -250,7 +255,7 @@ fn api_key_expires_at_the_moment_written() {
     let key = |expires: &str| {
         format!(
             "{SMALL}auth: {{api_keys: [{{id: shop, hash: 'sha256:{}:{}', games: ['*'], expires: '{expires}'}}]}}",
-            "0".repeat(16),
+            "0".repeat(32),
             "a".repeat(64)
         )
     };

@@ -19,6 +19,7 @@ use tokio::sync::Mutex;
 
 use crate::backend::Pools;
 use crate::config::AdminConfig;
+use crate::observe::{Event, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
@@ -71,7 +72,12 @@ impl Shared {
     async fn reload_now(&self) -> Arc<ReloadOutcome> {
         let mut reloader = self.reloader.lock().await;
         let outcome = Arc::new(reloader.reload(&self.core, &self.pools).await);
-        self.last.store(Arc::clone(&outcome));
+        let before = self.last.swap(Arc::clone(&outcome));
+        // The log's last word on it would else be the refusal, for ever.
+        if let (ReloadOutcome::Refused(_), ReloadOutcome::Unchanged) = (&*before, &*outcome) {
+            let generation = self.core.snapshot.load().generation;
+            emit(&Event::ReloadMended { generation });
+        }
         if matches!(*outcome, ReloadOutcome::Done { .. }) {
             self.reloaded.notify_one();
         }

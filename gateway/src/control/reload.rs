@@ -88,8 +88,8 @@ impl Origin {
     pub fn config(&self) -> Result<(Config, Vec<String>), LoadFaults> {
         let env = Env::process();
         let read = match self {
-            Self::File(path) => Config::load(path, &env),
-            Self::Text { text, base } => Config::parse(text, base, &env),
+            Self::File(path) => Config::load_to_serve(path, &env),
+            Self::Text { text, base } => Config::parse_to_serve(text, base, &env),
         };
         let (config, warnings) =
             read.map_err(|faults| LoadFaults(faults.iter().map(ToString::to_string).collect()))?;
@@ -215,6 +215,16 @@ pub struct Reloader {
     pub logs: Arc<Logs>,
     /// The folders and files to watch.
     pub paths: Vec<WatchPath>,
+    /// Warnings that the log has of what serves.
+    pub warnings: Vec<String>,
+}
+
+/// A snapshot that may be swapped in.
+struct Prepared {
+    snapshot: Snapshot,
+    /// Settings that changed and wait for a restart.
+    needs_restart: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Reloader {
@@ -226,14 +236,12 @@ impl Reloader {
     /// Builds a new snapshot and swaps it in.
     pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
         let prepared = match self.prepare(core) {
-            Ok(Some((snapshot, needs_restart))) => {
-                agree(core, &snapshot).await.map(|()| Some((snapshot, needs_restart)))
-            }
+            Ok(Some(prepared)) => agree(core, &prepared.snapshot).await.map(|()| Some(prepared)),
             unchanged_or_refused => unchanged_or_refused,
         };
         match prepared {
             Ok(None) => ReloadOutcome::Unchanged,
-            Ok(Some((snapshot, needs_restart))) => {
+            Ok(Some(Prepared { snapshot, needs_restart, warnings })) => {
                 self.paths = watch_paths(&self.origin, &snapshot.config);
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
@@ -247,6 +255,10 @@ impl Reloader {
                 for key in &needs_restart {
                     emit(&Event::ConfigWarning { text: &format!("{key} waits for a restart") });
                 }
+                for text in warnings.iter().filter(|text| !self.warnings.contains(text)) {
+                    emit(&Event::ConfigWarning { text });
+                }
+                self.warnings = warnings;
                 ReloadOutcome::Done { generation, needs_restart }
             }
             Err(faults) => {
@@ -256,11 +268,12 @@ impl Reloader {
         }
     }
 
-    fn prepare(&self, core: &Core) -> Result<Option<(Snapshot, Vec<String>)>, LoadFaults> {
+    fn prepare(&self, core: &Core) -> Result<Option<Prepared>, LoadFaults> {
         let running = core.snapshot.load();
         let mut loaded = Loaded::read(&self.origin, self.samples_allowed)?;
         let changes = Config::diff(&running.config, &loaded.config);
         loaded.config = loaded.config.reloaded_over(&running.config);
+        let warnings = std::mem::take(&mut loaded.warnings);
         let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
         let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
         if let Some(journal) = &core.journal {
@@ -271,7 +284,7 @@ impl Reloader {
             && *snapshot.config == *running.config
             && snapshot.catalog_hash == running.catalog_hash
             && snapshot.jwks == running.jwks;
-        Ok((!is_same).then_some((snapshot, needs_restart)))
+        Ok((!is_same).then_some(Prepared { snapshot, needs_restart, warnings }))
     }
 }
 
@@ -411,7 +424,8 @@ mod tests {
         std::fs::write(templates.join("create.sql"), sql).unwrap();
         let text = "templates: templates\n\
                     database: {connections: {a: {type: sqlite, path: a.db}}}\n\
-                    games: {game1: {database: a}}\n";
+                    games: {game1: {database: a}}\n\
+                    auth: {jwt_secret: a-secret-of-32-bytes-and-a-few-more}\n";
         let origin = Origin::Text { text: text.into(), base: folder.path().into() };
         let loaded = Loaded::read(&origin, false).unwrap();
         let snapshot = loaded.into_snapshot(1, &Metrics::new()).unwrap();
