@@ -27,8 +27,8 @@ use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
-    BusinessError, Column, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step, Template,
-    WriteContract, check,
+    BusinessError, Column, Dialect, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step,
+    Template, WriteContract, check,
 };
 
 /// Most rows of a `many` that does not say.
@@ -217,6 +217,7 @@ impl Compiler<'_, '_> {
         let orders = self.orders(&columns, &cut.statement);
         let page = self.page(kind, slots, &columns, &cut);
         let mut plan = self.plan(slots, &orders, page.as_ref(), &mut cut);
+        self.placeholders(&plan, slots, body);
         if kind.is_write() {
             plan.fold = fold::fold(&plan.pieces, self.resolved.dialect);
         }
@@ -282,6 +283,21 @@ impl Compiler<'_, '_> {
             let Some(slot) = slots.list.get(*index).filter(|slot| !slot.required) else { continue };
             let message = format!("`{}` is optional and stands on a line that is not", slot.name);
             let fix = "end the line with `-- ?`, or make the list required";
+            self.findings.error(Rule::List, &body.place(), message, fix);
+        }
+    }
+
+    /// A request whose lists are as long as they may be still fits into one statement.
+    fn placeholders(&mut self, plan: &Plan, slots: &Slots, body: &Body) {
+        let dialect = self.resolved.dialect;
+        let max = match dialect {
+            Dialect::Sqlite => 32_766,
+            Dialect::Mysql | Dialect::Oracle => 65_535,
+        };
+        let count = plan.placeholder_count_max(&slots.list, dialect);
+        if count > max {
+            let message = format!("up to {count} placeholders, and {dialect} takes {max}");
+            let fix = "write a smaller `max_items=`: a list is padded to the next power of two";
             self.findings.error(Rule::List, &body.place(), message, fix);
         }
     }

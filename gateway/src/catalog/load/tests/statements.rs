@@ -118,6 +118,31 @@ fn lists_stand_alone_in_an_in() {
 }
 
 #[test]
+fn lists_together_fit_into_one_statement() {
+    let lists = |first: u32, second: u32| {
+        READ.replacen(
+            "-- @param id int",
+            &format!(
+                "-- @param id list(int) max_items={first}\n-- @param b list(int) max_items={second}"
+            ),
+            1,
+        )
+        .replacen("t.id = :id", "t.id IN (:id) AND t.b IN (:b)", 1)
+    };
+    let on =
+        |dialect, text: &str, rules: &[Rule]| check_on(dialect, &[("_base/x.sql", text)], rules);
+    // 16384 and 16384 placeholders; 16384 and 8192.
+    on(Dialect::Sqlite, &lists(10_000, 10_000), &[Rule::List]);
+    on(Dialect::Sqlite, &lists(10_000, 8_192), &[]);
+    on(Dialect::Mysql, &lists(10_000, 10_000), &[]);
+    let step = format!(
+        "-- @kind tx\n-- @param a list(int) max_items=10000\n-- @allow admin\n-- @step s exec\n\
+         DELETE FROM t WHERE a IN (:a) AND b IN (:a)\n"
+    );
+    on(Dialect::Sqlite, &step, &[Rule::List]);
+}
+
+#[test]
 fn lists_that_may_not_be_empty_are_those_of_writes_and_not_in() {
     let nonempty = |text: &str| template(text, Dialect::Mysql).plan.nonempty;
     let read = READ.replacen("id int", "id list(int)", 1);
