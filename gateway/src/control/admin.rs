@@ -148,7 +148,8 @@ async fn reload(shared: &Arc<Shared>) -> Answer {
 
 /// Whether a request has the token, where one is configured.
 fn is_allowed(shared: &Shared, request: &Request<Incoming>) -> bool {
-    let Some(token) = &shared.admin.token else { return true };
+    let snapshot = shared.core.snapshot.load();
+    let Some(token) = &snapshot.config.admin.token else { return true };
     let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = given.and_then(|given| given.strip_prefix(b"Bearer "));
     // Compared in a time that does not tell how much of it was right.

@@ -18,7 +18,6 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::backend::Pools;
-use crate::config::AdminConfig;
 use crate::observe::{Event, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
@@ -53,7 +52,6 @@ struct Shared {
     prepared: arc_swap::ArcSwap<statements::PreparedStatements>,
     /// Wakes who looks at the schemas.
     reloaded: tokio::sync::Notify,
-    admin: AdminConfig,
 }
 
 impl Shared {
@@ -99,7 +97,6 @@ impl Control {
         notices: &Notices,
         mut stop: Watch<bool>,
     ) -> io::Result<()> {
-        let config = self.core.snapshot.load().config.admin.clone();
         let shared = Arc::new(Shared {
             core: self.core,
             pools: self.pools,
@@ -108,7 +105,6 @@ impl Control {
             schemas: arc_swap::ArcSwap::default(),
             prepared: arc_swap::ArcSwap::default(),
             reloaded: tokio::sync::Notify::new(),
-            admin: config,
         });
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
