@@ -129,7 +129,7 @@ fn log_level_changes_live() {
     let mut gateway = Setup::sqlite().set("/logging/level", json!("error")).start();
     assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
     gateway.write_config("/logging/level", json!("info"));
-    gateway.signal(gateway_tests::Signal::Reload);
+    gateway.signal(Signal::Reload);
     wait_until("requests are logged", || {
         gateway.http().get(PLAYER, &admin().headers());
         gateway.log().contains("player.get").then_some(())

@@ -10,6 +10,7 @@ mod schema;
 mod signals;
 mod statements;
 mod status;
+mod watch;
 
 use std::io;
 use std::net::TcpListener;
@@ -25,10 +26,10 @@ use crate::queue::{Notice, Notices, Watch};
 pub use gauges::register_metrics;
 pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{
-    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, game_dialects,
-    served, watch_paths,
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, game_dialects, served,
 };
 pub use signals::Signals;
+pub use watch::{WatchPath, watch_paths};
 
 /// The control thread's work.
 #[derive(Debug)]
@@ -109,7 +110,7 @@ impl Control {
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
-        tokio::spawn(signals::watch_files(Arc::clone(&shared)));
+        tokio::spawn(watch::watch_files(Arc::clone(&shared)));
         tokio::spawn(schema::watch(Arc::clone(&shared)));
         tokio::select! {
             () = signals::until_told_to_stop(&shared, signals) => notices.say(Notice::Stop),
