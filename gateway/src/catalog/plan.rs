@@ -7,7 +7,7 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Dialect, Direction, KeysetColumn, Scalar, StepValue};
+use super::{Dialect, Direction, KeysetColumn, Scalar, Slot, StepValue};
 
 /// Most items that Oracle takes in one `IN (…)`.
 const ORACLE_ITEM_COUNT_MAX: usize = 1_000;
@@ -231,6 +231,26 @@ impl Plan {
         })
     }
 
+    /// Most placeholders that a request can make of it.
+    pub(crate) fn placeholder_count_max(&self, slots: &[Slot], dialect: Dialect) -> usize {
+        fn of(pieces: &[Piece], list: &impl Fn(usize) -> usize, seek: usize) -> usize {
+            let count = |piece: &Piece| match piece {
+                Piece::Bind(_) => 1,
+                Piece::List(slot) => list(*slot),
+                Piece::Optional { pieces, .. } => of(pieces, list, seek),
+                Piece::Keyset => seek,
+                Piece::Text(_) | Piece::Sort => 0,
+            };
+            pieces.iter().map(count).sum()
+        }
+        let list = |slot: usize| {
+            let max = slots.get(slot).and_then(|slot| slot.item_count_max).unwrap_or(0);
+            padded(max as usize, dialect)
+        };
+        let columns = self.orders.iter().map(Vec::len).max().unwrap_or(0);
+        of(&self.pieces, &list, columns * (columns + 1) / 2) + usize::from(self.paged)
+    }
+
     /// The SQL of a shape. Allocates nothing when no request changes the text.
     ///
     /// # Errors
@@ -307,6 +327,12 @@ impl Plan {
     }
 }
 
+/// Placeholders of a list: so few counts that texts stay few.
+fn padded(len: usize, dialect: Dialect) -> usize {
+    let padded = len.next_power_of_two();
+    if dialect == Dialect::Oracle { padded.min(ORACLE_ITEM_COUNT_MAX) } else { padded }
+}
+
 struct Writer<'p> {
     dialect: Dialect,
     sql: String,
@@ -328,14 +354,10 @@ impl Writer<'_> {
             self.sql.push_str("NULL");
             return Ok(());
         }
-        let mut padded = len.next_power_of_two();
-        if self.dialect == Dialect::Oracle {
-            if len > ORACLE_ITEM_COUNT_MAX {
-                return Err(RenderError::LongList { slot, len, max: ORACLE_ITEM_COUNT_MAX });
-            }
-            padded = padded.min(ORACLE_ITEM_COUNT_MAX);
+        if self.dialect == Dialect::Oracle && len > ORACLE_ITEM_COUNT_MAX {
+            return Err(RenderError::LongList { slot, len, max: ORACLE_ITEM_COUNT_MAX });
         }
-        for index in 0..padded {
+        for index in 0..padded(len, self.dialect) {
             if index > 0 {
                 self.sql.push_str(", ");
             }

@@ -154,6 +154,24 @@ pub struct Slot {
     pub sample: Option<Box<str>>,
 }
 
+impl Slot {
+    /// A required one without limits.
+    pub fn new(name: impl Into<Box<str>>, ty: Type) -> Self {
+        Self {
+            name: name.into(),
+            ty,
+            required: true,
+            default: None,
+            min: None,
+            max: None,
+            pattern: None,
+            item_count_max: None,
+            like_prefix: false,
+            sample: None,
+        }
+    }
+}
+
 /// A compiled `pattern=`.
 #[derive(Clone, Debug)]
 pub struct Pattern(pub regex_lite::Regex);

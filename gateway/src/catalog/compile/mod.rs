@@ -27,8 +27,8 @@ use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
-    BusinessError, Column, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step, Template,
-    WriteContract, check,
+    BusinessError, Column, Dialect, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step,
+    Template, WriteContract, check,
 };
 
 /// Most rows of a `many` that does not say.
@@ -61,19 +61,31 @@ pub(crate) fn compile(resolved: &Resolved, findings: &mut Findings) -> Option<Co
     let broken = own.has_errors();
     own.0.retain(|finding| !follows(finding, &resolved.faulty));
     findings.0.append(&mut own.0);
-    compiled.filter(|_| !broken)
+    // A template without the lines that could not be read is another one: what it would break is not told.
+    compiled.filter(|_| !broken && resolved.faulty.is_empty())
 }
 
 /// Whether a finding is there only because header lines of these keys could not be read, which is told already.
 fn follows(finding: &Finding, faulty: &[Key]) -> bool {
-    match finding.rule {
-        Rule::ParamUndeclared | Rule::Http => faulty.contains(&Key::Param),
-        Rule::ResultColumns => faulty.contains(&Key::Result),
-        Rule::KeyMissing => {
-            faulty.iter().any(|key| *finding.message == *format!("@{} is missing", key.name()))
+    let asks: &[Key] = match finding.rule {
+        Rule::ParamUndeclared | Rule::Http | Rule::Step | Rule::OptionalLine | Rule::List => {
+            &[Key::Param]
         }
-        _ => false,
-    }
+        Rule::ParamLimit => &[Key::Param, Key::Order],
+        Rule::ParamUnused => &[
+            Key::Require,
+            Key::Idempotent,
+            Key::Lane,
+            Key::Order,
+            Key::Cache,
+            Key::Invalidate,
+            Key::Version,
+        ],
+        Rule::Order | Rule::Page => &[Key::Param, Key::Order, Key::Page, Key::Result],
+        Rule::ResultColumns => &[Key::Result, Key::Return],
+        _ => &[],
+    };
+    asks.iter().any(|key| faulty.contains(key))
 }
 
 struct Compiler<'a, 'f> {
@@ -205,6 +217,7 @@ impl Compiler<'_, '_> {
         let orders = self.orders(&columns, &cut.statement);
         let page = self.page(kind, slots, &columns, &cut);
         let mut plan = self.plan(slots, &orders, page.as_ref(), &mut cut);
+        self.placeholders(&plan, slots, body);
         if kind.is_write() {
             plan.fold = fold::fold(&plan.pieces, self.resolved.dialect);
         }
@@ -229,8 +242,10 @@ impl Compiler<'_, '_> {
             slots.add_page((page.default_count, page.count_max), place, self.findings);
             return;
         }
-        let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
-        self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        if self.resolved.lacks(Key::Page) {
+            let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
+            self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        }
         slots.add_page((1, 1), &self.resolved.place, self.findings);
     }
 
@@ -268,6 +283,21 @@ impl Compiler<'_, '_> {
             let Some(slot) = slots.list.get(*index).filter(|slot| !slot.required) else { continue };
             let message = format!("`{}` is optional and stands on a line that is not", slot.name);
             let fix = "end the line with `-- ?`, or make the list required";
+            self.findings.error(Rule::List, &body.place(), message, fix);
+        }
+    }
+
+    /// A request whose lists are as long as they may be still fits into one statement.
+    fn placeholders(&mut self, plan: &Plan, slots: &Slots, body: &Body) {
+        let dialect = self.resolved.dialect;
+        let max = match dialect {
+            Dialect::Sqlite => 32_766,
+            Dialect::Mysql | Dialect::Oracle => 65_535,
+        };
+        let count = plan.placeholder_count_max(&slots.list, dialect);
+        if count > max {
+            let message = format!("up to {count} placeholders, and {dialect} takes {max}");
+            let fix = "write a smaller `max_items=`: a list is padded to the next power of two";
             self.findings.error(Rule::List, &body.place(), message, fix);
         }
     }
