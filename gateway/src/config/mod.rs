@@ -197,6 +197,9 @@ impl Config {
         self.server.http.address = running.server.http.address;
         self.server.reuse_port = running.server.reuse_port;
         self.admin.address = running.admin.address;
+        self.auth.cursor_secret.clone_from(&running.auth.cursor_secret);
+        self.auth.token_count_max = running.auth.token_count_max;
+        self.cache.l1_blind_ttl = running.cache.l1_blind_ttl;
         self.cache.tag_slots = running.cache.tag_slots;
         self.cache.pending_tags_max = running.cache.pending_tags_max;
         self.cache.redis.clone_from(&running.cache.redis);

@@ -320,7 +320,8 @@ fn reload_keeps_every_value_that_needs_a_restart() {
 runtime: {io_uring: 'off', frontend_threads: 2, backend_threads: 2, ring_entries: 256, pin: false, node: 7}
 server: {tcp: {address: ':1', heartbeat: 20s}, http: {address: ':2'}, reuse_port: true}
 admin: {address: '127.0.0.1:3'}
-cache: {tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
+auth: {cursor_secret: '${GATEWAY_CURSOR_SECRET}', token_cache: 9}
+cache: {l1_blind_ttl: 9s, tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
 journal: {path: j, segment_bytes: 4MiB, group_bytes_max: 2MiB, bytes_max: 12MiB, records_max: 9, age_max: 1h, keys_max: 9, queue_max: 9}
 queue: {url: 'redis://h'}
 limits: {backend_queue_max: 9}
