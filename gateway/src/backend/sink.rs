@@ -1,5 +1,10 @@
 //! Where a result's rows go.
 
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use sqlx::Either;
+
 use super::BackendError;
 use super::cell::Cell;
 use super::fault::Failure;
@@ -42,15 +47,32 @@ pub(super) struct Intake {
 }
 
 impl Intake {
+    /// Takes a whole result in by `push`; rows behind one that it refuses are dropped.
+    ///
+    /// - `next`: the driver's next row, or count.
+    ///
+    /// # Errors
+    ///
+    /// What made the result useless; [`Failure::Unread`] when too many rows were dropped.
+    pub(super) async fn all<Q, R>(
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Either<Q, R>, sqlx::Error>>>,
+        mut push: impl FnMut(&R) -> Result<(), BackendError>,
+    ) -> Result<(), Failure> {
+        let mut intake = Self::default();
+        while let Some(item) = poll_fn(&mut next).await {
+            if let Either::Right(row) = item? {
+                intake.row(|| push(&row))?;
+            }
+        }
+        intake.finish()
+    }
+
     /// Takes a row in by `push`, or drops it once one has failed.
     ///
     /// # Errors
     ///
     /// [`Failure::Unread`] when too many were dropped.
-    pub(super) fn row(
-        &mut self,
-        push: impl FnOnce() -> Result<(), BackendError>,
-    ) -> Result<(), Failure> {
+    fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
         if self.failure.is_none() {
             self.failure = push().err();
             return Ok(());
@@ -67,7 +89,7 @@ impl Intake {
     /// # Errors
     ///
     /// What made it useless.
-    pub(super) fn finish(self) -> Result<(), Failure> {
+    fn finish(self) -> Result<(), Failure> {
         self.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
     }
 }

@@ -20,7 +20,7 @@ use std::time::{Duration, Instant};
 use tokio::sync::oneshot;
 
 use super::BackendError;
-use super::connection::{Described, Intake, NamedRow, Purpose, RowOutcomes, Sink, Statement};
+use super::connection::{Described, NamedRow, Purpose, RowOutcomes, Sink, Statement};
 use super::fault::Failure;
 use crate::catalog::{Isolation, Scalar, format_timestamp};
 use crate::config::{ConnectionConfig, Endpoint, Zone};
@@ -134,28 +134,23 @@ impl Session {
         let alone = !self.in_transaction;
         let asked = self.ask(|answer| Task::Fetch { sql, alone, rows_max, answer }).await;
         let page = asked.map_err(late_or)?;
-        let places = match rows.positions(&page.names.iter().map(|name| &**name)) {
-            // The thread stops reading by itself: nobody takes more.
-            Err(error) => return Err(Failure::Refused(error)),
-            Ok(places) => places,
-        };
-        let mut intake = Intake::default();
+        let names = page.names.iter().map(|name| &**name);
+        let places = rows.positions(&names).map_err(Failure::Refused)?;
         let mut take = |group: Vec<Row>| {
             group.iter().try_for_each(|Row(row)| {
-                intake.row(|| {
-                    rows.push(|column| {
-                        let place = *places.get(column).ok_or("no place for the column")?;
-                        row.get(place).ok_or("no such column")?.cell(&self.zone)
-                    })
+                rows.push(|column| {
+                    let place = *places.get(column).ok_or("no place for the column")?;
+                    row.get(place).ok_or("no such column")?.cell(&self.zone)
                 })
             })
         };
-        take(page.rows)?;
-        let Some(mut rest) = page.rest else { return intake.finish() };
+        // One that is refused ends it, here and on the thread, and the connection is well.
+        take(page.rows).map_err(Failure::Refused)?;
+        let Some(mut rest) = page.rest else { return Ok(()) };
         while let Some(group) = rest.recv().await {
-            take(group.map_err(|fault| late_or(fault.into()))?)?;
+            take(group.map_err(|fault| late_or(fault.into()))?).map_err(Failure::Refused)?;
         }
-        intake.finish()
+        Ok(())
     }
 
     pub(super) async fn run_text(&mut self, text: &str) -> Result<(), sqlx::Error> {
