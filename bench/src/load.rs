@@ -11,6 +11,7 @@ use monoio::{IoUringDriver, RuntimeBuilder};
 
 use crate::message::{self, Mode};
 use crate::report::Report;
+use crate::timer::Timer;
 use crate::{LoadArgs, cpu};
 
 /// Counted by all connections.
@@ -150,10 +151,10 @@ async fn drive(
     let mut seed = index.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1;
     let mut id = 1_u32;
     let mut out = Vec::with_capacity(args.pipeline * 128);
-    let mut pace = Pace::new(args, index);
+    let mut pace = Pace::new(args, index)?;
     while !count.is_over.get() {
         out.clear();
-        let due = pace.due().await;
+        let due = pace.due().await?;
         for _ in 0..due.len() {
             // A linear congruential step (Knuth's MMIX): which row is asked for need not be better.
             seed = seed
@@ -194,11 +195,13 @@ struct Pace {
     /// Between two of its calls; zero: `pipeline` of them whenever the last ones are answered.
     gap: Duration,
     next: Instant,
+    /// `None`: not needed.
+    timer: Option<Timer>,
     pipeline: usize,
 }
 
 impl Pace {
-    fn new(args: &LoadArgs, index: u64) -> Self {
+    fn new(args: &LoadArgs, index: u64) -> anyhow::Result<Self> {
         let gap = Duration::from_secs(args.connections as u64)
             .checked_div(u32::try_from(args.rate).unwrap_or(u32::MAX))
             .unwrap_or_default();
@@ -206,21 +209,22 @@ impl Pace {
         let share =
             u32::try_from(index).unwrap_or(0) % u32::try_from(args.connections).unwrap_or(1);
         let offset = gap / u32::try_from(args.connections).unwrap_or(1) * share;
-        Self { gap, next: Instant::now() + offset, pipeline: args.pipeline }
+        let timer = (!gap.is_zero()).then(Timer::new).transpose()?;
+        Ok(Self { gap, next: Instant::now() + offset, timer, pipeline: args.pipeline })
     }
 
     /// Waits until a call is due; the times of all that are by then, at least one.
-    async fn due(&mut self) -> Vec<Instant> {
-        if self.gap.is_zero() {
-            return vec![Instant::now(); self.pipeline];
-        }
-        monoio::time::sleep_until(monoio::time::Instant::from_std(self.next)).await;
+    async fn due(&mut self) -> anyhow::Result<Vec<Instant>> {
+        let Some(timer) = &self.timer else {
+            return Ok(vec![Instant::now(); self.pipeline]);
+        };
+        timer.until(self.next).await?;
         let mut due = Vec::new();
         while due.is_empty() || self.next <= Instant::now() {
             due.push(self.next);
             self.next += self.gap;
         }
-        due
+        Ok(due)
     }
 }
 

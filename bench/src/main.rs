@@ -10,6 +10,7 @@ mod echo;
 mod load;
 mod message;
 mod report;
+mod timer;
 
 use std::net::SocketAddr;
 use std::process::ExitCode;

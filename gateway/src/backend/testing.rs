@@ -73,6 +73,7 @@ pub(super) fn config(dialect: Dialect, endpoint: Endpoint) -> ConnectionConfig {
         name: "main".into(),
         dialect,
         endpoint,
+        apply_batch_count_max: 4,
         open_count_max: 4,
         idle_count_min: 0,
         idle_count_max: 4,

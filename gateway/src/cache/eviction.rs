@@ -38,6 +38,9 @@ struct Node {
     next: u32,
 }
 
+/// Memory of a node, in bytes.
+pub(super) const NODE_BYTES: usize = size_of::<Node>();
+
 /// The lists.
 #[derive(Debug)]
 pub(super) struct Order {

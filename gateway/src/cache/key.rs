@@ -144,6 +144,11 @@ impl Key {
     pub fn as_ref(&self) -> KeyRef<'_> {
         KeyRef { hash: self.hash, bytes: &self.bytes }
     }
+
+    /// Memory of a key too long to be kept in place, in bytes.
+    pub(super) fn heap_bytes(&self) -> usize {
+        if self.bytes.spilled() { self.bytes.capacity() } else { 0 }
+    }
 }
 
 impl Hash for Key {

@@ -12,7 +12,7 @@ use std::time::Duration;
 
 use papaya::Guard;
 
-use super::eviction::{Order, Queue};
+use super::eviction::{NODE_BYTES, Order, Queue};
 use super::generation::{Generations, View};
 use super::key::CarriedHash;
 use super::{Key, KeyRef, Stored};
@@ -23,9 +23,10 @@ const ENTRY_SHARE: u64 = 16;
 const SMALL_SHARE: u64 = 10;
 /// Hit entries passed over for one eviction; then the oldest leaves, hit or not.
 const CHANCES_MAX: usize = 64;
-/// Memory of an entry besides key, body and tags: itself, its node, its share of the map's table
-/// at the usual load (24 bytes), and the headers of four allocations.
-const ENTRY_BYTES: usize = size_of::<Entry>() + size_of::<Stored>() + 64 + 24 + 4 * 16;
+/// Memory of an entry besides long keys, body and tags: itself and its key, its node, which has the key again, its
+/// share of the map's table at the usual load (24 bytes), and the headers of four allocations.
+const ENTRY_BYTES: usize =
+    size_of::<(Key, Entry)>() + size_of::<Stored>() + NODE_BYTES + 24 + 4 * 16;
 /// In [`Entry::json_bytes`]: the entry is gone, count nothing more.
 const GONE: u64 = u64::MAX;
 
@@ -381,7 +382,7 @@ fn entry_bytes(key: &Key, stored: &Stored, view: &View) -> u64 {
         Stored::Present(body) => body.msgpack.len() + body.etag.len(),
         Stored::Absent => 0,
     };
-    (ENTRY_BYTES + key.as_ref().bytes.len() + view.heap_bytes() + body_bytes) as u64
+    (ENTRY_BYTES + 2 * key.heap_bytes() + view.heap_bytes() + body_bytes) as u64
 }
 
 #[cfg(test)]
@@ -480,6 +481,17 @@ mod tests {
         fill(&tight, "00000", present(&[0; 100]));
         assert!(read(&tight, "00000", 0).is_none());
         assert_eq!(tight.stats().counts.too_large, 1);
+    }
+
+    #[test]
+    fn key_is_counted_in_the_map_and_in_its_node_wherever_its_bytes_stand() {
+        let view = Generations::new(1024, true).view(&[TAG]);
+        let of = |length: usize| entry_bytes(&key(&"k".repeat(length)), &Stored::Absent, &view);
+        let least = 2 * size_of::<Key>() + size_of::<Entry>() + size_of::<Stored>();
+        assert!(of(5) >= least as u64, "{} < {least}", of(5));
+        let (long, longer) = (of(500), of(600));
+        assert!(long >= of(5) + 2 * 500, "{long}");
+        assert_eq!(longer - long, 2 * 100);
     }
 
     #[test]

@@ -25,7 +25,7 @@ mod nonce;
 mod queued;
 mod tag;
 #[cfg(test)]
-mod testing;
+pub(crate) mod testing;
 mod write;
 
 use std::fmt;

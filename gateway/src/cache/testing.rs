@@ -5,6 +5,7 @@ use std::time::Duration;
 use bytes::Bytes;
 use gateway_protocol::{GameId, OpId};
 
+pub(crate) use super::l2::testing::RedisServer;
 use super::{Body, Key, KeyHasher, KeyRef, Stored};
 use crate::auth::{Claim, Credential, Games, Principal, RoleMask};
 use crate::catalog::{CachePolicy, Dialect, Kind, Piece, Plan, Scope, Template};

@@ -15,7 +15,7 @@ use super::output::{Outcome, chain};
 use crate::catalog::{Template, survey};
 use crate::config::{Config, Dialect, Env};
 use crate::control::{journal_entry, whole_journal_entry};
-use crate::journal::{Damage, Entry, Offline, OpenError};
+use crate::journal::{Damage, Entry, Offline, OpenError, now_micros};
 
 /// Exit status when a journal is damaged, and was not repaired.
 const EXIT_DAMAGED: u8 = 1;
@@ -204,11 +204,6 @@ fn listed(told: &Value) -> String {
     let count = |kind: &str| told.pointer(&format!("/backlog/{kind}")).unwrap_or(&Value::Null);
     let _written = writeln!(text, "{} dead, {} waiting", count("dead"), count("records"));
     text
-}
-
-fn now_micros() -> i64 {
-    let micros = std::time::SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-    i64::try_from(micros).unwrap_or(i64::MAX)
 }
 
 /// A member as text, without the quotes of JSON.

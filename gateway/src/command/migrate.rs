@@ -111,6 +111,7 @@ mod tests {
             name: name.into(),
             dialect: Dialect::Sqlite,
             endpoint: Endpoint::File(format!("{name}.db").into()),
+            apply_batch_count_max: 1,
             open_count_max: 1,
             idle_count_min: 0,
             idle_count_max: 1,

@@ -59,6 +59,9 @@ pub struct ConnectionConfig {
     pub statement_count_max: u32,
     /// `health_interval`: how often an idle connection is pinged; default 10 s. Reloads.
     pub health_interval: Duration,
+    /// `apply_batches_max`: batches of queued orders of a game that are written at once; default 4, at most half
+    /// of `max_open_conns`. Reloads.
+    pub apply_batch_count_max: u32,
 }
 
 /// The keys of [`Endpoint`], whichever kind of database it is.
@@ -125,6 +128,11 @@ impl ConnectionConfig {
                 live("health_interval"),
                 10 * SECOND,
                 100 * MS..=HOUR,
+            ),
+            apply_batch_count_max: section.count(
+                live("apply_batches_max"),
+                Fallback::Default(4),
+                1..=64,
             ),
             dialect: dialect?,
             endpoint: endpoint?,

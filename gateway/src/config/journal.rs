@@ -14,7 +14,7 @@ pub struct JournalConfig {
     pub segment_bytes: u64,
     /// `group_bytes_max`: of what one sync makes durable, and so of one order; default 1 MiB.
     pub group_bytes_max: u64,
-    /// `bytes_max`: of all segments that are not deleted yet; default 8 GiB.
+    /// `bytes_max`: of all segments that are not deleted yet, and of dead letters; default 8 GiB.
     pub bytes_max: u64,
     /// `records_max`: orders that wait, dead letters included; default 2,000,000.
     pub records_max: u64,

@@ -25,7 +25,7 @@ pub struct QueueConfig {
     pub namespace: Box<str>,
     /// `streams`: of each game; default 8. Fixed by a game's first order.
     pub stream_count: u32,
-    /// `records_max`: orders that wait in one stream; default 250,000.
+    /// `records_max`: orders that wait in one stream, dead letters included; default 250,000.
     pub records_max: u64,
     /// `lease`: how long a stream's owner may be silent before another instance takes over; default 10 s.
     pub lease: Duration,

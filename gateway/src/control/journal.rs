@@ -4,14 +4,14 @@
 
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::Duration;
 
 use hyper::StatusCode;
 use serde_json::{Map, Value, json};
 
 use super::Shared;
 use crate::catalog::{Scalar, Template};
-use crate::journal::{Backlog, Entry, Journal, OpenError};
+use crate::journal::{Backlog, Entry, Journal, OpenError, now_micros};
 use crate::observe::{Event, emit};
 
 /// Entries of each kind that one answer lists, if nothing is said, and at most.
@@ -233,9 +233,4 @@ fn text_of(value: &Scalar<'_>) -> String {
 /// Seconds since then; never negative, whatever the clock does.
 fn age(since_micros: i64, now_micros: i64) -> u64 {
     u64::try_from(now_micros.saturating_sub(since_micros)).unwrap_or(0) / 1_000_000
-}
-
-fn now_micros() -> i64 {
-    let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-    i64::try_from(micros).unwrap_or(i64::MAX)
 }

@@ -25,7 +25,7 @@ pub(super) struct Batch {
 pub(super) struct Bounds {
     pub(super) load: Load,
     pub(super) now_micros: i64,
-    /// Of all segments.
+    /// Of all segments and dead letters.
     pub(super) disk_bytes: u64,
 }
 

@@ -50,17 +50,43 @@ type Place = (u64, usize);
 pub(super) struct Shelf {
     path: PathBuf,
     file: File,
-    places: Mutex<BTreeMap<u64, Place>>,
+    places: Mutex<Places>,
+}
+
+/// Each letter's place.
+#[derive(Debug, Default)]
+struct Places {
+    by_sequence: BTreeMap<u64, Place>,
+    /// Of all letters.
+    bytes: u64,
+}
+
+impl Places {
+    fn put(&mut self, sequence: u64, place: Place) {
+        self.remove(sequence);
+        self.bytes += place.1 as u64;
+        self.by_sequence.insert(sequence, place);
+    }
+
+    fn remove(&mut self, sequence: u64) {
+        let removed = self.by_sequence.remove(&sequence);
+        self.bytes -= removed.map_or(0, |(_, length)| length as u64);
+    }
 }
 
 impl Shelf {
-    fn places(&self) -> MutexGuard<'_, BTreeMap<u64, Place>> {
+    fn places(&self) -> MutexGuard<'_, Places> {
         self.places.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// Bytes of all letters that lie there.
+    pub(super) fn bytes(&self) -> u64 {
+        self.places().bytes
     }
 
     /// Reads a letter. While the file is open no letter moves.
     pub(super) fn read(&self, sequence: u64) -> Result<DeadLetter, OpenError> {
-        let place = self.places().get(&sequence).copied();
+        let place = self.places().by_sequence.get(&sequence).copied();
         let (offset, length) = place.ok_or(OpenError::NoRecord { sequence })?;
         let mut bytes = vec![0; length];
         self.file.read_exact_at(&mut bytes, offset).map_err(OpenError::machine(&self.path))?;
@@ -180,7 +206,10 @@ impl DeadFile {
             return Err(error);
         }
         self.length += entries.len() as u64;
-        self.shelf.places().extend(fresh);
+        let mut places = self.shelf.places();
+        for (sequence, place) in fresh {
+            places.put(sequence, place);
+        }
         Ok(())
     }
 
@@ -189,7 +218,16 @@ impl DeadFile {
         let mut bytes = Vec::new();
         put_gone(&mut bytes, sequence);
         self.append(&bytes)?;
-        self.shelf.places().remove(&sequence);
+        self.shelf.places().remove(sequence);
+        Ok(())
+    }
+
+    /// From now on nothing can be written to it.
+    #[cfg(test)]
+    pub(super) fn refuse_writes(&mut self) -> io::Result<()> {
+        let (path, places) = (self.shelf.path.clone(), std::mem::take(&mut *self.shelf.places()));
+        let file = File::open(&path)?;
+        self.shelf = Arc::new(Shelf { path, file, places: Mutex::new(places) });
         Ok(())
     }
 

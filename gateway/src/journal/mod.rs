@@ -21,6 +21,7 @@ mod group;
 mod index;
 mod offline;
 mod online;
+mod outcomes;
 mod payload;
 mod position;
 mod repair;
@@ -48,6 +49,7 @@ pub use command::{AcceptReply, Accepted};
 pub use dead::DeadLetter;
 pub use error::{JournalError, OpenError};
 pub use offline::{Entry, Offline};
+pub use outcomes::Outcomes;
 pub use payload::{Draft, Payload, Record};
 pub use repair::{Damage, Remade, Repaired};
 pub use segments::Reader;
@@ -66,6 +68,8 @@ use segments::Segments;
 use stats::Stats;
 use store::Store;
 use writer::Writer;
+
+pub(crate) use writer::now_micros;
 
 /// How often word of applied records wakes the journal's thread, at most.
 const TIDY_MILLIS: u64 = 1000;
@@ -170,7 +174,7 @@ impl Journal {
     pub fn offer(&self, draft: Draft, reply: AcceptReply) {
         let command = Command::Append(Order::new(&draft, reply));
         if let Err((Command::Append(order), error)) = self.send(command) {
-            self.stats.answered(Err(error.code()));
+            self.stats.outcomes.answered(Err(error.code()));
             let _heard = order.reply.send(Err(error));
         }
     }

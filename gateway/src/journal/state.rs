@@ -11,7 +11,7 @@ pub enum State {
     Journalled {
         /// Its sequence.
         sequence: u64,
-        /// When it was asked for, in Unix microseconds.
+        /// When it was asked for, or tried again, in Unix microseconds.
         since_micros: i64,
     },
     /// It was applied, lately.
@@ -65,7 +65,7 @@ pub struct Backlog {
     pub record_count: u64,
     /// Their bytes.
     pub bytes: u64,
-    /// When the oldest was asked for, in Unix microseconds.
+    /// When the oldest was asked for, or tried again, in Unix microseconds.
     pub oldest_micros: Option<i64>,
     /// Dead letters.
     pub dead_count: u64,
@@ -105,6 +105,6 @@ pub(super) enum Seen {
 pub(super) struct Load {
     /// Records and dead letters.
     pub(super) count: u64,
-    /// When the oldest record was asked for.
+    /// When the oldest record was asked for, or tried again.
     pub(super) oldest_micros: Option<i64>,
 }

@@ -4,23 +4,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, OnceLock};
 use std::time::Duration;
 
-use gateway_protocol::Code;
-
 use super::Journal;
+use super::outcomes::Outcomes;
 use super::writer::now_micros;
 use crate::observe::{Counter, Kind, Metrics, Stage};
-
-/// Codes that an order may be refused with.
-const CODES: [Code; 8] = [
-    Code::KeyReused,
-    Code::JournalFull,
-    Code::JournalSyncFailed,
-    Code::JournalBacklog,
-    Code::Overloaded,
-    Code::TooLarge,
-    Code::OperationDisabled,
-    Code::Draining,
-];
 
 /// Sizes of groups, each up to and with the next's smallest: the label's value.
 const SIZES: [(u64, &str); 6] =
@@ -29,9 +16,7 @@ const SIZES: [(u64, &str); 6] =
 /// Counts since the start.
 #[derive(Debug, Default)]
 pub(super) struct Stats {
-    accepted: Counter,
-    repeated: Counter,
-    refused: [Counter; CODES.len()],
+    pub(super) outcomes: Outcomes,
     groups: [Counter; SIZES.len()],
     records: Counter,
     bytes: Counter,
@@ -41,19 +26,6 @@ pub(super) struct Stats {
 }
 
 impl Stats {
-    /// An order was answered: taken (true: it had come before), or refused.
-    pub(super) fn answered(&self, answer: Result<bool, Code>) {
-        match answer {
-            Ok(false) => self.accepted.add(1),
-            Ok(true) => self.repeated.add(1),
-            Err(code) => {
-                let counters = CODES.iter().zip(&self.refused);
-                let of_code = counters.filter(|(own, _)| own.number() == code.number());
-                of_code.for_each(|(_, counter)| counter.add(1));
-            }
-        }
-    }
-
     /// A group is durable.
     pub(super) fn synced(&self, elapsed: Duration, records: u64, bytes: u64) {
         let larger = SIZES.partition_point(|(least, _)| *least <= records);
@@ -89,19 +61,7 @@ pub(super) fn register(journal: &Arc<Journal>, metrics: &Metrics) {
     let stats = Arc::clone(&journal.stats);
     // Only the first of several would hear of syncs; a journal is registered once.
     let _first = stats.metrics.set(metrics.clone()).is_ok();
-    let own = Arc::clone(&stats);
-    metrics.family(
-        "gateway_journal_orders_total",
-        "Orders, by outcome.",
-        Kind::Counter,
-        move |out| {
-            out.add(&[("outcome", "accepted")], own.accepted.read());
-            out.add(&[("outcome", "repeated")], own.repeated.read());
-            for (code, counter) in CODES.iter().zip(&own.refused) {
-                out.add(&[("outcome", &code.number().to_string())], counter.read());
-            }
-        },
-    );
+    stats.outcomes.register(metrics, "gateway_journal_orders_total", "Orders, by outcome.");
     let own = Arc::clone(&stats);
     metrics.family(
         "gateway_journal_groups_total",

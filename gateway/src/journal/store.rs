@@ -312,7 +312,7 @@ impl Replay<'_> {
         if sequence < self.lowest {
             self.index.insert_applied(sequence, draft);
         } else {
-            self.index.insert(sequence, draft, bytes);
+            self.index.insert(sequence, draft, draft.payload.now_micros, bytes);
         }
     }
 

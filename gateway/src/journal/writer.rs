@@ -150,7 +150,8 @@ impl Writer {
         let now_micros = now_micros();
         let asked = orders.iter().map(|order| (&order.key, order.asked()));
         let (seen, load) = self.store.index.look(asked, now_micros);
-        let bounds = Bounds { load, now_micros, disk_bytes: self.store.segments.bytes() };
+        let disk_bytes = self.store.segments.bytes() + self.store.dead.shelf().bytes();
+        let bounds = Bounds { load, now_micros, disk_bytes };
         for (order, seen) in orders.into_iter().zip(seen) {
             let refused = match seen {
                 Seen::Repeated(sequence) => Ok(Accepted { sequence, repeated: true }),
@@ -190,7 +191,9 @@ impl Writer {
     }
 
     fn answer(&self, reply: AcceptReply, answer: Result<Accepted, JournalError>) {
-        self.stats.answered(answer.as_ref().map(|it| it.repeated).map_err(JournalError::code));
+        self.stats
+            .outcomes
+            .answered(answer.as_ref().map(|it| it.repeated).map_err(JournalError::code));
         // Nobody waits any more, maybe.
         let _heard = reply.send(answer);
     }
@@ -320,7 +323,8 @@ impl Writer {
         let first = self.store.next;
         self.write_group(&mut group, first).await?;
         self.store.index.remove_dead(sequence);
-        self.store.index.insert(first, &draft, bytes.len());
+        // Its age is what it waits from now on: one that was dead for long is not to close the journal.
+        self.store.index.insert(first, &draft, now_micros(), bytes.len());
         self.durable.set(self.store.next);
         // Were this not to be written, the next start would find the newer record and write it.
         if let Err(error) = self.store.dead.gone(sequence) {
@@ -343,7 +347,7 @@ impl Writer {
     /// Forgets a dead letter.
     pub(super) fn drop_letter(&mut self, sequence: u64) -> Result<(), OpenError> {
         self.letter(sequence)?;
-        self.store.dead.gone(sequence).map_err(OpenError::machine(&self.store.folder))?;
+        self.store.dead.gone(sequence).map_err(JournalError::failed)?;
         self.store.index.remove_dead(sequence);
         Ok(())
     }
@@ -359,7 +363,7 @@ impl Writer {
 }
 
 /// The wall clock, in Unix microseconds: for ages only, never for order.
-pub(super) fn now_micros() -> i64 {
+pub(crate) fn now_micros() -> i64 {
     let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
     i64::try_from(micros).unwrap_or(i64::MAX)
 }

@@ -21,8 +21,6 @@ mod owner;
 mod producer;
 mod script;
 mod stats;
-#[cfg(test)]
-pub(crate) mod testing;
 
 use std::fmt;
 use std::sync::Arc;
@@ -243,7 +241,7 @@ impl Streams {
     }
 
     fn answer(&self, reply: AcceptReply, answer: Result<crate::journal::Accepted, JournalError>) {
-        self.stats.answered(match &answer {
+        self.stats.outcomes.answered(match &answer {
             Ok(accepted) => Ok(accepted.repeated),
             Err(error) => Err(error.code()),
         });

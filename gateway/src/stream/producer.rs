@@ -181,9 +181,9 @@ impl Producer {
             let stream = streams.names.stream(game, index_of(draft, count));
             let state = QueuedState::Journalled { since_micros: draft.payload.now_micros };
             let command = pipeline.cmd("EVALSHA").arg(streams.scripts.append.get_hash());
-            command.arg(if draft.lane.is_some() { 4 } else { 3 });
+            command.arg(if draft.lane.is_some() { 5 } else { 4 });
             command.arg(streams.names.request(&draft.key.request));
-            command.arg(&stream).arg(names::counter(&stream));
+            command.arg(&stream).arg(names::counter(&stream)).arg(names::dead(&stream));
             if let Some(lane) = draft.lane {
                 command.arg(streams.names.lane(lane));
             }

@@ -4,8 +4,8 @@
 
 use redis::Script;
 
-/// Keys: request, stream, counter, and the lane's where there is one. Arguments: hash of the parameters, record,
-/// most entries of the stream, state. Returns what became of it, and its number.
+/// Keys: request, stream, counter, dead letters, and the lane's where there is one. Arguments: hash of the
+/// parameters, record, most entries of the stream and dead letters, state. Returns what became of it, and its number.
 ///
 /// Numbers are given here, not taken from Redis' clock: they are dense and never go back.
 const APPEND: &str = r"
@@ -14,11 +14,12 @@ if known[1] then
     if known[1] ~= ARGV[1] then return {2, tonumber(known[2])} end
     return {1, tonumber(known[2])}
 end
-if redis.call('XLEN', KEYS[2]) >= tonumber(ARGV[3]) then return {3, 0} end
+local kept = redis.call('XLEN', KEYS[2]) + redis.call('XLEN', KEYS[4])
+if kept >= tonumber(ARGV[3]) then return {3, 0} end
 local n = redis.call('INCR', KEYS[3])
 redis.call('XADD', KEYS[2], string.format('%.0f-0', n), 'd', ARGV[2])
 redis.call('HSET', KEYS[1], 'p', ARGV[1], 'n', n, 's', ARGV[4])
-if KEYS[4] then redis.call('HSET', KEYS[4], 'last', n) end
+if KEYS[5] then redis.call('HSET', KEYS[5], 'last', n) end
 return {0, n}
 ";
 

@@ -3,7 +3,7 @@
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant, SystemTime};
+use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
@@ -19,7 +19,7 @@ use crate::backend::{BackendError, Supplied};
 use crate::cache::{Tag, WRITE_MARGIN, write_tags};
 use crate::catalog::Template;
 use crate::identity::Lane;
-use crate::journal::Record;
+use crate::journal::{Record, now_micros};
 use crate::observe::{Event, Stage, emit};
 use crate::stream::StreamError;
 
@@ -378,10 +378,4 @@ fn locked_pause() -> Duration {
     let (least, most) = LOCKED_PAUSE_MS;
     let random = getrandom::u64().unwrap_or(0);
     Duration::from_millis(least + random % (most - least))
-}
-
-/// The wall clock, in Unix microseconds.
-fn now_micros() -> i64 {
-    let micros = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_micros();
-    i64::try_from(micros).unwrap_or(i64::MAX)
 }

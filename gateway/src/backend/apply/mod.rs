@@ -63,8 +63,6 @@ const READ_COUNT_MAX: usize = if cfg!(test) { 64 } else { 2048 };
 const WINDOW: usize = if cfg!(test) { 256 } else { 16_384 };
 /// Records in memory, and what they may cost there, roughly.
 const HELD_MAX: (usize, usize) = (WINDOW, 64 << 20);
-/// Batches of one game at once. Few: live traffic shares the pool.
-const RUNNING_MAX: usize = 4;
 /// How long to wait before a journal that could not be read is read again.
 const READ_PAUSE: Duration = Duration::from_secs(1);
 
@@ -380,7 +378,7 @@ fn batch_count_max(config: &ConnectionConfig) -> usize {
     if config.dialect == Dialect::Sqlite {
         return 1;
     }
-    RUNNING_MAX.min(config.open_count_max as usize / 2).max(1)
+    config.apply_batch_count_max.min(config.open_count_max / 2).max(1) as usize
 }
 
 async fn sleep_until(at: Option<Instant>) {

@@ -16,6 +16,8 @@ mod queued;
 mod script;
 mod subscribe;
 #[cfg(test)]
+pub(in crate::cache) mod testing;
+#[cfg(test)]
 mod tests;
 
 use std::fmt;

@@ -50,7 +50,7 @@ impl Slot {
 pub(in crate::journal) struct Ticket {
     pub(in crate::journal) key: RequestKey,
     pub(in crate::journal) lane: Option<Lane>,
-    /// When it was asked for.
+    /// When it was asked for, or tried again.
     pub(in crate::journal) at_micros: i64,
     /// Its operation's number.
     pub(in crate::journal) operation: u32,
@@ -99,7 +99,7 @@ impl Book {
         usize::try_from(sequence.checked_sub(self.lowest)?).ok()
     }
 
-    /// When the oldest record was asked for. The first slot always waits.
+    /// When the oldest record was asked for, or tried again. The first slot always waits.
     pub(super) fn oldest(&self) -> Option<i64> {
         self.slots.front().map(|slot| slot.at_micros)
     }

@@ -59,9 +59,11 @@ impl Index {
     }
 
     /// Takes in a record that is on disk.
-    pub(super) fn insert(&self, sequence: u64, draft: &Draft, bytes: usize) {
+    ///
+    /// - `at_micros`: from when on it is held to wait.
+    pub(super) fn insert(&self, sequence: u64, draft: &Draft, at_micros: i64, bytes: usize) {
         let mut inner = self.lock();
-        let ticket = inner.ticket(draft);
+        let ticket = Ticket { at_micros, ..inner.ticket(draft) };
         inner.insert(sequence, ticket, bytes);
     }
 

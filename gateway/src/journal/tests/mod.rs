@@ -1,5 +1,6 @@
 //! A journal in a temporary folder, driven through its own thread.
 
+mod bounds;
 mod contracts;
 mod damage;
 mod faults;

@@ -1,6 +1,7 @@
 //! What becomes of an order.
 
 use super::*;
+use crate::config::{Config, Env};
 
 #[tokio::test]
 async fn acknowledged_orders_of_two_instances_are_applied_once_in_their_lanes_order() {
@@ -19,7 +20,7 @@ async fn acknowledged_orders_of_two_instances_are_applied_once_in_their_lanes_or
     bed.check(210).await;
     assert_eq!(bed.ask("SELECT SUM(gold) FROM account").await, ["6790"]);
     // Nothing of the lanes is left in Redis.
-    assert_eq!(bed.redis.run::<Vec<String>>(&["KEYS", "gwq:l:*"]).await, Vec::<String>::new());
+    assert_eq!(bed.redis.ask::<Vec<String>>(&["KEYS", "gwq:l:*"]).await, Vec::<String>::new());
     one.end().await;
     other.end().await;
 }
@@ -43,7 +44,7 @@ async fn repeat_on_another_instance_is_told_and_other_parameters_are_2020_before
         }
     }
     // Redis forgot the key; the database did not.
-    bed.redis.run::<u64>(&["DEL", &request_name(&one, ("a", 1, 1))]).await;
+    bed.redis.ask::<u64>(&["DEL", &request_name(&one, ("a", 1, 1))]).await;
     assert!(!one.keep(("a", 1, 1)).await.expect("kept").repeated);
     bed.drained().await;
     bed.check(1).await;
@@ -73,7 +74,7 @@ async fn order_that_cannot_be_applied_is_dead_and_its_lane_goes_on() {
     assert_eq!(code, 2103);
     let mut dead = 0;
     for index in 0..3 {
-        dead += bed.redis.run::<u64>(&["XLEN", &format!("gwq:s:game1:{index}:dead")]).await;
+        dead += bed.redis.ask::<u64>(&["XLEN", &format!("gwq:s:game1:{index}:dead")]).await;
     }
     assert_eq!(dead, 1);
     one.end().await;
@@ -105,6 +106,20 @@ async fn stream_at_its_bound_refuses_orders_and_takes_a_repeat() {
     let refused = one.keep(("c", 1, 1)).await.expect_err("too many");
     assert_eq!(refused.code().number(), 1503);
     assert!(one.keep(("a", 1, 1)).await.expect("kept").repeated);
+    one.end().await;
+}
+
+#[tokio::test]
+async fn dead_letters_count_toward_a_streams_bound() {
+    let Some(bed) = Bed::new("st_bound_dead").await else { return };
+    let mut one = bed.instance(", records_max: 2");
+    one.apply();
+    for key in ["a", "b"] {
+        one.keep((key, 1, 5000)).await.expect("kept");
+        bed.drained().await;
+    }
+    let refused = one.keep(("c", 1, 1)).await.expect_err("two dead letters lie there");
+    assert_eq!(refused.code().number(), 1503);
     one.end().await;
 }
 

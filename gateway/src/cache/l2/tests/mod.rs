@@ -4,7 +4,6 @@ mod alone;
 mod faults;
 mod model;
 mod queued;
-mod redis_server;
 mod steps;
 
 use std::collections::HashMap;
@@ -15,13 +14,13 @@ use std::time::Duration;
 use gateway_protocol::GameId;
 use tokio::runtime::Handle;
 
+use super::testing::RedisServer;
 use super::{Background, L2Stats};
 use crate::cache::testing::{bytes_of, key_of, policy, present};
 use crate::cache::{Cache, CacheStats, Load, Outcome, Stored, Tag, WriteInFlight};
 use crate::catalog::{CachePolicy, Scope};
 use crate::config::{CacheConfig, RedisConfig, Secret};
 use crate::observe::Event;
-use redis_server::RedisServer;
 
 /// Longer than anything waited for takes, on the busiest machine.
 const PATIENCE: Duration = Duration::from_secs(30);

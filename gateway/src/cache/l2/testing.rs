@@ -1,4 +1,4 @@
-//! A Redis of a test's own.
+//! A Redis of a test's own, for whatever speaks to one.
 
 use std::net::TcpListener;
 use std::path::Path;
@@ -8,42 +8,65 @@ use redis::aio::MultiplexedConnection;
 use tempfile::TempDir;
 use tokio::time::{Duration, Instant, sleep};
 
-use super::PATIENCE;
+/// How long a server may take to answer.
+const PATIENCE: Duration = Duration::from_secs(30);
+/// Keeps what it acknowledges.
+const DURABLE: [&str; 6] =
+    ["--appendonly", "yes", "--appendfsync", "always", "--maxmemory-policy", "noeviction"];
+/// Keeps what it is told to save.
+const FORGETFUL: [&str; 2] = ["--appendonly", "no"];
 
 /// A private server on a free port of 127.0.0.1; gone when dropped.
-pub(super) struct RedisServer {
+#[derive(Debug)]
+pub(crate) struct RedisServer {
     folder: TempDir,
     port: u16,
+    settings: &'static [&'static str],
     child: Child,
 }
 
 impl RedisServer {
-    /// Starts one. `None`, and a word, where none is installed; a failure where `CI` is set.
-    pub(super) async fn start() -> Option<Self> {
+    /// Starts one that forgets with its process, as a cache may. `None`, and a word, where none is installed; a
+    /// failure where `CI` is set.
+    pub(crate) async fn start() -> Option<Self> {
+        Self::start_as(&FORGETFUL).await
+    }
+
+    /// Starts one that keeps what it acknowledges.
+    pub(crate) async fn start_durable() -> Option<Self> {
+        Self::start_as(&DURABLE).await
+    }
+
+    async fn start_as(settings: &'static [&'static str]) -> Option<Self> {
         let folder = tempfile::tempdir().unwrap();
         let port = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap().port();
-        let Ok(child) = spawn(folder.path(), port) else {
+        let Ok(child) = spawn(folder.path(), port, settings) else {
             assert!(std::env::var_os("CI").is_none(), "redis-server is not installed");
             println!("skipped: redis-server is not installed");
             return None;
         };
-        let mut server = Self { folder, port, child };
+        let mut server = Self { folder, port, settings, child };
         server.answers().await;
         Some(server)
     }
 
-    pub(super) fn url(&self) -> String {
+    pub(crate) fn url(&self) -> String {
         format!("redis://127.0.0.1:{}/0", self.port)
     }
 
     /// A connection to look at it and to break it.
-    pub(super) async fn connection(&self) -> MultiplexedConnection {
+    pub(crate) async fn connection(&self) -> MultiplexedConnection {
         let client = redis::Client::open(self.url()).unwrap();
         client.get_multiplexed_async_connection().await.unwrap()
     }
 
     /// Runs one command.
-    pub(super) async fn run(&self, words: &[&str]) -> redis::Value {
+    pub(crate) async fn run(&self, words: &[&str]) -> redis::Value {
+        self.ask(words).await
+    }
+
+    /// Runs one command whose answer is of this type.
+    pub(crate) async fn ask<T: redis::FromRedisValue>(&self, words: &[&str]) -> T {
         let mut command = redis::Cmd::new();
         for word in words {
             command.arg(word);
@@ -52,23 +75,23 @@ impl RedisServer {
     }
 
     /// Kills it, as a power cut does.
-    pub(super) fn kill(&mut self) {
+    pub(crate) fn kill(&mut self) {
         self.child.kill().unwrap();
         self.child.wait().unwrap();
     }
 
     /// Starts it again on its port, with what was saved in its folder.
-    pub(super) async fn restart(&mut self) {
-        self.child = spawn(self.folder.path(), self.port).unwrap();
+    pub(crate) async fn restart(&mut self) {
+        self.child = spawn(self.folder.path(), self.port, self.settings).unwrap();
         self.answers().await;
     }
 
     /// Stops it without closing a connection: it hangs.
-    pub(super) fn hang(&self) {
+    pub(crate) fn hang(&self) {
         self.signal("-STOP");
     }
 
-    pub(super) fn go_on(&self) {
+    pub(crate) fn go_on(&self) {
         self.signal("-CONT");
     }
 
@@ -102,10 +125,11 @@ impl Drop for RedisServer {
     }
 }
 
-fn spawn(folder: &Path, port: u16) -> std::io::Result<Child> {
+fn spawn(folder: &Path, port: u16, settings: &[&str]) -> std::io::Result<Child> {
     Command::new("redis-server")
         .args(["--port", &port.to_string(), "--bind", "127.0.0.1", "--save", ""])
-        .args(["--appendonly", "no", "--dir"])
+        .args(settings)
+        .arg("--dir")
         .arg(folder)
         .stdin(Stdio::null())
         .stdout(Stdio::null())
