@@ -34,6 +34,9 @@ mod seed;
 mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
+mod standin;
 mod statement;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
