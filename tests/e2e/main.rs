@@ -30,6 +30,7 @@ mod stream;
 mod backlog;
 mod journal;
 mod letters;
+mod burial;
 mod torture;
 mod model;
 mod world;
