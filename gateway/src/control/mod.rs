@@ -24,7 +24,7 @@ use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
-pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
+pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{
     LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, game_dialects, served,
 };

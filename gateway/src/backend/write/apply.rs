@@ -110,6 +110,35 @@ pub(in crate::backend) async fn apply(
     Err(error)
 }
 
+/// Whether a request has taken effect: its row stands there, with these parameters.
+///
+/// Waits for a transaction that is writing it at the moment, of whatever connection.
+///
+/// # Errors
+///
+/// [`BackendError`]; then nobody knows.
+pub(in crate::backend) async fn has_effect(
+    pool: &Pool,
+    key: &RequestKey,
+    deadline: Instant,
+) -> Result<bool, BackendError> {
+    let lease = pool.acquire(deadline).await?;
+    let dialect = lease.dialect();
+    let mut tx = Transaction::new(lease);
+    let work = async {
+        tx.begin(None).await?;
+        key::find_all(&mut tx, dialect, &[key.request]).await
+    };
+    let found = tokio::time::timeout_at(deadline.into(), work).await;
+    tx.end().await;
+    match found {
+        Ok(Ok(rows)) => Ok(rows.iter().any(|row| row.key == *key)),
+        Ok(Err(Failure::Lost(source))) => Err(pool.unreachable(Some(source))),
+        Ok(Err(Failure::Refused(error) | Failure::Unread(error))) => Err(error),
+        Err(_late) => Err(BackendError::TimedOut),
+    }
+}
+
 async fn transact(
     tx: &mut Transaction,
     template: &Template,
