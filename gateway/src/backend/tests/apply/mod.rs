@@ -228,6 +228,7 @@ impl Bed {
                 match &mut connection.endpoint {
                     // Nobody listens there.
                     Endpoint::Server { port, .. } => *port = 1,
+                    Endpoint::Oracle { connect, .. } => *connect = "//127.0.0.1:1/none".into(),
                     Endpoint::File(path) => *path = self.folder.path().join("none/none.db"),
                 }
             }
