@@ -1,11 +1,7 @@
 //! One connection to one database, whichever driver, and what may be asked of it.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
 use std::time::Duration;
-
-use sqlx::Either;
 
 use super::BackendError;
 use super::cell::Cell;
@@ -19,10 +15,6 @@ use crate::config::{ConnectionConfig, Dialect};
 
 #[cfg(not(any(feature = "mysql", feature = "sqlite")))]
 compile_error!("the gateway needs a database: enable the feature `mysql`, `sqlite` or both");
-
-/// Rows that are read and dropped after a result turned out to be of no use, so that its connection
-/// can be kept. More than that, and closing it is cheaper.
-const DRAIN_ROWS_MAX: u32 = 1000;
 
 /// SQL and its binds, ready for a driver.
 ///
@@ -101,45 +93,14 @@ pub(super) trait Sink {
     ) -> Result<(), BackendError>;
 }
 
-/// A result on its way: what made it useless, and how many rows were dropped since.
-#[derive(Debug, Default)]
-pub(super) struct Intake {
-    failure: Option<BackendError>,
-    dropped: u32,
-}
-
-impl Intake {
-    /// Takes a whole result in by `push`; rows behind one that it refuses are dropped.
-    ///
-    /// - `next`: the driver's next row, or count.
-    ///
-    /// # Errors
-    ///
-    /// What made the result useless; [`Failure::Unread`] when too many rows were dropped.
-    pub(super) async fn all<Q, R>(
-        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Either<Q, R>, sqlx::Error>>>,
-        mut push: impl FnMut(&R) -> Result<(), BackendError>,
-    ) -> Result<(), Failure> {
-        let mut intake = Self::default();
-        while let Some(item) = poll_fn(&mut next).await {
-            if let Either::Right(row) = item? {
-                intake.row(|| push(&row))?;
-            }
-        }
-        intake.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
-    }
-
-    fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
-        if self.failure.is_none() {
-            self.failure = push().err();
-            return Ok(());
-        }
-        self.dropped += 1;
-        match self.failure.take_if(|_| self.dropped > DRAIN_ROWS_MAX) {
-            Some(failure) => Err(Failure::Unread(failure)),
-            None => Ok(()),
-        }
-    }
+/// What is left of a connection after a COMMIT that took effect.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// It is well.
+    Well,
+    /// It was lost behind the COMMIT.
+    #[cfg(feature = "mysql")]
+    Lost(sqlx::Error),
 }
 
 /// A connection.
@@ -228,26 +189,33 @@ impl Connection {
         either!(self, session => session.run_text(sql).await)
     }
 
-    /// Begins a transaction that may write. One round trip.
+    /// Begins a transaction that may write. One round trip at most.
     ///
-    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest, and takes its one place
-    ///   for a writer here, not in the middle.
+    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest.
     ///
     /// # Errors
     ///
     /// The driver's; there is no transaction then.
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
-        if self.dialect() == Dialect::Sqlite {
-            return self.run_text("BEGIN IMMEDIATE").await;
-        }
-        let level = match isolation {
-            None => return self.run_text("START TRANSACTION").await,
-            Some(Isolation::ReadCommitted) => "READ COMMITTED",
-            Some(Isolation::RepeatableRead) => "REPEATABLE READ",
-            Some(Isolation::Serializable) => "SERIALIZABLE",
-        };
-        // Of the next transaction only. Two statements of one text: one round trip.
-        self.run_text(&format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION")).await
+        either!(self, session => session.begin(isolation).await)
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; whether the transaction is open still, or was committed, is unknown then.
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        either!(self, session => session.commit().await)
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    ///
+    /// The driver's.
+    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        either!(self, session => session.rollback().await)
     }
 
     /// Runs a statement whose result is small and the gateway's own business.

@@ -13,6 +13,7 @@ mod fault;
 mod fetch;
 mod fold;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;

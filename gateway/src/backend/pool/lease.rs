@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 use super::super::connection::TextRow;
-use super::super::connection::{Connection, Sink, Statement};
+use super::super::connection::{Committed, Connection, Sink, Statement};
 use super::super::fault::Failure;
 use super::Shared;
 use super::state::Open;
@@ -80,14 +80,23 @@ impl Lease {
 
     /// Commits. A refusal leaves the transaction open.
     pub(in crate::backend) async fn commit(&mut self) -> Result<(), Failure> {
-        self.run_text("COMMIT").await?;
+        let done = self.begin()?.commit().await.map_err(Failure::from);
+        let committed = self.end(done)?;
         self.in_transaction = false;
+        #[cfg(feature = "mysql")]
+        if let Committed::Lost(error) = committed {
+            tracing::debug!(%error, "a connection was lost behind a COMMIT");
+            self.lose();
+        }
+        #[cfg(not(feature = "mysql"))]
+        let Committed::Well = committed;
         Ok(())
     }
 
     /// Rolls back. A refusal says that there was nothing to roll back: the database had done it by itself.
     pub(in crate::backend) async fn rollback(&mut self) -> Result<(), Failure> {
-        match self.run_text("ROLLBACK").await {
+        let done = self.begin()?.rollback().await.map_err(Failure::from);
+        match self.end(done) {
             Ok(()) | Err(Failure::Refused(_)) => {
                 self.in_transaction = false;
                 Ok(())
