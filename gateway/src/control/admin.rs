@@ -148,7 +148,8 @@ async fn reload(shared: &Arc<Shared>) -> Answer {
 
 /// Whether a request has the token, where one is configured.
 fn is_allowed(shared: &Shared, request: &Request<Incoming>) -> bool {
-    let Some(token) = &shared.admin.token else { return true };
+    let snapshot = shared.core.snapshot.load();
+    let Some(token) = &snapshot.config.admin.token else { return true };
     let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = given.and_then(|given| given.strip_prefix(b"Bearer "));
     // Compared in a time that does not tell how much of it was right.
@@ -198,8 +199,8 @@ mod tests {
         let (mut client, server) = both_ends().await;
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         let kept = (Duration::from_millis(20), Duration::from_millis(20));
-        let served = serve_connection(server, service_fn(large), kept);
-        tokio::time::timeout(Duration::from_secs(20), served).await.expect("it ends");
+        let ended = serve_connection(server, service_fn(large), kept);
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
     }
 
     #[tokio::test]
@@ -208,11 +209,11 @@ mod tests {
         client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
         // The first time is over while the body, which nobody reads yet, waits in the kernel.
         let kept = (Duration::from_millis(20), Duration::from_mins(1));
-        let served = tokio::spawn(serve_connection(server, service_fn(large), kept));
+        let task = tokio::spawn(serve_connection(server, service_fn(large), kept));
         tokio::time::sleep(kept.0 * 2).await;
         let mut reply = Vec::new();
         client.read_to_end(&mut reply).await.unwrap();
         assert!(reply.len() > BODY_BYTES, "{}", reply.len());
-        served.await.unwrap();
+        task.await.unwrap();
     }
 }

@@ -1,13 +1,13 @@
 //! Builds a snapshot aside, checks it whole, and swaps it in; or keeps the old one and says why.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_protocol::GameId;
 
+use super::watch::{WatchPath, watch_paths};
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
 use crate::catalog::{Catalog, Finding, GameTemplates};
@@ -361,55 +361,6 @@ pub fn check_queued(snapshot: &Snapshot, queued: &[PendingContract]) -> Result<(
     if faults.is_empty() { Ok(()) } else { Err(LoadFaults(faults)) }
 }
 
-/// Something that a snapshot was built from, and that is watched for changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchPath {
-    /// The folder, absolute.
-    pub folder: PathBuf,
-    /// The file in it; `None`: everything below the folder.
-    pub file: Option<OsString>,
-}
-
-impl WatchPath {
-    fn folder(path: &Path) -> Self {
-        Self { folder: absolute(path), file: None }
-    }
-
-    /// A file is watched through its folder: editors replace it.
-    fn file(path: &Path) -> Self {
-        let path = absolute(path);
-        let folder = path.parent().unwrap_or(&path).to_path_buf();
-        Self { folder, file: path.file_name().map(OsString::from) }
-    }
-
-    /// Whether a change at `path` may be one of what is watched. Logs and databases may lie beside a
-    /// configuration and change all the time.
-    pub(super) fn concerns(&self, path: &Path) -> bool {
-        let Some(file) = &self.file else { return path.starts_with(&self.folder) };
-        let is_own = |name: &OsStr| {
-            // Kubernetes swaps a link `..data` that the file lies behind.
-            name == file || name.as_encoded_bytes().starts_with(b"..")
-        };
-        path.parent() == Some(&*self.folder) && path.file_name().is_some_and(is_own)
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_path_buf())
-}
-
-/// What a snapshot depends on.
-pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<WatchPath> {
-    let mut paths = vec![WatchPath::folder(&config.templates)];
-    if let Origin::File(path) = origin {
-        paths.push(WatchPath::file(path));
-    }
-    if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
-        paths.push(WatchPath::file(jwks));
-    }
-    paths
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -443,18 +394,5 @@ mod tests {
             check_queued(&snapshot, &[changed, queued("order.pay", 1)]).unwrap_err();
         assert!(faults[0].starts_with("game1 order.create: 3 orders in the journal"), "{faults:?}");
         assert!(faults[1].contains("it is gone"), "{faults:?}");
-    }
-
-    #[test]
-    fn file_is_told_from_what_lies_beside_it() {
-        let file = WatchPath::file(Path::new("/etc/gateway/gateway.yaml"));
-        assert!(file.concerns(Path::new("/etc/gateway/gateway.yaml")));
-        assert!(file.concerns(Path::new("/etc/gateway/..data")));
-        for other in ["/etc/gateway/gateway.log", "/etc/gateway", "/etc/gateway/a/gateway.yaml"] {
-            assert!(!file.concerns(Path::new(other)), "{other}");
-        }
-        let folder = WatchPath::folder(Path::new("/etc/gateway/templates"));
-        assert!(folder.concerns(Path::new("/etc/gateway/templates/game1/player/get.sql")));
-        assert!(!folder.concerns(Path::new("/etc/gateway/templates.old/get.sql")));
     }
 }
