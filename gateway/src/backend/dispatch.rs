@@ -124,6 +124,7 @@ impl Dispatch {
             // Closed never: nobody else holds it.
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let fetcher = Arc::clone(&self.fetcher);
+            #[expect(clippy::large_futures, reason = "a task is one allocation, however large")]
             tokio::spawn(async move {
                 work(&fetcher, job).await;
                 drop(place);
