@@ -25,6 +25,8 @@ mod economy;
 mod faults;
 mod admin;
 mod command;
+mod doctor;
+mod tuning;
 mod order_state;
 mod stream;
 mod backlog;

@@ -29,6 +29,7 @@ mod wire;
 mod http;
 mod transport;
 mod caller;
+mod machine;
 pub mod sample;
 
 pub use caller::{Caller, Outcome, Settled};
@@ -38,6 +39,7 @@ pub use credential::{
 pub use gateway::{Gateway, Output, binary, run};
 pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};
+pub use machine::{Machine, PLAIN_MACHINE, Report, same_report, tuning_folder};
 pub use mariadb::{Mariadb, Schemas};
 pub use need::{is_installed, shared_mariadb, shared_redis};
 pub use random::{Random, fresh_seed, seed_from_environment};
