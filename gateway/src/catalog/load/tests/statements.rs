@@ -135,11 +135,9 @@ fn lists_together_fit_into_one_statement() {
     on(Dialect::Sqlite, &lists(10_000, 10_000), &[Rule::List]);
     on(Dialect::Sqlite, &lists(10_000, 8_192), &[]);
     on(Dialect::Mysql, &lists(10_000, 10_000), &[]);
-    let step = format!(
-        "-- @kind tx\n-- @param a list(int) max_items=10000\n-- @allow admin\n-- @step s exec\n\
-         DELETE FROM t WHERE a IN (:a) AND b IN (:a)\n"
-    );
-    on(Dialect::Sqlite, &step, &[Rule::List]);
+    let step = "-- @kind tx\n-- @param a list(int) max_items=10000\n-- @allow admin\n-- @step s exec\n\
+         DELETE FROM t WHERE a IN (:a) AND b IN (:a)\n";
+    on(Dialect::Sqlite, step, &[Rule::List]);
 }
 
 #[test]
