@@ -27,6 +27,7 @@ mod admin;
 mod command;
 mod order_state;
 mod stream;
+mod switch;
 mod backlog;
 mod journal;
 mod letters;

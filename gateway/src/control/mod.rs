@@ -3,6 +3,7 @@
 //! One thread with a runtime of its own; nothing here is on a request's path.
 
 mod admin;
+mod dialects;
 mod gauges;
 mod journal;
 mod reload;
@@ -22,11 +23,12 @@ use crate::config::AdminConfig;
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
+pub use dialects::{game_dialects, mirror_dialects};
 pub use gauges::register_metrics;
 pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{
-    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, game_dialects,
-    served, watch_paths,
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, served,
+    watch_paths,
 };
 pub use signals::Signals;
 
