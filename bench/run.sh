@@ -8,54 +8,16 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 seconds=${1:-5} rounds=${2:-3}
-gateway=${GATEWAY:-target/release/gateway} bench=${BENCH:-target/release/gateway-bench}
-home=$(mktemp -d)
-PATH="$PATH:/usr/sbin"
-pids=()
-stop() {
-    for pid in "${pids[@]}"; do kill "$pid" 2>/dev/null || true; done
-    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
-    rm -rf "$home"
-}
-trap stop EXIT
+# shellcheck source=bench/setup.sh
+. bench/setup.sh
 
-# Runs a command on a CPU in the background; its process is $!.
-on() { local cpu=$1; shift; taskset -c "$cpu" "$@" >>"$home/output" 2>&1 & pids+=($!); }
-until_open() { for _ in $(seq 300); do (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.1; done; echo "port $1 stays closed" >&2; cat "$home/output" >&2; exit 1; }
-cpu() { awk '{print $14+$15}' "/proc/$1/stat"; }
-
-mkdir -p "$home"/{db,run,log}
-chmod 755 "$home"
-user=$(id -un)
-sed -e "s#@HOME@#$home#; s#^user=.*#user=$user#" bench/peers/sql/my.cnf >"$home/my.cnf"
-mariadb-install-db --no-defaults --user="$user" --datadir="$home/db" >"$home/install" 2>&1
-on 1 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"
-until_open 13388
-mariadb --no-defaults -S "$home/run/mysql.sock" -u root <bench/peers/sql/schema.sql
-on 1 redis-server --port 16390 --save '' --bind 127.0.0.1
+start_mariadb
+on 1 redis-server --port 16390 --save '' --bind 127.0.0.1; redis_pid=$!
 until_open 16390
 
-key=$("$gateway" key new bench --role game_server --game game1 2>"$home/key.txt")
-secret=$(grep -Eo 'bench\.[A-Za-z0-9_-]{43}' "$home/key.txt")
-cat >"$home/gateway.yaml" <<Y
-runtime: { frontend_threads: 1, backend_threads: 1, pin: false }
-server: { tcp: { address: "127.0.0.1:18110", max_connections: 20000 }, http: { address: "127.0.0.1:18111" } }
-admin: { address: "127.0.0.1:18112" }
-templates: $PWD/bench/templates
-database:
-  connections:
-    game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8 }
-games: { game1: { id: game1, name: game1, database: game1 } }
-cache: { redis: { url: "redis://127.0.0.1:16390/0" } }
-journal: { path: "$home/journal" }
-auth:
-  roles: { game_server: {}, player: {} }
-  jwt: { keys: [ { alg: HS256, secret: benchmark-signing-secret-of-no-worth } ] }
-  api_keys:
-    ${key//$'\n'/$'\n'    }
-logging: { level: error, requests: "off" }
-Y
-export GATEWAY_API_KEY=$secret
+start_gateway "path: \"$home/journal\"" \
+    'jwt: { keys: [ { alg: HS256, secret: benchmark-signing-secret-of-no-worth } ] }' \
+    'cache: { redis: { url: "redis://127.0.0.1:16390/0" } }'
 # A token without an end in sight, signed with the secret above.
 token=$(python3 - <<'P'
 import base64, hashlib, hmac, json
@@ -66,8 +28,6 @@ sign = part(hmac.new(b"benchmark-signing-secret-of-no-worth", head + b"." + body
 print((head + b"." + body + b"." + sign).decode())
 P
 )
-on 0 "$gateway" serve --config "$home/gateway.yaml"; gateway_pid=$!
-until_open 18110; until_open 18111
 on 0 "$bench" echo --address 127.0.0.1:18200; echo_pid=$!
 until_open 18200
 axum_pid='' go_pid='' fast_pid=''
@@ -115,12 +75,12 @@ for round in $(seq "$rounds"); do
     load --address 127.0.0.1:18110 --pid "$gateway_pid" --operation player.read --label "gateway CALL, uncached"
 done
 echo "== Redis GET with 16 in the pipeline, server on CPU 0, client on CPU 1"
-taskset -cp 0 "${pids[1]}" >/dev/null
+taskset -cp 0 "$redis_pid" >/dev/null
 redis-cli -p 16390 set key:bench "$(printf 'x%.0s' {1..200})" >/dev/null
 for _ in $(seq "$rounds"); do
-    before=$(cpu "${pids[1]}")
+    before=$(cpu "$redis_pid")
     rate=$(taskset -c 1 redis-benchmark -p 16390 -c 64 -P 16 -n $((seconds * 800000)) --csv get key:bench | tail -n 1 | cut -d, -f2 | tr -d '"')
-    after=$(cpu "${pids[1]}")
+    after=$(cpu "$redis_pid")
     awk -v r="$rate" -v n=$((seconds * 800000)) -v d=$((after - before)) 'BEGIN{printf "%-28s %9d/s  cpu %.2f us/request\n", "Redis GET x16", r, d*10000/n}'
 done
 echo "== 5000 idle connections"

@@ -12,7 +12,7 @@ use rustix::time::{
     timerfd_settime,
 };
 
-/// One `timerfd` (timerfd_create(2)), read through the ring.
+/// One `timerfd` (`timerfd_create(2)`), read through the ring.
 pub(crate) struct Timer {
     timer: OwnedFd,
     /// The same, as the ring reads it.

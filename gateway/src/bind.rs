@@ -249,7 +249,6 @@ fn rows<'a>(slot: &Slot, fields: &[Field], param: Param<'a>) -> Result<Scalar<'a
     Ok(taken)
 }
 
-/// Puts defaults into the slots that nobody filled.
 /// An empty text is no idempotency key: it is a client's variable that nobody set, and all such requests would be
 /// one.
 fn check_key(template: &Template, bound: &Bound<'_>) -> Result<(), BindError> {
@@ -264,6 +263,7 @@ fn check_key(template: &Template, bound: &Bound<'_>) -> Result<(), BindError> {
     }
 }
 
+/// Puts defaults into the slots that nobody filled.
 fn fill_missing(slots: &[Slot], bound: &mut Bound<'_>) -> Result<(), BindError> {
     for (index, slot) in slots.iter().enumerate() {
         if bound.is_given(index) {
@@ -451,18 +451,7 @@ mod tests {
     use crate::catalog::Pattern;
 
     fn slot(name: &str, ty: Type) -> Slot {
-        Slot {
-            name: name.into(),
-            ty,
-            required: true,
-            default: None,
-            min: None,
-            max: None,
-            pattern: None,
-            item_count_max: None,
-            like_prefix: false,
-            sample: None,
-        }
+        Slot::new(name, ty)
     }
 
     fn params<'a>(entries: &[(&'a str, Value<'a>)]) -> Vec<Param<'a>> {

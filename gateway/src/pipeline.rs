@@ -63,6 +63,14 @@ pub struct Routed<'s> {
     pub operation: &'s Arc<Operation>,
 }
 
+/// A request on its way to another thread: for whom, until when, and the two ends of the way back.
+struct Handover<T> {
+    asker: Asker,
+    deadline: Instant,
+    reply: queue::Reply<T>,
+    answer: queue::Answer<T>,
+}
+
 /// What became of a request at once.
 #[derive(Debug)]
 pub enum Served<R> {
@@ -148,9 +156,6 @@ impl Worker {
         operation: &Arc<Operation>,
         bound: Bound<'_>,
     ) -> Result<Pending, Error> {
-        if self.core.is_draining() {
-            return Err(Error::Draining);
-        }
         #[expect(
             clippy::redundant_closure_for_method_calls,
             reason = "the method's path is not general over the key's lifetime"
@@ -159,21 +164,20 @@ impl Worker {
             let principal = request.principal.map(Arc::as_ref);
             self.with_key(operation, principal, &bound, |key| key.to_key())
         });
-        let deadline = request.deadline_in(game);
-        let (reply, answer) = queue::reply();
+        let Handover { asker, deadline, reply, answer } = self.hand_over(request, game)?;
+        let (operation, dry_run) = (Arc::clone(operation), request.dry_run);
         let run = Run {
-            operation: Arc::clone(operation),
+            operation: Arc::clone(&operation),
             bound: bound.into_owned(),
             key,
-            asker: self.asker(request),
+            asker,
             deadline,
-            dry_run: request.dry_run,
+            dry_run,
             reply,
         };
         let offered = self.core.backend.offer(Job::Run(Box::new(run)));
         offered.map_err(|_refused| Error::Overloaded)?;
-        let dry_run = request.dry_run;
-        Ok(Pending { operation: Arc::clone(operation), answer, deadline, dry_run })
+        Ok(Pending { operation, answer, deadline, dry_run })
     }
 
     /// Hands a queued write to the journal or its stream, which answers when it is on disk. What the gateway supplies is
@@ -185,9 +189,7 @@ impl Worker {
         operation: &Arc<Operation>,
         bound: Bound<'_>,
     ) -> Result<Waiting, Error> {
-        if self.core.is_draining() {
-            return Err(Error::Draining);
-        }
+        let Handover { asker, deadline, reply, answer } = self.hand_over(request, game)?;
         let template = &operation.template;
         let slot = template.write.idempotent.map(|idempotent| idempotent.key_slot);
         let value = slot.and_then(|slot| bound.values.get(slot)).cloned();
@@ -195,22 +197,31 @@ impl Worker {
             return Err(Error::Internal("a queued write without a key"));
         };
         let lane = Lane::of(template, &bound);
-        let draft = Draft { key, lane, payload: self.payload(request, template, &value, bound)? };
-        let (reply, answer) = queue::reply();
+        let draft = Draft { key, lane, payload: self.payload(asker, template, &value, bound)? };
         match (operation.queue, &self.core.journal, &self.core.streams) {
             (QueueKind::Journal, Some(journal), _) => journal.offer(draft, reply),
             (QueueKind::Stream, _, Some(streams)) => streams.offer(draft, reply),
             _ => return Err(Error::Internal("a queued write without a queue")),
         }
         let (operation, key) = (Arc::clone(operation), value.into_owned());
-        let offered = Offered { operation, key, answer, deadline: request.deadline_in(game) };
+        let offered = Offered { operation, key, answer, deadline };
         Ok(Waiting::of(PartWaiting::Offered(offered), Vec::new()))
+    }
+
+    /// What leaves this thread with a request, to the backend or to the journal. While the gateway ends, none does.
+    fn hand_over<T>(&self, request: &Request<'_>, game: &Game) -> Result<Handover<T>, Error> {
+        if self.core.is_draining() {
+            return Err(Error::Draining);
+        }
+        let (reply, answer) = queue::reply();
+        let deadline = request.deadline_in(game);
+        Ok(Handover { asker: self.asker(request), deadline, reply, answer })
     }
 
     /// What the journal keeps of a request.
     fn payload(
         &self,
-        request: &Request<'_>,
+        asker: Asker,
         template: &Template,
         key: &Scalar<'_>,
         bound: Bound<'_>,
@@ -227,7 +238,6 @@ impl Worker {
         let ids = ids
             .collect::<Result<_, _>>()
             .map_err(|error| Error::Backend(Arc::new(BackendError::Supply(error.to_string()))))?;
-        let principal = request.principal.unwrap_or(&self.nobody);
         let mut key_text = String::new();
         key.tag_text(&mut key_text);
         Ok(Payload {
@@ -238,9 +248,9 @@ impl Worker {
             is_urgent: template.write.asynchronous.is_some_and(|queue| queue.is_urgent),
             now_micros: i64::try_from(now.as_micros()).unwrap_or(i64::MAX),
             ids,
-            caller: principal.caller.clone(),
-            claims: principal.claims.clone(),
-            trace: request.trace.to_string().into(),
+            caller: asker.principal.caller.clone(),
+            claims: asker.principal.claims.clone(),
+            trace: asker.trace,
             key_text: key_text.into(),
             bound: bound.into_owned(),
         })

@@ -107,7 +107,7 @@ fn check_finds_each_planted_fault_with_its_file_and_line() {
 fn which_tells_where_keys_and_bodies_come_from() {
     let templates = sql_templates().display().to_string();
     let which = |game: &str, operation: &str| {
-        run(&["which", game, operation, "--dialect", "mysql", "--templates", &templates])
+        run(&["which", game, operation, "--dialect", "sqlite", "--templates", &templates])
             .succeeded()
     };
     let text = which("game2", "item.list_by_player");
@@ -116,7 +116,7 @@ fn which_tells_where_keys_and_bodies_come_from() {
             && text.contains("_base/item/list_by_player.sql"),
         "{text}"
     );
-    assert!(which("game1", "item.grant").contains("grant.mysql.sql"));
+    assert!(which("game1", "item.grant").contains("grant.sqlite.sql"));
     let text = which("game1", "item.list_by_player");
     assert!(!text.contains("game2"), "{text}");
 }
@@ -157,13 +157,24 @@ fn faulty_configuration_ends_with_78_and_lists_every_fault() {
     let setup = Setup::sqlite()
         .set("/server/tcp/frame_bytes_max", json!(7))
         .set("/games/game1/database", json!("nowhere"))
+        .set("/templates", json!("no-such-templates"))
+        .set("/database/connections/game2/path", json!("no-such-folder/game2.db"))
+        .set("/auth", json!({}))
         .set("/surplus", json!(1));
     setup.write_config();
     let path = setup.config_path().display().to_string();
     for arguments in [vec!["serve", "--config", &path], vec!["config", "check", &path]] {
         let output = run(&arguments);
         assert_eq!(output.status, Some(78), "{arguments:?}: {}", output.text());
-        for word in ["frame_bytes_max", "nowhere", "surplus"] {
+        let words = [
+            "frame_bytes_max",
+            "nowhere",
+            "no-such-templates",
+            "no-such-folder",
+            "`auth` has no way to authenticate",
+            "surplus",
+        ];
+        for word in words {
             assert!(output.text().contains(word), "{word} is missing: {}", output.text());
         }
     }

@@ -14,13 +14,16 @@ fn gateway_told_to_end_says_goaway_closes_and_exits_with_0() {
     let mut gateway = Setup::sqlite().start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     assert_eq!(wire.call("player.get", &json!({ "player_id": 1001 })).0, 0);
+    let mut json_wire = gateway.connect("game1", &admin(), Codec::Json);
     let mut http = gateway.http();
     assert_eq!(http.get("/v1/game1/players/1001", &admin().headers()).status, 200);
     gateway.signal(Signal::Drain);
-    let goaway = wire.expect_frame();
-    assert_eq!((goaway.kind, goaway.id), (GOAWAY, 0));
-    assert!(goaway.value().get("reason").is_some());
-    wire.expect_closed();
+    for (wire, codec) in [(&mut wire, 0), (&mut json_wire, 1)] {
+        let goaway = wire.expect_frame();
+        assert_eq!((goaway.kind, goaway.id, goaway.codec), (GOAWAY, 0, codec));
+        assert!(goaway.value().get("reason").is_some());
+        wire.expect_closed();
+    }
     assert!(http.read().is_none(), "an idle connection is closed");
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }

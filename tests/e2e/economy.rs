@@ -1,6 +1,10 @@
 //! The sample games' writes: what moves items, money and orders, with its guards, on every database.
 
-use gateway_tests::{ADMIN_KEY, Credential, Gateway, Setup, Transport, shared_mariadb, wait_until};
+use std::fs;
+
+use gateway_tests::{
+    ADMIN_KEY, Credential, Gateway, Setup, Transport, shared_mariadb, sql_templates, wait_until,
+};
 use serde_json::{Value, json};
 
 /// A player of game1 that may trade: its level is 64.
@@ -245,4 +249,28 @@ fn queued_order_is_answered_with_202_and_found_where_it_says_before_and_after_it
     });
     assert_eq!((&found["amount"], &found["version"]), (&json!("5.99"), &json!(1)));
     assert_eq!(http.get("/v1/game1/orders/WAIT-0000002", &who).code(), 2131, "nobody's order");
+}
+
+#[test]
+fn location_of_an_order_can_be_followed_whatever_is_in_its_number_and_is_left_out_where_no_path_could_hold_it()
+ {
+    let file = sql_templates().join("_base/order/create.sql");
+    let text = fs::read_to_string(file).unwrap().replace(" pattern=[0-9A-Za-z_-]{8,32}", "");
+    let gateway = Setup::sqlite().own_templates().template("_base/order/create.sql", &text).start();
+    let who = Credential::with_roles(&["game_server", "admin"]).headers();
+    let mut http = gateway.http();
+    for (number, place) in [
+        ("a/b?c=1&d#e% +é", Some("/v1/game1/orders/a%2Fb%3Fc%3D1%26d%23e%25%20%2B%C3%A9")),
+        ("..", None),
+        (".", None),
+    ] {
+        let order = json!({ "order_no": number, "player_id": 1001, "product_id": "gems_60", "qty": 1,
+            "amount": "5.99", "currency": "CNY", "channel": "web" });
+        let taken = http.send_json("POST", "/v1/game1/orders", &who, &order);
+        assert_eq!((taken.status, &taken.json()["key"]), (202, &json!(number)), "{}", taken.text());
+        assert_eq!(taken.header("location"), place);
+        let Some(place) = place else { continue };
+        let found = http.get(place, &who);
+        assert_eq!((found.status, &found.json()["order_no"]), (200, &json!(number)));
+    }
 }

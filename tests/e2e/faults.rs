@@ -66,6 +66,28 @@ fn database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back
 }
 
 #[test]
+fn schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_back() {
+    let Some(server) = Mariadb::start() else { return };
+    let mut gateway = setup(&server).start();
+    let schema = |gateway: &Gateway<'_>| {
+        gateway.admin("/readyz").json()["databases"]["game1"]["schema"].clone()
+    };
+    wait_until("the schema was looked at", || {
+        (schema(&gateway)["state"] == "current").then_some(())
+    });
+    server.kill();
+    gateway.write_config("/logging/slow_query", json!("150ms"));
+    gateway.signal(Signal::Reload);
+    let fault =
+        wait_until("the look has failed", || schema(&gateway)["fault"].as_str().map(str::to_owned));
+    assert!(fault.starts_with("the database could not be asked: "), "{fault}");
+    server.restart();
+    wait_until("the schema is known again", || {
+        (schema(&gateway)["state"] == "current").then_some(())
+    });
+}
+
+#[test]
 fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on() {
     let Some(server) = Mariadb::start() else { return };
     let gateway = setup(&server).start();

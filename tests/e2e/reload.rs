@@ -102,6 +102,21 @@ fn faulty_template_leaves_everything_as_it_was_and_is_visible_until_it_is_mended
 }
 
 #[test]
+fn files_that_are_again_as_what_serves_are_told_in_the_log_after_their_refusal() {
+    let gateway = Setup::sqlite().own_templates().start();
+    let mended = || gateway.log().contains("reload_mended");
+    gateway.write_template("_base/player/broken.sql", "-- @kind one\n-- @cahce l1=1s\nSELECT 1\n");
+    gateway.signal(Signal::Reload);
+    wait_until("the refusal is in the log", || gateway.log().contains("broken.sql").then_some(()));
+    assert!(!mended());
+    std::fs::remove_file(gateway.folder().join("templates/_base/player/broken.sql")).unwrap();
+    gateway.signal(Signal::Reload);
+    wait_until("the log says that it is mended", || mended().then_some(()));
+    assert_eq!(gateway.admin("/readyz").json()["reload"]["state"], "unchanged");
+    assert_eq!(gateway.admin("/readyz").json()["generation"], 1);
+}
+
+#[test]
 fn faulty_configuration_leaves_everything_as_it_was() {
     let mut gateway = Setup::sqlite().start();
     let params = json!({ "player_id": 1001 });
@@ -111,6 +126,25 @@ fn faulty_configuration_leaves_everything_as_it_was() {
     wait_until("the refusal is in the log", || gateway.log().contains("databse").then_some(()));
     assert_eq!(code(&gateway, "game1", "player.get", &params), 0);
     assert!(gateway.is_running());
+}
+
+#[test]
+fn warning_of_a_reload_is_told_once() {
+    let mut gateway = Setup::sqlite().start();
+    let told = |gateway: &Gateway<'_>| {
+        gateway.log().matches("`admin.token` is a secret written in the file").count()
+    };
+    assert_eq!(told(&gateway), 0);
+    gateway.write_config("/admin/token", json!("a-token-of-the-tests-of-32-bytes"));
+    gateway.signal(Signal::Reload);
+    wait_until("the warning is in the log", || (told(&gateway) == 1).then_some(()));
+    gateway.write_config("/games/game1/enabled", json!(false));
+    gateway.signal(Signal::Reload);
+    let params = json!({ "player_id": 1001 });
+    wait_until("a second reload is in effect", || {
+        (code(&gateway, "game1", "player.get", &params) == 2002).then_some(())
+    });
+    assert_eq!(told(&gateway), 1);
 }
 
 #[test]

@@ -1,7 +1,8 @@
 //! Broken bytes on TCP: each gets its code, and the gateway serves the next good request.
 
 use gateway_tests::{
-    ADMIN_KEY, CALL, Codec, Credential, Frame, Gateway, PING, PONG, REPLY, Setup, frame,
+    ADMIN_KEY, BATCH, CALL, Codec, Credential, Frame, Gateway, PING, PONG, REPLY, Setup, frame,
+    wait_until,
 };
 use serde_json::json;
 
@@ -97,6 +98,38 @@ fn unknown_kind_is_refused_and_the_connection_lives() {
     for kind in [0, 12, 255] {
         refuses(&gateway, &frame(kind, 900, vec![]), 1104);
     }
+}
+
+#[test]
+fn refusal_of_a_frame_has_its_codec_where_that_can_be_read_and_else_the_connections_last() {
+    let gateway = Setup::sqlite().start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Json);
+    let mut check = |frame: Frame, codec: u8, code: u16| {
+        let reply = wire.exchange(&frame);
+        assert_eq!((reply.codec, reply.number), (codec, code), "{}", reply.value());
+        assert_eq!(reply.value()["code"], code);
+    };
+    for codec in [0, 1] {
+        check(Frame { codec, ..frame(77, 900, vec![]) }, codec, 1104);
+        check(Frame { codec, flags: 128, ..frame(CALL, 901, vec![]) }, codec, 1103);
+    }
+    check(Frame { codec: 9, ..frame(CALL, 902, vec![]) }, 1, 1103);
+
+    // A version that nobody knows may have its codec elsewhere; a length that is refused comes alone.
+    let foreign = Frame { version: 2, ..frame(CALL, 903, vec![]) }.bytes();
+    for (bytes, code) in [(&foreign[..], 1103), (&[0xff; 4], 1102), (&[0; 4], 1101)] {
+        for codec in [Codec::Json, Codec::Msgpack] {
+            let mut wire = gateway.connect("game1", &admin(), codec);
+            wire.send_bytes(bytes);
+            let reply = wire.expect_frame();
+            let expected = u8::from(matches!(codec, Codec::Json));
+            assert_eq!((reply.codec, reply.id, reply.number), (expected, 0, code));
+            assert_eq!(reply.value()["code"], code);
+            wire.expect_closed();
+        }
+    }
+    let counted = || gateway.metric("gateway_requests_total", &["category=\"frame\""]);
+    wait_until("each is counted", || (counted() > 10.5).then_some(()));
 }
 
 #[test]
@@ -283,6 +316,41 @@ fn client_that_takes_no_replies_is_closed_and_costs_no_memory_without_bound() {
     let grown = gateway.resident_bytes().saturating_sub(before);
     assert!(grown < 256 << 20, "grown by {grown} bytes");
     serves(&gateway);
+}
+
+/// A row of 900 kB that is kept in L1.
+const LONG: &str = "-- @desc a long text\n-- @kind one\n-- @param id bigint\n-- @result id bigint, text string\n\
+                    -- @allow admin\n-- @cache l1=10m tag=long:{id}\n\
+                    SELECT :id AS id, hex(zeroblob(450000)) AS text\n";
+
+#[test]
+fn batches_of_long_cached_answers_hold_no_more_memory_than_their_replies() {
+    let gateway = Setup::sqlite().own_templates().template("_base/long/get.sql", LONG).start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    let length = |answer: &serde_json::Value| answer["text"].as_str().map(str::len);
+    assert_eq!(length(&wire.ok("long.get", &json!({ "id": 1 }))), Some(900_000));
+    let call = json!(["long.get", { "id": 1 }]);
+    let one = wire.request(BATCH, &json!([call])).bytes();
+    let full = wire.request(BATCH, &json!(vec![call; 100]));
+    let before = gateway.peak_bytes();
+
+    wire.send_bytes(&one.repeat(100));
+    for _ in 0..100 {
+        assert_eq!(length(&wire.expect_frame().value()[0][1]), Some(900_000));
+    }
+    let answers = wire.exchange(&full).value();
+    let codes: Vec<_> = answers.as_array().unwrap().iter().map(|it| it[0].clone()).collect();
+    let refused = vec![json!(2024); 96];
+    assert_eq!(codes, [vec![json!(0); 4], refused.clone()].concat(), "4 MiB are a batch's");
+
+    let calls = vec![json!({ "operation": "long.get", "params": { "id": 1 } }); 100];
+    let reply =
+        gateway.http().send_json("POST", "/v1/game1/batch", &admin().headers(), &json!(calls));
+    let answers = reply.json();
+    let codes: Vec<_> = answers.as_array().unwrap().iter().map(|it| it["code"].clone()).collect();
+    assert_eq!(codes, [vec![json!(0); 4], refused].concat());
+    let grown = gateway.peak_bytes().saturating_sub(before);
+    assert!(grown < 32 << 20, "grown by {grown} bytes");
 }
 
 #[test]

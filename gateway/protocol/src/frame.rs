@@ -289,6 +289,14 @@ pub fn decode_header(
     Ok(Some(FrameHeader { length, kind, codec, flags, request_id, deadline_ms_or_code }))
 }
 
+/// The codec that the frame at the start of `input` says it is in, as far as that can be read: its version is ours,
+/// the byte is there and known. For the answer to a frame that [`decode_header`] refused.
+pub fn frame_codec(input: &[u8]) -> Option<Codec> {
+    let [version, _kind, codec] = input.get(LENGTH_BYTES..)?.first_chunk()?;
+    check_version(*version).ok()?;
+    Codec::from_number(*codec)
+}
+
 /// Judges what a cut header already shows, so that a peer which sends a foreign protocol, or a length
 /// that announces no more bytes, is answered and not waited for.
 fn refuse_early(input: &[u8], frame_bytes_max: u32) -> Result<(), FrameError> {
@@ -469,6 +477,26 @@ mod tests {
         let flags = FrameError::UnknownFlags { flags: 4, skip };
         check(&with(7, 7), Err(flags));
         assert_eq!((flags.code(), flags.skip()), (Code::Unsupported, Some(skip)));
+    }
+
+    #[test]
+    fn refused_frame_tells_its_codec_where_its_version_and_codec_are_known() {
+        let json = |index: usize, byte: u8| {
+            let mut bytes = with(6, 1);
+            bytes[index] = byte;
+            frame_codec(&bytes)
+        };
+        for (index, byte) in [(3, 11), (5, 77), (7, 255), (11, 0), (14, 1)] {
+            assert_eq!(
+                json(index, byte),
+                Some(Codec::Json),
+                "byte {index} says nothing of the codec"
+            );
+        }
+        assert_eq!(json(6, 0), Some(Codec::MsgPack));
+        assert_eq!((json(6, 2), json(4, 2)), (None, None));
+        assert_eq!((frame_codec(&header(12)[..6]), frame_codec(&[])), (None, None));
+        assert_eq!(frame_codec(&header(12)[..7]), Some(Codec::MsgPack));
     }
 
     #[test]

@@ -21,7 +21,7 @@ mod vectors;
 pub use code::{BusinessCode, Code};
 pub use frame::{
     FrameError, FrameHeader, FrameKind, FrameStart, HEADER_BYTES, LENGTH_MIN, Skip, VERSION,
-    begin_frame, begin_reply, decode_header, finish_frame, finish_reply, flag,
+    begin_frame, begin_reply, decode_header, finish_frame, finish_reply, flag, frame_codec,
 };
 pub use id::{GameId, IdError, OpId, RequestId};
 pub use mac::{HelloMac, MAC_BYTES, NONCE_BYTES};

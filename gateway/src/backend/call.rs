@@ -82,6 +82,7 @@ impl Call<'_> {
             bound: self.bound,
             supplied: self.supplied(&ids),
             dry_run: self.dry_run,
+            result_bytes_max: self.fetcher.snapshot.load().config.limits.result_bytes_max,
         };
         let written = write::write(pool, &self.fetcher.keys, &request, self.deadline).await?;
         self.observe(&written.outcome);

@@ -1,7 +1,11 @@
 //! One connection to one database, whichever driver, and what may be asked of it.
 
+use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::{Context, Poll};
 use std::time::Duration;
+
+use sqlx::Either;
 
 use super::BackendError;
 use super::cell::Cell;
@@ -105,15 +109,27 @@ pub(super) struct Intake {
 }
 
 impl Intake {
-    /// Takes a row in by `push`, or drops it once one has failed.
+    /// Takes a whole result in by `push`; rows behind one that it refuses are dropped.
+    ///
+    /// - `next`: the driver's next row, or count.
     ///
     /// # Errors
     ///
-    /// [`Failure::Unread`] when too many were dropped.
-    pub(super) fn row(
-        &mut self,
-        push: impl FnOnce() -> Result<(), BackendError>,
+    /// What made the result useless; [`Failure::Unread`] when too many rows were dropped.
+    pub(super) async fn all<Q, R>(
+        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Either<Q, R>, sqlx::Error>>>,
+        mut push: impl FnMut(&R) -> Result<(), BackendError>,
     ) -> Result<(), Failure> {
+        let mut intake = Self::default();
+        while let Some(item) = poll_fn(&mut next).await {
+            if let Either::Right(row) = item? {
+                intake.row(|| push(&row))?;
+            }
+        }
+        intake.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
+    }
+
+    fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
         if self.failure.is_none() {
             self.failure = push().err();
             return Ok(());
@@ -123,15 +139,6 @@ impl Intake {
             Some(failure) => Err(Failure::Unread(failure)),
             None => Ok(()),
         }
-    }
-
-    /// Ends the result, all of which was read.
-    ///
-    /// # Errors
-    ///
-    /// What made it useless.
-    pub(super) fn finish(self) -> Result<(), Failure> {
-        self.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
     }
 }
 

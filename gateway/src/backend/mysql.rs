@@ -4,8 +4,8 @@
 //! cut or zeroed silently, and equal on every server, so that a template means the same everywhere.
 //! Times are UTC. The driver asks for found rows: `affected` counts what a statement matched.
 
-use std::future::poll_fn;
 use std::sync::Arc;
+use std::task::Context;
 
 use sqlx::encode::IsNull;
 use sqlx::error::{BoxDynError, DatabaseError};
@@ -14,7 +14,7 @@ use sqlx::mysql::{
     MySqlValueRef,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either, Encode,
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Encode,
     Executor, MySql, MySqlConnection, Row, SqlSafeStr, Statement as _, Type, TypeInfo, ValueRef,
 };
 
@@ -82,13 +82,8 @@ impl Session {
         let query = self.query(statement)?;
         let mut stream = self.driver.fetch_many(query);
         let mut places = Vec::new();
-        let mut intake = Intake::default();
-        while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
-            if let Either::Right(row) = item? {
-                intake.row(|| push(rows, &row, &mut places))?;
-            }
-        }
-        intake.finish()
+        let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
+        Intake::all(next, |row| push(rows, row, &mut places)).await
     }
 
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {

@@ -77,7 +77,7 @@ impl Pools {
     /// or are another kind of database now, serve on for requests that began before, and are then closed.
     pub fn reconfigure(&self, config: &DatabaseConfig, farewell: Farewell) {
         let running = self.serving.load_full();
-        let mut next = Serving { by_name: ByName::new(), leaving: running.leaving.clone() };
+        let mut by_name = ByName::new();
         for connection in &config.connections {
             let kept = running.by_name.get(&connection.name);
             let kept = kept.filter(|pool| pool.config().dialect == connection.dialect);
@@ -85,13 +85,16 @@ impl Pools {
             if *pool.config() != *connection {
                 pool.reconfigure(connection.clone());
             }
-            next.by_name.insert(connection.name.clone(), pool);
+            by_name.insert(connection.name.clone(), pool);
         }
-        let is_kept = |pool: &Pool| next.by_name.values().any(|kept| kept.is(pool));
+        let is_kept = |pool: &Pool| by_name.values().any(|kept| kept.is(pool));
         let left: Vec<Pool> =
             running.by_name.values().filter(|pool| !is_kept(pool)).cloned().collect();
-        next.leaving.extend(left.iter().cloned());
-        self.serving.store(Arc::new(next));
+        // Those that left before may be closed at this moment: who still leaves is asked now.
+        self.serving.rcu(|now| Serving {
+            by_name: by_name.clone(),
+            leaving: now.leaving.iter().chain(&left).cloned().collect(),
+        });
         for pool in left {
             self.bid_farewell(pool, farewell);
         }
@@ -133,7 +136,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::backend::testing::sqlite_config;
+    use crate::backend::testing::{sqlite_config, until};
 
     /// A request that began before a reload finds its pool as long as it may take, and nobody does after.
     #[tokio::test]
@@ -156,5 +159,20 @@ mod tests {
             tokio::task::yield_now().await;
         }
         assert!(Instant::now() >= soon);
+    }
+
+    /// A pool that is closed while the next reload is under way does not come back with it.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn pools_that_reloads_leave_out_are_forgotten_however_fast_these_come() {
+        let folder = tempfile::tempdir().unwrap();
+        let with = DatabaseConfig { connections: vec![sqlite_config(folder.path())] };
+        let without = DatabaseConfig { connections: Vec::new() };
+        let pools = Pools::open(&without, Handle::current(), Arc::new(|_| {}));
+        for number in 0..5_000 {
+            let now = Instant::now();
+            let farewell = Farewell { found_until: now, closed_by: now };
+            pools.reconfigure(if number % 2 == 0 { &with } else { &without }, farewell);
+        }
+        until(|| pools.serving.load().leaving.is_empty()).await;
     }
 }

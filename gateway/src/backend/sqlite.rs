@@ -16,9 +16,9 @@
 //!
 //! `strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')` writes that form; `CURRENT_TIMESTAMP` does not.
 
-use std::future::poll_fn;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::task::Context;
 use std::time::{Duration, Instant};
 
 use sqlx::error::BoxDynError;
@@ -27,8 +27,8 @@ use sqlx::sqlite::{
     SqliteTypeInfo, SqliteValueRef,
 };
 use sqlx::{
-    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Either,
-    Executor, Row, SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
+    Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Executor, Row,
+    SqlSafeStr, Sqlite, SqliteConnection, Statement as _, TypeInfo, ValueRef,
 };
 
 use super::BackendError;
@@ -96,13 +96,8 @@ impl Session {
     ) -> Result<(), Failure> {
         let mut stream = self.driver.fetch_many(query(statement)?);
         let mut places = Vec::new();
-        let mut intake = Intake::default();
-        while let Some(item) = poll_fn(|context| stream.as_mut().poll_next(context)).await {
-            if let Either::Right(row) = item? {
-                intake.row(|| push(rows, &row, &mut places))?;
-            }
-        }
-        intake.finish()
+        let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
+        Intake::all(next, |row| push(rows, row, &mut places)).await
     }
 
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {

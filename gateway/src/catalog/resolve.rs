@@ -55,6 +55,11 @@ impl Resolved {
     pub(crate) fn one(&self, key: Key) -> Option<&Entry> {
         self.all(key).next()
     }
+
+    /// Whether no file has the key, not even on a line that cannot be read (which is told already).
+    pub(crate) fn lacks(&self, key: Key) -> bool {
+        self.one(key).is_none() && !self.faulty.contains(&key)
+    }
 }
 
 /// The files of an operation, the base's first.

@@ -6,7 +6,7 @@ use super::load::tests::{TRANSFER, WRITE, check, load_on, one, template, with};
 use super::*;
 
 /// Pays an order and answers with the balance before and after.
-const PAY: &str = "\
+pub(super) const PAY: &str = "\
 -- @kind   tx
 -- @param  order_no string(32)
 -- @param  player_id bigint

@@ -43,6 +43,16 @@ impl Report {
     }
 }
 
+/// The refusal of a game that has no folder of templates; for those that somebody names, since a configured
+/// game may live on the shared ones alone.
+pub(super) fn unknown_game<'g>(
+    dir: &Path,
+    games: impl IntoIterator<Item = &'g GameId>,
+) -> Option<Report> {
+    let game = games.into_iter().find(|game| !dir.join(game.as_str()).is_dir())?;
+    Some(Report::refused(&format!("{game}: no game has that folder in {}", dir.display())))
+}
+
 /// Checks every template of `games`; rules 1 to 4, and the syntax as far as a parser knows it.
 ///
 /// - `games`: a game may stand several times with different dialects; empty: every game that has a folder, on
@@ -162,6 +172,20 @@ mod tests {
         assert_eq!(
             report.text,
             "2 templates (2 operations, 1 games, 1 dialects), 0 errors, 0 warnings\n"
+        );
+    }
+
+    #[test]
+    fn game_that_has_no_folder_is_unknown() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("game1/search.sql", SEARCH)]);
+        let known = |game| unknown_game(root.path(), [&GameId::new(game).unwrap()]);
+        assert_eq!(known("game1"), None);
+        let refused = known("nosuch").unwrap();
+        assert_eq!(refused.status, EXIT_USAGE);
+        assert!(
+            refused.complaint.starts_with("nosuch: no game has that folder in "),
+            "{refused:?}"
         );
     }
 

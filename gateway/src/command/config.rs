@@ -19,7 +19,7 @@ const EXIT_CONFIG: u8 = 78;
 ///
 /// Blocks: reads the file, those that its secrets name, and the templates.
 pub fn check(file: &Path, env: &Env) -> Outcome {
-    match Config::load(file, env) {
+    match Config::load_to_serve(file, env) {
         Ok((config, warnings)) => {
             let faults = with_templates(&config);
             if !faults.is_empty() {
@@ -95,10 +95,12 @@ mod tests {
     use super::*;
     use crate::catalog::load::tests::write;
 
-    fn env(text: &'static str) -> Env {
+    fn env(text: impl Into<Vec<u8>>) -> Env {
+        let text = text.into();
         Env {
             variable: Box::new(|_| None),
-            read_file: Box::new(move |_| Ok(text.as_bytes().to_vec())),
+            read_file: Box::new(move |_| Ok(text.clone())),
+            is_folder: Env::process().is_folder,
             cpu_count: 2,
         }
     }
@@ -107,16 +109,23 @@ mod tests {
 games: {game1: {database: main}}
 ";
 
+    /// The end of a text: somebody may call.
+    const KEY: &str = "  api_keys:
+    - id: shop
+      hash: sha256:00000000000000000000000000000000:aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa
+      games: [game1]
+";
+
     const AUDITED: &str = "-- @kind exec\n-- @param id int\n-- @allow admin\n-- @audit\n\
                            DELETE FROM t WHERE id = :id\n";
 
-    /// Checks a text as `g.yaml` beside a folder of one template.
-    fn checked(text: &'static str) -> Outcome {
+    /// Checks a text, and [`KEY`] behind it, as `g.yaml` beside a folder of one template.
+    fn checked(text: &str) -> Outcome {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("sql-templates/_base/t/delete.sql", AUDITED)]);
         let folder = root.path().join("config");
-        std::fs::create_dir(&folder).unwrap();
-        let mut outcome = check(&folder.join("g.yaml"), &env(text));
+        write(&folder, &[("a.db", "")]);
+        let mut outcome = check(&folder.join("g.yaml"), &env(format!("{text}{KEY}")));
         let shown = folder.display().to_string() + "/";
         outcome.stdout = outcome.stdout.replace(&shown, "");
         outcome.stderr = outcome.stderr.replace(&shown, "");
@@ -129,6 +138,7 @@ games: {game1: {database: main}}
             "database: {connections: {main: {type: sqlite, path: a.db}}}
 games: {game1: {database: main}}
 logging: {audit_file: audit.log}
+auth:
 ",
         );
         let stdout = "g.yaml: good: 1 games, 1 database connections\n".to_owned();
@@ -145,6 +155,7 @@ games:
     disabled_operations: [t.insert]
 logging:
   level: info
+auth:
 ",
         );
         let stderr = "\

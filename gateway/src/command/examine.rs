@@ -1,15 +1,21 @@
 //! Rule 5 of `gateway check`: every statement prepared and explained on a real database.
 
+use std::error::Error;
 use std::path::Path;
 
 use gateway_protocol::GameId;
 
-use crate::backend::{DriverError, Examiner, ExplainFinding, SCAN_ROWS_MAX};
+use super::migrate;
+use super::output::chain;
+use crate::backend::{
+    DriverError, Examiner, ExplainFinding, MigrateMode, MigrationState, MigrationStep,
+    SCAN_ROWS_MAX,
+};
 use crate::catalog::{
     BindRef, Finding, Place, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
     combinations, survey,
 };
-use crate::config::{Config, ConnectionConfig, Dialect};
+use crate::config::{Config, ConnectionConfig, Dialect, Endpoint};
 
 /// Examines the templates of every game on the database that the configuration gives it.
 ///
@@ -24,22 +30,68 @@ pub(super) async fn examine(dir: &Path, config: &Config) -> Result<Vec<Finding>,
         else {
             continue;
         };
+        let failed =
+            |error: &dyn Error| format!("database `{}`: {}", connection.name, chain(error));
+        // Connecting would make it.
+        if let Endpoint::File(path) = &connection.endpoint
+            && !path.exists()
+        {
+            let (name, path) = (&connection.name, path.display());
+            return Err(format!("database `{name}`: no file {path}: run `gateway migrate` first"));
+        }
         let games = [(game.id.clone(), connection.dialect)];
-        examine_game(dir, &games, connection, &mut findings).await.map_err(|error| {
-            format!("database `{}`: {}", connection.name, super::output::chain(&error))
-        })?;
+        let found = examine_game(dir, &games, connection).await.map_err(|error| failed(&error))?;
+        // Looked at only where it may be the cause: who may read the tables may not know of migrations.
+        let steps = if found.iter().any(is_refusal) {
+            let status = migrate::run(config, Some(&game.id), MigrateMode::Status).await;
+            let databases = status.map_err(|error| failed(&error))?;
+            databases.into_iter().flat_map(|database| database.steps).collect()
+        } else {
+            Vec::new()
+        };
+        findings.extend(unmigrated(&steps, connection));
+        // On an empty database every statement is refused, for that one reason.
+        let is_empty =
+            !steps.is_empty() && steps.iter().all(|step| step.state == MigrationState::Pending);
+        findings.extend(found.into_iter().filter(|one| !is_empty || !is_refusal(one)));
     }
     findings.sort_unstable();
     findings.dedup();
     Ok(findings)
 }
 
+fn is_refusal(finding: &Finding) -> bool {
+    finding.rule == Rule::Database && finding.severity == Severity::Error
+}
+
+/// What is told of migrations that a database lacks: the first one, which the others follow.
+fn unmigrated(steps: &[MigrationStep], connection: &ConnectionConfig) -> Option<Finding> {
+    // Templates do not see the gateway's own tables.
+    let is_theirs = |step: &&MigrationStep| !step.scope.starts_with("_gateway");
+    let pending = |step: &&MigrationStep| step.state == MigrationState::Pending;
+    let mut steps = steps.iter().filter(is_theirs).filter(pending);
+    let first = steps.next()?;
+    let MigrationStep { scope, number, name, .. } = first;
+    let file = format!("{scope}/schema/{}/{number:04}_{name}.sql", connection.dialect);
+    let others = match steps.count() {
+        0 => String::new(),
+        count => format!(", nor {count} after it"),
+    };
+    Some(Finding {
+        place: Place::start(&file.into()),
+        severity: Severity::Error,
+        rule: Rule::Database,
+        message: format!("it is not applied to database `{}`{others}", connection.name).into(),
+        fix: "run `gateway migrate`".into(),
+    })
+}
+
 async fn examine_game(
     dir: &Path,
     games: &[(GameId, Dialect)],
     connection: &ConnectionConfig,
-    findings: &mut Vec<Finding>,
-) -> Result<(), DriverError> {
+) -> Result<Vec<Finding>, DriverError> {
+    let mut findings = Vec::new();
     let survey = survey(dir, games);
     let mut examiner = Examiner::open(connection).await?;
     for one in survey.templates() {
@@ -55,7 +107,7 @@ async fn examine_game(
             }
         }
     }
-    Ok(())
+    Ok(findings)
 }
 
 fn finding(one: &Surveyed<'_>, place: &Place, found: &ExplainFinding) -> Option<Finding> {
@@ -170,6 +222,7 @@ mod tests {
     use super::*;
     use crate::backend::testing::sqlite_config;
     use crate::catalog::load::tests::{games, write};
+    use crate::config::Env;
 
     #[tokio::test]
     async fn each_step_is_examined_and_told_at_its_own_line() {
@@ -180,12 +233,71 @@ mod tests {
                     -- @step put exec each items\nINSERT INTO nothing (a) VALUES (:items.n)\n";
         write(folder.path(), &[("templates/_base/x.sql", text)]);
         let (dir, config) = (folder.path().join("templates"), sqlite_config(folder.path()));
-        let mut findings = Vec::new();
         let pairs = games(&[("game1", Dialect::Sqlite)]);
-        examine_game(&dir, &pairs, &config, &mut findings).await.unwrap();
+        let mut findings = examine_game(&dir, &pairs, &config).await.unwrap();
+        findings.sort_unstable();
+        findings.dedup();
         let told: Vec<(Rule, u32)> =
             findings.iter().map(|finding| (finding.rule, finding.place.line)).collect();
         assert_eq!(told, [(Rule::Database, 7), (Rule::Database, 9)], "{findings:?}");
         assert!(findings[0].message.contains("nowhere"), "{}", findings[0].message);
+    }
+
+    /// A configuration of one game on a SQLite file, and its templates.
+    fn one_game(folder: &Path) -> Config {
+        let text = "-- @kind many\n-- @result a int\n-- @allow public\nSELECT t.a FROM thing t WHERE t.a = 1\n";
+        let schema = "CREATE TABLE thing (a INTEGER PRIMARY KEY);\n";
+        write(
+            folder,
+            &[
+                ("templates/_base/x.sql", text),
+                ("templates/_base/schema/sqlite/0001_things.sql", schema),
+                ("templates/_base/schema/sqlite/0002_more.sql", "CREATE TABLE more (b INTEGER);\n"),
+            ],
+        );
+        let yaml = "templates: templates\ngames:\n  game1: { id: game1, name: One, database: lite }\n\
+                    database:\n  connections:\n    lite: { type: sqlite, path: lite.db }\n";
+        Config::parse(yaml, folder, &Env::process()).unwrap().0
+    }
+
+    #[tokio::test]
+    async fn file_that_is_not_there_is_told_and_not_made() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = one_game(folder.path());
+        let told = examine(&config.templates, &config).await.unwrap_err();
+        assert!(told.contains("lite.db: run `gateway migrate` first"), "{told}");
+        assert!(!folder.path().join("lite.db").exists());
+    }
+
+    #[tokio::test]
+    async fn database_without_its_schema_is_one_finding_that_says_what_to_run() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = one_game(folder.path());
+        std::fs::write(folder.path().join("lite.db"), "").unwrap();
+        let findings = examine(&config.templates, &config).await.unwrap();
+        assert_eq!(findings.len(), 1, "{findings:?}");
+        let place = findings[0].place.to_string();
+        assert_eq!(place, "_base/schema/sqlite/0001_things.sql:1:1");
+        assert_eq!(&*findings[0].message, "it is not applied to database `lite`, nor 1 after it");
+        assert_eq!(&*findings[0].fix, "run `gateway migrate`");
+
+        migrate::run(&config, None, MigrateMode::Apply).await.unwrap();
+        assert_eq!(examine(&config.templates, &config).await.unwrap(), []);
+    }
+
+    #[tokio::test]
+    async fn database_that_lacks_one_migration_tells_it_beside_what_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let config = one_game(folder.path());
+        migrate::run(&config, None, MigrateMode::Apply).await.unwrap();
+        let text = "-- @kind many\n-- @result c int\n-- @allow public\nSELECT l.c FROM later l WHERE l.c = 1\n";
+        let schema = (
+            "templates/_base/schema/sqlite/0003_later.sql",
+            "CREATE TABLE later (c INTEGER PRIMARY KEY);\n",
+        );
+        write(folder.path(), &[("templates/_base/y.sql", text), schema]);
+        let findings = examine(&config.templates, &config).await.unwrap();
+        let files: Vec<&str> = findings.iter().map(|one| &*one.place.file).collect();
+        assert_eq!(files, ["_base/schema/sqlite/0003_later.sql", "_base/y.sql"], "{findings:?}");
     }
 }

@@ -252,6 +252,12 @@ fn check_command(args: &CheckArgs) -> Outcome {
         }
     }
     let Some(file) = &args.config else {
+        if args.templates.is_dir()
+            && let Some(refused) =
+                check::unknown_game(&args.templates, games.iter().map(|(id, _)| id))
+        {
+            return refused.into();
+        }
         return check::check(&args.templates, &games, format, Vec::new()).into();
     };
     let config = match Config::load(file, &Env::process()) {
@@ -286,4 +292,29 @@ fn render_command(args: &RenderArgs) -> Outcome {
         now_micros: i64::try_from(micros).unwrap_or(i64::MAX),
     };
     render::render(templates, &call).into()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::catalog::load::tests::{READ, write};
+
+    #[test]
+    fn check_of_a_game_that_is_not_there_ends_with_2() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/x.sql", READ), ("game1/y.sql", READ)]);
+        let checked = |name: &str| {
+            check_command(&CheckArgs {
+                templates: root.path().to_path_buf(),
+                games: vec![name.to_owned()],
+                config: None,
+                database: false,
+                format: "text".into(),
+            })
+        };
+        assert_eq!(checked("game1=sqlite").status, check::EXIT_OK);
+        let refused = checked("nosuch=sqlite");
+        assert_eq!((refused.status, &*refused.stdout), (check::EXIT_USAGE, ""));
+        assert!(refused.stderr.starts_with("nosuch: no game has that folder"), "{refused:?}");
+    }
 }

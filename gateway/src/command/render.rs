@@ -80,6 +80,9 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
             .split_once('=')
             .ok_or_else(|| format!("`{written}` is not written as name=value"))?;
         if name.starts_with('_') || name.contains('.') {
+            if !is_supplied(template, name) {
+                return Err(format!("nothing supplies `{name}` to {}", template.op));
+            }
             supplied.given.push((name, value));
             continue;
         }
@@ -97,6 +100,14 @@ fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
     }
     let bound = bind(template, params).map_err(|error| error.to_string())?;
     sql(template, &bound.values, bound.given, &supplied)
+}
+
+/// Whether the gateway supplies a value of that name, or a step may leave it.
+fn is_supplied(template: &Template, name: &str) -> bool {
+    let is_step = |step: &Step| name.split_once('.').is_some_and(|(of, _)| *of == *step.name);
+    ["_now", "_id", "_caller", "_trace"].contains(&name)
+        || name.starts_with("_claim.")
+        || template.write.steps.iter().any(is_step)
 }
 
 /// A parameter from text; a list's items are written `[1,2]`, as for `gateway call`, or `1,2`.
@@ -516,7 +527,7 @@ mod tests {
     }
 
     #[test]
-    fn rows_are_read_as_json() {
+    fn rows_are_read_as_json_and_misspelt_names_are_told() {
         let text = "-- @kind batch\n-- @param items rows(n int)\n-- @allow a\n\
                     INSERT INTO t (a) VALUES (:items.n)\n";
         let root = tempfile::tempdir().unwrap();
@@ -530,6 +541,8 @@ mod tests {
         };
         let good = told(&[r#"items=[{"n":7},[8]]"#]).text;
         assert_eq!(good, "INSERT INTO t (a) VALUES (7);\nINSERT INTO t (a) VALUES (8);\n");
+        let misspelt = told(&["items=[[7]]", "_nwo=2026-01-01T00:00:00Z"]);
+        assert_eq!(misspelt.complaint, "nothing supplies `_nwo` to x\n");
         assert!(told(&["items=7,8"]).complaint.contains("`items`"));
         assert!(told(&[r#"items=[{"m":7}]"#]).complaint.contains("items[0].m"));
     }

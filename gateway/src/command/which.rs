@@ -4,15 +4,15 @@ use std::path::Path;
 
 use gateway_protocol::{GameId, OpId};
 
-use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
+use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines, unknown_game};
 use crate::catalog::{Dialect, Origin, Severity, provenance};
 
 /// Tells where an operation comes from; faults met while reading its files are complaints.
 ///
 /// Blocks: reads the folder.
 pub fn which(dir: &Path, game: &GameId, op: &OpId, dialect: Dialect) -> Report {
-    if !dir.join(game.as_str()).is_dir() {
-        return Report::refused(&format!("{game}: no game has that folder in {}", dir.display()));
+    if let Some(refused) = unknown_game(dir, [game]) {
+        return refused;
     }
     let Some(found) = provenance(dir, game, op, dialect) else {
         return Report::refused(&format!("{game} has no operation {op} in {}", dir.display()));

@@ -1,7 +1,7 @@
 //! What a configuration may ask of the machine, as an argument: tests pass their own.
 
 use std::fmt;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, Read};
 use std::path::Path;
 
@@ -9,6 +9,7 @@ use super::yaml::FILE_BYTES_MAX;
 
 type Variable = dyn Fn(&str) -> Option<String>;
 type ReadFile = dyn Fn(&Path) -> io::Result<Vec<u8>>;
+type IsFolder = dyn Fn(&Path) -> io::Result<bool>;
 
 /// Environment, files and CPUs.
 pub struct Env {
@@ -16,6 +17,8 @@ pub struct Env {
     pub variable: Box<Variable>,
     /// The content of a file; may stop after 1 MiB and one byte.
     pub read_file: Box<ReadFile>,
+    /// Whether what stands at a path is a folder; an error: nothing can be seen there.
+    pub is_folder: Box<IsFolder>,
     /// CPUs that this process may use; at least 1.
     pub cpu_count: usize,
 }
@@ -26,6 +29,7 @@ impl Env {
         Self {
             variable: Box::new(|name| std::env::var(name).ok()),
             read_file: Box::new(read_file),
+            is_folder: Box::new(|path| fs::metadata(path).map(|found| found.is_dir())),
             cpu_count: std::thread::available_parallelism().map_or(1, usize::from),
         }
     }

@@ -24,6 +24,7 @@ mod relations;
 pub mod runtime;
 mod secret;
 mod server;
+mod serving;
 mod setting;
 mod typed;
 mod unit;
@@ -101,13 +102,19 @@ impl Config {
     ///
     /// Every fault, in the file's order; one of line 0 when the file cannot be read.
     pub fn load(path: &Path, env: &Env) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
-        let unreadable = |reason: String| {
-            let kind = FaultKind::Unreadable(format!("{}: {reason}", path.display()).into());
-            vec![ConfigFault { line: 0, key: "".into(), kind }]
-        };
-        let bytes = (env.read_file)(path).map_err(|error| unreadable(error.to_string()))?;
-        let text = String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
-        Self::parse(&text, path.parent().unwrap_or(Path::new("")), env)
+        let (text, base_dir) = read_text(path, env)?;
+        Self::parse(&text, base_dir, env)
+    }
+
+    /// The same, and what only a gateway needs that serves from the file: the folders that it names are there,
+    /// and somebody can say who they are.
+    ///
+    /// # Errors
+    ///
+    /// As [`Config::load`], with these faults among the others.
+    pub fn load_to_serve(path: &Path, env: &Env) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
+        let (text, base_dir) = read_text(path, env)?;
+        Self::parse_to_serve(&text, base_dir, env)
     }
 
     /// Checks a text as the content of a configuration file in `base_dir`.
@@ -120,8 +127,30 @@ impl Config {
         base_dir: &Path,
         env: &Env,
     ) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
+        Self::checked(text, base_dir, env, |_, _| {})
+    }
+
+    /// As [`Config::load_to_serve`], of a text as [`Config::parse`] takes it.
+    ///
+    /// # Errors
+    ///
+    /// Every fault, in the file's order.
+    pub fn parse_to_serve(
+        text: &str,
+        base_dir: &Path,
+        env: &Env,
+    ) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
+        Self::checked(text, base_dir, env, serving::check)
+    }
+
+    fn checked(
+        text: &str,
+        base_dir: &Path,
+        env: &Env,
+        also: impl FnOnce(&Self, &Reading<'_>),
+    ) -> Result<(Self, Vec<Warning>), Vec<ConfigFault>> {
         let root = yaml::parse(text)?;
-        let (mut config, mut report) = read(&root, base_dir, env);
+        let (mut config, mut report) = read(&root, base_dir, env, also);
         report.faults.sort_by_key(|fault| fault.line);
         report.warnings.sort_by_key(|warning| warning.line);
         if !report.faults.is_empty() {
@@ -168,6 +197,9 @@ impl Config {
         self.server.http.address = running.server.http.address;
         self.server.reuse_port = running.server.reuse_port;
         self.admin.address = running.admin.address;
+        self.auth.cursor_secret.clone_from(&running.auth.cursor_secret);
+        self.auth.token_count_max = running.auth.token_count_max;
+        self.cache.l1_blind_ttl = running.cache.l1_blind_ttl;
         self.cache.tag_slots = running.cache.tag_slots;
         self.cache.pending_tags_max = running.cache.pending_tags_max;
         self.cache.redis.clone_from(&running.cache.redis);
@@ -183,11 +215,30 @@ impl Config {
     }
 }
 
+/// The text of a file, and the folder that its paths are relative to.
+fn read_text<'p>(path: &'p Path, env: &Env) -> Result<(String, &'p Path), Vec<ConfigFault>> {
+    let unreadable = |reason: String| {
+        let kind = FaultKind::Unreadable(format!("{}: {reason}", path.display()).into());
+        vec![ConfigFault { line: 0, key: "".into(), kind }]
+    };
+    let bytes = (env.read_file)(path).map_err(|error| unreadable(error.to_string()))?;
+    let text = String::from_utf8(bytes).map_err(|error| unreadable(error.to_string()))?;
+    Ok((text, path.parent().unwrap_or(Path::new(""))))
+}
+
 /// Reads every section; with a fault in the report, the configuration holds stand-ins.
-fn read(root: &yaml::Node, base_dir: &Path, env: &Env) -> (Config, Report) {
+///
+/// - `also`: looks at the whole after all else, for more faults.
+fn read(
+    root: &yaml::Node,
+    base_dir: &Path,
+    env: &Env,
+    also: impl FnOnce(&Config, &Reading<'_>),
+) -> (Config, Report) {
     let reading = Reading::new(env, base_dir);
     let (config, sections) = read_root(&reading, root, read_sections);
     relations::check(&config, &sections, &reading);
+    also(&config, &reading);
     (config, reading.finish())
 }
 

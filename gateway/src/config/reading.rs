@@ -54,6 +54,12 @@ impl<'e> Reading<'e> {
         line_of(&report.settings, &report.sections, key)
     }
 
+    /// Whether a setting is written under that path, even one that has a fault.
+    pub(super) fn is_set(&self, path: &str) -> bool {
+        let report = self.report.borrow();
+        report.settings.iter().any(|it| it.line > 0 && path_text(&it.path) == path)
+    }
+
     /// Whether a section is written under that path, even one that had to be left out for its faults.
     pub(super) fn is_written(&self, path: &str) -> bool {
         self.report.borrow().sections.0.iter().any(|(own, _)| own == path)

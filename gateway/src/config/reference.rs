@@ -132,6 +132,7 @@ mod tests {
         Env {
             variable: Box::new(|name| (name == "HOST").then(|| "db1".to_owned())),
             read_file: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
+            is_folder: Box::new(|_| Err(std::io::ErrorKind::NotFound.into())),
             cpu_count: 1,
         }
     }

@@ -32,7 +32,7 @@ fn pattern(setting: &Setting) -> String {
 
 fn settings_of(text: &str) -> Vec<Setting> {
     let root = yaml::parse(text).expect("the sample is YAML");
-    let (_, report) = read(&root, Path::new("config"), &env());
+    let (_, report) = read(&root, Path::new("config"), &env(), |_, _| {});
     let strange: Vec<_> = report
         .faults
         .iter()

@@ -30,6 +30,11 @@ pub(super) fn env() -> Env {
             }
             _ => Err(std::io::ErrorKind::NotFound.into()),
         }),
+        is_folder: Box::new(|path| match path.to_str() {
+            Some("config" | "config/keys" | "config/../sql-templates") => Ok(true),
+            Some("config/a.db") => Ok(false),
+            _ => Err(std::io::ErrorKind::NotFound.into()),
+        }),
         cpu_count: 6,
     }
 }
@@ -250,7 +255,7 @@ fn api_key_expires_at_the_moment_written() {
     let key = |expires: &str| {
         format!(
             "{SMALL}auth: {{api_keys: [{{id: shop, hash: 'sha256:{}:{}', games: ['*'], expires: '{expires}'}}]}}",
-            "0".repeat(16),
+            "0".repeat(32),
             "a".repeat(64)
         )
     };
@@ -315,7 +320,8 @@ fn reload_keeps_every_value_that_needs_a_restart() {
 runtime: {io_uring: 'off', frontend_threads: 2, backend_threads: 2, ring_entries: 256, pin: false, node: 7}
 server: {tcp: {address: ':1', heartbeat: 20s}, http: {address: ':2'}, reuse_port: true}
 admin: {address: '127.0.0.1:3'}
-cache: {tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
+auth: {cursor_secret: '${GATEWAY_CURSOR_SECRET}', token_cache: 9}
+cache: {l1_blind_ttl: 9s, tag_slots: 1024, pending_tags_max: 9, redis: {url: 'redis://h'}}
 journal: {path: j, segment_bytes: 4MiB, group_bytes_max: 2MiB, bytes_max: 12MiB, records_max: 9, age_max: 1h, keys_max: 9, queue_max: 9}
 queue: {url: 'redis://h'}
 limits: {backend_queue_max: 9}

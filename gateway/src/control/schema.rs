@@ -11,7 +11,9 @@ use serde_json::{Value, json};
 
 use super::Shared;
 use super::statements::{self, PreparedStatements};
-use crate::backend::{MigrateMode, MigrationState, MigrationStep, migrate, read_schema};
+use crate::backend::{
+    MigrateError, MigrateMode, MigrationState, MigrationStep, migrate, read_schema,
+};
 use crate::config::{Config, ConnectionConfig};
 use crate::observe::{Event, emit};
 
@@ -19,6 +21,9 @@ use crate::observe::{Event, emit};
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
 /// Before another look, while a database is not current.
 const PAUSE: Duration = Duration::from_secs(15);
+
+/// Between two questions whether a database is up again.
+const UP_PAUSE: Duration = Duration::from_millis(500);
 
 /// What is known of one database's schema.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -66,8 +71,12 @@ pub(super) async fn watch(shared: Arc<Shared>) {
         if is_settled {
             reloaded.await;
         } else {
-            // Woken or not, the next look is the same.
-            drop(tokio::time::timeout(PAUSE, reloaded).await);
+            // Whatever ends the wait, the next look is the same.
+            tokio::select! {
+                () = reloaded => {}
+                () = tokio::time::sleep(PAUSE) => {}
+                () = came_up(&shared, &states) => {}
+            }
         }
     }
 }
@@ -93,6 +102,23 @@ async fn prepare(shared: &Shared, is_current: impl Fn(&str) -> bool) -> bool {
         shared.prepared.store(Arc::new(next));
     }
     is_whole
+}
+
+/// Waits until a database that could not be looked at, and is down, answers its pool again.
+async fn came_up(shared: &Shared, states: &SchemaStates) {
+    let unknown = |pool: &str| matches!(states.get(pool), Some(SchemaState::Unknown(_)));
+    let mut down: Vec<Box<str>> = Vec::new();
+    loop {
+        for (pool, stats) in shared.pools.stats() {
+            if stats.up && down.contains(&pool) {
+                return;
+            }
+            if !stats.up && unknown(&pool) && !down.contains(&pool) {
+                down.push(pool);
+            }
+        }
+        tokio::time::sleep(UP_PAUSE).await;
+    }
 }
 
 async fn states(config: &Config) -> SchemaStates {
@@ -122,9 +148,42 @@ async fn state(
     let files = read_schema(&config.templates, games, connection.dialect)
         .map_err(|fault| fault.to_string())?;
     let steps = migrate(connection, &files, MigrateMode::Status).await;
-    let steps = steps.map_err(|error| error.to_string())?;
+    let steps = steps.map_err(|error| match error {
+        MigrateError::Database { source, .. } => {
+            format!("the database could not be asked: {source}")
+        }
+        other => other.to_string(),
+    })?;
     let pending = steps.iter().filter(|step| step.state == MigrationState::Pending);
     let name = |step: &MigrationStep| format!("{}/{:04}_{}", step.scope, step.number, step.name);
     let files: Vec<String> = pending.map(name).collect();
     Ok(if files.is_empty() { SchemaState::Current } else { SchemaState::Pending(files) })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::net::TcpListener;
+    use std::path::Path;
+
+    use super::*;
+    use crate::config::Env;
+
+    #[tokio::test]
+    async fn database_that_is_away_is_told_as_that_and_not_as_one_that_cannot_be_migrated() {
+        // Nobody listens there any more.
+        let address = TcpListener::bind("127.0.0.1:0").unwrap().local_addr().unwrap();
+        let text = format!(
+            "database: {{connections: {{main: {{type: mysql, host: 127.0.0.1, port: {}, \
+             username: u, password: '', database: d}}}}}}\n\
+             games: {{game1: {{database: main}}}}\n\
+             templates: {}/../sql-templates\n",
+            address.port(),
+            env!("CARGO_MANIFEST_DIR"),
+        );
+        let (config, _) = Config::parse(&text, Path::new(""), &Env::process()).unwrap();
+        let states = states(&config).await;
+        let SchemaState::Unknown(fault) = &states["main"] else { panic!("{states:?}") };
+        assert!(fault.starts_with("the database could not be asked: "), "{fault}");
+        assert!(fault.contains("refused"), "{fault}");
+    }
 }

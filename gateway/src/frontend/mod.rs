@@ -16,10 +16,12 @@ mod catch;
 mod http;
 mod listener;
 mod registry;
+mod room;
 mod tcp;
 mod wait;
 mod worker;
 
 pub use listener::{Bound, BoundListeners, Claim, Sharing, bind};
+use room::Room;
 use wait::wait_for;
 pub use worker::{Door, Stop, spawn};

@@ -44,6 +44,10 @@ fn log(event: &Event<'_>, name: &str) {
         Event::Reloaded { generation, catalog } => {
             tracing::info!(event = name, generation, catalog);
         }
+        Event::ReloadMended { generation } => {
+            let text = "the files are again as what serves";
+            tracing::info!(event = name, generation, text);
+        }
         Event::ReloadRefused { faults } => tracing::error!(event = name, faults),
         Event::ConnectionPanicked { message } => tracing::error!(event = name, message),
         Event::AcceptFailed { error } => {

@@ -32,6 +32,11 @@ pub enum Event<'a> {
         /// Every fault.
         faults: &'a str,
     },
+    /// After a refused reload the files are again as what serves.
+    ReloadMended {
+        /// The snapshot's number.
+        generation: u64,
+    },
     /// A connection task panicked; that connection was closed.
     ConnectionPanicked {
         /// The panic's message.
@@ -223,6 +228,7 @@ pub enum EventKind {
     RingFlagsRefused,
     Reloaded,
     ReloadRefused,
+    ReloadMended,
     ConnectionPanicked,
     AcceptFailed,
     DatabaseDown,
@@ -254,12 +260,13 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 32] = [
+    pub const ALL: [Self; 33] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
         Self::Reloaded,
         Self::ReloadRefused,
+        Self::ReloadMended,
         Self::ConnectionPanicked,
         Self::AcceptFailed,
         Self::DatabaseDown,
@@ -297,6 +304,7 @@ impl EventKind {
             Self::RingFlagsRefused => "ring_flags_refused",
             Self::Reloaded => "reloaded",
             Self::ReloadRefused => "reload_refused",
+            Self::ReloadMended => "reload_mended",
             Self::ConnectionPanicked => "connection_panicked",
             Self::AcceptFailed => "accept_failed",
             Self::DatabaseDown => "database_down",
@@ -337,6 +345,7 @@ impl Event<'_> {
             Self::RingFlagsRefused => EventKind::RingFlagsRefused,
             Self::Reloaded { .. } => EventKind::Reloaded,
             Self::ReloadRefused { .. } => EventKind::ReloadRefused,
+            Self::ReloadMended { .. } => EventKind::ReloadMended,
             Self::ConnectionPanicked { .. } => EventKind::ConnectionPanicked,
             Self::AcceptFailed { .. } => EventKind::AcceptFailed,
             Self::DatabaseDown { .. } => EventKind::DatabaseDown,

@@ -1,21 +1,6 @@
--- @step owner one rows = 1 else 2101 PLAYER_NOT_FOUND [404]
-SELECT p.status
-FROM   player p
-WHERE  p.player_id = :player_id
-  AND  p.status <> 9
+-- @replace step credit
 
 -- @step credit exec affected = 1
 INSERT INTO player_wallet (player_id, currency, balance, version)
 VALUES (:player_id, :currency, :amount, 1)
 ON CONFLICT (player_id, currency) DO UPDATE SET balance = balance + :amount, version = version + 1
-
--- @step after one
-SELECT w.balance
-FROM   player_wallet w
-WHERE  w.player_id = :player_id
-  AND  w.currency = :currency
-
--- @step ledger exec affected = 1 on duplicate_key else 2126 REQUEST_BOOKED [409]
-INSERT INTO wallet_ledger (player_id, entry_id, request_id, currency, amount, balance_after, reason,
-                           created_at)
-VALUES (:player_id, :_id, :request_id, :currency, :amount, :after.balance, :reason, :_now)

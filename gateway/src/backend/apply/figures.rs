@@ -10,17 +10,31 @@ use crate::observe::{Counter, Gauge, Kind, Metrics};
 const SIZES: [(usize, &str); 5] =
     [(1, "1"), (9, "2-9"), (99, "10-99"), (499, "100-499"), (usize::MAX, "500-")];
 
-/// Names of the figures: records, transactions, and games that are held up.
-pub(super) type Names = [&'static str; 3];
+/// Names of the figures.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Names {
+    records: &'static str,
+    transactions: &'static str,
+    /// Games that are held up.
+    away: &'static str,
+    /// Records in memory, where one loop has them all.
+    held: Option<&'static str>,
+}
+
 /// Those of the local journal.
-pub(super) const JOURNAL_NAMES: Names =
-    ["gateway_apply_records_total", "gateway_apply_transactions_total", "gateway_apply_away"];
+pub(super) const JOURNAL_NAMES: Names = Names {
+    records: "gateway_apply_records_total",
+    transactions: "gateway_apply_transactions_total",
+    away: "gateway_apply_away",
+    held: Some("gateway_apply_held_records"),
+};
 /// Those of all streams.
-pub(super) const STREAM_NAMES: Names = [
-    "gateway_stream_apply_records_total",
-    "gateway_stream_apply_transactions_total",
-    "gateway_stream_apply_away",
-];
+pub(super) const STREAM_NAMES: Names = Names {
+    records: "gateway_stream_apply_records_total",
+    transactions: "gateway_stream_apply_transactions_total",
+    away: "gateway_stream_apply_away",
+    held: None,
+};
 
 /// Counts since the start. Clones count together.
 #[derive(Clone, Debug, Default)]
@@ -74,7 +88,8 @@ impl Figures {
     }
 
     /// Registers them.
-    pub(super) fn register(&self, metrics: &Metrics, [records, transactions, away]: Names) {
+    pub(super) fn register(&self, metrics: &Metrics, names: Names) {
+        let Names { records, transactions, away, held } = names;
         let own = Arc::clone(&self.0);
         metrics.family(
             records,
@@ -97,9 +112,11 @@ impl Figures {
                 }
             },
         );
-        let own = Arc::clone(&self.0);
-        let help = "Records of the journal that are in memory for their turn.";
-        metrics.gauge("gateway_apply_held_records", help, &[], move || own.held.read());
+        if let Some(held) = held {
+            let own = Arc::clone(&self.0);
+            let help = "Records of the journal that are in memory for their turn.";
+            metrics.gauge(held, help, &[], move || own.held.read());
+        }
         let own = Arc::clone(&self.0);
         metrics.family(
             away,
@@ -122,6 +139,12 @@ mod tests {
     fn records_transactions_and_games_that_are_away_are_told_apart() {
         let (figures, metrics) = (Figures::default(), Metrics::new());
         figures.register(&metrics, JOURNAL_NAMES);
+        // An instance may have both, and the figures of one are not in the place of the other's.
+        let of_streams = Figures::default();
+        of_streams.register(&metrics, STREAM_NAMES);
+        of_streams.ended(&[(1, Outcome::Applied)]);
+        of_streams.held(9);
+        figures.held(2);
         figures.ended(&[(1, Outcome::Applied), (2, Outcome::Applied), (3, Outcome::Failed)]);
         for size in [1, 9, 10, 500, 501] {
             figures.committed(size);
@@ -136,6 +159,8 @@ mod tests {
             r#"gateway_apply_records_total{outcome="lost"} 0"#,
             r#"gateway_apply_transactions_total{records="2-9"} 1"#,
             r#"gateway_apply_transactions_total{records="500-"} 2"#,
+            r#"gateway_stream_apply_records_total{outcome="applied"} 1"#,
+            "gateway_apply_held_records 2\n",
             r#"gateway_apply_away{game="game1"} 1"#,
             r#"gateway_apply_away{game="game2"} 0"#,
         ] {

@@ -1,6 +1,7 @@
 //! Tests of the backend that need a database: SQLite files always, MariaDB where there is one.
 
 mod apply;
+mod ledger;
 mod migrate;
 mod outage;
 mod pool;

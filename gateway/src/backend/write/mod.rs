@@ -35,7 +35,7 @@ pub(super) use fence::Fence;
 pub(super) use effect::Params;
 use key::KeyRow;
 pub(super) use key::Mark;
-pub(super) use purge::{Expired, Place, purge};
+pub(super) use purge::{Expired, Place, Purged, purge};
 pub use running::RunningKeys;
 use transaction::{Phase, Transaction};
 
@@ -55,6 +55,8 @@ pub struct Write<'a, 'b> {
     pub supplied: Supplied<'a>,
     /// Whether everything is undone at the end.
     pub dry_run: bool,
+    /// Most bytes of its answer; `limits.result_bytes_max`.
+    pub result_bytes_max: u32,
 }
 
 /// What a write gave.
@@ -69,7 +71,10 @@ pub struct Written {
 /// Whether a write needs a transaction of its own; otherwise one statement is enough.
 pub fn needs_transaction(template: &Template) -> bool {
     let write = &template.write;
-    template.kind != Kind::Exec || write.guard.is_some() || write.idempotent.is_some()
+    template.kind != Kind::Exec
+        || write.guard.is_some()
+        || write.idempotent.is_some()
+        || write.retry.is_some()
 }
 
 /// Runs a write.
@@ -99,6 +104,7 @@ pub async fn write(
         params,
         key,
         dry_run: request.dry_run,
+        result_bytes_max: request.result_bytes_max,
         deadline,
         limit: deadline,
         started: None,
@@ -118,6 +124,7 @@ struct Work<'w, 'a, 'b> {
     params: Params<'a, 'b>,
     key: Option<RequestKey>,
     dry_run: bool,
+    result_bytes_max: u32,
     /// The request's own.
     deadline: Instant,
     /// The request's, or the database's once there is a connection.
@@ -256,6 +263,10 @@ impl Work<'_, '_, '_> {
         }
         tx.enter(Phase::Body);
         let effect = effect::run(tx, params).await?;
+        if effect.body.len() > self.result_bytes_max as usize {
+            let limit = format!("{} bytes", self.result_bytes_max).into();
+            return Err(Failure::Refused(BackendError::TooLarge { limit }));
+        }
         if let (Some(key), None) = (&self.key, &predicted) {
             key::set_reply(tx, &key.request, &effect.body).await?;
         }

@@ -13,7 +13,7 @@ use crate::catalog::Scalar;
 /// Rows looked at, and removed, at once: a power of two, so that the text is one.
 const ROW_COUNT: usize = 256;
 /// Most of these in one round: what one round may cost, however many rows have expired.
-const BATCH_COUNT_MAX: u32 = 64;
+const BATCH_COUNT_MAX: u32 = if cfg!(test) { 4 } else { 64 };
 /// How long one statement may take.
 const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
@@ -49,14 +49,21 @@ impl Default for Place {
     }
 }
 
+/// What a purge did.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::backend) struct Purged {
+    /// Rows that were removed.
+    pub count: u64,
+    /// Whether every row that had expired was looked at; else its bound was reached.
+    pub is_complete: bool,
+}
+
 /// Removes rows that have expired, up to a bound; the next call goes on.
 ///
 /// - `last`: where the call before ended. Rows that are kept are passed over until all were looked at, so that many
 ///   of them do not hide what comes behind.
 /// - `now_ms`: what is older has expired, in Unix milliseconds.
 /// - `keep`: holds rows back, however old.
-///
-/// Returns how many rows were removed.
 ///
 /// # Errors
 ///
@@ -66,8 +73,8 @@ pub(in crate::backend) async fn purge(
     now_ms: i64,
     last: &mut Place,
     keep: Keep<'_>,
-) -> Result<u64, BackendError> {
-    let mut removed = 0;
+) -> Result<Purged, BackendError> {
+    let mut purged = Purged { count: 0, is_complete: false };
     for _ in 0..BATCH_COUNT_MAX {
         let deadline = Instant::now() + STATEMENT_TIMEOUT;
         // Given back after each batch: requests come first.
@@ -79,13 +86,14 @@ pub(in crate::backend) async fn purge(
             Failure::Refused(error) | Failure::Unread(error) => error,
             Failure::Lost(source) => pool.unreachable(Some(source)),
         })?;
-        removed += count;
+        purged.count += count;
         if seen < ROW_COUNT {
             *last = Place::default();
+            purged.is_complete = true;
             break;
         }
     }
-    Ok(removed)
+    Ok(purged)
 }
 
 /// One batch: how many rows were seen, and how many of them removed.

@@ -16,10 +16,18 @@ use super::super::BackendError;
 
 type Lock = Arc<tokio::sync::Mutex<()>>;
 
+/// A key that is being worked on.
+#[derive(Debug, Default)]
+struct Running {
+    lock: Lock,
+    /// Who runs or waits.
+    turn_count: usize,
+}
+
 /// The keys that are being worked on.
 #[derive(Debug, Default)]
 pub struct RunningKeys {
-    by_request: Mutex<HashMap<[u8; 16], Lock, RandomState>>,
+    by_request: Mutex<HashMap<[u8; 16], Running, RandomState>>,
 }
 
 /// The right to run under a key.
@@ -27,7 +35,6 @@ pub struct RunningKeys {
 pub(super) struct Turn<'k> {
     keys: &'k RunningKeys,
     request: [u8; 16],
-    lock: Lock,
     held: Option<OwnedMutexGuard<()>>,
     has_waited: bool,
 }
@@ -43,20 +50,26 @@ impl RunningKeys {
         request: [u8; 16],
         deadline: Instant,
     ) -> Result<Turn<'_>, BackendError> {
-        let lock = {
-            let mut by_request = self.by_request.lock().unwrap_or_else(PoisonError::into_inner);
-            Arc::clone(by_request.entry(request).or_default())
-        };
-        let held = Arc::clone(&lock).try_lock_owned().ok();
-        let has_waited = held.is_none();
         // From here on dropping it, also when this future is dropped, tidies up.
-        let mut turn = Turn { keys: self, request, lock, held, has_waited };
-        if has_waited {
-            let waited = Arc::clone(&turn.lock).lock_owned();
-            let held = tokio::time::timeout_at(deadline.into(), waited).await;
+        let (mut turn, lock) = self.join(request);
+        if turn.has_waited {
+            let held = tokio::time::timeout_at(deadline.into(), lock.lock_owned()).await;
             turn.held = Some(held.map_err(|_late| BackendError::KeyRunning)?);
         }
         Ok(turn)
+    }
+
+    /// Takes a key's turn, or a place behind it.
+    fn join(&self, request: [u8; 16]) -> (Turn<'_>, Lock) {
+        let lock = {
+            let mut by_request = self.by_request.lock().unwrap_or_else(PoisonError::into_inner);
+            let running = by_request.entry(request).or_default();
+            running.turn_count += 1;
+            Arc::clone(&running.lock)
+        };
+        let held = Arc::clone(&lock).try_lock_owned().ok();
+        let has_waited = held.is_none();
+        (Turn { keys: self, request, held, has_waited }, lock)
     }
 
     /// How many keys are being worked on.
@@ -78,9 +91,37 @@ impl Drop for Turn<'_> {
     fn drop(&mut self) {
         self.held = None;
         let mut by_request = self.keys.by_request.lock().unwrap_or_else(PoisonError::into_inner);
-        // The table's and ours: nobody else runs or waits, and nobody can come in while it is locked.
-        if Arc::strong_count(&self.lock) == 2 {
+        let Some(running) = by_request.get_mut(&self.request) else { return };
+        running.turn_count -= 1;
+        if running.turn_count == 0 {
             by_request.remove(&self.request);
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Barrier;
+
+    use super::*;
+
+    /// A key that was left behind would stay for ever, and clients make as many keys as they like.
+    #[test]
+    fn key_is_forgotten_when_the_last_two_leave_it_at_the_same_moment() {
+        let (keys, barrier) = (RunningKeys::default(), Barrier::new(2));
+        for number in 0..20_000_u128 {
+            let request = number.to_be_bytes();
+            let turns = [keys.join(request).0, keys.join(request).0];
+            assert_eq!(turns.each_ref().map(Turn::has_waited), [false, true]);
+            std::thread::scope(|scope| {
+                for turn in turns {
+                    scope.spawn(|| {
+                        barrier.wait();
+                        drop(turn);
+                    });
+                }
+            });
+        }
+        assert_eq!(keys.by_request.lock().unwrap().len(), 0);
     }
 }

@@ -79,8 +79,11 @@ async fn many(
         match tx.execute(&part.statement).await {
             // An upsert counts a row that it changed twice, on MySQL.
             Ok(count) => sum.affected += count.min(part.range.len() as u64),
-            // It did nothing: the rows one by one tell which one it is.
             Err(Failure::Refused(error)) if !matches!(error, BackendError::Locked { .. }) => {
+                if tx.has_ended().await? {
+                    return Err(Failure::Unread(error));
+                }
+                // It did nothing: the rows one by one tell which one it is.
                 singly(tx, step, runs, part.range, (place, &mut sum)).await?;
             }
             Err(failure) => return Err(failure),

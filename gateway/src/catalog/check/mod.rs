@@ -3,7 +3,7 @@
 //! 1. Parameters and columns agree in every dialect: asked where a template is compiled, for every body.
 //! 2. [`predicate`]: writes and pages have a condition that cannot go.
 //! 3. [`stale`]: who writes a table invalidates what is cached of it.
-//! 4. [`portability`]: what another dialect reads differently.
+//! 4. [`portability`]: what the dialect reads differently from others, or not at all.
 //! 5. With a database, every combination of optional lines is prepared: [`combinations`] names them.
 
 mod combinations;

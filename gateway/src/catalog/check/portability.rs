@@ -1,14 +1,15 @@
-//! Rule 4: what another dialect reads differently, or not at all.
+//! Rule 4: what one dialect reads differently from others, or not at all.
 //!
-//! A body named for a dialect is asked for that one only; a body for every dialect for all of them (or those
-//! that `@dialects` names). For a dialect that no game uses the finding is a warning.
+//! A body is asked about the dialect that it is resolved for: those of the games that are looked at, and no
+//! other. Whoever wants to know of another asks for it (`gateway check --game game1=oracle`).
 
-use super::super::contract::{Decl, Key};
+use crate::catalog::compile::chunks;
+use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::resolve::Resolved;
 use crate::catalog::tree::Body;
-use crate::catalog::{Dialect, Type};
+use crate::catalog::{Dialect, Kind, Type};
 
 /// Most items of a list in Oracle.
 const ORACLE_ITEM_COUNT_MAX: u32 = 1_000;
@@ -119,31 +120,58 @@ const CLOCK_CALLS: [&str; 8] = [
     "localtimestamp",
 ];
 
-/// - `used`: the dialects of the games that are loaded.
-pub(crate) fn check(resolved: &Resolved, body: &Body, used: &[Dialect], findings: &mut Findings) {
-    let declared = resolved.one(Key::Dialects).and_then(|entry| match &*entry.decl {
-        Decl::Dialects(dialects) => Some(dialects.clone()),
-        _ => None,
-    });
-    let targets = match body.dialect {
-        Some(dialect) => vec![dialect],
-        None => declared.unwrap_or_else(|| Dialect::ALL.to_vec()),
-    };
-    let Ok(tokens) = lexer::lex(&body.text, resolved.dialect, body.first_line) else { return };
-    let code: Vec<Token<'_>> = tokens.into_iter().filter(Token::is_code).collect();
-    let mut rule = Portability { body, targets, used, findings, code: &code };
-    rule.names();
-    rule.literals();
-    rule.ranges();
-    rule.clocks();
-    rule.locks();
-    rule.lists(resolved);
+/// Asks about the statement of an operation, or each of its steps.
+pub(crate) fn check(resolved: &Resolved, findings: &mut Findings) {
+    let dialect = resolved.dialect;
+    for body in bodies(resolved) {
+        let Ok(tokens) = lexer::lex(&body.text, dialect, body.first_line) else { continue };
+        let code: Vec<Token<'_>> = tokens.into_iter().filter(Token::is_code).collect();
+        let mut rule = Portability { body: &body, dialect, findings, code: &code };
+        rule.names();
+        rule.literals();
+        rule.ranges();
+        rule.clocks();
+        rule.locks();
+    }
+    if dialect == Dialect::Oracle {
+        lists(resolved, findings);
+    }
+}
+
+/// What is run: of a `tx` the steps, those of overrides in the places of others.
+fn bodies(resolved: &Resolved) -> Vec<Body> {
+    let is_tx = resolved
+        .one(Key::Kind)
+        .is_some_and(|entry| matches!(&*entry.decl, Decl::Kind(decl) if decl.kind == Kind::Tx));
+    if !is_tx {
+        return resolved.body.clone().into_iter().collect();
+    }
+    // What is wrong with the steps themselves is told where they are compiled.
+    let chunks = chunks(resolved, &mut Findings::default()).unwrap_or_default();
+    chunks.into_iter().map(|chunk| chunk.body).collect()
+}
+
+/// A list longer than Oracle takes.
+fn lists(resolved: &Resolved, findings: &mut Findings) {
+    for entry in resolved.all(Key::Param) {
+        let Decl::Param(param) = &*entry.decl else { continue };
+        let is_list = matches!(param.slot.ty, Type::List(_));
+        if is_list && param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
+            let name = &param.slot.name;
+            let message = format!("`{name}` may have more than 1000 items, which Oracle refuses");
+            findings.error(
+                Rule::Portability,
+                &entry.place,
+                message,
+                "write max_items=1000 or less",
+            );
+        }
+    }
 }
 
 struct Portability<'a, 'f> {
     body: &'a Body,
-    targets: Vec<Dialect>,
-    used: &'a [Dialect],
+    dialect: Dialect,
     findings: &'f mut Findings,
     code: &'a [Token<'a>],
 }
@@ -153,21 +181,11 @@ impl Portability<'_, '_> {
         self.code.get(index)
     }
 
+    /// - `dialect`: the one that this is a fault in.
     fn tell(&mut self, dialect: Dialect, index: usize, message: String, fix: &str) {
-        let Some(token) = self.code.get(index) else { return };
+        let Some(token) = self.code.get(index).filter(|_| self.dialect == dialect) else { return };
         let place = Place { line: token.line, column: token.column, ..self.body.place() };
-        self.tell_at(dialect, &place, message, fix);
-    }
-
-    fn tell_at(&mut self, dialect: Dialect, place: &Place, message: String, fix: &str) {
-        if !self.targets.contains(&dialect) {
-            return;
-        }
-        if self.used.contains(&dialect) {
-            self.findings.error(Rule::Portability, place, message, fix);
-        } else {
-            self.findings.warning(Rule::Portability, place, message, fix);
-        }
+        self.findings.error(Rule::Portability, &place, message, fix);
     }
 
     /// Reserved words where only a name can stand.
@@ -285,25 +303,6 @@ impl Portability<'_, '_> {
             let fix = "lock by key, or write a body for the dialect";
             let message = "FETCH FIRST with FOR UPDATE is ORA-02014 in Oracle".to_owned();
             self.tell(Dialect::Oracle, index, message, fix);
-        }
-    }
-
-    fn lists(&mut self, resolved: &Resolved) {
-        for entry in resolved.all(Key::Param) {
-            let Decl::Param(param) = &*entry.decl else { continue };
-            let is_list = matches!(param.slot.ty, Type::List(_));
-            if is_list && param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
-                let message = format!(
-                    "`{}` may have more than 1000 items, which Oracle refuses",
-                    param.slot.name
-                );
-                self.tell_at(
-                    Dialect::Oracle,
-                    &entry.place,
-                    message,
-                    "write max_items=1000 or less",
-                );
-            }
         }
     }
 }

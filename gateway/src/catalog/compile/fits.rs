@@ -13,7 +13,7 @@ impl Compiler<'_, '_> {
             (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
         ];
         for (key, fix) in needed {
-            if self.resolved.one(key).is_none() {
+            if self.resolved.lacks(key) {
                 let message = format!("@{} is missing", key.name());
                 self.findings.error(Rule::KeyMissing, &self.resolved.place, message, fix);
             }

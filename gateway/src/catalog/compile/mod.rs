@@ -8,6 +8,7 @@ mod body;
 mod chunks;
 mod fits;
 mod fold;
+mod lists;
 mod relations;
 mod rows;
 mod slots;
@@ -27,7 +28,7 @@ use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
-    BusinessError, Column, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step, Template,
+    BusinessError, Column, Kind, Order, Page, Plan, Returned, Slot, Source, Step, Template,
     WriteContract, check,
 };
 
@@ -61,19 +62,31 @@ pub(crate) fn compile(resolved: &Resolved, findings: &mut Findings) -> Option<Co
     let broken = own.has_errors();
     own.0.retain(|finding| !follows(finding, &resolved.faulty));
     findings.0.append(&mut own.0);
-    compiled.filter(|_| !broken)
+    // A template without the lines that could not be read is another one: what it would break is not told.
+    compiled.filter(|_| !broken && resolved.faulty.is_empty())
 }
 
 /// Whether a finding is there only because header lines of these keys could not be read, which is told already.
 fn follows(finding: &Finding, faulty: &[Key]) -> bool {
-    match finding.rule {
-        Rule::ParamUndeclared | Rule::Http => faulty.contains(&Key::Param),
-        Rule::ResultColumns => faulty.contains(&Key::Result),
-        Rule::KeyMissing => {
-            faulty.iter().any(|key| *finding.message == *format!("@{} is missing", key.name()))
+    let asks: &[Key] = match finding.rule {
+        Rule::ParamUndeclared | Rule::Http | Rule::Step | Rule::OptionalLine | Rule::List => {
+            &[Key::Param]
         }
-        _ => false,
-    }
+        Rule::ParamLimit => &[Key::Param, Key::Order],
+        Rule::ParamUnused => &[
+            Key::Require,
+            Key::Idempotent,
+            Key::Lane,
+            Key::Order,
+            Key::Cache,
+            Key::Invalidate,
+            Key::Version,
+        ],
+        Rule::Order | Rule::Page => &[Key::Param, Key::Order, Key::Page, Key::Result],
+        Rule::ResultColumns => &[Key::Result, Key::Return],
+        _ => &[],
+    };
+    asks.iter().any(|key| faulty.contains(key))
 }
 
 struct Compiler<'a, 'f> {
@@ -205,6 +218,7 @@ impl Compiler<'_, '_> {
         let orders = self.orders(&columns, &cut.statement);
         let page = self.page(kind, slots, &columns, &cut);
         let mut plan = self.plan(slots, &orders, page.as_ref(), &mut cut);
+        self.placeholders(&plan, slots, body);
         if kind.is_write() {
             plan.fold = fold::fold(&plan.pieces, self.resolved.dialect);
         }
@@ -229,8 +243,10 @@ impl Compiler<'_, '_> {
             slots.add_page((page.default_count, page.count_max), place, self.findings);
             return;
         }
-        let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
-        self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        if self.resolved.lacks(Key::Page) {
+            let fix = "write `-- @page keyset = created_at DESC, id DESC  default=20 max=100`";
+            self.findings.error(Rule::KeyMissing, &self.resolved.place, "@page is missing", fix);
+        }
         slots.add_page((1, 1), &self.resolved.place, self.findings);
     }
 
@@ -259,17 +275,6 @@ impl Compiler<'_, '_> {
             self.findings.error(Rule::Statement, &place, message, fix);
         }
         check::predicate(kind, &cut.statement, &place, self.findings);
-    }
-
-    /// An optional list that is not given has no items: on a line that stays it would match nothing.
-    fn optional_lists(&mut self, slots: &Slots, pieces: &[Piece], body: &Body) {
-        for piece in pieces {
-            let Piece::List(index) = piece else { continue };
-            let Some(slot) = slots.list.get(*index).filter(|slot| !slot.required) else { continue };
-            let message = format!("`{}` is optional and stands on a line that is not", slot.name);
-            let fix = "end the line with `-- ?`, or make the list required";
-            self.findings.error(Rule::List, &body.place(), message, fix);
-        }
     }
 
     fn row_count_max(&self, kind: Kind, page: Option<u32>) -> u32 {

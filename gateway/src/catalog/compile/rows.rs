@@ -19,7 +19,7 @@ impl Compiler<'_, '_> {
         if kind.is_write() {
             return columns;
         }
-        if columns.is_empty() {
+        if self.resolved.lacks(Key::Result) {
             let fix = "declare every column: `-- @result player_id bigint, nickname string`";
             self.findings.error(Rule::KeyMissing, &self.resolved.place, "@result is missing", fix);
         } else {

@@ -65,18 +65,7 @@ impl Slots {
         findings: &mut Findings,
     ) {
         use crate::catalog::Scalar;
-        let slot = |name: &str, ty| Slot {
-            name: name.into(),
-            ty,
-            required: false,
-            default: None,
-            min: None,
-            max: None,
-            pattern: None,
-            item_count_max: None,
-            like_prefix: false,
-            sample: None,
-        };
+        let slot = |name: &str, ty| Slot { required: false, ..Slot::new(name, ty) };
         if self.list.len() + PAGE_NAMES.len() > SLOT_COUNT_MAX {
             let message =
                 format!("a page has at most {} parameters", SLOT_COUNT_MAX - PAGE_NAMES.len());

@@ -173,6 +173,7 @@ impl Compiler<'_, '_> {
         let fold = fold::fold(&cut.pieces, dialect);
         let pieces = std::mem::take(&mut cut.pieces);
         let plan = Plan { pieces, nonempty: cut.nonempty, fold, ..Plan::default() };
+        self.placeholders(&plan, slots, &chunk.body);
         parts.absorb(&mut cut);
         parts.step_places.push(chunk.place.clone());
         parts.steps.push(Step {

@@ -45,7 +45,7 @@ impl Compiler<'_, '_> {
             .filter(|entry| matches!(&*entry.decl, Decl::Param(param) if is_rows(&param.slot)))
             .cloned()
             .collect();
-        if kind == Kind::Batch && params.len() != 1 {
+        if kind == Kind::Batch && params.len() != 1 && !self.resolved.faulty.contains(&Key::Param) {
             let message = format!("a batch with {} parameters of rows", params.len());
             let place = self.place(Key::Kind);
             self.wrong(&place, &message, "declare one: `-- @param items rows(item_id bigint, …)`");
@@ -76,7 +76,7 @@ impl Compiler<'_, '_> {
         let entry = self.resolved.one(Key::Async)?;
         let Decl::Async(decl) = &*entry.decl else { return None };
         let place = &entry.place;
-        if self.resolved.one(Key::Idempotent).is_none() {
+        if self.resolved.lacks(Key::Idempotent) {
             let fix = "declare the key that repeats are known by: `-- @idempotent key=request_id`";
             self.wrong(place, "@async without @idempotent", fix);
         }
@@ -157,7 +157,7 @@ impl Compiler<'_, '_> {
     fn status(&mut self, slots: &Slots, idempotent: Option<Idempotent>) -> Option<Reading> {
         let entry = self.resolved.one(Key::Status)?;
         let Decl::Reading(call) = &*entry.decl else { return None };
-        if self.resolved.one(Key::Async).is_none() {
+        if self.resolved.lacks(Key::Async) {
             let message = "@status without @async: what is done needs no asking";
             self.wrong(&entry.place, message, "remove it, or declare @async");
         }

@@ -18,21 +18,10 @@ pub(crate) struct ParamDecl {
 }
 
 pub(super) fn param(reader: &mut Reader<'_>) -> Result<ParamDecl, Fault> {
-    let name = reader.name()?.into();
+    let name = reader.name()?;
     let ty = declared(reader, Side::Param)?;
     let item_count_max = (!ty.is_single()).then_some(ITEM_COUNT_DEFAULT);
-    let mut slot = Slot {
-        name,
-        ty,
-        required: true,
-        default: None,
-        min: None,
-        max: None,
-        pattern: None,
-        item_count_max,
-        like_prefix: false,
-        sample: None,
-    };
+    let mut slot = Slot { item_count_max, ..Slot::new(name, ty) };
     let start = reader.at();
     let required = reader.eat_word("required");
     let at = reader.at();

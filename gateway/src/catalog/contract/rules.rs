@@ -80,6 +80,12 @@ pub(super) fn kind(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
 
 /// `=`, `<>`, `<`, `<=`, `>`, `>=`.
 pub(crate) fn comparison(reader: &mut Reader<'_>) -> Result<Comparison, Fault> {
+    for (other, ours) in [("==", "="), ("!=", "<>"), ("=<", "<="), ("=>", ">=")] {
+        if reader.rest().starts_with(other) {
+            return reader
+                .fault(format!("`{other}` is no comparison here"), format!("write `{ours}`"));
+        }
+    }
     let signs = [
         ("<>", Comparison::Ne),
         ("<=", Comparison::Le),

@@ -16,7 +16,7 @@ use super::request::{self, Head};
 use super::response::Context;
 use crate::auth::Principal;
 use crate::error::Error;
-use crate::frontend::wait_for;
+use crate::frontend::{Room, wait_for};
 use crate::observe::CacheOutcome;
 use crate::pipeline::{Request, Routed, Served, Trace};
 use crate::reply::{Waiting, body_of, json_of, write_refusal};
@@ -29,11 +29,13 @@ struct Item {
 }
 
 enum Answer {
-    /// JSON.
-    Body(Vec<u8>),
+    /// JSON from L1.
+    Ready(Result<Vec<u8>, Error>),
     Waiting(Waiting),
-    Refused(Error),
 }
+
+/// What an answer has around its body, in bytes.
+const AROUND_BYTES: usize = br#"{"code":0,"body":},"#.len();
 
 /// Serves a batch.
 ///
@@ -66,16 +68,16 @@ pub(super) async fn run(
         deadline: request::deadline(&head.headers, context.arrived)?,
         dry_run: false,
     };
-    let begun: Vec<Item> =
-        calls.into_iter().map(|call| begin(context, &request, game, call)).collect();
-    let mut out = Vec::with_capacity(begun.len() * 256);
+    let mut room = Room::new(snapshot.config.limits.result_bytes_max);
+    let begin = |call| begin(context, &request, game, call, &mut room);
+    let items: Vec<Item> = calls.into_iter().map(begin).collect();
+    let mut out = Vec::with_capacity(items.len() * 256);
     out.push(b'[');
-    let bytes_max = snapshot.config.limits.result_bytes_max as usize;
-    for Item { operation, answer } in begun {
+    for Item { operation, answer } in items {
         if out.len() > 1 {
             out.push(b',');
         }
-        let answered = write(answer, &mut out, bytes_max).await;
+        let answered = write(answer, &mut out, &mut room).await;
         context.tell(operation.as_deref(), answered);
     }
     out.push(b']');
@@ -86,21 +88,31 @@ pub(super) async fn run(
     Ok(response)
 }
 
-fn begin(context: &Context<'_>, request: &Request<'_>, game: &Game, call: Value<'_>) -> Item {
+fn begin(
+    context: &Context<'_>,
+    request: &Request<'_>,
+    game: &Game,
+    call: Value<'_>,
+    room: &mut Room,
+) -> Item {
     let mut operation = None;
     let begun = read_call(call).and_then(|(op, params)| {
         let routed = Routed { game, operation: game.operation(&op)? };
         operation = Some(Arc::clone(routed.operation));
         let params = params.into_iter().map(|(name, value)| Ok(typed(name, value)));
         context.worker().serve(request, routed, params, |operation, stored| {
-            let body = body_of(operation, stored)?;
-            body.map_or(Ok(b"null".to_vec()), |body| Ok(json_of(operation, body)?.to_vec()))
+            let body: &[u8] = match body_of(operation, stored)? {
+                Some(body) => json_of(operation, body)?,
+                None => b"null",
+            };
+            room.take(AROUND_BYTES + body.len())?;
+            Ok(body.to_vec())
         })
     });
     let answer = match begun {
-        Ok(Served::Hit(Ok(body))) => Answer::Body(body),
+        Ok(Served::Hit(body)) => Answer::Ready(body),
         Ok(Served::Wait(waiting)) => Answer::Waiting(waiting),
-        Ok(Served::Hit(Err(error))) | Err(error) => Answer::Refused(error),
+        Err(error) => Answer::Ready(Err(error)),
     };
     Item { operation, answer }
 }
@@ -123,24 +135,22 @@ fn read_call(call: Value<'_>) -> Result<(std::borrow::Cow<'_, str>, Members<'_>)
     Ok((op, params.unwrap_or_default()))
 }
 
-/// Appends one answer. What would make the whole longer than `bytes_max` is refused in its place.
-async fn write(answer: Answer, out: &mut Vec<u8>, bytes_max: usize) -> Result<CacheOutcome, Error> {
+/// Appends one answer. What would make the bodies together longer than they may be is refused in its place.
+async fn write(answer: Answer, out: &mut Vec<u8>, room: &mut Room) -> Result<CacheOutcome, Error> {
     let start = out.len();
     out.extend_from_slice(b"{\"code\":0,\"body\":");
-    let mut answered = match answer {
-        Answer::Body(body) => {
+    let body_start = out.len();
+    let answered = match answer {
+        Answer::Ready(body) => body.map(|body| {
             out.extend_from_slice(&body);
-            Ok(CacheOutcome::L1)
-        }
-        Answer::Waiting(waiting) => match wait_for(waiting).await {
-            Ok(reply) => reply.write_json(out).map(|()| reply.outcome()),
-            Err(error) => Err(error),
-        },
-        Answer::Refused(error) => Err(error),
+            CacheOutcome::L1
+        }),
+        Answer::Waiting(waiting) => wait_for(waiting).await.and_then(|reply| {
+            reply.write_json(out)?;
+            room.take(AROUND_BYTES + out.len() - body_start)?;
+            Ok(reply.outcome())
+        }),
     };
-    if answered.is_ok() && out.len() > bytes_max {
-        answered = Err(Error::batch_too_large(bytes_max));
-    }
     if let Err(error) = &answered {
         out.truncate(start);
         out.extend_from_slice(b"{\"code\":");

@@ -35,7 +35,8 @@ pub(super) fn queued(
     }
 }
 
-/// A route's path with its game and its one parameter; `None`: it has others.
+/// A route's path with its game and its one parameter; `None`: it has others, or a client could not follow it. A
+/// segment that is `.` or `..` is resolved away (RFC 3986, section 5.2.4), encoded or not.
 fn filled(route: &str, game: &str, param: &str, key: &Scalar<'_>) -> Option<String> {
     let mut text = String::new();
     key.tag_text(&mut text);
@@ -54,6 +55,9 @@ fn filled(route: &str, game: &str, param: &str, key: &Scalar<'_>) -> Option<Stri
             _ => return None,
         }
         path.push_str(rest);
+    }
+    if has_key && path.split('/').skip(1).any(|segment| matches!(segment, "." | "..")) {
+        return None;
     }
     if !has_key {
         path = format!("{path}?{param}={key}");
@@ -80,6 +84,18 @@ mod tests {
             Some("/v1/game1/orders/a%2Fb%20%3F%C3%A9/x"),
         );
         check("/v1/{game}/order", "a&b", Some("/v1/game1/order?order_no=a%26b"));
+    }
+
+    #[test]
+    fn key_that_no_path_can_hold_is_not_put_into_one() {
+        for key in [".", ".."] {
+            check("/v1/{game}/orders/{order_no}", key, None);
+            check("/v1/{game}/orders/{order_no}/x", key, None);
+            let query = format!("/v1/game1/order?order_no={key}");
+            check("/v1/{game}/order", key, Some(&query));
+        }
+        check("/v1/{game}/orders/{order_no}", "...", Some("/v1/game1/orders/..."));
+        check("/v1/{game}/orders/no-{order_no}", "..", Some("/v1/game1/orders/no-.."));
     }
 
     #[test]

@@ -9,13 +9,13 @@ use std::sync::Arc;
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgpack};
 
-use super::call::{Asked, find, write_nothing};
+use super::call::{Asked, find, nothing};
 use super::connection::{Connection, Login};
 use super::login;
 use crate::auth::Principal;
 use crate::bind::Param;
 use crate::error::Error;
-use crate::frontend::wait_for;
+use crate::frontend::{Room, wait_for};
 use crate::observe::CacheOutcome;
 use crate::pipeline::Served;
 use crate::reply::{Waiting, body_of, json_of, write_refusal};
@@ -28,12 +28,12 @@ struct Item {
 }
 
 enum ItemAnswer {
-    Body(Vec<u8>),
+    Ready(Finished),
     Waiting(Waiting),
-    Refused(Error),
 }
 
-/// Serves a BATCH: every call begins at once, and one REPLY has all answers, in order.
+/// Serves a BATCH: every call begins at once, and one REPLY has all answers, in order. One that waits for nothing is
+/// answered at once: what it answers then counts as a reply that waits, before the next frame is served.
 pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
     let worker = connection.worker();
     worker.begin_request(connection.arrival());
@@ -56,24 +56,29 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     if let Err(error) = read {
         return asked.refuse(connection, None, &Error::from(error));
     }
-    let begin = |call| begin(connection, &asked, &snapshot, login, call);
+    let mut room = Room::new(snapshot.config.limits.result_bytes_max);
+    let begin = |call| begin(connection, &asked, &snapshot, login, call, &mut room);
     let items: Vec<Item> = calls.into_iter().map(begin).collect();
     let waiting = items.iter().filter(|item| matches!(item.answer, ItemAnswer::Waiting(_)));
-    let waiting_count = u32::try_from(waiting.count()).unwrap_or(u32::MAX).max(1);
-    let bytes_max = snapshot.config.limits.result_bytes_max as usize;
-    let own = Rc::clone(connection);
+    let waiting_count = u32::try_from(waiting.count()).unwrap_or(u32::MAX);
     let principal = Arc::clone(&login.principal);
+    if waiting_count == 0 {
+        let mut bodies = Vec::with_capacity(items.len());
+        for Item { operation, answer } in items {
+            let ItemAnswer::Ready(finished) = answer else { continue };
+            tell(connection, &asked, &principal, operation.as_ref(), &finished);
+            bodies.push(finished.map(|(body, _)| body));
+        }
+        return connection.append(|out| write(out, &asked, &bodies));
+    }
+    let own = Rc::clone(connection);
     connection.spawn(waiting_count, async move {
         let mut bodies = Vec::with_capacity(items.len());
-        let mut bytes = 0;
         for Item { operation, answer } in items {
-            let mut finished = finish(answer, asked.codec).await;
-            if let Ok((body, _)) = &finished {
-                bytes += body.len();
-                if bytes > bytes_max {
-                    finished = Err(Error::batch_too_large(bytes_max));
-                }
-            }
+            let finished = match answer {
+                ItemAnswer::Ready(finished) => finished,
+                ItemAnswer::Waiting(waiting) => wait(waiting, asked.codec, &mut room).await,
+            };
             tell(&own, &asked, &principal, operation.as_ref(), &finished);
             bodies.push(finished.map(|(body, _)| body));
         }
@@ -87,10 +92,11 @@ fn begin(
     snapshot: &Snapshot,
     login: &Login,
     call: Call<'_>,
+    room: &mut Room,
 ) -> Item {
     let routed = match find(snapshot, login, None, &call.op) {
         Ok(routed) => routed,
-        Err(error) => return Item { operation: None, answer: ItemAnswer::Refused(error) },
+        Err(error) => return Item { operation: None, answer: ItemAnswer::Ready(Err(error)) },
     };
     let request = asked.request(&login.principal);
     let params = call.params.map(|entry| {
@@ -98,36 +104,32 @@ fn begin(
         Ok(Param { name, value, untyped: false })
     });
     let served = connection.worker().serve(&request, routed, params, |operation, stored| {
-        let mut out = Vec::new();
-        match (body_of(operation, stored)?, asked.codec) {
-            (Some(body), Codec::MsgPack) => out.extend_from_slice(&body.msgpack),
-            (Some(body), Codec::Json) => out.extend_from_slice(json_of(operation, body)?),
-            (None, codec) => write_nothing(&mut out, codec),
-        }
-        Ok(out)
+        let body: &[u8] = match (body_of(operation, stored)?, asked.codec) {
+            (Some(body), Codec::MsgPack) => &body.msgpack,
+            (Some(body), Codec::Json) => json_of(operation, body)?,
+            (None, codec) => nothing(codec),
+        };
+        room.take(body.len())?;
+        Ok((body.to_vec(), CacheOutcome::L1))
     });
     let answer = match served {
-        Ok(Served::Hit(Ok(body))) => ItemAnswer::Body(body),
+        Ok(Served::Hit(finished)) => ItemAnswer::Ready(finished),
         Ok(Served::Wait(waiting)) => ItemAnswer::Waiting(waiting),
-        Ok(Served::Hit(Err(error))) | Err(error) => ItemAnswer::Refused(error),
+        Err(error) => ItemAnswer::Ready(Err(error)),
     };
     Item { operation: Some(Arc::clone(routed.operation)), answer }
 }
 
 type Finished = Result<(Vec<u8>, CacheOutcome), Error>;
 
-async fn finish(answer: ItemAnswer, codec: Codec) -> Finished {
-    let waiting = match answer {
-        ItemAnswer::Body(body) => return Ok((body, CacheOutcome::L1)),
-        ItemAnswer::Refused(error) => return Err(error),
-        ItemAnswer::Waiting(waiting) => waiting,
-    };
+async fn wait(waiting: Waiting, codec: Codec, room: &mut Room) -> Finished {
     let reply = wait_for(waiting).await?;
     let mut out = Vec::new();
     match codec {
         Codec::MsgPack => reply.write_msgpack(&mut out)?,
         Codec::Json => reply.write_json(&mut out)?,
     }
+    room.take(out.len())?;
     Ok((out, reply.outcome()))
 }
 

@@ -156,7 +156,7 @@ impl Asked {
                     return Err(error);
                 }
             },
-            (None, codec) => write_nothing(out, codec),
+            (None, codec) => out.extend_from_slice(nothing(codec)),
         }
         self.end(out, start)
     }
@@ -293,9 +293,10 @@ impl Asked {
     }
 }
 
-pub(super) fn write_nothing(out: &mut Vec<u8>, codec: Codec) {
+/// The body of an answer without a row.
+pub(super) const fn nothing(codec: Codec) -> &'static [u8] {
     match codec {
-        Codec::MsgPack => msgpack::write_nil(out),
-        Codec::Json => json::write_null(out),
+        Codec::MsgPack => &[0xc0],
+        Codec::Json => b"null",
     }
 }

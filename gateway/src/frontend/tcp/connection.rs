@@ -9,7 +9,7 @@ use std::time::Instant;
 use gateway_protocol::message::GoAway;
 use gateway_protocol::{
     Code, Codec, FrameError, FrameHeader, FrameKind, RequestId, begin_frame, begin_reply,
-    finish_frame, finish_reply,
+    finish_frame, finish_reply, frame_codec,
 };
 use monoio::io::{CancelHandle, Canceller};
 use monoio::net::tcp::TcpOwnedWriteHalf;
@@ -17,12 +17,13 @@ use monoio::net::tcp::TcpOwnedWriteHalf;
 use super::inflight::InFlight;
 use super::outbox::Outbox;
 use super::{batch, call, login};
-use crate::auth::Principal;
+use crate::auth::{AuthError, Principal};
 use crate::config::TcpConfig;
 use crate::error::Error;
 use crate::frontend::registry::{Nudge, Phase, Presence, Serving};
 use crate::frontend::worker::Thread;
-use crate::pipeline::{Trace, Worker};
+use crate::observe::{CacheOutcome, Transport};
+use crate::pipeline::{Finished, Trace, Worker};
 use crate::reply;
 
 /// Whether a connection goes on after a frame.
@@ -58,6 +59,8 @@ pub(super) struct Connection {
     pub(super) number: u64,
     frame_bytes_max: u32,
     outbox: Outbox,
+    /// Of the last frame with a payload of values: what no frame asks for is told in it.
+    codec: Cell<Codec>,
     pub(super) peer: SocketAddr,
     /// When the bytes that are being served arrived.
     arrived: Cell<Instant>,
@@ -91,6 +94,7 @@ impl Connection {
             number: thread.worker.core().next_connection(),
             frame_bytes_max: config.frame_bytes_max,
             outbox: Outbox::new(socket),
+            codec: Cell::new(Codec::MsgPack),
             peer,
             arrived: Cell::new(Instant::now()),
             heard: Cell::new(presence.now()),
@@ -187,12 +191,16 @@ impl Connection {
 
     /// Serves one frame.
     pub(super) fn serve_frame(self: &Rc<Self>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
+        if !matches!(header.kind, FrameKind::Ping | FrameKind::Pong) {
+            self.codec.set(header.codec);
+        }
         match header.kind {
             FrameKind::Hello => return login::serve(self, header, payload),
             FrameKind::Ping => self.pong(header, payload),
             FrameKind::Pong => {}
             _ if self.login.borrow().is_none() => {
-                self.refuse(header, &Error::Auth(crate::auth::AuthError::Missing));
+                let error = Error::Auth(AuthError::Missing);
+                self.refuse(header.request_id, header.codec, &error);
                 return Flow::Close;
             }
             FrameKind::Call => call::serve(self, header, payload),
@@ -204,7 +212,8 @@ impl Connection {
             | FrameKind::Event
             | FrameKind::GoAway => {
                 let message = "this kind of frame is not taken from a client".into();
-                self.refuse(header, &Error::Wire { code: Code::UnknownKind, message });
+                let error = Error::Wire { code: Code::UnknownKind, message };
+                self.refuse(header.request_id, header.codec, &error);
             }
         }
         Flow::Continue
@@ -230,20 +239,32 @@ impl Connection {
         self.outbox.append(&self.thread.buffers, write)
     }
 
-    /// Answers a request with a refusal.
-    pub(super) fn refuse(&self, header: &FrameHeader, error: &Error) {
-        self.append(|out| write_refusal(out, header.request_id, header.codec, error));
+    /// Answers what is no call with a refusal, and tells metrics and log.
+    pub(super) fn refuse(&self, id: RequestId, codec: Codec, error: &Error) {
+        self.append(|out| write_refusal(out, id, codec, error));
+        self.worker().report(error, None, self.trace(id));
+        self.worker().finish(&Finished {
+            transport: Transport::Tcp,
+            peer: self.peer,
+            trace: self.trace(id),
+            operation: None,
+            caller: None,
+            code: error.code(),
+            outcome: CacheOutcome::Bypass,
+            arrived: self.arrived.get(),
+        });
     }
 
-    /// Answers a frame that cannot be read; the connection closes after it.
-    pub(super) fn refuse_frame(&self, error: &FrameError) {
-        self.refuse_skipped(RequestId::CONNECTION, error);
-    }
-
-    /// Answers a frame that is passed over.
-    pub(super) fn refuse_skipped(&self, id: RequestId, error: &FrameError) {
-        let error = Error::from(error);
-        self.append(|out| write_refusal(out, id, Codec::MsgPack, &error));
+    /// Answers a frame that cannot be read. Returns how many of its bytes are to be passed over; `None`: the
+    /// stream is lost, and the connection closes after the answer.
+    ///
+    /// - `bytes`: what has arrived of it.
+    pub(super) fn refuse_frame(&self, bytes: &[u8], error: &FrameError) -> Option<usize> {
+        let codec = frame_codec(bytes).unwrap_or(self.codec.get());
+        let skip = error.skip();
+        let id = skip.map_or(RequestId::CONNECTION, |skip| skip.request_id);
+        self.refuse(id, codec, &Error::from(error));
+        skip.map(|skip| skip.frame_bytes)
     }
 
     /// Counts the hits of the frames that were served since the last receive or wait.
@@ -313,13 +334,13 @@ impl Connection {
             let header = FrameHeader {
                 length: 0,
                 kind: FrameKind::GoAway,
-                codec: Codec::MsgPack,
+                codec: self.codec.get(),
                 flags: 0,
                 request_id: RequestId::CONNECTION,
                 deadline_ms_or_code: 0,
             };
             let reason = GoAway { reason: "the gateway is shutting down".into() };
-            self.send(&header, |out| reason.encode(Codec::MsgPack, out));
+            self.send(&header, |out| reason.encode(header.codec, out));
             let connection = Rc::clone(&self);
             self.thread.spawn(async move { connection.flush().await }, || {});
         } else if self.inflight.count() == 0 && self.outbox.is_empty() {

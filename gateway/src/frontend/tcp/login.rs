@@ -13,8 +13,7 @@ use crate::backend::{Job, NonceClaim};
 use crate::cache::NonceError;
 use crate::error::Error;
 use crate::frontend::registry::Phase;
-use crate::observe::{CacheOutcome, Transport};
-use crate::pipeline::{Finished, unix_seconds};
+use crate::pipeline::unix_seconds;
 use crate::queue;
 use crate::snapshot::{RouteError, Snapshot};
 use crate::worker::LocalSnapshot;
@@ -105,18 +104,7 @@ fn accept(connection: &Connection, header: &FrameHeader, snapshot: &Arc<Snapshot
 }
 
 fn refuse(connection: &Connection, header: &FrameHeader, error: &Error) -> Flow {
-    connection.refuse(header, error);
-    connection.worker().report(error, None, connection.trace(header.request_id));
-    connection.worker().finish(&Finished {
-        transport: Transport::Tcp,
-        peer: connection.peer,
-        trace: connection.trace(header.request_id),
-        operation: None,
-        caller: None,
-        code: error.code(),
-        outcome: CacheOutcome::Bypass,
-        arrived: connection.arrival(),
-    });
+    connection.refuse(header.request_id, header.codec, error);
     Flow::Close
 }
 

@@ -127,15 +127,13 @@ impl Reader {
             let header = match decode_header(rest, connection.frame_bytes_max()) {
                 Ok(Some(header)) => header,
                 Ok(None) => return Flow::Continue,
-                Err(error) => {
-                    let Some(skip) = error.skip() else {
-                        connection.refuse_frame(&error);
-                        return Flow::Close;
-                    };
-                    connection.refuse_skipped(skip.request_id, &error);
-                    self.skip = skip.frame_bytes;
-                    continue;
-                }
+                Err(error) => match connection.refuse_frame(rest, &error) {
+                    Some(skip) => {
+                        self.skip = skip;
+                        continue;
+                    }
+                    None => return Flow::Close,
+                },
             };
             let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
                 return Flow::Continue;

@@ -2,17 +2,16 @@
 
 mod batches;
 mod outage;
+mod purge;
 mod records;
 mod turns;
 
-use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use gateway_protocol::GameId;
 use tokio::runtime::Handle;
 use tokio::sync::RwLockReadGuard;
 use tokio::task::JoinHandle;
@@ -23,18 +22,14 @@ use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far, sqlite_config, until};
 use super::super::{Applier, BackendError, Farewell, Pools};
-use crate::auth::Authenticator;
-use crate::bind::Bound;
+use super::ledger::{self, Order};
 use crate::cache::Cache;
-use crate::catalog::{Catalog, Dialect, Scalar};
-use crate::config::{
-    Config, ConnectionConfig, DatabaseConfig, Endpoint, Env, IoUring, JournalConfig,
-};
-use crate::identity::{Lane, RequestKey};
-use crate::journal::{Draft, Journal, JournalError, Payload, State};
+use crate::catalog::Dialect;
+use crate::config::{ConnectionConfig, DatabaseConfig, Endpoint, IoUring, JournalConfig};
+use crate::journal::{Draft, Journal, JournalError, State};
 use crate::observe::Metrics;
 use crate::queue::{self, Signal};
-use crate::snapshot::{Parts, Snapshot, build};
+use crate::snapshot::Snapshot;
 
 /// The contract that all of the operations share.
 const HEAD: &str = "-- @desc a test\n-- @param order_no string(64)\n-- @param player_id bigint\n\
@@ -46,9 +41,6 @@ const INSERT: &str =
 const SPEND: &str = "-- @step pay exec affected = 1 else 2103 NO_GOLD\n\
                      UPDATE account SET gold = gold - :qty WHERE id = :player_id AND gold >= :qty\n\
                      -- @step note exec\n";
-
-/// What a draft is: operation, key, player, quantity.
-type Order<'a> = (&'a str, &'a str, i64, i64);
 
 /// Two games with a database each.
 struct Bed {
@@ -111,12 +103,7 @@ fn snapshot(folder: &Path, dialect: Dialect, metrics: &Metrics) -> Snapshot {
          games: {{game1: {{id: game1, name: a, database: game1}}, \
                   game2: {{id: game2, name: b, database: game2}}}}\n"
     );
-    let (config, _) = Config::parse(&text, folder, &Env::process()).expect("good");
-    let games = ["game1", "game2"].map(|name| (GameId::new(name).expect("a name"), dialect));
-    let catalog = Catalog::load(&config.templates, &games).expect("good templates");
-    let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).expect("good"));
-    let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
-    build(1, parts, metrics).expect("they fit")
+    ledger::snapshot(&text, folder, (dialect, &["game1", "game2"]), metrics)
 }
 
 fn open_journal(folder: &Path) -> Arc<Journal> {
@@ -199,28 +186,8 @@ impl Bed {
         Working { stop, task, turns }
     }
 
-    fn draft(&self, game: &str, (op, key, player, qty): Order<'_>) -> Draft {
-        let snapshot = self.snapshot.load();
-        let template = snapshot.game(game).expect("a game").template(&format!("order.{op}"));
-        let template = template.expect("an operation");
-        let values = [Scalar::Str(key.to_owned().into()), Scalar::Int(player), Scalar::Int(qty)];
-        let bound = Bound { values: values.into_iter().collect(), given: 7 };
-        let payload = Payload {
-            game: game.into(),
-            op: template.op.as_str().into(),
-            contract: template.contract,
-            version: template.version,
-            is_urgent: op == "urgent",
-            now_micros: 1_767_225_600_000_000,
-            ids: smallvec::smallvec![],
-            caller: "key:shop".into(),
-            claims: [].into(),
-            trace: "t-1".into(),
-            key_text: key.into(),
-            bound: bound.clone(),
-        };
-        let key = RequestKey::of(template, &bound).expect("it has a key");
-        Draft { key, lane: Lane::of(template, &bound), payload }
+    fn draft(&self, game: &str, order: Order<'_>) -> Draft {
+        ledger::draft(&self.snapshot.load(), game, order)
     }
 
     /// Has the journal keep orders, in this order.
@@ -311,19 +278,7 @@ impl Bed {
         async move {
             let rows = self.ask(game, "SELECT player FROM ledger ORDER BY place").await;
             let orders = self.ledger(game).await;
-            let mut distinct = orders.clone();
-            distinct.sort_unstable();
-            distinct.dedup();
-            let counts = (orders.len(), distinct.len());
-            let expected = (expected_count, expected_count);
-            assert_eq!(counts, expected, "{place}: {:?}: applied, distinct", self.dialect);
-            let mut lanes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-            for (player, order) in rows.iter().zip(&orders) {
-                lanes.entry(player).or_default().push(order);
-            }
-            for (player, orders) in lanes {
-                assert!(orders.is_sorted(), "{place}: player {player}: {orders:?}");
-            }
+            ledger::check(&rows, &orders, expected_count, place);
             let keys = self.ask(game, "SELECT COUNT(*) FROM gateway_request").await;
             assert_eq!(keys, [expected_count.to_string()], "{place}: a key for each");
         }

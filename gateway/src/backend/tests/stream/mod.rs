@@ -3,13 +3,10 @@
 mod orders;
 mod owners;
 
-use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use gateway_protocol::GameId;
 use tokio::runtime::Handle;
 use tokio::sync::RwLockReadGuard;
 use tokio::task::JoinHandle;
@@ -19,17 +16,16 @@ use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far};
 use super::super::{BackendError, Keeper, Pools};
-use crate::auth::Authenticator;
-use crate::bind::Bound;
+use super::ledger;
 use crate::cache::testing::RedisServer;
 use crate::cache::{Cache, QueuedState};
-use crate::catalog::{Catalog, Dialect, Scalar};
-use crate::config::{Config, ConnectionConfig, DatabaseConfig, Env};
-use crate::identity::{Lane, RequestKey};
-use crate::journal::{Accepted, Draft, JournalError, Payload};
+use crate::catalog::Dialect;
+use crate::config::{ConnectionConfig, DatabaseConfig};
+use crate::identity::Lane;
+use crate::journal::{Accepted, Draft, JournalError};
 use crate::observe::Metrics;
 use crate::queue::{self, Answer, Signal};
-use crate::snapshot::{Parts, Snapshot, build};
+use crate::snapshot::Snapshot;
 use crate::stream::{StreamState, Streams};
 
 /// An operation that writes down that an order was applied, and when: `place` grows.
@@ -102,7 +98,8 @@ impl Bed {
              games: {{game1: {{id: game1, name: a, database: game1, queue: stream}}}}\n"
         );
         let metrics = Arc::new(Metrics::new());
-        let snapshot = snapshot(&text, self.folder.path(), &metrics);
+        let snapshot =
+            ledger::snapshot(&text, self.folder.path(), (Dialect::Mysql, &["game1"]), &metrics);
         let queue = snapshot.config.queue.clone().expect("there is one");
         let (streams, producer) = Streams::new(&queue).expect("an address");
         let connection = ConnectionConfig { name: "game1".into(), ..self.database.clone() };
@@ -138,19 +135,13 @@ impl Bed {
     }
 
     /// Checks that so many orders were applied, each once, each player's in the order of their keys.
-    async fn check(&self, count: usize) {
-        let players = self.ask("SELECT player FROM ledger ORDER BY place").await;
-        let orders = self.ask("SELECT order_no FROM ledger ORDER BY place").await;
-        let mut distinct = orders.clone();
-        distinct.sort_unstable();
-        distinct.dedup();
-        assert_eq!((orders.len(), distinct.len()), (count, count), "applied, distinct");
-        let mut lanes: BTreeMap<&str, Vec<&str>> = BTreeMap::new();
-        for (player, order) in players.iter().zip(&orders) {
-            lanes.entry(player).or_default().push(order);
-        }
-        for (player, orders) in lanes {
-            assert!(orders.is_sorted(), "player {player}: {orders:?}");
+    #[track_caller]
+    fn check(&self, count: usize) -> impl Future<Output = ()> {
+        let place = std::panic::Location::caller();
+        async move {
+            let players = self.ask("SELECT player FROM ledger ORDER BY place").await;
+            let orders = self.ask("SELECT order_no FROM ledger ORDER BY place").await;
+            ledger::check(&players, &orders, count, place);
         }
     }
 
@@ -214,27 +205,7 @@ impl Instance {
     }
 
     fn draft(&self, (key, player, qty): Order<'_>) -> Draft {
-        let snapshot = self.snapshot.load();
-        let template = snapshot.game("game1").expect("a game").template("order.create");
-        let template = template.expect("an operation");
-        let values = [Scalar::Str(key.to_owned().into()), Scalar::Int(player), Scalar::Int(qty)];
-        let bound = Bound { values: values.into_iter().collect(), given: 7 };
-        let payload = Payload {
-            game: "game1".into(),
-            op: template.op.as_str().into(),
-            contract: template.contract,
-            version: template.version,
-            is_urgent: false,
-            now_micros: 1_767_225_600_000_000,
-            ids: smallvec::smallvec![],
-            caller: "key:shop".into(),
-            claims: [].into(),
-            trace: "t-1".into(),
-            key_text: key.into(),
-            bound: bound.clone(),
-        };
-        let key = RequestKey::of(template, &bound).expect("it has a key");
-        Draft { key, lane: Lane::of(template, &bound), payload }
+        ledger::draft(&self.snapshot.load(), "game1", ("create", key, player, qty))
     }
 
     fn offer(&self, draft: Draft) -> Answer<Result<Accepted, JournalError>> {
@@ -254,15 +225,6 @@ impl Instance {
     fn lane(&self, player: i64) -> Lane {
         self.draft(("x", player, 1)).lane.expect("it has a lane")
     }
-}
-
-fn snapshot(text: &str, folder: &Path, metrics: &Metrics) -> Snapshot {
-    let (config, _) = Config::parse(text, folder, &Env::process()).expect("good");
-    let games = [(GameId::new("game1").expect("a name"), Dialect::Mysql)];
-    let catalog = Catalog::load(&config.templates, &games).expect("good templates");
-    let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).expect("good"));
-    let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
-    build(1, parts, metrics).expect("they fit")
 }
 
 /// The state of an order that waits.

@@ -1,6 +1,7 @@
 //! What becomes of an order.
 
 use super::*;
+use crate::config::{Config, Env};
 
 #[tokio::test]
 async fn acknowledged_orders_of_two_instances_are_applied_once_in_their_lanes_order() {

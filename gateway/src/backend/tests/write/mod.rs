@@ -3,7 +3,7 @@
 mod apply;
 mod keys;
 mod lost;
-mod purge;
+pub(super) mod purge;
 mod rows;
 mod steps;
 
@@ -17,7 +17,7 @@ use super::super::connection::Statement;
 use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far, pool, sqlite_config, template};
-use super::super::write::{RunningKeys, Write, Written, write};
+use super::super::write::{RunningKeys, Write, Written, needs_transaction, write};
 use super::super::{BackendError, Supplied};
 use crate::bind::Bound;
 use crate::cache::Stored;
@@ -150,11 +150,12 @@ struct Bed {
     pool: Pool,
     keys: Arc<RunningKeys>,
     dialect: Dialect,
+    result_bytes_max: u32,
 }
 
 impl Bed {
     async fn new(pool: Pool, dialect: Dialect) -> Self {
-        let bed = Self { pool, keys: Arc::default(), dialect };
+        let bed = Self { pool, keys: Arc::default(), dialect, result_bytes_max: 4 << 20 };
         let mut lease = bed.pool.acquire(far()).await.expect("a connection");
         for migration in own_migrations(dialect) {
             lease.run_text(&migration.sql).await.expect("good SQL");
@@ -189,7 +190,9 @@ impl Bed {
         let mut template = template.clone();
         template.dialect = self.dialect;
         let bound = Bound { given: (1 << values.len()) - 1, values: values.into() };
-        let request = Write { template: &template, bound: &bound, supplied: supplied(), dry_run };
+        let (supplied, result_bytes_max) = (supplied(), self.result_bytes_max);
+        let request =
+            Write { template: &template, bound: &bound, supplied, dry_run, result_bytes_max };
         write(&self.pool, &self.keys, &request, deadline).await
     }
 

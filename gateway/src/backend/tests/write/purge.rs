@@ -2,8 +2,16 @@
 
 use std::sync::Mutex;
 
-use super::super::super::write::{Expired, Mark, Place, purge};
+use super::super::super::write::{Expired, Mark, Place, Purged, purge};
 use super::*;
+
+/// Writes keys that expired in 1970.
+pub(in crate::backend::tests) fn expired_keys(count: u32) -> String {
+    let row = |number| format!("(x'{number:032x}', x'{number:032x}', {})", number % 7);
+    let rows: Vec<String> = (0..count).map(row).collect();
+    let insert = "INSERT INTO gateway_request (request_hash, params_hash, expires_at) VALUES ";
+    insert.to_owned() + &rows.join(",")
+}
 
 #[tokio::test]
 async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young() {
@@ -13,18 +21,7 @@ async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young()
     for bed in &beds.all {
         let mut lease = bed.pool.acquire(far()).await.expect("one");
         // 600 that have expired: more than two batches.
-        for first in [0, 200, 400] {
-            let rows: Vec<String> = (first..first + 200)
-                .map(|number| format!("(x'{number:032x}', x'{number:032x}', {})", number % 7))
-                .collect();
-            let rows = rows.join(",");
-            lease
-                .run_text(&format!(
-                    "INSERT INTO gateway_request (request_hash, params_hash, expires_at) VALUES {rows}"
-                ))
-                .await
-                .expect("good SQL");
-        }
+        lease.run_text(&expired_keys(600)).await.expect("good SQL");
         drop(lease);
         template.write.idempotent = Some(Idempotent { key_slot: 0, ttl: Duration::from_secs(1) });
         bed.body(&template, vec![text("young")]).await;
@@ -32,13 +29,12 @@ async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young()
         let mut last = Place::default();
         let removed = purge(&bed.pool, now_ms, &mut last, &keep).await.expect("purged");
         // Of 0 to 599 these end in the byte 9: 9, 265, 521.
-        assert_eq!(removed, 597);
+        assert_eq!(removed, Purged { count: 597, is_complete: true });
         assert_eq!(bed.key_count().await, "4");
-        assert_eq!(purge(&bed.pool, now_ms, &mut last, &|_| false).await.expect("purged"), 3);
-        assert_eq!(
-            purge(&bed.pool, now_ms + 1_001, &mut last, &|_| false).await.expect("purged"),
-            1
-        );
+        for (now_ms, count) in [(now_ms, 3), (now_ms + 1_001, 1)] {
+            let removed = purge(&bed.pool, now_ms, &mut last, &|_| false).await.expect("purged");
+            assert_eq!(removed, Purged { count, is_complete: true });
+        }
         assert_eq!(bed.key_count().await, "0");
     }
 }
@@ -59,7 +55,7 @@ async fn purge_is_told_which_journal_s_record_wrote_a_row() {
             row.mark.is_some()
         };
         let removed = purge(&bed.pool, 6, &mut Place::default(), &keep).await.expect("purged");
-        assert_eq!((removed, &*bed.key_count().await), (1, "1"));
+        assert_eq!((removed.count, &*bed.key_count().await), (1, "1"));
         let mark = Some(Mark { journal: -7, sequence: 3 });
         assert_eq!(seen.into_inner().expect("no panic"), [(1, 5, mark), (2, 5, None)]);
     }

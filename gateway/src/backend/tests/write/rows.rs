@@ -139,7 +139,9 @@ async fn transaction_that_the_database_ends_in_the_middle_leaves_nothing_and_is_
     drop(lease);
     let mut guarded = batch(plan(INSERT));
     guarded.write.guard = guard(Comparison::Eq, 1, None);
-    for template in [batch(folding(INSERT)), batch(plan(INSERT)), guarded] {
+    let each = Step { each: Some(0), plan: folding(INSERT), ..step("note", StepKind::Exec, "") };
+    let steps = Template { slots: guarded.slots.clone(), ..tx(vec![each]) };
+    for template in [batch(folding(INSERT)), batch(plan(INSERT)), guarded, steps] {
         let rows = list(&[&[1, 10], &[2, -20], &[3, 30]]);
         let failed = bed.run(&template, vec![rows], far()).await.expect_err("it was ended");
         assert_eq!(failed.code(), 1303, "{failed:?}");

@@ -127,6 +127,31 @@ async fn values_of_earlier_steps_are_bound_again_exactly() {
     }
 }
 
+/// A column may hold more than any reply: nothing was changed then, so that the caller knows where it stands.
+#[tokio::test]
+async fn answer_of_steps_that_is_too_large_is_2024_and_rolls_back() {
+    let beds = beds("w_large").await;
+    let mut read = step("read", StepKind::One, "SELECT {1} AS note FROM account WHERE id = {0}");
+    read.columns = vec!["note".into()];
+    let earn = step("earn", StepKind::Exec, "UPDATE account SET gold = gold + 1 WHERE id = {0}");
+    let mut template = tx(vec![earn, read]);
+    let (name, ty): (Box<str>, _) = ("note".into(), Type::Str { chars_max: None });
+    let column = Column { name: name.clone(), ty, json_string: false, empty_as_null: false };
+    template.columns = vec![column];
+    let value = ReturnedValue::Step { step: 1, value: StepValue::Column(0) };
+    template.write.returns = vec![Returned { name, value, column: Some(0) }];
+    for bed in &beds.all {
+        // `{"note": …}` has eight bytes besides its text.
+        let bed = Bed { result_bytes_max: 108, ..bed.clone() };
+        let values = |length| vec![Scalar::Int(1), text(&"x".repeat(length))];
+        let refused = bed.run(&template, values(101), far()).await.expect_err("too large");
+        assert_eq!(refused.code(), 2024, "{refused:?}");
+        assert_eq!(bed.golds().await, "100 100 100 100 100");
+        assert_eq!(bed.body(&template, values(100)).await.len(), 108);
+        assert_eq!(bed.golds().await, "101 100 100 100 100");
+    }
+}
+
 #[tokio::test]
 async fn dry_run_answers_what_would_have_been_and_leaves_nothing() {
     let beds = beds("w_dry").await;
@@ -161,6 +186,16 @@ async fn taken_key_is_told_in_the_words_of_the_step_then_of_the_template() {
         template.write.steps[0].on_duplicate = Some(error(2105, "TAKEN_HERE"));
         assert_eq!(code(&template).await, 2105);
     }
+}
+
+/// Only what runs in a transaction of its own is tried again.
+#[test]
+fn statement_that_is_to_be_retried_takes_a_transaction_and_a_plain_one_does_not() {
+    let mut template = exec("UPDATE account SET gold = 1 WHERE id = {0}");
+    assert!(!needs_transaction(&template));
+    template.write.retry =
+        Some(crate::catalog::Retry { count: 1, on_deadlock: true, on_lock_timeout: false });
+    assert!(needs_transaction(&template));
 }
 
 /// Two transfers in opposite order, each of which holds its first row before either takes its second.

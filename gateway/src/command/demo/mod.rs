@@ -4,7 +4,8 @@
 //! take the place of secrets. What is served are the templates of a folder: the sample games', or a
 //! DBA's or game developer's own.
 
-use std::fmt::Write as _;
+mod commands;
+
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use crate::catalog::survey;
 use crate::config::{Config, Dialect, Env};
 use crate::control::Origin;
 use crate::server::{Addresses, CommandRuntime, Plan};
+use commands::{Offer, commands, offers};
 
 /// `gateway demo`.
 #[derive(Args, Clone, Debug)]
@@ -62,7 +64,9 @@ pub(super) fn run(args: &DemoArgs) -> Outcome {
         .unwrap_or_else(|error| Some(Err(error.to_string())));
     match prepared {
         Some(Ok((plan, folder, games))) => {
-            let outcome = serve::run(plan, |addresses| print_commands(&addresses, &games));
+            let offers = games.first().map_or_else(Vec::new, |game| offers(&args.templates, game));
+            let print = |addresses| print_commands(&addresses, &games, &offers);
+            let outcome = serve::run(plan, print);
             drop(folder);
             outcome
         }
@@ -198,28 +202,17 @@ fn player_token(games: &[String]) -> String {
 }
 
 /// Prints what there is to try, one command a line.
-fn print_commands(addresses: &Addresses, games: &[String]) {
+fn print_commands(addresses: &Addresses, games: &[String], offers: &[Offer]) {
     let Addresses { tcp, http, admin } = addresses;
     let key = sample_key("key", KEY_SECRET);
     // A published key is no secret.
-    let key = key.key.expose();
+    let keys = (key.key.expose(), &*player_token(games));
     let game = games.first().map_or("game1", String::as_str);
-    let mut text = String::new();
-    let _written = write!(
-        text,
+    let text = format!(
         "\nThe gateway serves {} on SQLite in a temporary folder. Game servers: {tcp}, web: {http}, \
-         operators: {admin}.\n\n\
-         curl -i -H 'X-API-Key: {key}' http://{http}/v1/{game}/players/{PLAYER}\n\
-         curl -i -H 'X-API-Key: {key}' http://{http}/v1/{game}/players/{PLAYER}/profile\n\
-         curl -i -H 'X-API-Key: {key}' --json '{{\"player_id\":{PLAYER}}}' http://{http}/v1/{game}/call/player.get\n\
-         curl -i -H 'Authorization: Bearer {token}' http://{http}/v1/{game}/players/{PLAYER}\n\
-         cargo run --release -- call --key {key} {game} player.get player_id={PLAYER}\n\
-         curl http://{admin}/readyz\n\
-         curl http://{admin}/operations\n\
-         curl http://{admin}/metrics\n\n\
-         Ctrl-C ends it and leaves nothing behind.\n",
+         operators: {admin}.\n\n{}\nCtrl-C ends it and leaves nothing behind.\n",
         games.join(", "),
-        token = player_token(games),
+        commands(addresses, game, keys, offers),
     );
     let _left = std::io::stdout().lock().write_all(text.as_bytes());
     serve::announce(addresses);

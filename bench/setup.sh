@@ -1,0 +1,71 @@
+#!/usr/bin/env bash
+# What the scripts here start before they measure; sourced by them from the repository's root, not run.
+# shellcheck disable=SC2034,SC2119,SC2120
+#
+# The gateway and what it is compared with run on CPU 0, load and databases on CPU 1. Everything lies in $home, and what runs
+# ends with the script.
+
+gateway=${GATEWAY:-target/release/gateway} bench=${BENCH:-target/release/gateway-bench}
+home=$(mktemp -d)
+folders=("$home")
+PATH="$PATH:/usr/sbin"
+pids=()
+stop() {
+    # What is stopped has to go on before it can end.
+    for pid in "${pids[@]}"; do kill -CONT "$pid" 2>/dev/null || true; kill "$pid" 2>/dev/null || true; done
+    for pid in "${pids[@]}"; do wait "$pid" 2>/dev/null || true; done
+    rm -rf "${folders[@]}"
+}
+trap stop EXIT
+
+# on CPU COMMAND...: runs it in the background; its process is $!.
+on() { local cpu=$1; shift; taskset -c "$cpu" "$@" >>"$home/output" 2>&1 & pids+=($!); }
+until_open() { for _ in $(seq 300); do (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.1; done; echo "port $1 stays closed" >&2; cat "$home/output" >&2; exit 1; }
+# cpu PID: its CPU time, in hundredths of a second.
+cpu() { awk '{print $14+$15}' "/proc/$1/stat"; }
+# sql ARGUMENTS...: the client of our MariaDB.
+sql() { mariadb --no-defaults -S "$home/run/mysql.sock" -u root "$@"; }
+
+# Starts MariaDB on port 13388 and fills it; its process is $mariadb_pid.
+start_mariadb() {
+    local user
+    user=$(id -un)
+    mkdir -p "$home"/{db,run,log}
+    chmod 755 "$home"
+    sed -e "s#@HOME@#$home#; s#^user=.*#user=$user#" bench/peers/sql/my.cnf >"$home/my.cnf"
+    mariadb-install-db --no-defaults --user="$user" --datadir="$home/db" >"$home/install" 2>&1
+    on 1 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"; mariadb_pid=$!
+    until_open 13388
+    sql <bench/peers/sql/schema.sql
+}
+
+# start_gateway JOURNAL_OPTIONS [AUTH_LINE [SECTION...]]: makes a key, writes the configuration and serves it on
+# ports 18110 (TCP), 18111 (HTTP) and 18112 (admin); its process is $gateway_pid. The key is in GATEWAY_API_KEY.
+start_gateway() {
+    local journal=$1 auth=${2:-} key
+    shift $(($# < 2 ? $# : 2))
+    key=$("$gateway" key new bench --role game_server --game game1 2>"$home/key.txt")
+    GATEWAY_API_KEY=$(grep -Eo 'bench\.[A-Za-z0-9_-]{43}' "$home/key.txt")
+    export GATEWAY_API_KEY
+    cat >"$home/gateway.yaml" <<Y
+runtime: { frontend_threads: 1, backend_threads: 1, pin: false }
+server: { tcp: { address: "127.0.0.1:18110", max_connections: 20000 }, http: { address: "127.0.0.1:18111" } }
+admin: { address: "127.0.0.1:18112" }
+templates: $PWD/bench/templates
+database:
+  connections:
+    game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8, apply_batches_max: ${APPLY_BATCHES:-4} }
+games: { game1: { id: game1, name: game1, database: game1 } }
+journal: { $journal }
+$(printf '%s\n' "$@")
+auth:
+  roles: { game_server: {}, player: {} }
+  $auth
+  api_keys:
+    ${key//$'\n'/$'\n'    }
+logging: { level: error, requests: "off" }
+Y
+    "$gateway" migrate --config "$home/gateway.yaml" >"$home/migrate"
+    on 0 "$gateway" serve --config "$home/gateway.yaml"; gateway_pid=$!
+    until_open 18110; until_open 18111
+}

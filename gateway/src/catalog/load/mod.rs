@@ -1,0 +1,222 @@
+//! Loads a whole catalog, or looks at one without loading it.
+
+use std::collections::BTreeSet;
+use std::fmt::Write as _;
+use std::path::Path;
+use std::sync::Arc;
+
+use gateway_protocol::{GameId, OpId};
+use sha2::{Digest, Sha256};
+
+use super::compile::{Compiled, compile};
+use super::contract::{Decl, Key};
+use super::finding::{Finding, Findings, Place, Severity};
+use super::resolve::{Resolved, layers, resolve};
+use super::tree::{Body, Tree};
+use super::{Catalog, Dialect, GameTemplates, Plan, Template, check};
+
+impl Catalog {
+    /// Reads, resolves and checks every template of `games`. Blocks on the disk: not for a frontend thread.
+    ///
+    /// - `dir`: the template folder, with `_base` and a folder a game.
+    /// - `games`: each game once, with the dialect of its database.
+    ///
+    /// # Errors
+    ///
+    /// Every finding, warnings too, in order of their places, when at least one is an error. Nothing
+    /// is loaded then.
+    pub fn load(dir: &Path, games: &[(GameId, Dialect)]) -> Result<Self, Vec<Finding>> {
+        let survey = survey(dir, games);
+        if survey.findings.iter().any(|finding| finding.severity == Severity::Error) {
+            return Err(survey.findings);
+        }
+        let mut catalog = Self { warnings: survey.findings, ..Self::default() };
+        let mut hash = Sha256::new();
+        for (game, dialect, compiled) in survey.games {
+            hash.update(format!("{game}\0{dialect}\0"));
+            for one in &compiled {
+                hash.update(format!("{}\0", one.template.op));
+                hash.update(one.digest);
+            }
+            let templates: Vec<Arc<Template>> =
+                compiled.into_iter().map(|one| Arc::new(one.template)).collect();
+            let index = templates.iter().enumerate();
+            let index = index.map(|(at, one)| (one.op.as_str().into(), at)).collect();
+            catalog.index.insert(game.as_str().into(), catalog.games.len());
+            catalog.games.push(GameTemplates { id: game, dialect, templates, index });
+        }
+        catalog.hash = hex(&hash.finalize()).into();
+        Ok(catalog)
+    }
+}
+
+/// What a look at the template folder found.
+#[derive(Debug)]
+pub struct Survey {
+    /// In order of their places.
+    pub findings: Vec<Finding>,
+    /// Templates that compiled, over all games and dialects asked for: each counts once for each of both.
+    pub template_count: usize,
+    /// How many operations, games and dialects those are of.
+    pub breadth: Breadth,
+    games: Vec<(GameId, Dialect, Vec<Compiled>)>,
+}
+
+/// How much a survey looked at.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Breadth {
+    /// Names of operations, over all games.
+    pub operations: usize,
+    /// Games.
+    pub games: usize,
+    /// Dialects.
+    pub dialects: usize,
+}
+
+impl Breadth {
+    fn of(games: &[(GameId, Dialect, Vec<Compiled>)]) -> Self {
+        let count = |names: BTreeSet<&str>| names.len();
+        let compiled = || games.iter().flat_map(|(_, _, compiled)| compiled);
+        Self {
+            operations: count(compiled().map(|one| one.template.op.as_str()).collect()),
+            games: count(games.iter().map(|(game, _, _)| game.as_str()).collect()),
+            dialects: count(games.iter().map(|(_, dialect, _)| dialect.name()).collect()),
+        }
+    }
+}
+
+impl Survey {
+    /// Adds a second opinion on syntax: warnings only, and slower than all other rules together, so not at
+    /// every load.
+    #[must_use]
+    pub fn with_syntax(mut self) -> Self {
+        let mut findings = Findings(self.findings);
+        for one in surveyed(&self.games) {
+            for (plan, place) in one.statements() {
+                check::syntax(one.template, plan, place, &mut findings);
+            }
+        }
+        self.findings = findings.into_sorted();
+        self
+    }
+
+    /// The templates that compiled, by game, dialect and name: for rule 5 and for `gateway render`.
+    pub fn templates(&self) -> impl Iterator<Item = Surveyed<'_>> {
+        surveyed(&self.games)
+    }
+}
+
+fn surveyed(games: &[(GameId, Dialect, Vec<Compiled>)]) -> impl Iterator<Item = Surveyed<'_>> {
+    games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| {
+        let scan_ok = one.resolved.one(Key::ScanOk).and_then(|entry| match &*entry.decl {
+            Decl::Text(reason) => Some(&**reason),
+            _ => None,
+        });
+        let body = one.resolved.body.as_ref().map(Body::place);
+        let place = body.unwrap_or_else(|| one.resolved.place.clone());
+        Surveyed { template: &one.template, place, step_places: &one.step_places, scan_ok }
+    })
+}
+
+/// A template that compiled, and what a finding about it needs.
+#[derive(Clone, Debug)]
+pub struct Surveyed<'s> {
+    /// The template.
+    pub template: &'s Template,
+    /// Where its body begins.
+    pub place: Place,
+    /// Where each of its steps begins.
+    pub step_places: &'s [Place],
+    /// `@scan_ok`: why it may read a whole table.
+    pub scan_ok: Option<&'s str>,
+}
+
+impl Surveyed<'_> {
+    /// Its statements, and where each begins.
+    pub fn statements(&self) -> impl Iterator<Item = (&Plan, &Place)> {
+        let places = self.step_places.iter().chain(std::iter::repeat(&self.place));
+        self.template.statements().map(|(_, plan)| plan).zip(places)
+    }
+}
+
+/// Looks at every template without loading it: for `gateway check`, where a game may stand several
+/// times with different dialects.
+///
+/// - `games`: empty: every game that has a folder, on MySQL and SQLite.
+pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
+    let mut findings = Findings::default();
+    let tree = Tree::read(dir, &mut findings);
+    let mut pairs = games.to_vec();
+    if pairs.is_empty() {
+        let dialects = [Dialect::Mysql, Dialect::Sqlite];
+        pairs = tree.games.keys().flat_map(|game| dialects.map(|d| (game.clone(), d))).collect();
+    }
+    pairs.sort_unstable();
+    pairs.dedup();
+    let mut compiled_games = Vec::with_capacity(pairs.len());
+    for (game, dialect) in pairs {
+        let mut compiled = Vec::new();
+        let mut names = BTreeSet::new();
+        for op in operations(&tree, &game) {
+            let Some(resolved) = resolved(&tree, (&game, op, dialect), &mut findings) else {
+                continue;
+            };
+            names.insert(op.clone());
+            check::portability(&resolved, &mut findings);
+            compiled.extend(compile(&resolved, &mut findings));
+            other_dialects(&tree, &resolved, &mut findings);
+        }
+        check::game(&compiled, &names, &mut findings);
+        compiled_games.push((game, dialect, compiled));
+    }
+    check::codes(compiled_games.iter().flat_map(|(_, _, compiled)| compiled), &mut findings);
+    let template_count = compiled_games.iter().map(|(_, _, compiled)| compiled.len()).sum();
+    let breadth = Breadth::of(&compiled_games);
+    Survey { findings: findings.into_sorted(), template_count, breadth, games: compiled_games }
+}
+
+/// The names of a game's operations, its own and the base's.
+fn operations<'t>(tree: &'t Tree, game: &GameId) -> BTreeSet<&'t OpId> {
+    let own = tree.games.get(game).into_iter().flat_map(|folder| folder.keys());
+    tree.base.keys().chain(own).collect()
+}
+
+/// The merged files of an operation; `None` when it does not exist for the dialect.
+fn resolved(
+    tree: &Tree,
+    (game, op, dialect): (&GameId, &OpId, Dialect),
+    findings: &mut Findings,
+) -> Option<Resolved> {
+    let resolved = resolve(tree, game, op, dialect, findings)?;
+    let excluded = resolved.one(Key::Dialects).is_some_and(|entry| match &*entry.decl {
+        Decl::Dialects(dialects) => !dialects.contains(&dialect),
+        _ => false,
+    });
+    (!excluded).then_some(resolved)
+}
+
+/// Bodies for dialects that the game is not on must fit the contract too: it may move there.
+fn other_dialects(tree: &Tree, resolved_here: &Resolved, findings: &mut Findings) {
+    let (game, op) = (&resolved_here.game, &resolved_here.op);
+    for dialect in Dialect::ALL.into_iter().filter(|dialect| *dialect != resolved_here.dialect) {
+        let has_own_body = layers(tree, game, op, dialect)
+            .iter()
+            .any(|file| file.body.as_ref().is_some_and(|body| body.dialect == Some(dialect)));
+        if has_own_body && let Some(there) = resolved(tree, (game, op, dialect), findings) {
+            compile(&there, findings);
+        }
+    }
+}
+
+fn hex(bytes: &[u8]) -> String {
+    let mut text = String::with_capacity(bytes.len() * 2);
+    for byte in bytes {
+        if write!(text, "{byte:02x}").is_err() {
+            break;
+        }
+    }
+    text
+}
+
+#[cfg(test)]
+pub(crate) mod tests;

@@ -1,0 +1,64 @@
+//! What one dialect reads differently from others, or not at all.
+
+use super::*;
+
+/// How many portability findings a base template has on a dialect; it has no others, and all are errors.
+#[track_caller]
+fn told(text: &str, dialect: Dialect) -> usize {
+    let root = tempfile::tempdir().unwrap();
+    write(root.path(), &[("_base/x.sql", text)]);
+    let found = survey(root.path(), &games(&[("game1", dialect)])).findings;
+    let is_ours = |one: &Finding| one.rule == Rule::Portability && one.severity == Severity::Error;
+    assert!(found.iter().all(is_ours), "{found:#?}");
+    found.len()
+}
+
+#[test]
+fn what_oracle_cannot_read_is_told_of_a_game_on_oracle() {
+    let oracle = [
+        READ.replacen("t.id = :id", "t.level = :id", 1),
+        READ.replacen(":id", ":id AND t.s <> ''", 1),
+        READ.replacen(":id", ":id FETCH FIRST 1 ROWS ONLY FOR UPDATE", 1),
+        READ.replacen("id int", "id list(int) max_items=1001", 1).replacen("= :id", "IN (:id)", 1),
+        WRITE.replacen("SET a = 1", "SET comment = 1", 1),
+    ];
+    for text in &oracle {
+        assert_eq!(told(text, Dialect::Oracle), 1, "{text}");
+        let narrowed = text.replacen("-- @allow", "-- @dialects mysql, sqlite\n-- @allow", 1);
+        assert_eq!(told(&narrowed, Dialect::Oracle), 0, "{narrowed}");
+    }
+    let limit =
+        READ.replacen("id int", "id list(int) max_items=1000", 1).replacen("= :id", "IN (:id)", 1);
+    assert_eq!(told(&limit, Dialect::Oracle), 0);
+}
+
+#[test]
+fn what_a_dialect_cannot_read_is_not_told_of_games_on_others() {
+    for other in [Dialect::Mysql, Dialect::Sqlite] {
+        assert_eq!(told(&WRITE.replacen("SET a = 1", "SET share = 1", 1), other), 0, "{other}");
+    }
+    let rank = WRITE.replacen("SET a = 1", "SET rank = 1", 1);
+    assert_eq!((told(&rank, Dialect::Mysql), told(&rank, Dialect::Sqlite)), (1, 0));
+    let range = READ.replacen("t.id = :id", "(t.id, t.a) < (:id, 1)", 1);
+    assert_eq!((told(&range, Dialect::Mysql), told(&range, Dialect::Sqlite)), (1, 0));
+}
+
+#[test]
+fn clock_of_the_database_is_told_on_every_dialect() {
+    for clock in ["NOW()", "SYSDATE", "current_timestamp", "datetime('now')"] {
+        let text = READ.replacen(":id", &format!(":id AND t.x < {clock}"), 1);
+        assert_eq!(told(&text, Dialect::Sqlite), 1, "{clock}");
+    }
+    assert_eq!(told(&READ.replacen(":id", ":id AND t.now < 5", 1), Dialect::Sqlite), 0);
+}
+
+#[test]
+fn step_that_an_override_replaces_is_not_asked_about() {
+    let base = "-- @kind tx\n-- @allow admin\n-- @step a exec\nINSERT INTO t (b) VALUES ('')\n";
+    let over = "-- @replace step a\n\n-- @step a exec\nINSERT INTO t (b) VALUES (NULL)\n";
+    assert_eq!(told(base, Dialect::Oracle), 1);
+    check_on(Dialect::Oracle, &[("_base/x.sql", base), ("_base/x.oracle.sql", over)], &[]);
+    let worse = over.replace("NULL", "SYSDATE");
+    let files = [("_base/x.sql", base), ("_base/x.oracle.sql", &worse)];
+    check_on(Dialect::Oracle, &files, &[Rule::Portability]);
+}
