@@ -14,6 +14,7 @@ mod fetch;
 mod fold;
 mod history;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;
@@ -38,6 +39,7 @@ mod sqlite;
 #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod standin;
 mod statement;
+mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 pub(crate) mod testing;
@@ -66,4 +68,7 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count};
+pub use switch::{
+    ColumnDifference, DifferentRow, Reconcile, RefusedRow, SwitchError, TableReport, reconcile,
+};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
+
 use super::super::BackendError;
 use super::super::connection::Purpose;
 use super::super::fault::Failure;
@@ -112,6 +114,35 @@ pub(in crate::backend) async fn apply(
     Err(error)
 }
 
+/// Whether a request has taken effect: its row stands there, with these parameters.
+///
+/// Waits for a transaction that is writing it at the moment, of whatever connection.
+///
+/// # Errors
+///
+/// [`BackendError`]; then nobody knows.
+pub(in crate::backend) async fn has_effect(
+    pool: &Pool,
+    key: &RequestKey,
+    deadline: Instant,
+) -> Result<bool, BackendError> {
+    let lease = pool.acquire(deadline).await?;
+    let dialect = lease.dialect();
+    let mut tx = Transaction::new(lease);
+    let work = async {
+        tx.begin(None).await?;
+        key::find_all(&mut tx, dialect, &[key.request]).await
+    };
+    let found = tokio::time::timeout_at(deadline.into(), work).await;
+    tx.end().await;
+    match found {
+        Ok(Ok(rows)) => Ok(rows.iter().any(|row| row.key == *key)),
+        Ok(Err(Failure::Lost(source))) => Err(pool.unreachable(Some(source))),
+        Ok(Err(Failure::Refused(error) | Failure::Unread(error))) => Err(error),
+        Err(_late) => Err(BackendError::TimedOut),
+    }
+}
+
 async fn transact(
     tx: &mut Transaction,
     template: &Template,
@@ -142,7 +173,8 @@ async fn transact(
 
 /// Two records of one key in one batch: the first one counts.
 fn first_of_each(records: &[Applied<'_, '_>]) -> Vec<RecordState> {
-    let mut firsts = HashMap::with_capacity(records.len());
+    let mut firsts: HashMap<_, _, RandomState> = HashMap::default();
+    firsts.reserve(records.len());
     let state = |record: &Applied<'_, '_>| match firsts.entry(record.key.request) {
         Entry::Vacant(place) => {
             place.insert(record.key.params);
@@ -209,7 +241,7 @@ async fn insert(
 }
 
 fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordState]) {
-    let by_request: HashMap<[u8; 16], &Found> =
+    let by_request: HashMap<[u8; 16], &Found, RandomState> =
         found.iter().map(|found| (found.key.request, found)).collect();
     for (record, state) in records.iter().zip(states) {
         let Some(found) = by_request.get(&record.key.request) else { continue };

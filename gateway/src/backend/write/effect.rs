@@ -120,8 +120,14 @@ impl Place<'_> {
             None if self.template.write.version_slot.is_some() => {
                 BackendError::VersionConflict { details: Box::new(self.details()) }
             }
-            None => BackendError::Guard { what: format!("{} counted {count}", self.what).into() },
+            None => BackendError::Guard { what: self.counted(guard, count).into() },
         }))
+    }
+
+    /// What a guard wants, and what was counted.
+    fn counted(&self, guard: &Guard, count: u64) -> String {
+        let (sign, wanted) = (guard.comparison.sign(), guard.count);
+        format!("{} counted {count}, its guard wants {sign} {wanted}", self.what)
     }
 
     /// Says in the template's words that a key was taken.

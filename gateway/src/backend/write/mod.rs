@@ -29,7 +29,7 @@ use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
-pub(super) use apply::{Applied, ApplyError, RecordState, apply};
+pub(super) use apply::{Applied, ApplyError, RecordState, apply, has_effect};
 use effect::Effect;
 pub(super) use fence::Fence;
 

@@ -1,6 +1,7 @@
 //! The applier over a journal in a temporary folder, on both databases where there are two.
 
 mod batches;
+mod burials;
 mod outage;
 mod purge;
 mod records;

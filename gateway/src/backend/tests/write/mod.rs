@@ -1,5 +1,6 @@
 //! Writes in transactions, on every database there is; Oracle's place is taken by the stand-in.
 
+mod ahead;
 mod apply;
 mod keys;
 mod lost;
@@ -20,7 +21,7 @@ use super::super::script::split;
 use super::super::standin::Standin;
 use super::super::testing::{Server, far, pool, sqlite_config, template};
 use super::super::write::{RunningKeys, Write, Written, needs_transaction, write};
-use super::super::{BackendError, Supplied};
+use super::super::{BackendError, CursorKey, Limits, Outcome, Supplied};
 use crate::bind::Bound;
 use crate::cache::Stored;
 use crate::catalog::{
