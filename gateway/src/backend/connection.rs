@@ -50,8 +50,8 @@ pub(super) struct Described {
 /// The form that a column's values have, as far as a database knows before it has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
-    not(any(feature = "mysql", feature = "oracle")),
-    expect(dead_code, reason = "SQLite has some of these forms only")
+    not(feature = "mysql"),
+    expect(dead_code, reason = "SQLite and Oracle have some of these forms only")
 )]
 pub(super) enum Form {
     Integer,
@@ -69,6 +69,7 @@ pub(super) enum Form {
 
 /// For whom statements are run. Oracle shows it to DBAs and ends by itself what takes too long.
 #[derive(Clone, Copy, Debug)]
+#[cfg_attr(not(feature = "oracle"), expect(dead_code, reason = "only Oracle is told"))]
 pub(super) struct Purpose<'p> {
     /// Until when somebody waits for them.
     pub limit: Instant,

@@ -16,6 +16,7 @@ pub(super) trait Sink {
     ) -> Result<Vec<usize>, BackendError>;
 
     /// How many rows it takes; more are refused, or not looked at.
+    #[cfg_attr(not(feature = "oracle"), expect(dead_code, reason = "only Oracle asks for so many"))]
     fn row_count_max(&self) -> u32;
 
     /// Takes a row. `read` gives the value of a wanted column, by its index among those.

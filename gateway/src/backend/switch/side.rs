@@ -53,15 +53,17 @@ impl Side {
 
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), SwitchError> {
-        self.run_text("COMMIT").await
+        let done = self.connection.commit().await;
+        done.map(drop).map_err(|source| self.failed(source.into()))
     }
 
     /// Undoes everything. A connection that is gone has done so.
     pub(super) async fn rollback(&mut self) {
-        drop(self.connection.run_text("ROLLBACK").await);
+        drop(self.connection.rollback().await);
     }
 
     /// Runs a text of the gateway's own.
+    #[cfg(test)]
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), SwitchError> {
         let done = self.connection.run_text(sql).await;
         done.map_err(|source| self.failed(source.into()))
