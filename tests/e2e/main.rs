@@ -27,6 +27,7 @@ mod admin;
 mod command;
 mod order_state;
 mod stream;
+mod stream_letters;
 mod backlog;
 mod journal;
 mod letters;
