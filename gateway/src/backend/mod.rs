@@ -14,6 +14,7 @@ mod fetch;
 mod fold;
 mod history;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;
