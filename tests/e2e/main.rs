@@ -33,6 +33,7 @@ mod order_state;
 mod node;
 mod stream;
 mod stream_letters;
+mod switch;
 mod backlog;
 mod journal;
 mod letters;

@@ -41,7 +41,7 @@ impl HeldNode {
             }
         }
         let (stop, stopped) = queue::signal(false);
-        let task = backend.spawn(async move { lease.keep(stopped, |event| emit(event)).await });
+        let task = backend.spawn(async move { lease.keep(stopped, emit).await });
         Ok(Some(Self { stop, task }))
     }
 

@@ -55,7 +55,7 @@ async fn streams_are_spread_over_the_living_instances_and_nothing_is_doubled_or_
     until(|| owned(&one) + owned(&two) == 3 && owned(&two) >= 1 && owned(&one) <= 2).await;
     keep(200);
     three.apply();
-    until(|| [&one, &two, &three].map(|it| owned(it)) == [1, 1, 1]).await;
+    until(|| [&one, &two, &three].map(owned) == [1, 1, 1]).await;
     keep(400);
     // One that dies leaves its stream to the others.
     two.cut().await;
