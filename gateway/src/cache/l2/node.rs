@@ -15,6 +15,10 @@ use crate::queue::Watch;
 
 /// How long a number is kept for an instance that says nothing.
 const LIFE: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 10 });
+/// How often it is renewed.
+const RENEWAL: Duration = Duration::from_millis(if cfg!(test) { 500 } else { 2500 });
+/// How much later a lease ends that was renewed, at least; an answer may be late by as much.
+const RENEWED: Duration = Duration::from_millis(if cfg!(test) { 250 } else { 1250 });
 /// Between two looks at a number that another instance has.
 const LOOK_PAUSE: Duration = Duration::from_millis(100);
 
@@ -25,7 +29,7 @@ if not holder or holder == ARGV[1] then
     redis.call('SET', KEYS[1], ARGV[1], 'PX', ARGV[2])
     holder = ARGV[1]
 end
-return {holder, redis.call('PTTL', KEYS[1])}
+return {holder, math.max(0, redis.call('PTTL', KEYS[1]))}
 ";
 
 /// Keys: the number. Arguments: who.
@@ -95,19 +99,19 @@ impl NodeLease {
     pub async fn take(&self) -> Result<(), NodeError> {
         let untold = |source| NodeError::Untold { node: self.node, source };
         let mut connection = self.server.connect(self.timeout).await.map_err(untold)?;
-        let mut left_before = None;
+        let mut ends_before = None;
         loop {
             let asked = Instant::now();
             let (holder, left) = self.ask(&mut connection).await.map_err(untold)?;
             if *holder == *self.who {
                 return Ok(());
             }
-            // By its own clock a lease only becomes shorter; a longer one was renewed.
+            // A lease ends when it was to end, or was renewed; a slow answer is no renewal.
             let ends = asked + Duration::from_millis(left);
-            if left_before.is_some_and(|before| ends > before + LOOK_PAUSE) {
+            if ends_before.is_some_and(|before| ends > before + RENEWED) {
                 return Err(NodeError::Taken { node: self.node, holder: holder.into() });
             }
-            left_before = Some(left_before.map_or(ends, |before: Instant| before.min(ends)));
+            ends_before.get_or_insert(ends);
             sleep(LOOK_PAUSE).await;
         }
     }
@@ -128,7 +132,7 @@ impl NodeLease {
             tokio::select! {
                 biased;
                 () = stop.until(|stop| *stop) => break,
-                () = sleep(LIFE / 4) => {}
+                () = sleep(RENEWAL) => {}
             }
             match self.renew(&mut connection).await {
                 Ok(holder) if *holder == *self.who => told = None,
