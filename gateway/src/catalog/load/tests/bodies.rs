@@ -116,9 +116,9 @@ fn steps_are_the_same_but_for_what_is_read_to_lock() {
     let lock =
         "-- @step lock optional\nSELECT p.id FROM p WHERE p.id = :id FOR UPDATE\n-- @step before";
     assert_eq!(both("-- @step before", lock), [""; 0]);
-    let look = lock.replace("FOR UPDATE", "");
+    let unlocked = lock.replace("FOR UPDATE", "");
     assert_eq!(
-        both("-- @step before", &look),
+        both("-- @step before", &unlocked),
         [format!("{first} step `lock` is on Oracle, and not on MySQL")]
     );
 }
