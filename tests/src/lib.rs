@@ -19,6 +19,7 @@
 mod wait;
 mod random;
 mod keeper;
+mod database;
 mod mariadb;
 mod redis;
 mod need;
@@ -36,6 +37,7 @@ pub use caller::{Caller, Outcome, Settled};
 pub use credential::{
     ADMIN_KEY, Algorithm, Credential, GAME_SERVER_SECRET, GameServer, Token, api_key_hash,
 };
+pub use database::Database;
 pub use gateway::{Gateway, Output, binary, run};
 pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};

@@ -9,7 +9,7 @@ use super::fault::Failure;
 use super::mysql;
 #[cfg(feature = "oracle")]
 use super::oracle;
-pub(super) use super::sink::{Intake, Sink};
+pub(super) use super::sink::Sink;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
 use crate::catalog::{Isolation, Scalar, Template};
@@ -94,6 +94,16 @@ pub(super) type RowOutcomes = Vec<Result<u64, BackendError>>;
 pub(super) type TextRow = Vec<Option<String>>;
 /// The same with the columns' names.
 pub(super) type NamedRow = Vec<(String, Option<String>)>;
+
+/// What is left of a connection after a COMMIT that took effect.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// It is well.
+    Well,
+    /// It was lost behind the COMMIT.
+    #[cfg(feature = "mysql")]
+    Lost(sqlx::Error),
+}
 
 /// A connection.
 #[derive(Debug)]
@@ -214,43 +224,38 @@ impl Connection {
         either!(self, session => session.run_text(sql).await)
     }
 
-    /// Begins a transaction that may write. One round trip.
+    /// Begins a transaction that may write. One round trip at most.
     ///
-    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest, and takes its one place
-    ///   for a writer here, not in the middle.
+    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest.
     ///
     /// # Errors
     ///
     /// The driver's; there is no transaction then.
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
-        #[cfg(feature = "oracle")]
-        if let Self::Oracle(session) = self {
-            return Box::pin(session.begin(isolation)).await;
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.begin(isolation).await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.begin(isolation)).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.begin(isolation).await,
         }
-        if self.dialect() == Dialect::Sqlite {
-            return self.run_text("BEGIN IMMEDIATE").await;
-        }
-        let level = match isolation {
-            None => return self.run_text("START TRANSACTION").await,
-            Some(Isolation::ReadCommitted) => "READ COMMITTED",
-            Some(Isolation::RepeatableRead) => "REPEATABLE READ",
-            Some(Isolation::Serializable) => "SERIALIZABLE",
-        };
-        // Of the next transaction only. Two statements of one text: one round trip.
-        self.run_text(&format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION")).await
     }
 
     /// Commits.
     ///
     /// # Errors
     ///
-    /// The driver's.
-    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        #[cfg(feature = "oracle")]
-        if let Self::Oracle(session) = self {
-            return Box::pin(session.commit()).await;
+    /// The driver's; whether the transaction is open still, or was committed, is unknown then.
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.commit().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.commit()).await.map(|()| Committed::Well),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.commit().await,
         }
-        self.run_text("COMMIT").await
     }
 
     /// Rolls back.
@@ -259,11 +264,14 @@ impl Connection {
     ///
     /// The driver's; that there was nothing to roll back, too.
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
-        #[cfg(feature = "oracle")]
-        if let Self::Oracle(session) = self {
-            return Box::pin(session.rollback()).await;
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.rollback().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.rollback()).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.rollback().await,
         }
-        self.run_text("ROLLBACK").await
     }
 
     /// Says for whom the next statements are; `None`: for the gateway itself.

@@ -11,6 +11,7 @@ mod journal;
 pub mod key;
 pub mod migrate;
 mod output;
+mod reconcile;
 pub mod render;
 mod seed;
 mod serve;
@@ -64,6 +65,8 @@ enum Command {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Compare the rows of a game's database with those of its mirror: what is missing, extra, different.
+    Reconcile(reconcile::ReconcileArgs),
     /// Look after a journal: what waits, dead letters, repair.
     Journal(journal::JournalArgs),
     /// Make keys.
@@ -169,6 +172,7 @@ pub fn run() -> ExitCode {
             };
             outcome.print()
         }
+        Command::Reconcile(args) => reconcile::run(&args).print(),
         Command::Journal(args) => journal::run(&args).print(),
         Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -276,7 +280,8 @@ fn check_command(args: &CheckArgs) -> Outcome {
             }
         }
     }
-    let games = crate::control::game_dialects(&config);
+    let mut games = crate::control::game_dialects(&config);
+    games.extend(crate::control::mirror_dialects(&config));
     check::check(&config.templates, &games, format, more).into()
 }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 use super::super::connection::TextRow;
-use super::super::connection::{Connection, Purpose, RowOutcomes, Sink, Statement};
+use super::super::connection::{Committed, Connection, Purpose, RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::Shared;
 use super::state::Open;
@@ -100,8 +100,15 @@ impl Lease {
     /// Commits. A refusal leaves the transaction open.
     pub(in crate::backend) async fn commit(&mut self) -> Result<(), Failure> {
         let done = self.begin()?.commit().await.map_err(Failure::from);
-        self.end(done)?;
+        let committed = self.end(done)?;
         self.in_transaction = false;
+        #[cfg(feature = "mysql")]
+        if let Committed::Lost(error) = committed {
+            tracing::debug!(%error, "a connection was lost behind a COMMIT");
+            self.lose();
+        }
+        #[cfg(not(feature = "mysql"))]
+        let Committed::Well = committed;
         Ok(())
     }
 

@@ -8,6 +8,8 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
+
 use super::super::BackendError;
 use super::super::connection::Purpose;
 use super::super::fault::Failure;
@@ -171,7 +173,8 @@ async fn transact(
 
 /// Two records of one key in one batch: the first one counts.
 fn first_of_each(records: &[Applied<'_, '_>]) -> Vec<RecordState> {
-    let mut firsts = HashMap::with_capacity(records.len());
+    let mut firsts: HashMap<_, _, RandomState> = HashMap::default();
+    firsts.reserve(records.len());
     let state = |record: &Applied<'_, '_>| match firsts.entry(record.key.request) {
         Entry::Vacant(place) => {
             place.insert(record.key.params);
@@ -238,7 +241,7 @@ async fn insert(
 }
 
 fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordState]) {
-    let by_request: HashMap<[u8; 16], &Found> =
+    let by_request: HashMap<[u8; 16], &Found, RandomState> =
         found.iter().map(|found| (found.key.request, found)).collect();
     for (record, state) in records.iter().zip(states) {
         let Some(found) = by_request.get(&record.key.request) else { continue };
