@@ -26,7 +26,7 @@ fn reconcile(setup: &Setup<'_>, more: &[&str]) -> (Output, Value) {
 #[test]
 fn reconcile_finds_every_row_that_a_new_mirror_lacks_and_copies_them() {
     let Some(server) = shared_mariadb() else { return };
-    let setup = mirrored(Setup::mariadb(server));
+    let setup = mirrored(Setup::on(server));
     let (output, report) = reconcile(&setup, &["--tables", "player"]);
     assert_eq!(output.status, Some(1), "{}", output.text());
     assert_eq!(report["tables"][0]["missing_count"], json!(300));
