@@ -31,6 +31,7 @@ mod command;
 mod doctor;
 mod tuning;
 mod order_state;
+mod node;
 mod stream;
 mod stream_letters;
 mod switch;

@@ -23,12 +23,13 @@ fn streamed<'a>(setup: Setup<'a>, redis: &Redis, node: u32) -> Setup<'a> {
         .set("/runtime/node", json!(node))
 }
 
-/// Two gateways, of which the first one owns the streams.
+/// Two gateways that own two streams each.
 fn with_two(database: Database, check: impl FnOnce(&mut Gateway<'_>, &Gateway<'_>, &Server)) {
     let (Some(server), Some(redis)) = (database.shared(), Redis::start_durable()) else { return };
     let mut first = streamed(Setup::on(server), &redis, 0).start();
     wait_until("the first owns every stream", || (owned(&first) == 4).then_some(()));
     let second = streamed(Setup::beside(&first), &redis, 1).start();
+    wait_until("each owns its share", || (owned(&first) == 2 && owned(&second) == 2).then_some(()));
     check(&mut first, &second, server);
 }
 
@@ -151,7 +152,10 @@ fn owner_that_sleeps_past_its_lease_neither_loses_nor_doubles_when_it_wakes_up(d
             first.signal(Signal::Stop);
             wait_until("the other owns every stream", || (owned(second) == 4).then_some(()));
             first.signal(Signal::Continue);
-            wait_until("the first gives up", || (owned(first) == 0).then_some(()));
+            // What it had is the other's; its share of them it gets from there.
+            wait_until("each owns its share", || {
+                (owned(first) == 2 && owned(second) == 2).then_some(())
+            });
             let now = count.load(Ordering::Relaxed);
             reaches("orders flow on", count, now + 100);
         });
