@@ -15,9 +15,9 @@ use gateway_protocol::Code;
 /// The gateway's modules, lowest first; `gateway/ARCHITECTURE.md` names the same order and why. A module
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
-    "config", "observe", "queue", "auth", "catalog", "bind", "identity", "cache", "snapshot",
-    "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend", "control",
-    "server", "command",
+    "config", "machine", "observe", "queue", "auth", "catalog", "bind", "identity", "cache",
+    "snapshot", "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend",
+    "control", "server", "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.

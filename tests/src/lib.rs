@@ -34,6 +34,7 @@ mod wire;
 mod http;
 mod transport;
 mod caller;
+mod machine;
 pub mod sample;
 
 pub use caller::{Caller, Outcome, Settled};
@@ -45,6 +46,7 @@ pub use gateway::{Gateway, Output, binary, run, run_with};
 pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};
 pub use lock::TableLock;
+pub use machine::{Machine, PLAIN_MACHINE, Report, same_report, tuning_folder};
 pub use mariadb::Mariadb;
 pub use need::{is_installed, shared_mariadb, shared_redis, shared_stand_in};
 pub use random::{Random, fresh_seed, seed_from_environment};

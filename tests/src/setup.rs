@@ -35,9 +35,7 @@ pub struct Setup<'a> {
     /// Holds the configuration, the SQLite files, logs, and a copy of the templates when one is made.
     pub folder: TempDir,
     schemas: Option<Schemas<'a>>,
-    file_bytes_max: Option<u64>,
-    /// Where the gateway finds a database's client library.
-    library: Option<PathBuf>,
+    limits: String,
 }
 
 impl<'a> Setup<'a> {
@@ -62,7 +60,7 @@ impl<'a> Setup<'a> {
         for game in GAMES {
             setup = setup.set(&format!("/database/connections/{game}"), schemas.connection(game));
         }
-        setup.library = server.library_folder().map(Path::to_path_buf);
+        setup.limits = library_line(server);
         if !server.is_filled() {
             setup.write_config();
             run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
@@ -86,7 +84,8 @@ impl<'a> Setup<'a> {
         }
         // Both give out ids: each under a number of its own.
         setup.config["runtime"]["node"] = json!(1);
-        setup.library = gateway.library().map(Path::to_path_buf);
+        let server = gateway.schemas().map(Schemas::server);
+        setup.limits = server.map(library_line).unwrap_or_default();
         setup
     }
 
@@ -115,7 +114,7 @@ impl<'a> Setup<'a> {
                 "outputs": [{ "console": true }],
             },
         });
-        Self { config, folder, schemas: None, file_bytes_max: None, library: None }
+        Self { config, folder, schemas: None, limits: String::new() }
     }
 
     /// With a Redis, in a namespace of its own.
@@ -163,16 +162,25 @@ impl<'a> Setup<'a> {
 
     /// With a limit of the gateway's files, in bytes: beyond it a write fails as on a full disk.
     #[must_use]
-    pub const fn file_bytes_max(mut self, bytes: u64) -> Self {
-        self.file_bytes_max = Some(bytes);
+    pub fn file_bytes_max(mut self, bytes: u64) -> Self {
+        // In blocks of 512 bytes; without the trap the signal would end the process.
+        let limit = format!("trap '' XFSZ; ulimit -f {};", bytes / 512);
+        self.limits.push_str(&limit);
+        self
+    }
+
+    /// With limits of the gateway's open files.
+    #[must_use]
+    pub fn open_files(mut self, soft: u64, hard: u64) -> Self {
+        let limit = format!("ulimit -S -n {soft}; ulimit -H -n {hard};");
+        self.limits.push_str(&limit);
         self
     }
 
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
-        let limits = (self.file_bytes_max, self.library);
-        Gateway::start(self.config, self.folder, self.schemas, limits)
+        Gateway::start(self.config, self.folder, self.schemas, self.limits)
     }
 }
 
@@ -208,6 +216,14 @@ fn seed_of(scope: &str, dialect: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.replace(":players", &PLAYERS.to_string()))
 }
 
+/// What the shell does so that a gateway finds the client library of a server, where that needs one.
+fn library_line(server: &Server) -> String {
+    let folder = server.library_folder();
+    folder.map_or_else(String::new, |folder| {
+        format!("export LD_LIBRARY_PATH='{}'; ", folder.display())
+    })
+}
+
 /// Makes a database for each game, migrated and filled by the gateway, that those of tests are copied from.
 pub(crate) fn fill(server: &Server) {
     let Server::StandIn(stand_in) = server else { return };
@@ -236,8 +252,7 @@ fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
             config: setup.config.clone(),
             folder: TempDir::new().expect("a temporary folder"),
             schemas: None,
-            file_bytes_max: None,
-            library: None,
+            limits: String::new(),
         }
         .set("/database/connections", connections);
         config.write_config();

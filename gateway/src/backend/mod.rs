@@ -12,14 +12,18 @@ mod explain;
 mod fault;
 mod fetch;
 mod fold;
+mod history;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "oracle"))]
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod params;
 mod pool;
 mod pools;
@@ -28,9 +32,11 @@ mod queued;
 mod run;
 mod script;
 mod seed;
+mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
+mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 pub(crate) mod testing;
@@ -59,4 +65,7 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count};
+pub use switch::{
+    ColumnDifference, DifferentRow, Reconcile, RefusedRow, SwitchError, TableReport, reconcile,
+};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};
