@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
 
+use crate::session;
+
 /// Superuser of the private server.
 pub const ADMIN: &str = "system";
 
@@ -92,6 +94,7 @@ impl Postgres {
         fs::remove_file(&password)?;
         server.port = free_port()?;
         server.run()?;
+        server.admin("template1", &session::setup_script())?;
         Ok(server)
     }
 
