@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::credential::Credential;
 use crate::http::{Http, Response};
 use crate::keeper::{Signal, send_signal};
-use crate::mariadb::Schemas;
+use crate::schemas::Schemas;
 use crate::setup::{at, write_file};
 use crate::wait::wait_until;
 use crate::wire::{Codec, Wire};
@@ -60,11 +60,16 @@ impl Output {
 
 /// Runs a subcommand to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    let output = Command::new(binary())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts");
+    run_with(None, arguments)
+}
+
+/// The same, with a folder in which a database's client library is found.
+pub fn run_with(library: Option<&Path>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    if let Some(folder) = library {
+        command.env("LD_LIBRARY_PATH", folder);
+    }
+    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the binary starts");
     Output {
         status: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
@@ -80,15 +85,18 @@ pub struct Gateway<'a> {
     process: Child,
     folder: TempDir,
     schemas: Option<Schemas<'a>>,
-    limits: String,
+    limits: Limits,
 }
+
+/// What the shell does before it starts, and where it finds a database's client library.
+type Limits = (String, Option<PathBuf>);
 
 impl<'a> Gateway<'a> {
     pub(crate) fn start(
         config: Value,
         folder: TempDir,
         schemas: Option<Schemas<'a>>,
-        limits: String,
+        limits: Limits,
     ) -> Self {
         let process = spawn(folder.path(), &limits);
         let mut gateway = Self { config, process, folder, schemas, limits };
@@ -248,6 +256,11 @@ impl<'a> Gateway<'a> {
         self.folder.path()
     }
 
+    /// Where it finds a database's client library.
+    pub fn library(&self) -> Option<&Path> {
+        self.limits.1.as_deref()
+    }
+
     /// The schemas that it works on, when they are on a server.
     pub const fn schemas(&self) -> Option<&Schemas<'a>> {
         self.schemas.as_ref()
@@ -279,9 +292,7 @@ impl<'a> Gateway<'a> {
 }
 
 /// Starts the binary on a folder's configuration; its log grows from one start to the next.
-///
-/// - `limits`: what the shell does before.
-fn spawn(folder: &Path, limits: &str) -> Child {
+fn spawn(folder: &Path, (limits, library): &Limits) -> Child {
     let path = folder.join("gateway.log");
     let log = fs::File::options().create(true).append(true).open(path).expect("a log");
     let mut command = Command::new(binary());
@@ -289,6 +300,9 @@ fn spawn(folder: &Path, limits: &str) -> Child {
         let script = format!("{limits} exec \"$@\"");
         command = Command::new("sh");
         command.args(["-c", &script, "limited"]).arg(binary());
+    }
+    if let Some(folder) = library {
+        command.env("LD_LIBRARY_PATH", folder);
     }
     command
         .args(["serve", "--config"])

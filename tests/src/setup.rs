@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::credential::{ADMIN_KEY, Algorithm, GAME_SERVER_SECRET, api_key_hash};
-use crate::gateway::{Gateway, run};
-use crate::mariadb::{Mariadb, Schemas};
+use crate::gateway::{Gateway, run, run_with};
 use crate::redis::Redis;
+use crate::schemas::Schemas;
+use crate::server::Server;
 use crate::wait::free_address;
 
 /// The games of every test.
@@ -40,6 +41,8 @@ pub struct Setup<'a> {
     pub folder: TempDir,
     schemas: Option<Schemas<'a>>,
     limits: String,
+    /// Where the gateway finds a database's client library.
+    library: Option<PathBuf>,
 }
 
 impl<'a> Setup<'a> {
@@ -57,19 +60,22 @@ impl<'a> Setup<'a> {
         setup.set("/database/connections", connections)
     }
 
-    /// Both games on a MySQL-compatible server, no Redis.
-    pub fn mariadb(server: &'a Mariadb) -> Self {
+    /// Both games on schemas of their own of a server, no Redis.
+    pub fn on(server: &'a Server) -> Self {
         let mut setup = Self::without_databases();
-        let schemas = server.schemas(&GAMES);
+        let schemas = Schemas::new(server, &GAMES);
         for game in GAMES {
             setup = setup.set(&format!("/database/connections/{game}"), schemas.connection(game));
         }
-        setup.write_config();
-        run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
-        for game in GAMES {
-            for scope in ["_base", game] {
-                if let Some(seed) = seed_of(scope, "mysql") {
-                    server.query(&schemas.name(game), &seed);
+        setup.library = server.library_folder().map(Path::to_path_buf);
+        if !server.is_filled() {
+            setup.write_config();
+            run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
+            for game in GAMES {
+                for scope in ["_base", game] {
+                    if let Some(seed) = seed_of(scope, "mysql") {
+                        server.query(&schemas.name(game), &seed);
+                    }
                 }
             }
         }
@@ -85,6 +91,7 @@ impl<'a> Setup<'a> {
         }
         // Both give out ids: each under a number of its own.
         setup.config["runtime"]["node"] = json!(1);
+        setup.library = gateway.library().map(Path::to_path_buf);
         setup
     }
 
@@ -113,7 +120,7 @@ impl<'a> Setup<'a> {
                 "outputs": [{ "console": true }],
             },
         });
-        Self { config, folder, schemas: None, limits: String::new() }
+        Self { config, folder, schemas: None, limits: String::new(), library: None }
     }
 
     /// With a Redis, in a namespace of its own.
@@ -187,7 +194,8 @@ impl<'a> Setup<'a> {
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
-        Gateway::start(self.config, self.folder, self.schemas, self.limits)
+        let limits = (self.limits, self.library);
+        Gateway::start(self.config, self.folder, self.schemas, limits)
     }
 }
 
@@ -223,6 +231,22 @@ fn seed_of(scope: &str, dialect: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.replace(":players", &PLAYERS.to_string()))
 }
 
+/// Makes a database for each game, migrated and filled by the gateway, that those of tests are copied from.
+pub(crate) fn fill(server: &Server) {
+    let Server::StandIn(stand_in) = server else { return };
+    let mut setup = Setup::without_databases();
+    for game in GAMES {
+        stand_in.create_empty(game);
+        setup =
+            setup.set(&format!("/database/connections/{game}"), stand_in.connection(game, game));
+    }
+    setup.write_config();
+    let config = setup.config_path().display().to_string();
+    let players = PLAYERS.to_string();
+    let arguments = ["migrate", "--config", &config, "--seed", &players];
+    run_with(server.library_folder(), &arguments).succeeded();
+}
+
 /// The files of both games, migrated by the gateway and filled, once for all tests of the program.
 fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
     static FILES: OnceLock<[Vec<u8>; 2]> = OnceLock::new();
@@ -236,6 +260,7 @@ fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
             folder: TempDir::new().expect("a temporary folder"),
             schemas: None,
             limits: String::new(),
+            library: None,
         }
         .set("/database/connections", connections);
         config.write_config();

@@ -225,8 +225,8 @@ fn place(id: &str) -> impl std::fmt::Display {
 
 /// The sequence of a record in a folder.
 fn number(id: &str) -> Result<u64, String> {
-    let sequence = id.parse();
-    sequence.map_err(|_| format!("{id}: want a number; dead letters of streams need --admin"))
+    let sequence = id.parse().ok();
+    sequence.ok_or_else(|| format!("{id}: want a number; dead letters of streams need --admin"))
 }
 
 fn retried(id: &str, new: u64) -> String {
