@@ -36,7 +36,7 @@ mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
-mod switch;
+pub mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 pub(crate) mod testing;
@@ -65,7 +65,4 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count};
-pub use switch::{
-    ColumnDifference, DifferentRow, Reconcile, RefusedRow, SwitchError, TableReport, reconcile,
-};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};
