@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # What the scripts here start before they measure; sourced by them from the repository's root, not run.
-# shellcheck shell=bash
+# shellcheck disable=SC2034,SC2119,SC2120
 #
 # The gateway and what it is compared with run on CPU 0, load and databases on CPU 1. Everything lies in $home, and what runs
 # ends with the script.
@@ -68,4 +68,16 @@ Y
     "$gateway" migrate --config "$home/gateway.yaml" >"$home/migrate"
     on 0 "$gateway" serve --config "$home/gateway.yaml"; gateway_pid=$!
     until_open 18110; until_open 18111
+}
+
+# Prints a token without an end in sight, signed with the secret of the benchmarks' configuration.
+bench_token() {
+    python3 - <<'P'
+import base64, hashlib, hmac, json
+def part(data): return base64.urlsafe_b64encode(data).rstrip(b"=")
+head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
+body = part(json.dumps({"sub": "1", "roles": ["game_server"], "games": ["game1"], "exp": 4102444800}).encode())
+sign = part(hmac.new(b"benchmark-signing-secret-of-no-worth", head + b"." + body, hashlib.sha256).digest())
+print((head + b"." + body + b"." + sign).decode())
+P
 }

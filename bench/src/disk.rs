@@ -78,9 +78,29 @@ fn measure(path: &Path, groups: u64, bytes: usize) -> anyhow::Result<()> {
     let file = open(libc::O_DIRECT | libc::O_DSYNC)?;
     Times::measure(groups, bytes, |at| file.write_all_at(group, at))?
         .print("O_DIRECT | O_DSYNC", bytes);
+    read_back("  and read back", path, &open(0)?, group, groups)?;
+    read_back("  and read back after O_DIRECT", path, &open(libc::O_DIRECT)?, group, groups)?;
     ring("io_uring, registered", open(0)?, (groups, bytes), true)?;
     ring("io_uring, registered, O_DIRECT", open(libc::O_DIRECT)?, (groups, bytes), true)?;
     ring("  the same, O_DSYNC", open(libc::O_DIRECT | libc::O_DSYNC)?, (groups, bytes), false)
+}
+
+/// Reads each group back when it is durable, as whoever applies it does: what was written directly is not in the
+/// kernel's memory.
+fn read_back(way: &str, path: &Path, file: &File, group: &[u8], groups: u64) -> anyhow::Result<()> {
+    let reader = File::open(path)?;
+    let mut read = vec![0; group.len()];
+    let mut times = Vec::new();
+    for at in (0..groups).map(|number| number * group.len() as u64) {
+        file.write_all_at(group, at)?;
+        file.sync_data()?;
+        let begun = Instant::now();
+        reader.read_exact_at(&mut read, at)?;
+        times.push(u64::try_from(begun.elapsed().as_micros()).unwrap_or(u64::MAX));
+    }
+    times.sort_unstable();
+    Times(times).print(way, group.len());
+    Ok(())
 }
 
 /// Through a ring with one registered buffer, as the journal does it.

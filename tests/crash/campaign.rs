@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Gateway, Mariadb, Random, Setup, sample};
+use gateway_tests::{Gateway, Mariadb, Random, Redis, Setup, sample, wait_until};
 use serde_json::json;
 
 use crate::book::Tally;
@@ -16,38 +16,55 @@ const CLIENT_COUNT: usize = 6;
 /// Latest moment of a kill after the load began, in microseconds.
 const KILL_MICROS_MAX: u64 = 900_000;
 
-/// What dies.
+/// How many streams a game's orders are in.
+const STREAM_COUNT: usize = 4;
+
+/// A process that may die.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Victim {
-    /// The gateway's process.
+enum Process {
+    /// The gateway.
     Gateway,
-    /// The database's process.
+    /// The database.
     Mariadb,
-    /// Both, a moment apart.
-    Both,
+    /// Where orders wait that do not wait in the gateway's journal.
+    Redis,
 }
 
-impl Victim {
-    const ALL: [Self; 3] = [Self::Gateway, Self::Mariadb, Self::Both];
-
-    /// For a round's line.
-    pub(crate) const fn name(self) -> &'static str {
+impl Process {
+    const fn name(self) -> &'static str {
         match self {
             Self::Gateway => "gateway",
             Self::Mariadb => "mariadb",
-            Self::Both => "both",
+            Self::Redis => "redis",
         }
     }
 }
 
+/// What dies in a round, one a moment after the other.
+type Victims = &'static [Process];
+
+/// What may die while orders wait in the journal.
+const OF_JOURNAL: [Victims; 3] =
+    [&[Process::Gateway], &[Process::Mariadb], &[Process::Gateway, Process::Mariadb]];
+
+/// What may die while they wait in Redis.
+const OF_STREAM: [Victims; 6] = [
+    &[Process::Gateway],
+    &[Process::Redis],
+    &[Process::Mariadb],
+    &[Process::Gateway, Process::Redis],
+    &[Process::Mariadb, Process::Redis],
+    &[Process::Gateway, Process::Mariadb],
+];
+
 /// What a round was like.
 #[derive(Debug)]
 pub(crate) struct Round {
-    /// What died.
-    pub(crate) victim: Victim,
+    /// What died, in words.
+    pub(crate) killed: String,
     /// How often the gateway was killed a further time on its way back.
     pub(crate) relapses: u64,
-    /// Orders that waited in the journal when everything was up again.
+    /// Orders that waited when everything was up again.
     pub(crate) backlog: u64,
     /// How long it took until everything was up again, every call had its answer, and the journal was applied.
     pub(crate) phases: [Duration; 3],
@@ -55,11 +72,13 @@ pub(crate) struct Round {
     pub(crate) tally: Tally,
 }
 
-/// One gateway and one database, continued from round to round: what a crash left behind is the next
+/// One gateway and its servers, continued from round to round: what a crash left behind is the next
 /// round's beginning.
 #[derive(Debug)]
 pub(crate) struct Campaign<'s> {
     server: &'s Mariadb,
+    /// Where orders wait; `None`: in the gateway's journal.
+    redis: Option<Redis>,
     gateway: Gateway<'s>,
     clients: Vec<Client>,
     verifier: Verifier,
@@ -68,9 +87,16 @@ pub(crate) struct Campaign<'s> {
 
 impl<'s> Campaign<'s> {
     /// Starts a gateway on an own database of `server`.
-    pub(crate) fn new(server: &'s Mariadb, seed: u64) -> Self {
+    ///
+    /// - `redis`: the orders wait there.
+    pub(crate) fn new(server: &'s Mariadb, redis: Option<Redis>, seed: u64) -> Self {
         let database = "/database/connections/game1";
-        let gateway = Setup::mariadb(server)
+        let mut setup = Setup::mariadb(server);
+        if let Some(redis) = &redis {
+            let queue = json!({ "url": redis.url(), "lease": "1s", "streams": STREAM_COUNT });
+            setup = setup.set("/queue", queue).set("/games/game1/queue", json!("stream"));
+        }
+        let gateway = setup
             .set("/logging/requests", json!("errors"))
             // Of a write whose connection was lost nobody knows for so long; its client waits that long.
             .set("/games/game1/deadline", json!("2s"))
@@ -84,7 +110,7 @@ impl<'s> Campaign<'s> {
         let clients = (0..CLIENT_COUNT).map(client).collect();
         let schema = gateway.schemas().unwrap().name(sample::GAME);
         let verifier = Verifier::new(server, schema);
-        Self { server, gateway, clients, verifier, random }
+        Self { server, redis, gateway, clients, verifier, random }
     }
 
     /// The gateway's process: the watchdog's to end.
@@ -105,64 +131,81 @@ impl<'s> Campaign<'s> {
         for (index, client) in self.clients.iter_mut().enumerate() {
             client.begin(format!("{prefix}{index}"));
         }
-        let victim = *self.random.pick(&Victim::ALL);
-        self.load_and_kill(victim);
+        let all: &[Victims] = if self.redis.is_some() { &OF_STREAM } else { &OF_JOURNAL };
+        let victims = *self.random.pick(all);
+        self.load_and_kill(victims);
         let killed = Instant::now();
-        let relapses = self.come_back(victim, started);
-        let backlog = sample::backlog(&self.gateway);
+        let relapses = self.come_back(victims, started);
+        let backlog = self.backlog();
         let up = Instant::now();
         self.settle();
         let settled = Instant::now();
-        sample::wait_applied(&self.gateway);
+        self.wait_applied();
         let phases = [up - killed, settled - up, settled.elapsed()];
-        let is_same_life = victim == Victim::Mariadb;
-        self.on_every_client(|client| client.ask_again(is_same_life));
-        sample::wait_applied(&self.gateway);
+        // Redis knows every key, whichever gateway asks.
+        let knows_keys = self.redis.is_some() || !victims.contains(&Process::Gateway);
+        self.on_every_client(|client| client.ask_again(knows_keys));
+        self.wait_applied();
         let entries = self.clients.iter().flat_map(|client| &client.entries);
         let mut tally = self.verifier.judge(self.server, &prefix, entries);
         for client in &mut self.clients {
             tally.add(std::mem::take(&mut client.tally));
         }
-        Round { victim, relapses, backlog, phases, tally }
+        let names: Vec<&str> = victims.iter().map(|victim| victim.name()).collect();
+        Round { killed: names.join(" and "), relapses, backlog, phases, tally }
+    }
+
+    /// Orders that wait to be applied.
+    fn backlog(&self) -> u64 {
+        let Some(redis) = &self.redis else { return sample::backlog(&self.gateway) };
+        let waiting = |stream| -> Option<u64> {
+            let answer = redis.command(&format!("XLEN gwq:s:{}:{stream}", sample::GAME))?;
+            answer.strip_prefix(':')?.parse().ok()
+        };
+        (0..STREAM_COUNT).map(|stream| waiting(stream).unwrap()).sum()
+    }
+
+    fn wait_applied(&self) {
+        wait_until("everything is applied", || (self.backlog() == 0).then_some(()));
     }
 
     /// Puts load on the gateway and kills at a random moment.
-    fn load_and_kill(&mut self, victim: Victim) {
+    fn load_and_kill(&mut self, victims: Victims) {
         let (moment, gap) = (self.moment(KILL_MICROS_MAX), self.moment(20_000));
-        let gateway_first = self.random.chance(50);
+        let is_reversed = self.random.chance(50);
         // Without its database the gateway goes on taking orders for a while.
         let afterwards = self.moment(300_000);
+        let mut order = victims.to_vec();
+        if is_reversed {
+            order.reverse();
+        }
         let stop = AtomicBool::new(false);
         std::thread::scope(|scope| {
             for client in &mut self.clients {
                 scope.spawn(|| client.load(&stop));
             }
             pass(moment);
-            match victim {
-                Victim::Gateway => self.gateway.kill(),
-                Victim::Mariadb => {
-                    self.server.kill();
-                    pass(afterwards);
-                }
-                Victim::Both if gateway_first => {
-                    self.gateway.kill();
+            for (index, victim) in order.iter().enumerate() {
+                if index > 0 {
                     pass(gap);
-                    self.server.kill();
                 }
-                Victim::Both => {
-                    self.server.kill();
-                    pass(gap);
-                    self.gateway.kill();
+                match victim {
+                    Process::Gateway => self.gateway.kill(),
+                    Process::Mariadb => self.server.kill(),
+                    Process::Redis => self.redis.as_mut().unwrap().kill(),
                 }
+            }
+            if !victims.contains(&Process::Gateway) {
+                pass(afterwards);
             }
             stop.store(true, Ordering::Relaxed);
         });
     }
 
     /// Starts what was killed. In a third of the cases the gateway dies again, once or more, while it replays.
-    fn come_back(&mut self, victim: Victim, started: &mut dyn FnMut(u32)) -> u64 {
+    fn come_back(&mut self, victims: Victims, started: &mut dyn FnMut(u32)) -> u64 {
         let mut relapses = 0;
-        if victim != Victim::Mariadb {
+        if victims.contains(&Process::Gateway) {
             self.gateway.launch();
             while self.random.chance(33) {
                 started(self.gateway.pid());
@@ -174,9 +217,12 @@ impl<'s> Campaign<'s> {
             }
             started(self.gateway.pid());
         }
-        // The gateway starts without its database, and finds it later.
-        if victim != Victim::Gateway {
+        // The gateway starts without what it needs, and finds it later.
+        if victims.contains(&Process::Mariadb) {
             self.server.restart();
+        }
+        if victims.contains(&Process::Redis) {
+            self.redis.as_mut().unwrap().restart();
         }
         self.gateway.wait_ready();
         relapses

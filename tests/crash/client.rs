@@ -90,8 +90,8 @@ impl Client {
 
     /// Repeats some of what was acknowledged, when everything is applied.
     ///
-    /// - `is_same_life`: the gateway has not been started since: it still knows every key by itself.
-    pub(crate) fn ask_again(&mut self, is_same_life: bool) {
+    /// - `knows_keys`: the gateway still knows every key of an order, also of what is applied.
+    pub(crate) fn ask_again(&mut self, knows_keys: bool) {
         for index in 0..self.entries.len() {
             if !matches!(self.entries[index].fate, Fate::Acknowledged(_)) || !self.random.chance(4)
             {
@@ -101,7 +101,7 @@ impl Client {
             let again = self.caller.settle(entry.operation, &entry.params).outcome;
             self.compare_repeat(index, &again);
             let entry = &self.entries[index];
-            if is_same_life || !entry.is_async() {
+            if knows_keys || !entry.is_async() {
                 let reused = self.caller.settle(entry.operation, &entry.other_params).outcome;
                 self.compare_reuse(index, &reused);
             }

@@ -1,10 +1,12 @@
-//! The crash campaign: `crash [--rounds N] [--seed S]`.
+//! The crash campaign: `crash [--rounds N] [--seed S] [--queue journal|stream]`.
 //!
 //! Game servers put orders, transfers and payments on a gateway with a MariaDB of its own; at a random moment
 //! the gateway, the database, or both are killed (SIGKILL), started again, and asked for whatever was left
 //! without an answer. Then the database is compared with what the clients remember: every acknowledged
 //! effect once and as it was sent, every other at most once, items and money conserved. One line a round, a
 //! last one with the sums. Exit status 1 when anything is not as it has to be; the folders are left then.
+//!
+//! With `--queue stream` the orders wait in a Redis (`appendonly yes`, `appendfsync always`), which dies, too.
 //!
 //! The seed chooses victims, moments and calls. The machine's timing is not in its hands: the same seed is
 //! the same campaign, not the same interleaving.
@@ -29,7 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Mariadb, Signal, fresh_seed, send_signal};
+use gateway_tests::{Mariadb, Redis, Signal, fresh_seed, send_signal};
 
 use crate::book::Tally;
 use crate::campaign::Campaign;
@@ -41,18 +43,28 @@ const ROUND_MAX: Duration = Duration::from_mins(3);
 const TOLD_MAX: usize = 20;
 
 fn main() -> ExitCode {
-    let Some((rounds, seed)) = arguments() else {
-        eprintln!("usage: crash [--rounds N] [--seed S]");
+    let Some(Arguments { rounds, seed, queue }) = arguments() else {
+        eprintln!("usage: crash [--rounds N] [--seed S] [--queue journal|stream]");
         return ExitCode::from(2);
     };
-    println!("crash campaign: {rounds} rounds, seed {seed}");
+    println!("crash campaign: {rounds} rounds, seed {seed}, orders wait in {}", queue.place());
     let Some(mut server) = Mariadb::start_durable() else { return ExitCode::SUCCESS };
-    let (total, kept) = run(&server, rounds, seed);
+    let redis = match queue {
+        Queue::Journal => None,
+        Queue::Stream => match Redis::start_durable() {
+            Some(redis) => Some(redis),
+            None => return ExitCode::SUCCESS,
+        },
+    };
+    let (total, kept) = run(Campaign::new(&server, redis, seed), rounds, seed);
     if let Some(folder) = kept {
         server.keep_folder();
         let database = server.folder().unwrap().display();
         println!("left for inspection: {folder} (gateway), {database} (database)");
-        println!("again: ./tests/run crash --rounds {rounds} --seed {seed}");
+        println!(
+            "again: ./tests/run crash --rounds {rounds} --seed {seed} --queue {}",
+            queue.name()
+        );
         return ExitCode::FAILURE;
     }
     if total.orders == 0 || total.transfers == 0 || total.payments == 0 {
@@ -63,9 +75,8 @@ fn main() -> ExitCode {
 }
 
 /// Runs the rounds and prints their lines. The sums, and where the gateway's folder was left after a failure.
-fn run(server: &Mariadb, rounds: u64, seed: u64) -> (Tally, Option<String>) {
+fn run(mut campaign: Campaign<'_>, rounds: u64, seed: u64) -> (Tally, Option<String>) {
     let begun = Instant::now();
-    let mut campaign = Campaign::new(server, seed);
     let watchdog = Watchdog::start(campaign.gateway_pid(), seed);
     let mut total = Tally::default();
     let mut done = 0;
@@ -85,7 +96,7 @@ fn run(server: &Mariadb, rounds: u64, seed: u64) -> (Tally, Option<String>) {
             "round {number}: killed {} (+{}), acknowledged {} orders {} transfers {} payments, {} refused, \
              {} unknown, {} repeated, backlog {}, up {up:.1} s, settled {settled:.1} s, drained {drained:.1} s, \
              lost {}, doubled {}, {:.1} s",
-            round.victim.name(),
+            round.killed,
             round.relapses,
             tally.orders,
             tally.transfers,
@@ -123,19 +134,53 @@ fn run(server: &Mariadb, rounds: u64, seed: u64) -> (Tally, Option<String>) {
     (total, kept)
 }
 
-/// `--rounds` (3) and `--seed` (another one each time). `None`: they are wrong.
-fn arguments() -> Option<(u64, u64)> {
-    let (mut rounds, mut seed) = (3, fresh_seed());
+/// Where orders wait.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Queue {
+    Journal,
+    Stream,
+}
+
+impl Queue {
+    /// As the command line has it.
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Journal => "journal",
+            Self::Stream => "stream",
+        }
+    }
+
+    const fn place(self) -> &'static str {
+        match self {
+            Self::Journal => "the gateway's journal",
+            Self::Stream => "streams of a Redis",
+        }
+    }
+}
+
+struct Arguments {
+    rounds: u64,
+    seed: u64,
+    queue: Queue,
+}
+
+/// `--rounds` (3), `--seed` (another one each time) and `--queue` (journal). `None`: they are wrong.
+fn arguments() -> Option<Arguments> {
+    let mut all = Arguments { rounds: 3, seed: fresh_seed(), queue: Queue::Journal };
     let mut words = std::env::args().skip(1);
     while let Some(word) = words.next() {
-        let number = words.next()?.parse().ok()?;
+        let value = words.next()?;
         match word.as_str() {
-            "--rounds" => rounds = number,
-            "--seed" => seed = number,
+            "--rounds" => all.rounds = value.parse().ok()?,
+            "--seed" => all.seed = value.parse().ok()?,
+            "--queue" => {
+                let queues = [Queue::Journal, Queue::Stream];
+                all.queue = queues.into_iter().find(|queue| queue.name() == value)?;
+            }
             _ => return None,
         }
     }
-    Some((rounds, seed))
+    Some(all)
 }
 
 /// Ends the program, and the gateway with it, when a round takes too long.

@@ -2,7 +2,9 @@
 
 use std::collections::BTreeSet;
 
-use gateway_tests::{ADMIN_KEY, Codec, Credential, Http, Setup, Transport, wait_until};
+use gateway_tests::{
+    ADMIN_KEY, Codec, Credential, Gateway, Http, Setup, Signal, Transport, wait_until,
+};
 use serde_json::{Value, json};
 
 const PLAYER: &str = "/v1/game1/players/1001";
@@ -44,6 +46,25 @@ fn admin_token_is_asked_for_everywhere_but_at_the_health_checks() {
         |headers: &str| Http::connect(gateway.admin_address()).get("/metrics", headers).status;
     assert_eq!(get("Authorization: Bearer wrong\r\n"), 401);
     assert_eq!(get(&format!("Authorization: Bearer {token}\r\n")), 200);
+}
+
+#[test]
+fn admin_token_of_a_reload_is_asked_for_and_the_one_before_is_worth_nothing() {
+    let mut gateway = Setup::sqlite().start();
+    let get = |gateway: &Gateway<'_>, token: &str| {
+        let header = format!("Authorization: Bearer {token}\r\n");
+        Http::connect(gateway.admin_address()).get("/metrics", &header).status
+    };
+    assert_eq!(gateway.admin("/metrics").status, 200, "none is configured");
+    for (new, old) in [("the-first", "none"), ("the-second", "the-first")] {
+        let token = format!("{new}-of-the-tests-of-32-bytes");
+        gateway.write_config("/admin/token", json!(token));
+        gateway.signal(Signal::Reload);
+        wait_until("the token is asked for", || {
+            (gateway.admin("/metrics").status == 401 && get(&gateway, &token) == 200).then_some(())
+        });
+        assert_eq!(get(&gateway, &format!("{old}-of-the-tests-of-32-bytes")), 401);
+    }
 }
 
 #[test]
@@ -108,7 +129,7 @@ fn log_level_changes_live() {
     let mut gateway = Setup::sqlite().set("/logging/level", json!("error")).start();
     assert_eq!(gateway.http().get(PLAYER, &admin().headers()).status, 200);
     gateway.write_config("/logging/level", json!("info"));
-    gateway.signal(gateway_tests::Signal::Reload);
+    gateway.signal(Signal::Reload);
     wait_until("requests are logged", || {
         gateway.http().get(PLAYER, &admin().headers());
         gateway.log().contains("player.get").then_some(())

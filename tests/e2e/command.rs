@@ -107,7 +107,7 @@ fn check_finds_each_planted_fault_with_its_file_and_line() {
 fn which_tells_where_keys_and_bodies_come_from() {
     let templates = sql_templates().display().to_string();
     let which = |game: &str, operation: &str| {
-        run(&["which", game, operation, "--dialect", "mysql", "--templates", &templates])
+        run(&["which", game, operation, "--dialect", "sqlite", "--templates", &templates])
             .succeeded()
     };
     let text = which("game2", "item.list_by_player");
@@ -116,7 +116,7 @@ fn which_tells_where_keys_and_bodies_come_from() {
             && text.contains("_base/item/list_by_player.sql"),
         "{text}"
     );
-    assert!(which("game1", "item.grant").contains("grant.mysql.sql"));
+    assert!(which("game1", "item.grant").contains("grant.sqlite.sql"));
     let text = which("game1", "item.list_by_player");
     assert!(!text.contains("game2"), "{text}");
 }

@@ -346,6 +346,10 @@ fn cross_origin_page_is_let_in_only_when_it_is_listed() {
     let reply = gateway.http().get(PLAYER, &format!("{}Origin: {origin}\r\n", admin()));
     assert_eq!(reply.header("access-control-allow-origin"), Some(origin));
     assert!(reply.header("vary").is_some_and(|it| it.to_ascii_lowercase().contains("origin")));
+    let readable = reply.header("access-control-expose-headers").unwrap_or_default().to_owned();
+    for name in ["etag", "location", "retry-after", "x-deprecated", "x-request-id", "x-template"] {
+        assert!(readable.split(", ").any(|it| it == name), "{name} in {readable}");
+    }
 }
 
 #[test]

@@ -129,6 +129,25 @@ fn faulty_configuration_leaves_everything_as_it_was() {
 }
 
 #[test]
+fn warning_of_a_reload_is_told_once() {
+    let mut gateway = Setup::sqlite().start();
+    let told = |gateway: &Gateway<'_>| {
+        gateway.log().matches("`admin.token` is a secret written in the file").count()
+    };
+    assert_eq!(told(&gateway), 0);
+    gateway.write_config("/admin/token", json!("a-token-of-the-tests-of-32-bytes"));
+    gateway.signal(Signal::Reload);
+    wait_until("the warning is in the log", || (told(&gateway) == 1).then_some(()));
+    gateway.write_config("/games/game1/enabled", json!(false));
+    gateway.signal(Signal::Reload);
+    let params = json!({ "player_id": 1001 });
+    wait_until("a second reload is in effect", || {
+        (code(&gateway, "game1", "player.get", &params) == 2002).then_some(())
+    });
+    assert_eq!(told(&gateway), 1);
+}
+
+#[test]
 fn no_request_fails_while_snapshots_are_swapped() {
     let gateway = Setup::sqlite().own_templates().start();
     let ended = AtomicBool::new(false);

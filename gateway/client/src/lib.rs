@@ -13,7 +13,7 @@
 //! println!("{:?}", reply.value.get("nickname").and_then(Value::as_str));
 //! # Ok::<(), gateway_client::ClientError>(())
 //! ```
-
+//!
 //! A write is repeated, after [`ClientError::Timeout`] or a lost connection, with the same idempotency key:
 //! then it happens once, and [`Reply::replayed`] says whether it had happened before. [`Request`] has what else
 //! can be said of a call:

@@ -85,7 +85,10 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("request", include_str!("schema/0001_request.sqlite.sql")),
             ("stream", include_str!("schema/0002_stream.sqlite.sql")),
         ],
-        Dialect::Oracle => &[],
+        Dialect::Oracle => &[
+            ("request", include_str!("schema/0001_request.oracle.sql")),
+            ("stream", include_str!("schema/0002_stream.oracle.sql")),
+        ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {
         scope: OWN_SCOPE.into(),

@@ -26,8 +26,10 @@ mod resolve;
 mod result;
 mod rows;
 mod scalar;
+mod slot;
 mod statement;
 mod template;
+mod text;
 mod tree;
 mod types;
 mod which;
@@ -57,9 +59,10 @@ pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source}
 pub use result::{Form, msgpack_to_json};
 pub(crate) use rows::{RowsFault, accept as accept_rows};
 pub use scalar::{Scalar, ScalarFault};
+pub use slot::{Pattern, Slot};
 pub use template::{
     BusinessError, CachePolicy, Column, Comparison, Field, HttpMethod, HttpRoute, Include,
-    IncludeArg, Kind, Operand, Pattern, Require, Scope, Slot, TagPart, TagPattern, Template, Type,
+    IncludeArg, Kind, Operand, Require, Scope, TagPart, TagPattern, Template, Type,
 };
 pub use which::{Origin, Provenance, provenance};
 pub use write::{

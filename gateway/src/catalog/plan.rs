@@ -7,10 +7,8 @@ use std::sync::Arc;
 
 use smallvec::SmallVec;
 
-use super::{Dialect, Direction, KeysetColumn, Scalar, Slot, StepValue};
-
-/// Most items that Oracle takes in one `IN (…)`.
-const ORACLE_ITEM_COUNT_MAX: usize = 1_000;
+use super::text::{Writer, padded};
+use super::{Dialect, KeysetColumn, Scalar, Slot, StepValue};
 
 /// The SQL of a template, cut where a request decides. [`Plan::render`] puts it together.
 #[derive(Clone, Debug, PartialEq, Eq, Default)]
@@ -33,7 +31,8 @@ pub struct Plan {
 }
 
 /// `INSERT … VALUES (…)` of one row, cut so that it can be sent with many: `before`, then `tuple` once a row
-/// with commas between, then `after`.
+/// with commas between, then `after`. For Oracle the three together are the statement of one run, which is executed
+/// with an array of binds, one set for each run; `after` is blank there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fold {
     /// Up to and with `VALUES `; no binds.
@@ -327,98 +326,10 @@ impl Plan {
     }
 }
 
-/// Placeholders of a list: so few counts that texts stay few.
-fn padded(len: usize, dialect: Dialect) -> usize {
-    let padded = len.next_power_of_two();
-    if dialect == Dialect::Oracle { padded.min(ORACLE_ITEM_COUNT_MAX) } else { padded }
-}
-
-struct Writer<'p> {
-    dialect: Dialect,
-    sql: String,
-    place: &'p mut dyn FnMut(&mut String, BindRef),
-}
-
-impl Writer<'_> {
-    fn bind(&mut self, bind: BindRef) {
-        (self.place)(&mut self.sql, bind);
-    }
-
-    fn list(&mut self, slot: usize, len: usize, nonempty: bool) -> Result<(), RenderError> {
-        if len == 0 && nonempty {
-            return Err(RenderError::EmptyList { slot });
-        }
-        if len == 0 {
-            // Unknown for every row, so no row; and seen at once to be so, where an empty subquery makes
-            // MariaDB read the whole table. Under a NOT it would be wrong: there the list is `nonempty`.
-            self.sql.push_str("NULL");
-            return Ok(());
-        }
-        if self.dialect == Dialect::Oracle && len > ORACLE_ITEM_COUNT_MAX {
-            return Err(RenderError::LongList { slot, len, max: ORACLE_ITEM_COUNT_MAX });
-        }
-        for index in 0..padded(len, self.dialect) {
-            if index > 0 {
-                self.sql.push_str(", ");
-            }
-            self.bind(BindRef::ListItem { slot, index: index.min(len - 1) });
-        }
-        Ok(())
-    }
-
-    /// `AND (a < ? OR (a = ? AND b < ?))`: what comes behind the cursor's row.
-    fn seek(&mut self, columns: &[KeysetColumn]) {
-        self.sql.push_str("AND (");
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                self.sql.push_str(" OR (");
-            }
-            for (before, equal) in columns.iter().take(index).enumerate() {
-                self.sql.push_str(&equal.sql);
-                self.sql.push_str(" = ");
-                self.bind(BindRef::Seek(before));
-                self.sql.push_str(" AND ");
-            }
-            self.sql.push_str(&column.sql);
-            self.sql.push_str(match column.direction {
-                Direction::Asc => " > ",
-                Direction::Desc => " < ",
-            });
-            self.bind(BindRef::Seek(index));
-            if index > 0 {
-                self.sql.push(')');
-            }
-        }
-        self.sql.push_str(")\n");
-    }
-
-    fn sort(&mut self, columns: &[KeysetColumn]) {
-        for (index, column) in columns.iter().enumerate() {
-            if index > 0 {
-                self.sql.push_str(", ");
-            }
-            self.sql.push_str(&column.sql);
-            if column.direction == Direction::Desc {
-                self.sql.push_str(" DESC");
-            }
-        }
-    }
-
-    fn page_limit(&mut self) {
-        if self.dialect == Dialect::Oracle {
-            self.sql.push_str("\nFETCH FIRST ");
-            self.bind(BindRef::PageLimit);
-            self.sql.push_str(" ROWS ONLY");
-        } else {
-            self.sql.push_str("\nLIMIT ");
-            self.bind(BindRef::PageLimit);
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::catalog::Direction;
 
     fn column(sql: &str, direction: Direction) -> KeysetColumn {
         KeysetColumn { sql: sql.into(), column: 0, direction }

@@ -67,8 +67,11 @@ struct Transcoder<'a> {
 }
 
 impl Transcoder<'_> {
-    /// A map of columns; anything else as it is.
-    fn row(&mut self) -> Result<(), PayloadError> {
+    /// A map, each of its members written by `member`, which knows its place and name; anything else as it is.
+    fn members(
+        &mut self,
+        member: impl Fn(&mut Self, usize, &str) -> Result<(), PayloadError>,
+    ) -> Result<(), PayloadError> {
         let count = match self.reader.token()? {
             Token::Map(count) => count as usize,
             other => return self.token(&other, DEPTH_MAX),
@@ -77,14 +80,21 @@ impl Transcoder<'_> {
         for index in 0..count {
             let name = self.reader.key()?;
             self.name(index, name);
-            if self.is_string(index, name) {
-                self.string_or_value()?;
-            } else {
-                self.value(DEPTH_MAX - 1)?;
-            }
+            member(self, index, name)?;
         }
         self.out.push(b'}');
         Ok(())
+    }
+
+    /// A map of columns.
+    fn row(&mut self) -> Result<(), PayloadError> {
+        self.members(|own, index, name| {
+            if own.is_string(index, name) {
+                own.string_or_value()
+            } else {
+                own.value(DEPTH_MAX - 1)
+            }
+        })
     }
 
     fn rows(&mut self) -> Result<(), PayloadError> {
@@ -112,62 +122,26 @@ impl Transcoder<'_> {
     }
 
     fn page(&mut self) -> Result<(), PayloadError> {
-        let count = match self.reader.token()? {
-            Token::Map(count) => count as usize,
-            other => return self.token(&other, DEPTH_MAX),
-        };
-        self.out.push(b'{');
-        for index in 0..count {
-            let name = self.reader.key()?;
-            self.name(index, name);
-            if name == "items" {
-                self.rows()?;
-            } else {
-                self.value(DEPTH_MAX - 1)?;
-            }
-        }
-        self.out.push(b'}');
-        Ok(())
+        self.members(|own, _, name| match name {
+            "items" => own.rows(),
+            _ => own.value(DEPTH_MAX - 1),
+        })
     }
 
     /// What a write answers: its `id`, of 63 bits, is a string, since JSON numbers lose digits.
     fn outcome(&mut self) -> Result<(), PayloadError> {
-        let count = match self.reader.token()? {
-            Token::Map(count) => count as usize,
-            other => return self.token(&other, DEPTH_MAX),
-        };
-        self.out.push(b'{');
-        for index in 0..count {
-            let name = self.reader.key()?;
-            self.name(index, name);
-            if name == "id" {
-                self.string_or_value()?;
-            } else {
-                self.value(DEPTH_MAX - 1)?;
-            }
-        }
-        self.out.push(b'}');
-        Ok(())
+        self.members(|own, _, name| match name {
+            "id" => own.string_or_value(),
+            _ => own.value(DEPTH_MAX - 1),
+        })
     }
 
     /// What a batch answers: the sum, and an outcome a row.
     fn batch(&mut self) -> Result<(), PayloadError> {
-        let count = match self.reader.token()? {
-            Token::Map(count) => count as usize,
-            other => return self.token(&other, DEPTH_MAX),
-        };
-        self.out.push(b'{');
-        for index in 0..count {
-            let name = self.reader.key()?;
-            self.name(index, name);
-            if name == "rows" {
-                self.each(Self::outcome)?;
-            } else {
-                self.value(DEPTH_MAX - 1)?;
-            }
-        }
-        self.out.push(b'}');
-        Ok(())
+        self.members(|own, _, name| match name {
+            "rows" => own.each(Self::outcome),
+            _ => own.value(DEPTH_MAX - 1),
+        })
     }
 
     fn name(&mut self, index: usize, name: &str) {

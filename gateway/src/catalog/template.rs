@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{BusinessCode, GameId, OpId};
 
-use super::{Dialect, Order, Page, Plan, Scalar, Step, WriteContract};
+use super::{Dialect, Order, Page, Plan, Scalar, Slot, Step, WriteContract};
 use crate::auth::AllowRule;
 
 /// One operation of one game on one dialect.
@@ -129,63 +129,10 @@ pub struct BusinessError {
     pub status: u16,
 }
 
-/// `@param`: one declared input.
-#[derive(Clone, Debug, PartialEq)]
-pub struct Slot {
-    /// Its name.
-    pub name: Box<str>,
-    /// Its type.
-    pub ty: Type,
-    /// Whether a call without it is refused (2010).
-    pub required: bool,
-    /// `default=`: bound when the caller gives nothing.
-    pub default: Option<Scalar<'static>>,
-    /// `min=`, in the type of the slot.
-    pub min: Option<Scalar<'static>>,
-    /// `max=`.
-    pub max: Option<Scalar<'static>>,
-    /// `pattern=`: the whole text must match.
-    pub pattern: Option<Pattern>,
-    /// `max_items=` of a list.
-    pub item_count_max: Option<u32>,
-    /// `like=prefix`: wildcards in the value are escaped and `%` is appended at bind.
-    pub like_prefix: bool,
-    /// `sample=`: a value for documentation, `gateway check --database` and the demo.
-    pub sample: Option<Box<str>>,
-}
-
-impl Slot {
-    /// A required one without limits.
-    pub fn new(name: impl Into<Box<str>>, ty: Type) -> Self {
-        Self {
-            name: name.into(),
-            ty,
-            required: true,
-            default: None,
-            min: None,
-            max: None,
-            pattern: None,
-            item_count_max: None,
-            like_prefix: false,
-            sample: None,
-        }
-    }
-}
-
-/// A compiled `pattern=`.
-#[derive(Clone, Debug)]
-pub struct Pattern(pub regex_lite::Regex);
-
 impl Type {
     /// Whether a value of it is one value, neither a list nor rows.
     pub const fn is_single(&self) -> bool {
         !matches!(self, Self::List(_) | Self::Rows(_))
-    }
-}
-
-impl PartialEq for Pattern {
-    fn eq(&self, other: &Self) -> bool {
-        self.0.as_str() == other.0.as_str()
     }
 }
 

@@ -1,4 +1,4 @@
-//! `auth`: keys, issuers, roles. Everything here reloads.
+//! `auth`: keys, issuers, roles. All that decides who may call what reloads.
 
 use std::fmt;
 use std::path::PathBuf;
@@ -8,7 +8,7 @@ use gateway_protocol::GameId;
 
 use super::Secret;
 use super::fault::FaultKind;
-use super::reader::{Fallback, Section, is_name, live};
+use super::reader::{Fallback, Section, is_name, live, restart};
 
 /// `auth`.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -22,9 +22,9 @@ pub struct AuthConfig {
     /// `game_servers`.
     pub game_servers: Vec<GameServerKeyConfig>,
     /// `cursor_secret`: seals page cursors; the same on every instance. `None`: made at random at start,
-    /// and cursors do not outlive the process.
+    /// and cursors do not outlive the process. Needs a restart.
     pub cursor_secret: Option<Secret>,
-    /// `token_cache`: verified tokens kept on each thread; default 10,000.
+    /// `token_cache`: verified tokens kept on each thread; default 10,000. Needs a restart.
     pub token_count_max: u32,
 }
 
@@ -46,9 +46,9 @@ impl AuthConfig {
             jwt: with_shorthand(jwt, shorthand),
             api_keys: section.items(live("api_keys"), ApiKeyConfig::read),
             game_servers: section.items(live("game_servers"), GameServerKeyConfig::read),
-            cursor_secret: section.secret(live("cursor_secret"), SHARED_BYTES_MIN),
+            cursor_secret: section.secret(restart("cursor_secret"), SHARED_BYTES_MIN),
             token_count_max: section.count(
-                live("token_cache"),
+                restart("token_cache"),
                 Fallback::Default(10_000),
                 0..=1_000_000,
             ),

@@ -13,7 +13,7 @@ pub struct CacheConfig {
     /// `l1_bytes_max`: budget of the in-process cache over all games; default 256 MiB. Reloads.
     pub l1_bytes_max: u64,
     /// `l1_blind_ttl`: while Redis' messages are not known to arrive, L1 serves only entries
-    /// younger than this; default 1 s.
+    /// younger than this; default 1 s. Needs a restart.
     pub l1_blind_ttl: Duration,
     /// `tag_slots`: generation counters in process, a power of two; default 65,536. Needs a restart.
     pub tag_slots: u32,
@@ -42,7 +42,7 @@ impl CacheConfig {
         Self {
             l1_bytes_max: section.bytes(live("l1_bytes_max"), 256 << 20, 1 << 20..=1 << 40),
             l1_blind_ttl: section.duration(
-                live("l1_blind_ttl"),
+                restart("l1_blind_ttl"),
                 second,
                 Duration::ZERO..=60 * second,
             ),

@@ -29,6 +29,7 @@ mod setting;
 mod typed;
 mod unit;
 mod yaml;
+mod zone;
 
 #[cfg(test)]
 mod sample_tests;
@@ -56,6 +57,7 @@ pub use runtime::{IoUring, RuntimeConfig};
 pub use secret::Secret;
 pub use server::{AdminConfig, CorsConfig, HttpConfig, ServerConfig, TcpConfig};
 pub use setting::{Changes, Effect};
+pub use zone::Zone;
 
 use reader::{Fallback, Section, live, read_root, restart};
 use reading::{Reading, Report};
@@ -197,6 +199,9 @@ impl Config {
         self.server.http.address = running.server.http.address;
         self.server.reuse_port = running.server.reuse_port;
         self.admin.address = running.admin.address;
+        self.auth.cursor_secret.clone_from(&running.auth.cursor_secret);
+        self.auth.token_count_max = running.auth.token_count_max;
+        self.cache.l1_blind_ttl = running.cache.l1_blind_ttl;
         self.cache.tag_slots = running.cache.tag_slots;
         self.cache.pending_tags_max = running.cache.pending_tags_max;
         self.cache.redis.clone_from(&running.cache.redis);

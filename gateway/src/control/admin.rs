@@ -2,6 +2,7 @@
 
 use std::convert::Infallible;
 use std::net::SocketAddr;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -9,12 +10,12 @@ use bytes::Bytes;
 use http_body_util::Full;
 use hyper::body::Incoming;
 use hyper::header::{ALLOW, AUTHORIZATION, CONTENT_TYPE, HeaderValue, WWW_AUTHENTICATE};
-use hyper::service::service_fn;
+use hyper::service::{HttpService, service_fn};
 use hyper::{Method, Request, Response, StatusCode};
 use hyper_util::rt::{TokioIo, TokioTimer};
 use serde_json::json;
 use subtle::ConstantTimeEq;
-use tokio::net::TcpListener;
+use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
 use super::{ReloadOutcome, Shared, journal, status};
@@ -24,6 +25,10 @@ const CONNECTION_COUNT_MAX: usize = 64;
 
 /// How long a connection may take to send a request's header, also between requests.
 const HEADER_TIMEOUT: Duration = Duration::from_secs(30);
+
+/// How long a connection is kept, and how much longer its last request may take. Without these, clients that ask and do
+/// not read would keep every place, and the health checks would go unanswered.
+const KEPT: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(30));
 
 /// How long the accept loop waits after a failure.
 const ACCEPT_BACKOFF: Duration = Duration::from_millis(100);
@@ -43,12 +48,25 @@ pub(super) async fn serve(shared: Arc<Shared>, listener: TcpListener) {
                 let shared = Arc::clone(&shared);
                 async move { Ok::<_, Infallible>(answer(&shared, &request, peer).await) }
             });
-            let mut builder = hyper::server::conn::http1::Builder::new();
-            builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
-            // A connection that fails has nobody left to tell.
-            let _ended = builder.serve_connection(TokioIo::new(stream), service).await.is_ok();
+            serve_connection(stream, service, KEPT).await;
             drop(place);
         });
+    }
+}
+
+/// Serves a connection for the first of the two times; then its request under way, for the second.
+async fn serve_connection<S>(stream: TcpStream, service: S, kept: (Duration, Duration))
+where
+    S: HttpService<Incoming, ResBody = Full<Bytes>, Error = Infallible>,
+{
+    let mut builder = hyper::server::conn::http1::Builder::new();
+    builder.timer(TokioTimer::new()).header_read_timeout(HEADER_TIMEOUT);
+    let mut connection = pin!(builder.serve_connection(TokioIo::new(stream), service));
+    let ended = tokio::time::timeout(kept.0, connection.as_mut()).await;
+    if ended.is_err() {
+        connection.as_mut().graceful_shutdown();
+        // One that fails, or does not end, has nobody left to tell.
+        let _ended = tokio::time::timeout(kept.1, connection).await.is_ok();
     }
 }
 
@@ -130,7 +148,8 @@ async fn reload(shared: &Arc<Shared>) -> Answer {
 
 /// Whether a request has the token, where one is configured.
 fn is_allowed(shared: &Shared, request: &Request<Incoming>) -> bool {
-    let Some(token) = &shared.admin.token else { return true };
+    let snapshot = shared.core.snapshot.load();
+    let Some(token) = &snapshot.config.admin.token else { return true };
     let given = request.headers().get(AUTHORIZATION).map(HeaderValue::as_bytes);
     let given = given.and_then(|given| given.strip_prefix(b"Bearer "));
     // Compared in a time that does not tell how much of it was right.
@@ -154,4 +173,47 @@ fn json_body(status: StatusCode, body: &serde_json::Value) -> Answer {
     let mut response = text(status, format!("{body:#}\n"));
     response.headers_mut().insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     response
+}
+
+#[cfg(test)]
+mod tests {
+    use tokio::io::{AsyncReadExt, AsyncWriteExt};
+
+    use super::*;
+
+    /// Far more than the kernel keeps of it for a client that does not read.
+    const BODY_BYTES: usize = 64 << 20;
+
+    async fn both_ends() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        (client, listener.accept().await.unwrap().0)
+    }
+
+    async fn large(_: Request<Incoming>) -> Result<Answer, Infallible> {
+        Ok(text(StatusCode::OK, "x".repeat(BODY_BYTES)))
+    }
+
+    #[tokio::test]
+    async fn client_that_asks_and_does_not_read_gives_its_place_back() {
+        let (mut client, server) = both_ends().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        let kept = (Duration::from_millis(20), Duration::from_millis(20));
+        let ended = serve_connection(server, service_fn(large), kept);
+        tokio::time::timeout(Duration::from_secs(20), ended).await.expect("it ends");
+    }
+
+    #[tokio::test]
+    async fn request_under_way_when_its_connection_was_kept_long_enough_is_answered_whole() {
+        let (mut client, server) = both_ends().await;
+        client.write_all(b"GET / HTTP/1.1\r\nhost: a\r\n\r\n").await.unwrap();
+        // The first time is over while the body, which nobody reads yet, waits in the kernel.
+        let kept = (Duration::from_millis(20), Duration::from_mins(1));
+        let task = tokio::spawn(serve_connection(server, service_fn(large), kept));
+        tokio::time::sleep(kept.0 * 2).await;
+        let mut reply = Vec::new();
+        client.read_to_end(&mut reply).await.unwrap();
+        assert!(reply.len() > BODY_BYTES, "{}", reply.len());
+        task.await.unwrap();
+    }
 }

@@ -10,6 +10,7 @@ mod schema;
 mod signals;
 mod statements;
 mod status;
+mod watch;
 
 use std::io;
 use std::net::TcpListener;
@@ -18,18 +19,17 @@ use std::sync::Arc;
 use tokio::sync::Mutex;
 
 use crate::backend::Pools;
-use crate::config::AdminConfig;
 use crate::observe::{Event, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
 pub use gauges::register_metrics;
-pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
+pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{
-    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, WatchPath, check_queued, game_dialects,
-    served, watch_paths,
+    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, game_dialects, served,
 };
 pub use signals::Signals;
+pub use watch::{WatchPath, watch_paths};
 
 /// The control thread's work.
 #[derive(Debug)]
@@ -53,7 +53,6 @@ struct Shared {
     prepared: arc_swap::ArcSwap<statements::PreparedStatements>,
     /// Wakes who looks at the schemas.
     reloaded: tokio::sync::Notify,
-    admin: AdminConfig,
 }
 
 impl Shared {
@@ -99,7 +98,6 @@ impl Control {
         notices: &Notices,
         mut stop: Watch<bool>,
     ) -> io::Result<()> {
-        let config = self.core.snapshot.load().config.admin.clone();
         let shared = Arc::new(Shared {
             core: self.core,
             pools: self.pools,
@@ -108,12 +106,11 @@ impl Control {
             schemas: arc_swap::ArcSwap::default(),
             prepared: arc_swap::ArcSwap::default(),
             reloaded: tokio::sync::Notify::new(),
-            admin: config,
         });
         admin.set_nonblocking(true)?;
         let admin = tokio::net::TcpListener::from_std(admin)?;
         tokio::spawn(admin::serve(Arc::clone(&shared), admin));
-        tokio::spawn(signals::watch_files(Arc::clone(&shared)));
+        tokio::spawn(watch::watch_files(Arc::clone(&shared)));
         tokio::spawn(schema::watch(Arc::clone(&shared)));
         tokio::select! {
             () = signals::until_told_to_stop(&shared, signals) => notices.say(Notice::Stop),

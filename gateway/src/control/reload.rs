@@ -1,13 +1,13 @@
 //! Builds a snapshot aside, checks it whole, and swaps it in; or keeps the old one and says why.
 
-use std::ffi::{OsStr, OsString};
 use std::fmt;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use gateway_protocol::GameId;
 
+use super::watch::{WatchPath, watch_paths};
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
 use crate::catalog::{Catalog, Finding, GameTemplates};
@@ -215,6 +215,16 @@ pub struct Reloader {
     pub logs: Arc<Logs>,
     /// The folders and files to watch.
     pub paths: Vec<WatchPath>,
+    /// Warnings that the log has of what serves.
+    pub warnings: Vec<String>,
+}
+
+/// A snapshot that may be swapped in.
+struct Prepared {
+    snapshot: Snapshot,
+    /// Settings that changed and wait for a restart.
+    needs_restart: Vec<String>,
+    warnings: Vec<String>,
 }
 
 impl Reloader {
@@ -226,14 +236,12 @@ impl Reloader {
     /// Builds a new snapshot and swaps it in.
     pub(super) async fn reload(&mut self, core: &Core, pools: &Pools) -> ReloadOutcome {
         let prepared = match self.prepare(core) {
-            Ok(Some((snapshot, needs_restart))) => {
-                agree(core, &snapshot).await.map(|()| Some((snapshot, needs_restart)))
-            }
+            Ok(Some(prepared)) => agree(core, &prepared.snapshot).await.map(|()| Some(prepared)),
             unchanged_or_refused => unchanged_or_refused,
         };
         match prepared {
             Ok(None) => ReloadOutcome::Unchanged,
-            Ok(Some((snapshot, needs_restart))) => {
+            Ok(Some(Prepared { snapshot, needs_restart, warnings })) => {
                 self.paths = watch_paths(&self.origin, &snapshot.config);
                 let generation = snapshot.generation;
                 let catalog = snapshot.catalog_hash.clone();
@@ -247,6 +255,10 @@ impl Reloader {
                 for key in &needs_restart {
                     emit(&Event::ConfigWarning { text: &format!("{key} waits for a restart") });
                 }
+                for text in warnings.iter().filter(|text| !self.warnings.contains(text)) {
+                    emit(&Event::ConfigWarning { text });
+                }
+                self.warnings = warnings;
                 ReloadOutcome::Done { generation, needs_restart }
             }
             Err(faults) => {
@@ -256,11 +268,12 @@ impl Reloader {
         }
     }
 
-    fn prepare(&self, core: &Core) -> Result<Option<(Snapshot, Vec<String>)>, LoadFaults> {
+    fn prepare(&self, core: &Core) -> Result<Option<Prepared>, LoadFaults> {
         let running = core.snapshot.load();
         let mut loaded = Loaded::read(&self.origin, self.samples_allowed)?;
         let changes = Config::diff(&running.config, &loaded.config);
         loaded.config = loaded.config.reloaded_over(&running.config);
+        let warnings = std::mem::take(&mut loaded.warnings);
         let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
         let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
         if let Some(journal) = &core.journal {
@@ -271,7 +284,7 @@ impl Reloader {
             && *snapshot.config == *running.config
             && snapshot.catalog_hash == running.catalog_hash
             && snapshot.jwks == running.jwks;
-        Ok((!is_same).then_some((snapshot, needs_restart)))
+        Ok((!is_same).then_some(Prepared { snapshot, needs_restart, warnings }))
     }
 }
 
@@ -348,55 +361,6 @@ pub fn check_queued(snapshot: &Snapshot, queued: &[PendingContract]) -> Result<(
     if faults.is_empty() { Ok(()) } else { Err(LoadFaults(faults)) }
 }
 
-/// Something that a snapshot was built from, and that is watched for changes.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct WatchPath {
-    /// The folder, absolute.
-    pub folder: PathBuf,
-    /// The file in it; `None`: everything below the folder.
-    pub file: Option<OsString>,
-}
-
-impl WatchPath {
-    fn folder(path: &Path) -> Self {
-        Self { folder: absolute(path), file: None }
-    }
-
-    /// A file is watched through its folder: editors replace it.
-    fn file(path: &Path) -> Self {
-        let path = absolute(path);
-        let folder = path.parent().unwrap_or(&path).to_path_buf();
-        Self { folder, file: path.file_name().map(OsString::from) }
-    }
-
-    /// Whether a change at `path` may be one of what is watched. Logs and databases may lie beside a
-    /// configuration and change all the time.
-    pub(super) fn concerns(&self, path: &Path) -> bool {
-        let Some(file) = &self.file else { return path.starts_with(&self.folder) };
-        let is_own = |name: &OsStr| {
-            // Kubernetes swaps a link `..data` that the file lies behind.
-            name == file || name.as_encoded_bytes().starts_with(b"..")
-        };
-        path.parent() == Some(&*self.folder) && path.file_name().is_some_and(is_own)
-    }
-}
-
-fn absolute(path: &Path) -> PathBuf {
-    std::path::absolute(path).unwrap_or_else(|_no_folder| path.to_path_buf())
-}
-
-/// What a snapshot depends on.
-pub fn watch_paths(origin: &Origin, config: &Config) -> Vec<WatchPath> {
-    let mut paths = vec![WatchPath::folder(&config.templates)];
-    if let Origin::File(path) = origin {
-        paths.push(WatchPath::file(path));
-    }
-    if let Some(jwks) = config.auth.jwt.as_ref().and_then(|jwt| jwt.jwks_file.as_deref()) {
-        paths.push(WatchPath::file(jwks));
-    }
-    paths
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -430,18 +394,5 @@ mod tests {
             check_queued(&snapshot, &[changed, queued("order.pay", 1)]).unwrap_err();
         assert!(faults[0].starts_with("game1 order.create: 3 orders in the journal"), "{faults:?}");
         assert!(faults[1].contains("it is gone"), "{faults:?}");
-    }
-
-    #[test]
-    fn file_is_told_from_what_lies_beside_it() {
-        let file = WatchPath::file(Path::new("/etc/gateway/gateway.yaml"));
-        assert!(file.concerns(Path::new("/etc/gateway/gateway.yaml")));
-        assert!(file.concerns(Path::new("/etc/gateway/..data")));
-        for other in ["/etc/gateway/gateway.log", "/etc/gateway", "/etc/gateway/a/gateway.yaml"] {
-            assert!(!file.concerns(Path::new(other)), "{other}");
-        }
-        let folder = WatchPath::folder(Path::new("/etc/gateway/templates"));
-        assert!(folder.concerns(Path::new("/etc/gateway/templates/game1/player/get.sql")));
-        assert!(!folder.concerns(Path::new("/etc/gateway/templates.old/get.sql")));
     }
 }

@@ -139,6 +139,7 @@ struct Server {
 impl Server {
     fn start(loaded: Loaded, plan: Plan, logs: &Arc<Logs>) -> Result<Self, ServerError> {
         let config = Arc::new(loaded.config.clone());
+        let warnings = loaded.warnings.clone();
         let metrics = Arc::new(Metrics::new());
         let snapshot = loaded.into_snapshot(1, &metrics)?;
         // First of all, so that a signal that comes while the rest starts is not lost.
@@ -172,6 +173,7 @@ impl Server {
             origin: plan.origin,
             samples_allowed: plan.samples_allowed,
             logs: Arc::clone(logs),
+            warnings,
         };
         let (stop_control, stopped) = queue::signal(false);
         let work = Control { core: Arc::clone(&core), pools: Arc::clone(&pools), reloader };

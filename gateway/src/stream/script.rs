@@ -72,12 +72,13 @@ return 1
 ";
 
 /// Keys: owner, stream, dead letters, request, lane. Arguments: instance and token, number, whether there is a
-/// lane, record, code, message, since when, state. Returns 0 when another one owns it.
+/// lane, record, code, message, since when, state, detail. Returns 0 when another one owns it.
 const BURY: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local n = ARGV[2]
 if redis.call('XDEL', KEYS[2], n .. '-0') == 0 then return 1 end
-redis.call('XADD', KEYS[3], '*', 'd', ARGV[4], 'n', n, 'c', ARGV[5], 'm', ARGV[6], 't', ARGV[7])
+redis.call('XADD', KEYS[3], '*', 'd', ARGV[4], 'n', n, 'c', ARGV[5], 'm', ARGV[6], 't', ARGV[7],
+    'w', ARGV[9])
 redis.call('HSET', KEYS[4], 's', ARGV[8])
 if ARGV[3] == '1' then
     if redis.call('HGET', KEYS[5], 'last') == n then

@@ -2,7 +2,7 @@
 //!
 //! A connection that has run nothing but transactions of one isolation level lately begins the next one in the
 //! text of its COMMIT. A transaction that has touched nothing holds nothing: no lock, and no view of the data,
-//! which InnoDB makes at the first read. It stands until it is used, or a ping ends it. Where something else
+//! which `InnoDB` makes at the first read. It stands until it is used, or a ping ends it. Where something else
 //! comes first it is rolled back, which costs the round trip that was saved; hence only lately, and not always.
 //!
 //! The next transaction is begun in words (`COMMIT; START TRANSACTION`), not by `COMMIT AND CHAIN`: what stands

@@ -129,6 +129,8 @@ pub(super) fn text(value: MySqlValueRef<'_>) -> Result<Option<String>, sqlx::Err
         Cell::Decimal(text) | Cell::Text(text) => Some(text.to_owned()),
         Cell::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
         Cell::Date(days) => Some(format_date(days).as_str().to_owned()),
-        Cell::Moment(micros) => Some(format_timestamp(micros, 6).as_str().to_owned()),
+        Cell::Moment(micros) | Cell::Day { micros, .. } => {
+            Some(format_timestamp(micros, 6).as_str().to_owned())
+        }
     })
 }

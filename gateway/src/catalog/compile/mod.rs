@@ -8,6 +8,7 @@ mod body;
 mod chunks;
 mod fits;
 mod fold;
+mod lists;
 mod relations;
 mod rows;
 mod slots;
@@ -27,8 +28,8 @@ use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
-    BusinessError, Column, Dialect, Kind, Order, Page, Piece, Plan, Returned, Slot, Source, Step,
-    Template, WriteContract, check,
+    BusinessError, Column, Kind, Order, Page, Plan, Returned, Slot, Source, Step, Template,
+    WriteContract, check,
 };
 
 /// Most rows of a `many` that does not say.
@@ -274,32 +275,6 @@ impl Compiler<'_, '_> {
             self.findings.error(Rule::Statement, &place, message, fix);
         }
         check::predicate(kind, &cut.statement, &place, self.findings);
-    }
-
-    /// An optional list that is not given has no items: on a line that stays it would match nothing.
-    fn optional_lists(&mut self, slots: &Slots, pieces: &[Piece], body: &Body) {
-        for piece in pieces {
-            let Piece::List(index) = piece else { continue };
-            let Some(slot) = slots.list.get(*index).filter(|slot| !slot.required) else { continue };
-            let message = format!("`{}` is optional and stands on a line that is not", slot.name);
-            let fix = "end the line with `-- ?`, or make the list required";
-            self.findings.error(Rule::List, &body.place(), message, fix);
-        }
-    }
-
-    /// A request whose lists are as long as they may be still fits into one statement.
-    fn placeholders(&mut self, plan: &Plan, slots: &Slots, body: &Body) {
-        let dialect = self.resolved.dialect;
-        let max = match dialect {
-            Dialect::Sqlite => 32_766,
-            Dialect::Mysql | Dialect::Oracle => 65_535,
-        };
-        let count = plan.placeholder_count_max(&slots.list, dialect);
-        if count > max {
-            let message = format!("up to {count} placeholders, and {dialect} takes {max}");
-            let fix = "write a smaller `max_items=`: a list is padded to the next power of two";
-            self.findings.error(Rule::List, &body.place(), message, fix);
-        }
     }
 
     fn row_count_max(&self, kind: Kind, page: Option<u32>) -> u32 {

@@ -70,10 +70,10 @@ pub(super) async fn run(
     };
     let mut room = Room::new(snapshot.config.limits.result_bytes_max);
     let begin = |call| begin(context, &request, game, call, &mut room);
-    let begun: Vec<Item> = calls.into_iter().map(begin).collect();
-    let mut out = Vec::with_capacity(begun.len() * 256);
+    let items: Vec<Item> = calls.into_iter().map(begin).collect();
+    let mut out = Vec::with_capacity(items.len() * 256);
     out.push(b'[');
-    for Item { operation, answer } in begun {
+    for Item { operation, answer } in items {
         if out.len() > 1 {
             out.push(b',');
         }

@@ -19,7 +19,7 @@ use crate::snapshot::{RouteError, Snapshot, split_path};
 const REQUEST_HEADERS: &str = "authorization, content-type, idempotency-key, if-match, if-none-match, x-api-key, \
      x-deadline-ms, x-dry-run, x-request-id";
 const RESPONSE_HEADERS: &str = "etag, idempotency-replayed, location, retry-after, x-cache, \
-     x-dry-run, x-request-id, x-template";
+     x-deprecated, x-dry-run, x-request-id, x-template";
 
 /// Says in `Allow` which methods a path has (RFC 9110, section 15.5.6).
 pub(super) fn name_methods(snapshot: &Snapshot, path: &str, headers: &mut HeaderMap) {

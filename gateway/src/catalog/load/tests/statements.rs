@@ -135,11 +135,9 @@ fn lists_together_fit_into_one_statement() {
     on(Dialect::Sqlite, &lists(10_000, 10_000), &[Rule::List]);
     on(Dialect::Sqlite, &lists(10_000, 8_192), &[]);
     on(Dialect::Mysql, &lists(10_000, 10_000), &[]);
-    let step = format!(
-        "-- @kind tx\n-- @param a list(int) max_items=10000\n-- @allow admin\n-- @step s exec\n\
-         DELETE FROM t WHERE a IN (:a) AND b IN (:a)\n"
-    );
-    on(Dialect::Sqlite, &step, &[Rule::List]);
+    let step = "-- @kind tx\n-- @param a list(int) max_items=10000\n-- @allow admin\n-- @step s exec\n\
+         DELETE FROM t WHERE a IN (:a) AND b IN (:a)\n";
+    on(Dialect::Sqlite, step, &[Rule::List]);
 }
 
 #[test]
@@ -186,6 +184,11 @@ fn statement_is_one_and_of_its_kind() {
     one(&like.replacen("= :id", "LIKE :id", 1), &[]);
     one(&like, &[Rule::Statement]);
     one(&like.replacen("= :id", "LIKE :id ESCAPE '!'", 1), &[Rule::Statement]);
+    one(&like.replacen("= :id", "LIKE UPPER(:id) ESCAPE '!'", 1), &[Rule::Statement]);
+    one(&like.replacen("= :id", "LIKE TRIM(:id)", 1), &[Rule::Statement]);
+    let folded = like.replacen("t.id = :id", "(LOWER(t.id) LIKE LOWER(:id))", 1);
+    let sql = &template(&folded, Dialect::Oracle).plan.fixed.as_ref().unwrap().sql.clone();
+    assert!(sql.ends_with(r"(LOWER(t.id) LIKE LOWER(:b1) ESCAPE '\')"), "{sql}");
     one("-- @kind many\n-- @allow a\n-- @result a int\n", &[Rule::BodyMissing]);
 }
 

@@ -9,6 +9,8 @@
 //! Invariant: of two records of one lane the later one is never handed out while the earlier one is unsettled,
 //! unless both are in the same batch, in order.
 
+mod pull;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use crate::identity::Lane;
+
+pub(super) use pull::{Pulled, Stands};
 
 /// How the records of one group (one operation of one game) are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +156,7 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
             self.loose.insert(record.sequence, record);
             return;
         };
-        self.lanes.entry(lane).or_insert_with(LaneState::empty).waiting.push_back(record);
+        self.lanes.entry(lane).or_insert_with(LaneState::empty).put(record);
         self.place(lane);
     }
 
@@ -196,6 +200,10 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
             if let Some(lane) = record.lane {
                 if let Some(state) = self.lanes.get_mut(&lane) {
                     state.running_count = state.running_count.saturating_sub(1);
+                    if *settlement == Settlement::Over && !state.is_placed {
+                        // It may have been what the lane waited for.
+                        state.not_before = None;
+                    }
                 }
                 lanes.push(lane);
             }
@@ -226,7 +234,7 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
         };
         let state = self.lanes.entry(lane).or_insert_with(LaneState::empty);
         state.not_before = Some(state.not_before.map_or(at, |other| other.max(at)));
-        state.waiting.push_front(record);
+        state.put(record);
     }
 
     /// Puts a lane where it is found: to its group's ready ones, or to those for later.
@@ -323,6 +331,12 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
 }
 
 impl<G> LaneState<G> {
+    /// Puts a record at its place: last, mostly, or first.
+    fn put(&mut self, record: Waiting<G>) {
+        let at = self.waiting.partition_point(|other| other.sequence < record.sequence);
+        self.waiting.insert(at, record);
+    }
+
     fn empty() -> Self {
         Self { waiting: VecDeque::new(), is_placed: false, running_count: 0, not_before: None }
     }
@@ -333,6 +347,9 @@ mod tests {
     use super::*;
 
     const EACH: Gathering = Gathering { count_max: 4, linger: Duration::ZERO, is_urgent: false };
+
+    /// The group of a record that is being buried.
+    const BURIAL: char = '!';
 
     fn record(sequence: u64, group: char, lane: Option<u64>, arrived: Instant) -> Waiting<char> {
         Waiting { sequence, group, lane: lane.map(Lane), arrived }
@@ -450,10 +467,10 @@ mod tests {
         let mut now = Instant::now();
         let mut schedule = Schedule::new();
         let mut lanes: HashMap<u64, Option<u64>> = HashMap::new();
-        let mut settled: Vec<u64> = Vec::new();
+        let (mut settled, mut buried): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
         let mut running: Vec<Batch<char>> = Vec::new();
         let (mut pushed, count) = (0, 300);
-        while settled.len() < count {
+        while settled.len() + buried.len() < count {
             now += Duration::from_millis(random.below(3));
             if pushed < count && random.below(3) > 0 {
                 pushed += 1;
@@ -471,12 +488,29 @@ mod tests {
                         lane.is_some()
                             && lanes[&earlier] == lane
                             && !settled.contains(&earlier)
+                            && !buried.contains(&earlier)
                             && !batch.sequences.contains(&earlier)
                     });
                     assert!(!unsettled_before, "seed {seed}: {sequence} passed its lane");
                 }
                 assert!(!batch.sequences.is_empty() && batch.sequences.is_sorted());
                 running.push(batch);
+            }
+            if pushed > 0 && random.below(6) == 0 {
+                let sequence = 1 + random.below(pushed as u64);
+                let lane = lanes[&sequence].map(Lane);
+                let is_running = running.iter().any(|batch| batch.sequences.contains(&sequence));
+                let is_over = settled.contains(&sequence) || buried.contains(&sequence);
+                let expected = match (is_running, is_over) {
+                    (true, _) => Pulled::Running,
+                    (_, true) => Pulled::Unknown,
+                    _ => Pulled::Taken,
+                };
+                assert_eq!(schedule.pull(sequence, lane), expected, "seed {seed}: {sequence}");
+                if expected == Pulled::Taken {
+                    // To be buried, or back at its place in the lane.
+                    running.push(Batch { group: BURIAL, sequences: vec![sequence] });
+                }
             }
             if !running.is_empty() && random.below(2) == 0 {
                 let index = usize::try_from(random.below(running.len() as u64)).unwrap();
@@ -492,8 +526,10 @@ mod tests {
                         let at = now + Duration::from_millis(wait);
                         outcomes.push((sequence, Settlement::Again(at)));
                     } else {
-                        assert!(!settled.contains(&sequence), "seed {seed}: {sequence} twice");
-                        settled.push(sequence);
+                        let is_over = settled.contains(&sequence) || buried.contains(&sequence);
+                        assert!(!is_over, "seed {seed}: {sequence} twice");
+                        if batch.group == BURIAL { &mut buried } else { &mut settled }
+                            .push(sequence);
                         outcomes.push((sequence, Settlement::Over));
                     }
                 }
@@ -501,6 +537,7 @@ mod tests {
             }
         }
         assert_eq!((schedule.waiting_count(), schedule.running_count()), (0, 0));
+        assert!(!buried.is_empty(), "seed {seed}");
         for lane in 0..5 {
             let of_lane = settled.iter().filter(|sequence| lanes[sequence] == Some(lane));
             assert!(of_lane.is_sorted(), "seed {seed}: lane {lane} out of order");

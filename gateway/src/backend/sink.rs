@@ -1,4 +1,4 @@
-//! What a driver answers, taken in as it comes: rows by whoever wants them, counts by whoever counts.
+//! Where what a driver answers goes: rows to whoever wants them, counts to whoever counts.
 
 use std::future::poll_fn;
 use std::task::{Context, Poll};
@@ -6,11 +6,38 @@ use std::task::{Context, Poll};
 use sqlx::Either;
 
 use super::BackendError;
+use super::cell::Cell;
 use super::fault::Failure;
 
 /// Rows that are read and dropped after a result turned out to be of no use, so that its connection
 /// can be kept. More than that, and closing it is cheaper.
 const DRAIN_ROWS_MAX: u32 = 1000;
+
+/// What takes a result's rows in.
+pub(super) trait Sink {
+    /// Where the columns that it wants stand, in a result with columns of these names.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::Column`] for the first one that is not there.
+    fn positions<'n>(
+        &self,
+        names: &(impl Iterator<Item = &'n str> + Clone),
+    ) -> Result<Vec<usize>, BackendError>;
+
+    /// How many rows it takes; more are refused, or not looked at.
+    fn row_count_max(&self) -> u32;
+
+    /// Takes a row. `read` gives the value of a wanted column, by its index among those.
+    ///
+    /// # Errors
+    ///
+    /// What makes the whole result useless.
+    fn push<'r>(
+        &mut self,
+        read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
+    ) -> Result<(), BackendError>;
+}
 
 /// A result on its way: what made it useless, and how many rows were dropped since.
 #[derive(Debug, Default)]
@@ -37,9 +64,14 @@ impl Intake {
                 intake.row(|| push(&row))?;
             }
         }
-        intake.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
+        intake.finish()
     }
 
+    /// Takes a row in by `push`, or drops it once one has failed.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure::Unread`] when too many were dropped.
     fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
         if self.failure.is_none() {
             self.failure = push().err();
@@ -50,6 +82,15 @@ impl Intake {
             Some(failure) => Err(Failure::Unread(failure)),
             None => Ok(()),
         }
+    }
+
+    /// Ends the result, all of which was read.
+    ///
+    /// # Errors
+    ///
+    /// What made it useless.
+    fn finish(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
     }
 }
 

@@ -206,7 +206,7 @@ fn print_commands(addresses: &Addresses, games: &[String], offers: &[Offer]) {
     let Addresses { tcp, http, admin } = addresses;
     let key = sample_key("key", KEY_SECRET);
     // A published key is no secret.
-    let keys = (&*key.key.expose(), &*player_token(games));
+    let keys = (key.key.expose(), &*player_token(games));
     let game = games.first().map_or("game1", String::as_str);
     let text = format!(
         "\nThe gateway serves {} on SQLite in a temporary folder. Game servers: {tcp}, web: {http}, \
