@@ -232,7 +232,14 @@ impl Connection {
     ///
     /// The driver's; there is no transaction then.
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
-        either!(self, session => session.begin(isolation).await)
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.begin(isolation).await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.begin(isolation)).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.begin(isolation).await,
+        }
     }
 
     /// Commits.
@@ -247,7 +254,7 @@ impl Connection {
             #[cfg(feature = "oracle")]
             Self::Oracle(session) => Box::pin(session.commit()).await.map(|()| Committed::Well),
             #[cfg(feature = "sqlite")]
-            Self::Sqlite(session) => session.commit().await.map(|()| Committed::Well),
+            Self::Sqlite(session) => session.commit().await,
         }
     }
 
@@ -257,7 +264,14 @@ impl Connection {
     ///
     /// The driver's; that there was nothing to roll back, too.
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
-        either!(self, session => session.rollback().await)
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.rollback().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.rollback()).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.rollback().await,
+        }
     }
 
     /// Says for whom the next statements are; `None`: for the gateway itself.

@@ -14,6 +14,7 @@ mod fetch;
 mod fold;
 mod history;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;
@@ -35,6 +36,7 @@ mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;
+mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 pub(crate) mod testing;
@@ -63,4 +65,7 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count};
+pub use switch::{
+    ColumnDifference, DifferentRow, Reconcile, RefusedRow, SwitchError, TableReport, reconcile,
+};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};

@@ -33,9 +33,9 @@ use sqlx::{
 
 use super::BackendError;
 use super::cell::Cell;
-use super::connection::{Described, Form, NamedRow, Sink, Statement};
+use super::connection::{Committed, Described, Form, NamedRow, Sink, Statement};
 use super::fault::Failure;
-use super::sink::{Intake, run_all};
+use super::intake::{Intake, run_all};
 use crate::catalog::{Isolation, Scalar, format_date, format_timestamp, has_date, has_timestamp};
 use crate::config::{ConnectionConfig, Endpoint};
 
@@ -110,8 +110,8 @@ impl Session {
         self.run_text("BEGIN IMMEDIATE").await
     }
 
-    pub(super) async fn commit(&mut self) -> Result<(), sqlx::Error> {
-        self.run_text("COMMIT").await
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        self.run_text("COMMIT").await.map(|()| Committed::Well)
     }
 
     pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {

@@ -77,15 +77,17 @@ fn plan<'c>(
         return Err(MigrateCommandError::NoGame(id.clone()));
     }
     for game in games {
-        if !connections.iter().any(|connection| connection.name == game.database) {
-            let (game, connection) = (game.id.clone(), game.database.clone());
-            return Err(MigrateCommandError::NoConnection { game, connection });
+        for name in databases(game) {
+            if !connections.iter().any(|connection| connection.name == *name) {
+                let (game, connection) = (game.id.clone(), name.clone());
+                return Err(MigrateCommandError::NoConnection { game, connection });
+            }
         }
     }
     let mut plan = Vec::new();
     for connection in connections {
-        let users: Vec<&GameConfig> =
-            games.iter().filter(|game| game.database == connection.name).collect();
+        let is_used = |game: &&GameConfig| databases(game).any(|name| *name == connection.name);
+        let users: Vec<&GameConfig> = games.iter().filter(is_used).collect();
         let wanted = match only {
             Some(id) => users.iter().any(|game| game.id == *id),
             None => !users.is_empty(),
@@ -96,6 +98,11 @@ fn plan<'c>(
         }
     }
     Ok(plan)
+}
+
+/// The connections that hold a game's schema: its database, and its mirror where it has one.
+fn databases(game: &GameConfig) -> impl Iterator<Item = &Box<str>> {
+    std::iter::once(&game.database).chain(&game.mirror)
 }
 
 #[cfg(test)]
@@ -135,6 +142,7 @@ mod tests {
             disabled_operations: Vec::new(),
             deadline: Duration::from_secs(1),
             queue: QueueKind::Journal,
+            mirror: None,
         }
     }
 
@@ -167,6 +175,11 @@ mod tests {
             ["one: _gateway _base game1", "two: _gateway _base game2"]
         );
         assert_eq!(planned(&apart, Some("game2")).expect("good"), ["two: _gateway _base game2"]);
+        let mirrored = [GameConfig { mirror: Some("two".into()), ..game("game1", "one") }];
+        assert_eq!(
+            planned(&mirrored, None).expect("good"),
+            ["one: _gateway _base game1", "two: _gateway _base game1"]
+        );
     }
 
     #[test]

@@ -5,11 +5,13 @@ mod call;
 pub mod check;
 pub mod config;
 mod demo;
+mod doctor;
 mod examine;
 mod journal;
 pub mod key;
 pub mod migrate;
 mod output;
+mod reconcile;
 pub mod render;
 mod seed;
 mod serve;
@@ -56,11 +58,15 @@ enum Command {
     Render(RenderArgs),
     /// Call an operation over TCP, as a game server does.
     Call(call::CallArgs),
+    /// Look at the machine: limits, kernel settings, `io_uring`, network cards; what should be changed, and why.
+    Doctor(doctor::DoctorArgs),
     /// Check or print a configuration.
     Config {
         #[command(subcommand)]
         action: ConfigAction,
     },
+    /// Compare the rows of a game's database with those of its mirror: what is missing, extra, different.
+    Reconcile(reconcile::ReconcileArgs),
     /// Look after a journal: what waits, dead letters, repair.
     Journal(journal::JournalArgs),
     /// Make keys.
@@ -158,6 +164,7 @@ pub fn run() -> ExitCode {
         }
         Command::Render(args) => render_command(&args).print(),
         Command::Call(args) => call::run(&args).print(),
+        Command::Doctor(args) => doctor::run(&args).print(),
         Command::Config { action } => {
             let outcome = match action {
                 ConfigAction::Check { file } => config::check(&file, &Env::process()),
@@ -165,6 +172,7 @@ pub fn run() -> ExitCode {
             };
             outcome.print()
         }
+        Command::Reconcile(args) => reconcile::run(&args).print(),
         Command::Journal(args) => journal::run(&args).print(),
         Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {
             Ok(()) => ExitCode::SUCCESS,
@@ -272,7 +280,8 @@ fn check_command(args: &CheckArgs) -> Outcome {
             }
         }
     }
-    let games = crate::control::game_dialects(&config);
+    let mut games = crate::control::game_dialects(&config);
+    games.extend(crate::control::mirror_dialects(&config));
     check::check(&config.templates, &games, format, more).into()
 }
 

@@ -24,6 +24,8 @@ pub struct GameConfig {
     pub deadline: Duration,
     /// `queue`: where its queued writes go: `journal` (default) or `stream`.
     pub queue: QueueKind,
+    /// `mirror`: the connection that is made like `database`, on the way from one to the other; default none.
+    pub mirror: Option<Box<str>>,
 }
 
 impl GameConfig {
@@ -60,6 +62,12 @@ impl GameConfig {
                     &[("journal", QueueKind::Journal), ("stream", QueueKind::Stream)],
                 )
                 .unwrap_or_default(),
+            mirror: section.parsed(
+                live("mirror"),
+                Fallback::Absent,
+                "the name of another of `database.connections`",
+                &|text| (!text.is_empty()).then(|| Box::from(text)),
+            ),
             id: id?,
         })
     }

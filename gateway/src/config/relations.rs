@@ -21,6 +21,7 @@ const ROLE_COUNT_MAX: usize = 128;
 pub(super) fn check(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
     listeners(config, reading);
     games(config, sections, reading);
+    mirrors(config, sections, reading);
     sizes(config, reading);
     journal(config, reading);
     drain(config, sections, reading);
@@ -73,6 +74,34 @@ fn games(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
         if *queue == QueueKind::Stream && config.queue.is_none() {
             let reason = "is `stream`, and there is no section `queue` that says where they are";
             reading.conflict(&format!("games.{section}.queue"), reason);
+        }
+    }
+}
+
+/// A mirror is made like one game's database and nobody else's: rows of another game would be taken for divergences.
+fn mirrors(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
+    let games = || config.games.iter().zip(sections);
+    for (game, section) in games() {
+        let Some(mirror) = &game.mirror else { continue };
+        let key = format!("games.{section}.mirror");
+        let is_known = config.database.connections.iter().any(|one| one.name == *mirror)
+            || reading.is_written(&format!("database.connections.{mirror}"));
+        if !is_known {
+            let reason = format!("is \"{mirror}\", which `database.connections` does not have");
+            reading.conflict(&key, reason);
+        }
+        if *mirror == game.database {
+            reading.conflict(&key, "is the game's own `database`");
+        }
+        let uses = |other: &GameConfig, name: &str| {
+            *other.database == *name || other.mirror.as_deref() == Some(name)
+        };
+        for (other, its) in games().filter(|(other, _)| other.id != game.id) {
+            if let Some(shared) = [mirror, &game.database].into_iter().find(|one| uses(other, one))
+            {
+                let reason = format!("cannot be while `games.{its}` is on \"{shared}\", too");
+                reading.conflict(&key, reason);
+            }
         }
     }
 }
@@ -288,6 +317,28 @@ mod tests {
                 "line 1: `database.connections.main.max_idle_conns` is 6, more than `max_open_conns` (5)",
                 "line 1: `database.connections.main.min_idle_conns` is 7, more than `max_idle_conns` (6)",
             ],
+        );
+    }
+
+    #[test]
+    fn mirror_is_another_connection_that_no_other_game_is_on() {
+        let text = |games: &str| {
+            format!(
+                "database: {{connections: {{a: {{type: sqlite, path: a}}, b: {{type: sqlite, path: b}}}}}}\n\
+                 games: {{{games}}}\n"
+            )
+        };
+        check_good(&text("g: {database: a, mirror: b}"));
+        check_faults(
+            &text("g: {database: a, mirror: a}, h: {database: b, mirror: c}"),
+            &[
+                "line 2: `games.g.mirror` is the game's own `database`",
+                "line 2: `games.h.mirror` is \"c\", which `database.connections` does not have",
+            ],
+        );
+        check_faults(
+            &text("g: {database: a, mirror: b}, h: {database: a}"),
+            &["line 2: `games.g.mirror` cannot be while `games.h` is on \"a\", too"],
         );
     }
 

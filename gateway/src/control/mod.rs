@@ -3,6 +3,7 @@
 //! One thread with a runtime of its own; nothing here is on a request's path.
 
 mod admin;
+mod dialects;
 mod gauges;
 mod journal;
 mod reload;
@@ -23,11 +24,10 @@ use crate::observe::{Event, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
+pub use dialects::{game_dialects, mirror_dialects};
 pub use gauges::register_metrics;
 pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};
-pub use reload::{
-    LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, game_dialects, served,
-};
+pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, served};
 pub use signals::Signals;
 pub use watch::{WatchPath, watch_paths};
 

@@ -5,13 +5,12 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use gateway_protocol::GameId;
-
+use super::dialects::{game_dialects, mirror_faults, told};
 use super::watch::{WatchPath, watch_paths};
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
-use crate::catalog::{Catalog, Finding, GameTemplates};
-use crate::config::{AuthConfig, Config, Dialect, Env, RoleConfig};
+use crate::catalog::{Catalog, GameTemplates};
+use crate::config::{AuthConfig, Config, Env, RoleConfig};
 use crate::journal::{JournalError, PendingContract, Served};
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
@@ -126,10 +125,10 @@ impl Loaded {
         let catalog = match Catalog::load(&config.templates, &games) {
             Ok(catalog) => {
                 warnings.extend(catalog.warnings.iter().map(ToString::to_string));
+                faults.extend(mirror_faults(&config, &games));
                 Some(catalog)
             }
             Err(findings) => {
-                let told = |finding: &Finding| format!("{finding}\n    fix: {}", finding.fix);
                 faults.extend(findings.iter().map(told));
                 None
             }
@@ -182,16 +181,6 @@ fn with_template_roles(auth: &AuthConfig, catalog: &Catalog) -> AuthConfig {
         }
     }
     auth
-}
-
-/// The games, each with the dialect of its database.
-pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
-    let dialect_of = |name: &str| {
-        let mut connections = config.database.connections.iter();
-        connections.find(|connection| *connection.name == *name).map(|found| found.dialect)
-    };
-    let games = config.games.iter();
-    games.filter_map(|game| Some((game.id.clone(), dialect_of(&game.database)?))).collect()
 }
 
 fn read_jwks(config: &Config) -> Result<Option<String>, String> {

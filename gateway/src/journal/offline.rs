@@ -40,6 +40,12 @@ impl Entry {
         Self { sequence, draft, dead: Some(cause), is_overtaken }
     }
 
+    /// It as the record that it is, or was.
+    pub fn into_record(self) -> Record {
+        let Draft { key, lane, payload } = self.draft;
+        Record { sequence: self.sequence, key, lane, payload }
+    }
+
     /// A record that waits.
     pub(super) fn of_record(record: Record) -> Self {
         let Record { sequence, key, lane, payload } = record;

@@ -27,7 +27,7 @@ impl Loop {
     /// Hears what an operator wishes.
     pub(super) fn hear(&mut self, wish: Wish) {
         match wish {
-            Wish::Bury(burial) => self.bury(burial),
+            Wish::Bury(burial) => self.bury(*burial),
             Wish::Why(records, reply) => {
                 let now = Instant::now();
                 let mut told = Standings::default();
@@ -49,7 +49,7 @@ impl Loop {
         }
     }
 
-    fn bury(&mut self, burial: Box<Burial>) {
+    fn bury(&mut self, burial: Burial) {
         let (record, now) = (&burial.record, Instant::now());
         let (sequence, game) = (record.sequence, record.payload.game.clone());
         let desk = self.desks.entry(game.clone()).or_default();
@@ -72,7 +72,7 @@ impl Loop {
         // Of its own: were it to end with a loop that panics, the letter might come while the next loop has the
         // record in a transaction. The next one waits for it.
         let task = tokio::spawn(async move {
-            let ended = give_up(&shared, *burial, cause).await;
+            let ended = give_up(&shared, burial, cause).await;
             drop(under_way);
             ended
         });

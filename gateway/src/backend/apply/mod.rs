@@ -104,7 +104,7 @@ struct Loop {
     has_all: bool,
     pause_until: Option<Instant>,
     /// Of records in running batches.
-    burials: Vec<Box<Burial>>,
+    burials: Vec<Burial>,
     /// Records that were taken out before the reader came to them.
     ahead: HashSet<u64, RandomState>,
 }

@@ -23,7 +23,7 @@ use sqlx::{
 
 use super::connection::{Committed, Described, NamedRow, Sink, Statement};
 use super::fault::Failure;
-use super::sink::{Intake, run_all};
+use super::intake::{Intake, run_all};
 use super::{moment, upsert};
 use crate::catalog::{Isolation, Scalar};
 use crate::config::{ConnectionConfig, Endpoint, Tls};

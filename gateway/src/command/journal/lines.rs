@@ -62,7 +62,30 @@ pub(super) fn line(text: &mut String, entry: &Value) {
             let _written = write!(text, "  ({detail:?})");
         }
     }
+    waits(text, entry);
     text.push('\n');
+}
+
+/// Why a record waits.
+fn waits(text: &mut String, entry: &Value) {
+    let of = |pointer| member(entry, pointer);
+    let state = match entry.pointer("/waits/state").and_then(Value::as_str) {
+        None => return,
+        Some("running") => "in a transaction now".to_owned(),
+        Some("again") => format!("next try in {}s", of("/waits/next_s")),
+        Some("behind") => format!("behind record {} of its lane", of("/waits/behind")),
+        Some("away") => format!("its database is away, asked in {}s", of("/waits/next_s")),
+        Some(_) => "its turn comes".to_owned(),
+    };
+    let _written = write!(text, "  {state}");
+    if entry.pointer("/waits/last/code").is_some() {
+        let (tries, code) = (of("/waits/tries"), of("/waits/last/code"));
+        let _written =
+            write!(text, "; tried {tries} times, last {code} {}", of("/waits/last/message"));
+        if let Some(Value::String(detail)) = entry.pointer("/waits/last/detail") {
+            let _written = write!(text, " ({detail:?})");
+        }
+    }
 }
 
 /// A member as text, without the quotes of JSON.

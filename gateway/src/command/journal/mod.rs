@@ -9,6 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::admin::Admin;
@@ -69,6 +70,17 @@ enum Action {
         #[arg(long)]
         force: bool,
     },
+    /// Have a running gateway give up a record that waits: it becomes a dead letter, and its lane goes on.
+    Bury {
+        /// Its sequence.
+        sequence: u64,
+        /// Why, for the letter and the log.
+        #[arg(long)]
+        reason: String,
+        /// Also where the record's database does not tell whether it was applied.
+        #[arg(long)]
+        force: bool,
+    },
     /// Forget a dead letter.
     Drop {
         /// Its sequence.
@@ -105,6 +117,12 @@ fn online(args: &JournalArgs, admin: &Admin) -> Result<Outcome, String> {
             let told = admin.ask("POST", &format!("/journal/{sequence}/retry?force={force}"))?;
             retried(*sequence, told.get("sequence").and_then(Value::as_u64).unwrap_or(0))
         }
+        Action::Bury { sequence, reason, force } => {
+            let reason = utf8_percent_encode(reason, NON_ALPHANUMERIC);
+            let target = format!("/journal/{sequence}/bury?force={force}&reason={reason}");
+            admin.ask("POST", &target)?;
+            format!("record {sequence} is a dead letter\n")
+        }
         Action::Drop { sequence, force: false } => {
             admin.ask("POST", &format!("/journal/{sequence}/drop"))?;
             dropped(*sequence)
@@ -136,6 +154,12 @@ fn offline(args: &JournalArgs) -> Result<Outcome, String> {
             .and_then(|mut journal| journal.discard(*sequence, *force))
             .map(|()| Outcome::ok(dropped(*sequence))),
         Action::Repair { cut } => repair(&folder, *cut),
+        Action::Bury { .. } => {
+            return Err(format!(
+                "only a running gateway gives up a record: say --admin http://{admin} \
+                 (where none runs, `drop --force` forgets one)"
+            ));
+        }
     };
     done.map_err(|error| match &error {
         OpenError::InUse { path } => {
@@ -161,7 +185,7 @@ impl Action {
             Self::Retry { sequence, force: false } => Some(format!("retry {sequence}")),
             Self::Retry { sequence, force: true } => Some(format!("retry {sequence} --force")),
             Self::Drop { sequence, force: false } => Some(format!("drop {sequence}")),
-            Self::Drop { force: true, .. } | Self::Repair { .. } => None,
+            Self::Bury { .. } | Self::Drop { force: true, .. } | Self::Repair { .. } => None,
         }
     }
 }

@@ -5,7 +5,7 @@
 use serde_json::{Map, Value, json};
 
 use crate::catalog::{Scalar, Template};
-use crate::journal::{Backlog, Entry};
+use crate::journal::{Backlog, Entry, Standing, Waits};
 
 /// What stands where a value is not shown.
 const MASKED: &str = "***";
@@ -52,6 +52,33 @@ pub fn entry(entry: &Entry, template: Option<&Template>, now_micros: i64) -> Val
         "bytes": entry.draft.encode().len(),
         "dead": dead,
     })
+}
+
+/// Adds why a record waits. `None`: whoever applies records has not come to it, or says nothing.
+pub(super) fn with_standing(mut told: Value, standing: Option<&Standing>) -> Value {
+    if let (Value::Object(members), Some(standing)) = (&mut told, standing) {
+        let Standing { try_count, last, waits } = standing;
+        let (state, next, behind) = match waits {
+            Waits::Running => ("running", None, None),
+            Waits::Next(left) => ("again", Some(left), None),
+            Waits::Behind(first) => ("behind", None, Some(first)),
+            Waits::Away(left) => ("away", Some(left), None),
+            Waits::Turn => ("turn", None, None),
+        };
+        let told = json!({
+            "state": state,
+            "next_s": next.map(|left| left.as_millis().div_ceil(1000)),
+            "behind": behind,
+            "tries": try_count,
+            "last": last.as_ref().map(|cause| json!({
+                "code": cause.code,
+                "message": &*cause.message,
+                "detail": Some(&*cause.detail).filter(|detail| !detail.is_empty()),
+            })),
+        });
+        members.insert("waits".into(), told);
+    }
+    told
 }
 
 /// What the hash of the lane was made of, where its template may show that.

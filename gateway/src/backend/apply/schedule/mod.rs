@@ -462,46 +462,90 @@ mod tests {
         }
     }
 
+    /// What became of records.
+    #[derive(Default)]
+    struct Played {
+        lanes: HashMap<u64, Option<u64>>,
+        settled: Vec<u64>,
+        buried: Vec<u64>,
+    }
+
+    impl Played {
+        fn is_over(&self, sequence: u64) -> bool {
+            self.settled.contains(&sequence) || self.buried.contains(&sequence)
+        }
+
+        /// Checks that nothing before them in their lanes waits.
+        fn check(&self, batch: &Batch<char>, seed: u64) {
+            for sequence in &batch.sequences {
+                let lane = self.lanes[sequence];
+                let unsettled_before = (1..*sequence).any(|earlier| {
+                    lane.is_some()
+                        && self.lanes[&earlier] == lane
+                        && !self.is_over(earlier)
+                        && !batch.sequences.contains(&earlier)
+                });
+                assert!(!unsettled_before, "seed {seed}: {sequence} passed its lane");
+            }
+            assert!(!batch.sequences.is_empty() && batch.sequences.is_sorted());
+        }
+
+        /// Ends a batch: a fifth of it is tried again.
+        fn end(
+            &mut self,
+            batch: Batch<char>,
+            random: &mut Random,
+            now: Instant,
+        ) -> Vec<(u64, Settlement)> {
+            let mut failed: Vec<Option<u64>> = Vec::new();
+            let mut outcomes = Vec::new();
+            for sequence in batch.sequences {
+                let lane = self.lanes[&sequence];
+                let is_behind = lane.is_some() && failed.contains(&lane);
+                if is_behind || random.below(5) == 0 {
+                    failed.push(lane);
+                    let wait = if is_behind { 0 } else { random.below(20) };
+                    let at = now + Duration::from_millis(wait);
+                    outcomes.push((sequence, Settlement::Again(at)));
+                } else {
+                    assert!(!self.is_over(sequence), "{sequence} twice");
+                    let over =
+                        if batch.group == BURIAL { &mut self.buried } else { &mut self.settled };
+                    over.push(sequence);
+                    outcomes.push((sequence, Settlement::Over));
+                }
+            }
+            outcomes
+        }
+    }
+
     fn run_randomly(seed: u64) {
         let mut random = Random(seed);
         let mut now = Instant::now();
         let mut schedule = Schedule::new();
-        let mut lanes: HashMap<u64, Option<u64>> = HashMap::new();
-        let (mut settled, mut buried): (Vec<u64>, Vec<u64>) = (Vec::new(), Vec::new());
+        let mut played = Played::default();
         let mut running: Vec<Batch<char>> = Vec::new();
         let (mut pushed, count) = (0, 300);
-        while settled.len() + buried.len() < count {
+        while played.settled.len() + played.buried.len() < count {
             now += Duration::from_millis(random.below(3));
             if pushed < count && random.below(3) > 0 {
                 pushed += 1;
                 let lane = (random.below(4) > 0).then(|| random.below(5));
                 let group = char::from(b'a' + u8::try_from(random.below(3)).unwrap());
-                lanes.insert(pushed as u64, lane);
+                played.lanes.insert(pushed as u64, lane);
                 schedule.push(record(pushed as u64, group, lane, now), EACH);
             }
             if running.len() < 3
                 && let Some(batch) = schedule.next(now, u32::try_from(random.below(4)).unwrap())
             {
-                for sequence in &batch.sequences {
-                    let lane = lanes[sequence];
-                    let unsettled_before = (1..*sequence).any(|earlier| {
-                        lane.is_some()
-                            && lanes[&earlier] == lane
-                            && !settled.contains(&earlier)
-                            && !buried.contains(&earlier)
-                            && !batch.sequences.contains(&earlier)
-                    });
-                    assert!(!unsettled_before, "seed {seed}: {sequence} passed its lane");
-                }
-                assert!(!batch.sequences.is_empty() && batch.sequences.is_sorted());
+                played.check(&batch, seed);
                 running.push(batch);
             }
             if pushed > 0 && random.below(6) == 0 {
                 let sequence = 1 + random.below(pushed as u64);
-                let lane = lanes[&sequence].map(Lane);
+                let lane = played.lanes[&sequence].map(Lane);
                 let is_running = running.iter().any(|batch| batch.sequences.contains(&sequence));
-                let is_over = settled.contains(&sequence) || buried.contains(&sequence);
-                let expected = match (is_running, is_over) {
+                let expected = match (is_running, played.is_over(sequence)) {
                     (true, _) => Pulled::Running,
                     (_, true) => Pulled::Unknown,
                     _ => Pulled::Taken,
@@ -514,28 +558,11 @@ mod tests {
             }
             if !running.is_empty() && random.below(2) == 0 {
                 let index = usize::try_from(random.below(running.len() as u64)).unwrap();
-                let batch = running.swap_remove(index);
-                let mut failed: Vec<Option<u64>> = Vec::new();
-                let mut outcomes = Vec::new();
-                for sequence in batch.sequences {
-                    let lane = lanes[&sequence];
-                    let is_behind = lane.is_some() && failed.contains(&lane);
-                    if is_behind || random.below(5) == 0 {
-                        failed.push(lane);
-                        let wait = if is_behind { 0 } else { random.below(20) };
-                        let at = now + Duration::from_millis(wait);
-                        outcomes.push((sequence, Settlement::Again(at)));
-                    } else {
-                        let is_over = settled.contains(&sequence) || buried.contains(&sequence);
-                        assert!(!is_over, "seed {seed}: {sequence} twice");
-                        if batch.group == BURIAL { &mut buried } else { &mut settled }
-                            .push(sequence);
-                        outcomes.push((sequence, Settlement::Over));
-                    }
-                }
+                let outcomes = played.end(running.swap_remove(index), &mut random, now);
                 schedule.settle(&outcomes);
             }
         }
+        let Played { lanes, settled, buried } = played;
         assert_eq!((schedule.waiting_count(), schedule.running_count()), (0, 0));
         assert!(!buried.is_empty(), "seed {seed}");
         for lane in 0..5 {

@@ -1,0 +1,27 @@
+//! The switch of a game from one database to another: what is the same on both sides, and what is not.
+//!
+//! A group of tables has one owner and may have one mirror. Rows of either are read into one form
+//! ([`pair`], [`rows`]), so that a number with zeros at its end, a padded text or a moment of fewer digits is the
+//! same row wherever it stands; [`compare`] walks both sides and finds what differs, [`transfer`] writes rows of one
+//! to the other as they are now.
+//!
+//! Invariant: values of rows are binds; names of tables and columns come from the databases' own dictionaries, quoted.
+
+mod canonical;
+mod compare;
+mod divergence;
+mod error;
+mod introspect;
+mod key;
+mod pair;
+mod rows;
+mod side;
+mod table;
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+mod tests;
+mod transfer;
+
+pub use compare::{Reconcile, reconcile};
+pub use divergence::{ColumnDifference, DifferentRow, RefusedRow, TableReport};
+pub use error::SwitchError;

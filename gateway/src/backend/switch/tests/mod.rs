@@ -1,0 +1,4 @@
+//! The switch on real databases, in both directions.
+
+mod reconcile;
+mod world;

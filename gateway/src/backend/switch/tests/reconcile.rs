@@ -1,0 +1,184 @@
+//! What differs is found, exactly that, and made alike.
+
+use super::super::compare::{Reconcile, reconcile};
+use super::super::divergence::TableReport;
+use super::super::error::SwitchError;
+use super::world::{World, everywhere, open, put_thing, put_wallet, run};
+use crate::catalog::{Dialect, Scalar};
+use crate::config::ConnectionConfig;
+
+fn plan(world: &World) -> Reconcile<'_> {
+    Reconcile {
+        owner: &world.owner,
+        mirror: &world.mirror,
+        tables: vec!["thing".into(), "wallet".into()],
+        from: None,
+        to: None,
+        chunk: 7,
+        repair_max: None,
+        with_values: false,
+    }
+}
+
+async fn compared(plan: &Reconcile<'_>) -> Result<Vec<TableReport>, SwitchError> {
+    let mut reports = Vec::new();
+    reconcile(plan, |report| reports.push(report)).await?;
+    Ok(reports)
+}
+
+/// 40 things and wallets whose currencies differ by case only, on both sides, in different orders.
+async fn fill(world: &World) {
+    for (config, step) in [(&world.owner, 1), (&world.mirror, 39)] {
+        let mut side = open(config).await;
+        side.begin().await.expect("begun");
+        for number in 0..40 {
+            let id = (number * step) % 40 + 1;
+            put_thing(&mut side, id, &format!("thing {id} é")).await;
+        }
+        for (player, currency) in [(1, "gold"), (1, "Gold"), (2, "gem"), (10, "é"), (10, "e")] {
+            put_wallet(&mut side, player, currency, player * 100).await;
+        }
+        side.commit().await.expect("committed");
+        side.close().await;
+    }
+}
+
+#[tokio::test]
+async fn sides_that_hold_the_same_rows_in_their_own_forms_are_equal() {
+    everywhere("equal", async |world| {
+        fill(world).await;
+        // Written another way, the same value.
+        let same = match world.mirror.dialect {
+            Dialect::Sqlite => "UPDATE thing SET amount = '4.5' WHERE id = 4",
+            _ => "UPDATE thing SET code = 'usd  ' WHERE id = 4",
+        };
+        run(&world.mirror, same).await;
+        let reports = compared(&plan(world)).await.expect("compared");
+        let counts: Vec<_> = reports
+            .iter()
+            .map(|report| (&*report.table, report.row_count, report.divergence_count()))
+            .collect();
+        assert_eq!(counts, [("thing", 40, 0), ("wallet", 5, 0)]);
+        assert!(reports.iter().all(|report| report.differing_chunk_count == 0), "{reports:?}");
+    })
+    .await;
+}
+
+/// What is wrong with the mirror, one fault a row, and only those.
+async fn plant(mirror: &ConnectionConfig) {
+    let later = match mirror.dialect {
+        Dialect::Sqlite => "'2024-02-29T20:34:56.790013Z'",
+        _ => "'2024-02-29 20:34:56.790013'",
+    };
+    for sql in [
+        "UPDATE thing SET name = 'another' WHERE id = 3",
+        "DELETE FROM thing WHERE id = 5",
+        // A digit lost by a narrower scale.
+        "UPDATE thing SET amount = '8.00' WHERE id = 8",
+        // Of a zone eight hours ahead.
+        &format!("UPDATE thing SET at = {later} WHERE id = 14"),
+        "UPDATE thing SET name = '', day = NULL WHERE id = 20",
+        "UPDATE thing SET weight = 0.10000000000000002 WHERE id = 21",
+        "INSERT INTO thing (id, code, amount) VALUES (1000, 'usd', '0.00')",
+        "INSERT INTO wallet (player_id, currency, balance) VALUES (1, 'GOLD', 1)",
+        "DELETE FROM wallet WHERE player_id = 10 AND currency = 'e'",
+    ] {
+        run(mirror, sql).await;
+    }
+}
+
+fn texts(keys: &[Box<str>]) -> Vec<&str> {
+    keys.iter().map(|key| &**key).collect()
+}
+
+fn different(report: &TableReport) -> Vec<(&str, Vec<&str>)> {
+    report
+        .different
+        .iter()
+        .map(|row| (&*row.key, row.columns.iter().map(|one| &*one.column).collect()))
+        .collect()
+}
+
+#[tokio::test]
+async fn planted_divergences_are_found_exactly_and_repaired() {
+    everywhere("planted", async |world| {
+        fill(world).await;
+        run(&world.owner, "UPDATE thing SET name = NULL WHERE id = 20").await;
+        plant(&world.mirror).await;
+        let mut plan = plan(world);
+        let reports = compared(&plan).await.expect("compared");
+        let [thing, wallet] = &reports[..] else { panic!("{reports:?}") };
+        let expected = [
+            (r#"["3"]"#, vec!["name"]),
+            (r#"["8"]"#, vec!["amount"]),
+            (r#"["14"]"#, vec!["at"]),
+            (r#"["20"]"#, vec!["name", "day"]),
+            (r#"["21"]"#, vec!["weight"]),
+        ];
+        assert_eq!(different(thing), expected);
+        assert_eq!(texts(&thing.missing), [r#"["5"]"#]);
+        assert_eq!(texts(&thing.extra), [r#"["1000"]"#]);
+        assert_eq!(texts(&wallet.missing), [r#"["10","e"]"#]);
+        assert_eq!(texts(&wallet.extra), [r#"["1","GOLD"]"#]);
+        assert_eq!(wallet.different, []);
+        // No value is told unless it is asked for.
+        assert!(
+            thing.different.iter().flat_map(|row| &row.columns).all(|one| one.values.is_none())
+        );
+
+        plan.repair_max = Some(3);
+        let repaired = compared(&plan).await.expect("compared");
+        let count = |reports: &[TableReport]| -> (u64, u64) {
+            let sum = |of: fn(&TableReport) -> u64| reports.iter().map(of).sum();
+            (sum(TableReport::divergence_count), sum(|report| report.repaired_count))
+        };
+        assert_eq!(count(&repaired), (9, 3), "no more than it may");
+        plan.repair_max = Some(100);
+        assert_eq!(count(&compared(&plan).await.expect("compared")), (6, 6));
+        assert_eq!(count(&compared(&plan).await.expect("compared")), (0, 0));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn range_bounds_what_is_compared_and_values_are_told_when_they_are_asked_for() {
+    everywhere("range", async |world| {
+        fill(world).await;
+        plant(&world.mirror).await;
+        let mut plan = plan(world);
+        (plan.from, plan.to) = (Some("4".into()), Some("8".into()));
+        plan.tables = vec!["THING".into()];
+        plan.with_values = true;
+        let reports = compared(&plan).await.expect("compared");
+        assert_eq!((reports[0].row_count, reports[0].divergence_count()), (5, 2));
+        assert_eq!(reports[0].extra_count, 0, "1000 is beyond the range");
+        let values = reports[0].different[0].columns[0].values.clone();
+        assert_eq!(values, Some(["8.50".into(), "8.00".into()]));
+        plan.from = Some("x".into());
+        let refused = compared(&plan).await.expect_err("no number").to_string();
+        assert!(refused.contains("`id` is no bigint"), "{refused}");
+    })
+    .await;
+}
+
+/// A value that has no form on both sides equals none, and says why; it is never written to the other side.
+#[tokio::test]
+async fn value_of_another_form_is_a_divergence_and_is_refused_on_its_way() {
+    everywhere("form", async |world| {
+        if world.owner.dialect != Dialect::Sqlite {
+            return;
+        }
+        fill(world).await;
+        run(&world.owner, "UPDATE thing SET at = 'yesterday' WHERE id = 2").await;
+        let mut plan = plan(world);
+        plan.repair_max = Some(10);
+        let reports = compared(&plan).await.expect("compared");
+        assert_eq!(different(&reports[0]), [(r#"["2"]"#, vec!["at"])]);
+        assert_eq!((reports[0].repaired_count, reports[0].refused_count), (0, 1));
+        let mut mirror = open(&world.mirror).await;
+        let sql = "SELECT COUNT(*) FROM thing WHERE id = ?";
+        let left = mirror.texts(sql, vec![Scalar::Int(2)]).await.expect("a count");
+        assert_eq!(left[0][0].as_deref(), Some("1"), "a row that cannot be copied is left alone");
+    })
+    .await;
+}

@@ -1,0 +1,42 @@
+//! Which dialects the games' templates are needed in.
+
+use gateway_protocol::GameId;
+
+use crate::catalog::{Finding, Severity, survey};
+use crate::config::{Config, Dialect};
+
+/// What is wrong with the templates of games that have a mirror, in its dialect: one that is missing there would be
+/// found when the game is switched.
+pub(super) fn mirror_faults(config: &Config, games: &[(GameId, Dialect)]) -> Vec<String> {
+    let mirrors = mirror_dialects(config);
+    if mirrors.is_empty() {
+        return Vec::new();
+    }
+    let survey = survey(&config.templates, &[games, &mirrors].concat());
+    let errors = survey.findings.iter().filter(|finding| finding.severity == Severity::Error);
+    errors.map(told).collect()
+}
+
+/// The games, each with the dialect of its database.
+pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
+    let games = config.games.iter();
+    games.filter_map(|game| Some((game.id.clone(), dialect_of(config, &game.database)?))).collect()
+}
+
+/// The games that have a mirror, each with its dialect.
+pub fn mirror_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
+    let mirrored = config.games.iter().filter_map(|game| Some((game, game.mirror.as_ref()?)));
+    mirrored
+        .filter_map(|(game, mirror)| Some((game.id.clone(), dialect_of(config, mirror)?)))
+        .collect()
+}
+
+fn dialect_of(config: &Config, connection: &str) -> Option<Dialect> {
+    let mut connections = config.database.connections.iter();
+    connections.find(|one| *one.name == *connection).map(|found| found.dialect)
+}
+
+/// A finding and what to do about it.
+pub(super) fn told(finding: &Finding) -> String {
+    format!("{finding}\n    fix: {}", finding.fix)
+}
