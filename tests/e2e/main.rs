@@ -31,6 +31,7 @@ mod doctor;
 mod tuning;
 mod order_state;
 mod stream;
+mod stream_letters;
 mod switch;
 mod backlog;
 mod journal;

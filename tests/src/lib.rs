@@ -46,7 +46,7 @@ pub use mariadb::{Mariadb, Schemas};
 pub use need::{is_installed, shared_mariadb, shared_redis};
 pub use random::{Random, fresh_seed, seed_from_environment};
 pub use redis::Redis;
-pub use setup::{Setup, copy_folder, sql_templates};
+pub use setup::{Setup, copy_folder, no_io_uring, sql_templates};
 pub use transport::{Answer, Transport, call_everywhere};
 pub use wait::{LIMIT, free_address, wait_until};
 pub use wire::{

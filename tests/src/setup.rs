@@ -21,6 +21,11 @@ const GAMES: [&str; 2] = ["game1", "game2"];
 /// Players in every test's databases: 1001 to 1300, thirty on each of ten servers.
 const PLAYERS: u32 = 300;
 
+/// The program that runs another one under a filter that refuses `io_uring`.
+pub fn no_io_uring() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python/without_io_uring.py")
+}
+
 /// The shipped templates.
 pub fn sql_templates() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../sql-templates")
@@ -167,6 +172,14 @@ impl<'a> Setup<'a> {
     #[must_use]
     pub fn open_files(mut self, soft: u64, hard: u64) -> Self {
         let limit = format!("ulimit -S -n {soft}; ulimit -H -n {hard};");
+        self.limits.push_str(&limit);
+        self
+    }
+
+    /// Under a filter that refuses `io_uring`, as that of most containers does. Needs Python.
+    #[must_use]
+    pub fn without_io_uring(mut self) -> Self {
+        let limit = format!("set -- python3 '{}' \"$@\";", no_io_uring().display());
         self.limits.push_str(&limit);
         self
     }

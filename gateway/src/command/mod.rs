@@ -97,7 +97,8 @@ struct CheckArgs {
     /// The folder of templates.
     #[arg(long, default_value = "sql-templates")]
     templates: PathBuf,
-    /// Games and dialects to check, `game1=mysql`; default: every game folder, on MySQL and SQLite.
+    /// Games and dialects to check, `game1=mysql`; default: every game folder, on MySQL and SQLite, and on Oracle
+    /// where a file is written for it.
     #[arg(long = "game", value_name = "GAME=DIALECT")]
     games: Vec<String>,
     /// Check for the games and dialects of this configuration instead.
