@@ -45,12 +45,14 @@ impl Database {
     }
 }
 
-/// Makes of each scenario, a function of a [`Database`], a test on every kind: `sqlite::NAME`, `mysql::NAME`.
+/// Makes of each scenario, a function of a [`Database`], a test on every kind: `sqlite::NAME`,
+/// `mysql::NAME`, `oracle_stand_in::NAME`.
 #[macro_export]
 macro_rules! on_every_database {
     ($($scenario:ident),+ $(,)?) => {
         $crate::on_database!(sqlite Sqlite $($scenario)+);
         $crate::on_database!(mysql Mysql $($scenario)+);
+        $crate::on_database!(oracle_stand_in Oracle $($scenario)+);
     };
 }
 
@@ -61,7 +63,19 @@ macro_rules! on_every_server {
         mod servers {
             use super::{$($scenario),+};
             $crate::on_database!(mysql Mysql $($scenario)+);
-            }
+            $crate::on_database!(oracle_stand_in Oracle $($scenario)+);
+        }
+    };
+}
+
+/// The same for scenarios that only MySQL can play; say why where they are listed.
+#[macro_export]
+macro_rules! on_mysql_only {
+    ($($scenario:ident),+ $(,)?) => {
+        mod server {
+            use super::{$($scenario),+};
+            $crate::on_database!(mysql Mysql $($scenario)+);
+        }
     };
 }
 

@@ -85,18 +85,15 @@ pub struct Gateway<'a> {
     process: Child,
     folder: TempDir,
     schemas: Option<Schemas<'a>>,
-    limits: Limits,
+    limits: String,
 }
-
-/// What the shell does before it starts, and where it finds a database's client library.
-type Limits = (String, Option<PathBuf>);
 
 impl<'a> Gateway<'a> {
     pub(crate) fn start(
         config: Value,
         folder: TempDir,
         schemas: Option<Schemas<'a>>,
-        limits: Limits,
+        limits: String,
     ) -> Self {
         let process = spawn(folder.path(), &limits);
         let mut gateway = Self { config, process, folder, schemas, limits };
@@ -256,11 +253,6 @@ impl<'a> Gateway<'a> {
         self.folder.path()
     }
 
-    /// Where it finds a database's client library.
-    pub fn library(&self) -> Option<&Path> {
-        self.limits.1.as_deref()
-    }
-
     /// The schemas that it works on, when they are on a server.
     pub const fn schemas(&self) -> Option<&Schemas<'a>> {
         self.schemas.as_ref()
@@ -292,7 +284,9 @@ impl<'a> Gateway<'a> {
 }
 
 /// Starts the binary on a folder's configuration; its log grows from one start to the next.
-fn spawn(folder: &Path, (limits, library): &Limits) -> Child {
+///
+/// - `limits`: what the shell does before.
+fn spawn(folder: &Path, limits: &str) -> Child {
     let path = folder.join("gateway.log");
     let log = fs::File::options().create(true).append(true).open(path).expect("a log");
     let mut command = Command::new(binary());
@@ -300,9 +294,6 @@ fn spawn(folder: &Path, (limits, library): &Limits) -> Child {
         let script = format!("{limits} exec \"$@\"");
         command = Command::new("sh");
         command.args(["-c", &script, "limited"]).arg(binary());
-    }
-    if let Some(folder) = library {
-        command.env("LD_LIBRARY_PATH", folder);
     }
     command
         .args(["serve", "--config"])

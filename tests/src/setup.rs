@@ -41,8 +41,6 @@ pub struct Setup<'a> {
     pub folder: TempDir,
     schemas: Option<Schemas<'a>>,
     limits: String,
-    /// Where the gateway finds a database's client library.
-    library: Option<PathBuf>,
 }
 
 impl<'a> Setup<'a> {
@@ -67,7 +65,7 @@ impl<'a> Setup<'a> {
         for game in GAMES {
             setup = setup.set(&format!("/database/connections/{game}"), schemas.connection(game));
         }
-        setup.library = server.library_folder().map(Path::to_path_buf);
+        setup.limits = library_line(server);
         if !server.is_filled() {
             setup.write_config();
             run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
@@ -91,7 +89,8 @@ impl<'a> Setup<'a> {
         }
         // Both give out ids: each under a number of its own.
         setup.config["runtime"]["node"] = json!(1);
-        setup.library = gateway.library().map(Path::to_path_buf);
+        let server = gateway.schemas().map(Schemas::server);
+        setup.limits = server.map(library_line).unwrap_or_default();
         setup
     }
 
@@ -120,7 +119,7 @@ impl<'a> Setup<'a> {
                 "outputs": [{ "console": true }],
             },
         });
-        Self { config, folder, schemas: None, limits: String::new(), library: None }
+        Self { config, folder, schemas: None, limits: String::new() }
     }
 
     /// With a Redis, in a namespace of its own.
@@ -194,8 +193,7 @@ impl<'a> Setup<'a> {
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
-        let limits = (self.limits, self.library);
-        Gateway::start(self.config, self.folder, self.schemas, limits)
+        Gateway::start(self.config, self.folder, self.schemas, self.limits)
     }
 }
 
@@ -231,6 +229,14 @@ fn seed_of(scope: &str, dialect: &str) -> Option<String> {
     Some(fs::read_to_string(path).ok()?.replace(":players", &PLAYERS.to_string()))
 }
 
+/// What the shell does so that a gateway finds the client library of a server, where that needs one.
+fn library_line(server: &Server) -> String {
+    let folder = server.library_folder();
+    folder.map_or_else(String::new, |folder| {
+        format!("export LD_LIBRARY_PATH='{}'; ", folder.display())
+    })
+}
+
 /// Makes a database for each game, migrated and filled by the gateway, that those of tests are copied from.
 pub(crate) fn fill(server: &Server) {
     let Server::StandIn(stand_in) = server else { return };
@@ -260,7 +266,6 @@ fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
             folder: TempDir::new().expect("a temporary folder"),
             schemas: None,
             limits: String::new(),
-            library: None,
         }
         .set("/database/connections", connections);
         config.write_config();

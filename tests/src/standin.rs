@@ -12,7 +12,7 @@ use oracle_standin::server::{ADMIN, PASSWORD, Postgres, library, library_folder}
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
-use crate::keeper::{Janitor, Signal, send_signal};
+use crate::keeper::{Janitor, Signal, send_signal, try_send_signal};
 use crate::lock::TableLock;
 
 /// A private PostgreSQL, and the library that makes it look like Oracle.
@@ -153,8 +153,9 @@ impl StandIn {
     /// Lets it hang, or go on: every process of it.
     pub(crate) fn signal(&self, signal: Signal) {
         let postmaster = self.locked(|server| server.pid()).expect("a running server");
-        for pid in children_of(postmaster).into_iter().chain([postmaster]) {
-            send_signal(pid, signal);
+        send_signal(postmaster, signal);
+        for pid in children_of(postmaster) {
+            try_send_signal(pid, signal);
         }
     }
 }

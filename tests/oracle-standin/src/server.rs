@@ -9,6 +9,7 @@ use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -333,9 +334,14 @@ fn account(own_folder: &Path) -> io::Result<Option<Account>> {
     found.map(Some).ok_or_else(|| Error::other("there is neither a user `postgres` nor `nobody`"))
 }
 
+/// Ports that were given out by this program.
+static PORTS_GIVEN: AtomicU32 = AtomicU32::new(0);
+
 /// A port that nothing listens on now, below those that Linux gives to outgoing connections.
 fn free_port() -> io::Result<u16> {
-    let first = std::process::id().wrapping_mul(97) % 20_000;
+    // None twice in one program: a server that is stopped comes back to its own.
+    let given = PORTS_GIVEN.fetch_add(1, Ordering::Relaxed);
+    let first = std::process::id().wrapping_mul(97).wrapping_add(given) % 20_000;
     let is_free = |port: &u16| {
         TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()
             && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()
