@@ -25,18 +25,20 @@ pub const PASSWORD: &str = "only-for-tests";
 /// How long the server may take to start.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// Runs a command until its standard input closes, which is a pipe that the program holds: however that ends, the
-/// command is killed.
+/// Runs a command until its standard input says `stop` or closes, which is a pipe that the program holds: however that
+/// ends, the command is killed, and its folder removed.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
-log=$1
-shift
+log=$1 folder=$2
+shift 2
 "$@" >>"$log" 2>&1 </dev/null &
 pid=$!
 echo "$pid"
-read -r _
+read -r order
 kill -QUIT "$pid" 2>/dev/null
 wait "$pid" 2>/dev/null
+cd /
+[ "$order" = stop ] || rm -rf "$folder"
 "#;
 
 /// A private server.
@@ -181,7 +183,10 @@ impl Postgres {
     /// Its keeper could not be waited for.
     pub fn stop(&mut self) -> io::Result<()> {
         if let Some((mut keeper, _)) = self.keeper.take() {
-            drop(keeper.stdin.take());
+            if let Some(mut order) = keeper.stdin.take() {
+                // A keeper that is gone already has stopped it.
+                let _told = order.write_all(b"stop\n");
+            }
             keeper.wait()?;
         }
         Ok(())
@@ -202,6 +207,7 @@ impl Postgres {
         shell
             .args(["-c", SCRIPT, "keeper"])
             .arg(&log)
+            .arg(self.folder.path())
             .arg(program("postgres").ok_or_else(|| missing("postgres"))?);
         shell.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
         for setting in [
