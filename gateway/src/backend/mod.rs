@@ -35,6 +35,9 @@ mod seed;
 mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
+mod standin;
 mod statement;
 pub mod switch;
 #[cfg(test)]

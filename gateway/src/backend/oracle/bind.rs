@@ -4,7 +4,7 @@
 //! |---|---|---|
 //! | text | `VARCHAR2` | the driver's own choice, `NVARCHAR2`, would keep the server from using an index |
 //! | longer text, bytes | `CLOB`, `BLOB` | beyond 32,767 bytes there is nothing else |
-//! | decimal | `NUMBER`, from its text | exact |
+//! | decimal | `NUMBER`, from its text; one with more than 19 digits in a row as `VARCHAR2` | exact; the driver's check of a number's text counts in 64 bits |
 //! | moment | `TIMESTAMP`, as clocks of the connection's zone show it | what a column without a zone holds |
 //! | NULL | `VARCHAR2` | it converts to every type |
 
@@ -19,6 +19,10 @@ use crate::config::Zone;
 const TEXT_CHARS_MAX: usize = 8_191;
 /// Bytes that are bound as such.
 const RAW_BYTES_MAX: usize = 32_767;
+/// Digits in a row that the driver can check.
+const DIGITS_MAX: usize = 19;
+/// Characters of the longest number.
+const NUMBER_CHARS: u32 = 42;
 /// Digits of a moment's fraction.
 const FRACTION_DIGITS: u8 = 6;
 
@@ -50,6 +54,9 @@ impl<'v> Bind<'v> {
             Scalar::Bool(value) => Self::Int(i64::from(*value)),
             Scalar::Int(value) => Self::Int(*value),
             Scalar::Float(value) => Self::Float(*value),
+            Scalar::Decimal(text) if text.split('.').any(|part| part.len() > DIGITS_MAX) => {
+                Self::Text(text)
+            }
             Scalar::Decimal(text) => Self::Decimal(text),
             Scalar::Str(text) | Scalar::Json(text) => Self::Text(text),
             Scalar::Bytes(bytes) => Self::Bytes(bytes),
@@ -107,6 +114,9 @@ pub(super) fn joined(one: OracleType, other: OracleType) -> OracleType {
         (BLOB, _) | (_, BLOB) => BLOB,
         (BinaryDouble, Int64 | Number(..)) | (Int64 | Number(..), BinaryDouble) => BinaryDouble,
         (Int64, Number(..)) | (Number(..), Int64) => Number(0, 0),
+        (Int64 | Number(..), Varchar2(size)) | (Varchar2(size), Int64 | Number(..)) => {
+            Varchar2(size.max(NUMBER_CHARS))
+        }
         (Date, Timestamp(digits)) | (Timestamp(digits), Date) => Timestamp(digits),
         (one, _) => one,
     }
@@ -165,6 +175,8 @@ mod tests {
         check(&Scalar::Int(i64::MIN), "UTC", "INT64 used internally");
         check(&Scalar::Bool(true), "UTC", "INT64 used internally");
         check(&Scalar::Decimal("0.10".into()), "UTC", "NUMBER");
+        check(&Scalar::Decimal("-999999999999999999.9999999999".into()), "UTC", "NUMBER");
+        check(&Scalar::Decimal("12345678901234567890.5".into()), "UTC", "VARCHAR2(22)");
         check(&Scalar::Str("名字".into()), "UTC", "VARCHAR2(2)");
         check(&Scalar::Str("".into()), "UTC", "VARCHAR2(1)");
         check(&Scalar::Str("x".repeat(8_191).into()), "UTC", "VARCHAR2(8191)");
@@ -189,6 +201,7 @@ mod tests {
         assert_eq!(joined(text(1), OracleType::Int64), OracleType::Int64);
         assert_eq!(joined(OracleType::Raw(4), text(1)), OracleType::Raw(4));
         assert_eq!(joined(OracleType::Int64, OracleType::Number(0, 0)), OracleType::Number(0, 0));
+        assert_eq!(joined(OracleType::Number(0, 0), text(22)), text(42));
         assert_eq!(joined(text(9), OracleType::CLOB), OracleType::CLOB);
         assert_eq!(joined(OracleType::Date, OracleType::Timestamp(6)), OracleType::Timestamp(6));
     }

@@ -288,8 +288,8 @@ fn fetching(
     sql: &Sql,
     rows_max: u32,
 ) -> Result<Statement, OracleFault> {
-    // One more than expected, so that the end comes with the first answer.
-    let rows = rows_max.saturating_add(1).min(FETCH_ROWS_MAX);
+    // More than a page asks for, so that the end comes with the first answer.
+    let rows = rows_max.saturating_add(2).min(FETCH_ROWS_MAX);
     let mut builder = connection.statement(&sql.text);
     let mut statement = builder.fetch_array_size(rows).prefetch_rows(rows).build()?;
     bind(&mut statement, zone, &sql.binds)?;

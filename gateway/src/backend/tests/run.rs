@@ -1,11 +1,13 @@
-//! Templates run whole, on both databases where there are two.
+//! Templates run whole, on every database there is; Oracle's place is taken by the stand-in.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use smallvec::smallvec;
 
 use super::super::connection::Statement;
 use super::super::pool::Pool;
+use super::super::standin::Standin;
 use super::super::testing::{Server, far, pool, sqlite_config, template, until};
 use super::super::{BackendError, CursorKey, Limits, Outcome, Supplied, run};
 use crate::auth::Claim;
@@ -57,7 +59,8 @@ async fn go(
     let supplied =
         Supplied { now_micros, id, row_ids: &[], caller: "jwt:1", claims: &claims, trace: "t-1" };
     let limits = Limits { result_bytes_max: 1 << 16, cursor_key: &CursorKey::new(&[7; 32]) };
-    run(pool, template, bound, &supplied, &limits, deadline).await
+    let template = Template { dialect: pool.config().dialect, ..template.clone() };
+    run(pool, &template, bound, &supplied, &limits, deadline).await
 }
 
 async fn body(pool: &Pool, template: &Template, values: Vec<Scalar<'static>>) -> Vec<u8> {
@@ -73,30 +76,39 @@ async fn script(pool: &Pool, statements: &[&'static str]) {
     }
 }
 
+/// What lives as long as a test's pools.
+type Kept = (tempfile::TempDir, Option<Arc<Standin>>);
+
 /// A pool on each database there is, with five rows: ids 1 to 5, names a to e.
-async fn both(name: &str) -> (tempfile::TempDir, Vec<Pool>) {
+async fn each(name: &str) -> (Kept, Vec<Pool>) {
     let folder = tempfile::tempdir().expect("a folder");
     let mut pools = vec![pool(sqlite_config(folder.path()))];
     if let Some(server) = Server::get() {
         pools.push(pool(server.database(name).await));
     }
-    for pool in &pools {
-        script(
-            pool,
-            &[
-                "CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(20))",
-                "INSERT INTO t VALUES (1, 'a'), (2, 'b'), (3, 'c'), (4, 'd'), (5, 'e')",
-            ],
-        )
-        .await;
+    let standin = Standin::get();
+    if let Some(standin) = &standin {
+        pools.push(pool(standin.database(name)));
     }
-    (folder, pools)
+    for pool in &pools {
+        let create = match pool.config().dialect {
+            Dialect::Oracle => "CREATE TABLE t (id NUMBER(19) PRIMARY KEY, name VARCHAR2(20))",
+            _ => "CREATE TABLE t (id BIGINT PRIMARY KEY, name VARCHAR(20))",
+        };
+        script(pool, &[create]).await;
+        for row in ["(1, 'a')", "(2, 'b')", "(3, 'c')", "(4, 'd')", "(5, 'e')"] {
+            let insert = format!("INSERT INTO t VALUES {row}");
+            let mut lease = pool.acquire(far()).await.expect("a connection");
+            lease.execute(&Statement::plain(insert)).await.expect("good SQL");
+        }
+    }
+    ((folder, standin), pools)
 }
 
 #[tokio::test]
 async fn row_is_a_map_and_no_row_is_absent() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_one").await;
+    let (_kept, pools) = each("run_one").await;
     let mut template =
         with_plan(Kind::One, vec![text("SELECT id, name FROM t WHERE id = "), slot(0)]);
     template.version_column = Some(0);
@@ -122,7 +134,7 @@ async fn turn() -> Option<tokio::sync::RwLockReadGuard<'static, ()>> {
 #[tokio::test]
 async fn pages_meet_every_row_once_and_the_last_one_names_no_next() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_page").await;
+    let (_kept, pools) = each("run_page").await;
     let mut template = with_plan(
         Kind::Page,
         vec![
@@ -168,7 +180,7 @@ async fn pages_meet_every_row_once_and_the_last_one_names_no_next() {
 #[tokio::test]
 async fn optional_lines_lists_and_supplied_values_are_bound() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_many").await;
+    let (_kept, pools) = each("run_many").await;
     let template = with_plan(
         Kind::Many,
         vec![
@@ -198,20 +210,31 @@ async fn optional_lines_lists_and_supplied_values_are_bound() {
     }
 }
 
+const ORACLE_UPSERT: &str = "MERGE INTO t USING (SELECT 1 AS id, 'z' AS name FROM dual) s ON (t.id = s.id) \
+    WHEN MATCHED THEN UPDATE SET t.name = s.name WHEN NOT MATCHED THEN INSERT (id, name) VALUES (s.id, s.name)";
+
 #[tokio::test]
 async fn affected_counts_matched_rows_and_an_upsert_of_one_row_is_one() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_exec").await;
-    for (pool, upsert) in pools.iter().zip([
-        "INSERT INTO t VALUES (1, 'z') ON CONFLICT (id) DO UPDATE SET name = excluded.name",
-        "INSERT INTO t VALUES (1, 'z') ON DUPLICATE KEY UPDATE name = VALUES(name)",
-    ]) {
+    let (_kept, pools) = each("run_exec").await;
+    for pool in &pools {
+        let (upsert, replace) = match pool.config().dialect {
+            Dialect::Sqlite => (
+                "INSERT INTO t VALUES (1, 'z') ON CONFLICT (id) DO UPDATE SET name = excluded.name",
+                "REPLACE INTO t VALUES (1, 'y')",
+            ),
+            Dialect::Mysql => (
+                "INSERT INTO t VALUES (1, 'z') ON DUPLICATE KEY UPDATE name = VALUES(name)",
+                "REPLACE INTO t VALUES (1, 'y')",
+            ),
+            Dialect::Oracle => (ORACLE_UPSERT, ORACLE_UPSERT),
+        };
         for (sql, affected) in [
             ("UPDATE t SET name = name WHERE id IN (1, 2)", 2),
             ("UPDATE t SET name = name WHERE id = 9", 0),
             (upsert, 1),
             (upsert, 1),
-            ("REPLACE INTO t VALUES (1, 'y')", 1),
+            (replace, 1),
             ("DELETE FROM t WHERE id = 1", 1),
         ] {
             let template = with_plan(Kind::Exec, vec![text(sql)]);
@@ -227,7 +250,7 @@ async fn affected_counts_matched_rows_and_an_upsert_of_one_row_is_one() {
 #[tokio::test]
 async fn failures_are_told_apart_and_the_connection_lives() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_fail").await;
+    let (_kept, pools) = each("run_fail").await;
     for pool in &pools {
         for round in 0..3 {
             let duplicate = with_plan(Kind::Exec, vec![text("INSERT INTO t VALUES (1, 'x')")]);
@@ -250,7 +273,7 @@ async fn failures_are_told_apart_and_the_connection_lives() {
 #[tokio::test]
 async fn body_of_what_is_cached_has_a_tag_of_its_bytes() {
     let _turn = turn().await;
-    let (_folder, pools) = both("run_etag").await;
+    let (_kept, pools) = each("run_etag").await;
     let mut template = with_plan(Kind::Many, vec![text("SELECT id, name FROM t")]);
     let ttl = Duration::from_secs(1);
     template.cache = Some(CachePolicy {

@@ -12,7 +12,7 @@ use crate::observe::Counter;
 async fn purger_comes_back_soon_while_a_round_leaves_expired_keys_behind() {
     let bed = sqlite_bed().await;
     // A round removes 1,024 in tests.
-    bed.run("game1", &expired_keys(2_500)).await;
+    bed.run("game1", &expired_keys(2_500, Dialect::Sqlite)).await;
     let purger = Purger {
         snapshot: Arc::clone(&bed.snapshot),
         pools: Arc::clone(&bed.pools),

@@ -1,4 +1,6 @@
-//! Oracle: what needs no server.
+//! Oracle: here what needs no server, in `live` what the stand-in serves.
+
+mod live;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

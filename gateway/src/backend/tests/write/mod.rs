@@ -1,4 +1,4 @@
-//! Writes in transactions, on both databases where there are two.
+//! Writes in transactions, on every database there is; Oracle's place is taken by the stand-in.
 
 mod ahead;
 mod apply;
@@ -17,6 +17,8 @@ use tokio::sync::RwLockReadGuard;
 use super::super::connection::Statement;
 use super::super::migration::own_migrations;
 use super::super::pool::Pool;
+use super::super::script::split;
+use super::super::standin::Standin;
 use super::super::testing::{Server, far, pool, sqlite_config, template};
 use super::super::write::{RunningKeys, Write, Written, needs_transaction, write};
 use super::super::{BackendError, CursorKey, Limits, Outcome, Supplied};
@@ -77,6 +79,12 @@ fn folding(sql: &str) -> Plan {
         tuple: pieces(tuple),
         after: format!(" {after}").into(),
     };
+    Plan { fold: Some(fold), ..plan(sql) }
+}
+
+/// The plan of a statement of Oracle's, which folds whole.
+fn array(sql: &str) -> Plan {
+    let fold = Fold { before: "".into(), tuple: pieces(sql), after: "".into() };
     Plan { fold: Some(fold), ..plan(sql) }
 }
 
@@ -145,6 +153,16 @@ fn text(value: &str) -> Scalar<'static> {
     Scalar::Str(value.to_owned().into())
 }
 
+/// Of each id its account, as every database takes it.
+const TABLES: &str = "
+    CREATE TABLE account (id BIGINT PRIMARY KEY, gold BIGINT DEFAULT 0 NOT NULL, version BIGINT DEFAULT 1 NOT NULL);
+    CREATE TABLE ledger (id BIGINT PRIMARY KEY, account BIGINT NOT NULL, delta BIGINT NOT NULL);
+    INSERT INTO account (id, gold) VALUES (1, 100);
+    INSERT INTO account (id, gold) VALUES (2, 100);
+    INSERT INTO account (id, gold) VALUES (3, 100);
+    INSERT INTO account (id, gold) VALUES (4, 100);
+    INSERT INTO account (id, gold) VALUES (5, 100)";
+
 /// A database with five accounts of 100 each, an empty ledger, and the gateway's own tables.
 #[derive(Clone)]
 struct Bed {
@@ -158,15 +176,14 @@ impl Bed {
     async fn new(pool: Pool, dialect: Dialect) -> Self {
         let bed = Self { pool, keys: Arc::default(), dialect, result_bytes_max: 4 << 20 };
         let mut lease = bed.pool.acquire(far()).await.expect("a connection");
-        for migration in own_migrations(dialect) {
-            lease.run_text(&migration.sql).await.expect("good SQL");
-        }
-        for sql in [
-            "CREATE TABLE account (id BIGINT PRIMARY KEY, gold BIGINT NOT NULL, version BIGINT NOT NULL DEFAULT 1)",
-            "CREATE TABLE ledger (id BIGINT PRIMARY KEY, account BIGINT NOT NULL, delta BIGINT NOT NULL)",
-            "INSERT INTO account (id, gold) VALUES (1, 100), (2, 100), (3, 100), (4, 100), (5, 100)",
-        ] {
-            lease.run_text(sql).await.expect("good SQL");
+        let own = own_migrations(dialect);
+        let scripts = own.iter().map(|migration| &*migration.sql);
+        let tables = TABLES
+            .replace("BIGINT", if dialect == Dialect::Oracle { "NUMBER(19)" } else { "BIGINT" });
+        for script in scripts.chain([&*tables]) {
+            for part in split(script, dialect).expect("good SQL") {
+                lease.run_text(part.text).await.expect("good SQL");
+            }
         }
         drop(lease);
         bed
@@ -243,6 +260,7 @@ fn body(written: &Written) -> Vec<u8> {
 struct Beds {
     _folder: tempfile::TempDir,
     _turn: Option<RwLockReadGuard<'static, ()>>,
+    _standin: Option<Arc<Standin>>,
     all: Vec<Bed>,
 }
 
@@ -254,5 +272,9 @@ async fn beds(name: &str) -> Beds {
         turn = Some(server.share().await);
         all.push(Bed::new(pool(server.database(name).await), Dialect::Mysql).await);
     }
-    Beds { _folder: folder, _turn: turn, all }
+    let standin = Standin::get();
+    if let Some(standin) = &standin {
+        all.push(Bed::new(pool(standin.database(name)), Dialect::Oracle).await);
+    }
+    Beds { _folder: folder, _turn: turn, _standin: standin, all }
 }

@@ -6,11 +6,24 @@ use super::super::super::write::{Expired, Mark, Place, Purged, purge};
 use super::*;
 
 /// Writes keys that expired in 1970.
-pub(in crate::backend::tests) fn expired_keys(count: u32) -> String {
-    let row = |number| format!("(x'{number:032x}', x'{number:032x}', {})", number % 7);
-    let rows: Vec<String> = (0..count).map(row).collect();
-    let insert = "INSERT INTO gateway_request (request_hash, params_hash, expires_at) VALUES ";
-    insert.to_owned() + &rows.join(",")
+pub(in crate::backend::tests) fn expired_keys(count: u32, dialect: Dialect) -> String {
+    let insert = "INSERT INTO gateway_request (request_hash, params_hash, expires_at) ";
+    let hash = |number: u32| hash(number, dialect);
+    let row = |number| format!("{0}, {0}, {1}", hash(number), number % 7);
+    if dialect == Dialect::Oracle {
+        let rows: Vec<String> =
+            (0..count).map(|n| format!("SELECT {} FROM dual", row(n))).collect();
+        return insert.to_owned() + &rows.join(" UNION ALL ");
+    }
+    let rows: Vec<String> = (0..count).map(|number| format!("({})", row(number))).collect();
+    format!("{insert}VALUES {}", rows.join(","))
+}
+
+fn hash(number: u32, dialect: Dialect) -> String {
+    match dialect {
+        Dialect::Oracle => format!("HEXTORAW('{number:032x}')"),
+        _ => format!("x'{number:032x}'"),
+    }
 }
 
 #[tokio::test]
@@ -21,7 +34,7 @@ async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young()
     for bed in &beds.all {
         let mut lease = bed.pool.acquire(far()).await.expect("one");
         // 600 that have expired: more than two batches.
-        lease.run_text(&expired_keys(600)).await.expect("good SQL");
+        lease.run_text(&expired_keys(600, bed.dialect)).await.expect("good SQL");
         drop(lease);
         template.write.idempotent = Some(Idempotent { key_slot: 0, ttl: Duration::from_secs(1) });
         bed.body(&template, vec![text("young")]).await;
@@ -44,10 +57,14 @@ async fn purge_is_told_which_journal_s_record_wrote_a_row() {
     let beds = beds("w_purge_mark").await;
     for bed in &beds.all {
         let mut lease = bed.pool.acquire(far()).await.expect("one");
-        let sql = "INSERT INTO gateway_request (request_hash, params_hash, journal, sequence, expires_at) \
-            VALUES (x'00000000000000000000000000000001', x'00000000000000000000000000000001', -7, 3, 5), \
-            (x'00000000000000000000000000000002', x'00000000000000000000000000000002', NULL, NULL, 5)";
-        lease.run_text(sql).await.expect("good SQL");
+        for (number, mark) in [(1, "-7, 3"), (2, "NULL, NULL")] {
+            let hash = hash(number, bed.dialect);
+            let sql = format!(
+                "INSERT INTO gateway_request (request_hash, params_hash, journal, sequence, expires_at) \
+                 VALUES ({hash}, {hash}, {mark}, 5)"
+            );
+            lease.run_text(&sql).await.expect("good SQL");
+        }
         drop(lease);
         let seen = Mutex::new(Vec::new());
         let keep = |row: &Expired| {

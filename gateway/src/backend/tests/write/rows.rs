@@ -70,12 +70,21 @@ async fn guarded_rows_are_undone_one_by_one() {
 async fn upserts_count_one_a_row_and_rows_that_are_skipped_count_none() {
     let beds = beds("w_upsert").await;
     for bed in &beds.all {
-        let upsert = match bed.dialect {
-            Dialect::Sqlite => "ON CONFLICT (id) DO UPDATE SET gold = excluded.gold",
-            _ => "ON DUPLICATE KEY UPDATE gold = VALUES(gold)",
+        let insert = "INSERT INTO account (id, gold) VALUES ({0.0}, {0.1})";
+        let plan = match bed.dialect {
+            Dialect::Sqlite => {
+                folding(&format!("{insert} ON CONFLICT (id) DO UPDATE SET gold = excluded.gold"))
+            }
+            Dialect::Mysql => {
+                folding(&format!("{insert} ON DUPLICATE KEY UPDATE gold = VALUES(gold)"))
+            }
+            Dialect::Oracle => array(
+                "MERGE INTO account a USING (SELECT {0.0} AS id, {0.1} AS gold FROM dual) s ON (a.id = s.id) \
+                 WHEN MATCHED THEN UPDATE SET a.gold = s.gold \
+                 WHEN NOT MATCHED THEN INSERT (id, gold) VALUES (s.id, s.gold)",
+            ),
         };
-        let sql = format!("INSERT INTO account (id, gold) VALUES ({{0.0}}, {{0.1}}) {upsert}");
-        let body = bed.body(&batch(folding(&sql)), vec![list(&[&[1, 1], &[9, 9], &[2, 2]])]).await;
+        let body = bed.body(&batch(plan), vec![list(&[&[1, 1], &[9, 9], &[2, 2]])]).await;
         assert_eq!(body[10], 3);
         assert_eq!(bed.golds().await, "1 2 100 100 100 9");
         if bed.dialect == Dialect::Sqlite {

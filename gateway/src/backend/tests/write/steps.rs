@@ -79,30 +79,36 @@ async fn values_of_earlier_steps_are_bound_again_exactly() {
     let beds = beds("w_values").await;
     for bed in &beds.all {
         let types = match bed.dialect {
-            Dialect::Sqlite => "amount TEXT, at TEXT, raw BLOB, big INTEGER",
-            _ => "amount DECIMAL(30,10), at DATETIME(6), raw VARBINARY(9), big BIGINT UNSIGNED",
+            Dialect::Sqlite => "amount TEXT, at TEXT, hash BLOB, big INTEGER",
+            Dialect::Mysql => {
+                "amount DECIMAL(30,10), at DATETIME(6), hash VARBINARY(9), big BIGINT UNSIGNED"
+            }
+            Dialect::Oracle => "amount NUMBER(30,10), at TIMESTAMP(6), hash RAW(9), big NUMBER(20)",
         };
         let mut lease = bed.pool.acquire(far()).await.expect("one");
-        lease.run_text(&format!("CREATE TABLE a (id BIGINT, {types})")).await.expect("good SQL");
-        lease.run_text(&format!("CREATE TABLE b (id BIGINT, {types})")).await.expect("good SQL");
-        let moment = match bed.dialect {
-            Dialect::Sqlite => "2024-02-29T12:34:56.789999Z",
-            _ => "2024-02-29 12:34:56.789999",
+        lease.run_text(&format!("CREATE TABLE a (id INTEGER, {types})")).await.expect("good SQL");
+        lease.run_text(&format!("CREATE TABLE b (id INTEGER, {types})")).await.expect("good SQL");
+        let values = match bed.dialect {
+            Dialect::Sqlite => {
+                "'12345678901234567890.0123456789', '2024-02-29T12:34:56.789999Z', x'00FF'"
+            }
+            Dialect::Mysql => {
+                "'12345678901234567890.0123456789', '2024-02-29 12:34:56.789999', x'00FF'"
+            }
+            Dialect::Oracle => {
+                "12345678901234567890.0123456789, TIMESTAMP '2024-02-29 12:34:56.789999', HEXTORAW('00FF')"
+            }
         };
-        lease
-            .run_text(&format!(
-                "INSERT INTO a VALUES (1, '12345678901234567890.0123456789', '{moment}', x'00FF', 9007199254740993)"
-            ))
-            .await
-            .expect("good SQL");
+        let insert = format!("INSERT INTO a VALUES (1, {values}, 9007199254740993)");
+        lease.run_text(&insert).await.expect("good SQL");
         drop(lease);
         let mut before =
-            step("before", StepKind::One, "SELECT amount, at, raw, big FROM a WHERE id = {0}");
-        before.columns = ["raw", "at", "amount", "big"].map(Into::into).into();
+            step("before", StepKind::One, "SELECT amount, at, hash, big FROM a WHERE id = {0}");
+        before.columns = ["hash", "at", "amount", "big"].map(Into::into).into();
         let insert = step(
             "copy",
             StepKind::Exec,
-            "INSERT INTO b (id, raw, at, amount, big) VALUES ({0}, {#0.0}, {#0.1}, {#0.2}, {#0.3})",
+            "INSERT INTO b (id, hash, at, amount, big) VALUES ({0}, {#0.0}, {#0.1}, {#0.2}, {#0.3})",
         );
         let mut template = tx(vec![before, insert]);
         let ty = Type::Decimal { precision: 30, scale: 10 };
@@ -120,7 +126,7 @@ async fn values_of_earlier_steps_are_bound_again_exactly() {
         let expected = b"\x83\xa6amount\xbf12345678901234567890.0123456789\xa6copied\x01\xa2id\x4d";
         assert_eq!(body, expected, "{}", String::from_utf8_lossy(&body));
         let same = "SELECT COUNT(*) FROM a JOIN b ON a.amount = b.amount AND a.at = b.at \
-                    AND a.raw = b.raw AND a.big = b.big";
+                    AND a.hash = b.hash AND a.big = b.big";
         assert_eq!(bed.ask(same).await, "1");
         let missing = bed.run(&template, ints(&[2]), far()).await.expect_err("no row");
         assert_eq!(missing.code(), 2025);
