@@ -7,6 +7,7 @@ use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
+use std::time::SystemTime;
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
@@ -195,6 +196,9 @@ fn load(
     option("param", side.param.clone());
     option("path", side.path.clone());
     option("label", side.name.clone());
+    // Keys of their own in each round: a repeat would be answered and not run.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    option("prefix", format!("{now:x}"));
     if !side.operation.is_empty() {
         option("operation", side.operation.clone());
     }

@@ -3,7 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Gateway, Mariadb, Random, Redis, Setup, sample, wait_until};
+use gateway_tests::{Gateway, Random, Redis, Server, Setup, sample, wait_until};
 use serde_json::json;
 
 use crate::book::Tally;
@@ -76,7 +76,7 @@ pub(crate) struct Round {
 /// round's beginning.
 #[derive(Debug)]
 pub(crate) struct Campaign<'s> {
-    server: &'s Mariadb,
+    server: &'s Server,
     /// Where orders wait; `None`: in the gateway's journal.
     redis: Option<Redis>,
     gateway: Gateway<'s>,
@@ -89,9 +89,9 @@ impl<'s> Campaign<'s> {
     /// Starts a gateway on an own database of `server`.
     ///
     /// - `redis`: the orders wait there.
-    pub(crate) fn new(server: &'s Mariadb, redis: Option<Redis>, seed: u64) -> Self {
+    pub(crate) fn new(server: &'s Server, redis: Option<Redis>, seed: u64) -> Self {
         let database = "/database/connections/game1";
-        let mut setup = Setup::mariadb(server);
+        let mut setup = Setup::on(server);
         if let Some(redis) = &redis {
             let queue = json!({ "url": redis.url(), "lease": "1s", "streams": STREAM_COUNT });
             setup = setup.set("/queue", queue).set("/games/game1/queue", json!("stream"));

@@ -31,7 +31,7 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{Mariadb, Redis, Signal, fresh_seed, send_signal};
+use gateway_tests::{Redis, Server, Signal, fresh_seed, send_signal};
 
 use crate::book::Tally;
 use crate::campaign::Campaign;
@@ -48,7 +48,7 @@ fn main() -> ExitCode {
         return ExitCode::from(2);
     };
     println!("crash campaign: {rounds} rounds, seed {seed}, orders wait in {}", queue.place());
-    let Some(mut server) = Mariadb::start_durable() else { return ExitCode::SUCCESS };
+    let Some(mut server) = Server::durable_mariadb() else { return ExitCode::SUCCESS };
     let redis = match queue {
         Queue::Journal => None,
         Queue::Stream => match Redis::start_durable() {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use gateway_tests::{Mariadb, sample};
+use gateway_tests::{Server, sample};
 
 use crate::book::{Effect, Entry, Rows, Tally};
 
@@ -25,7 +25,7 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     /// Takes down what is there before the first call.
-    pub(crate) fn new(server: &Mariadb, schema: String) -> Self {
+    pub(crate) fn new(server: &Server, schema: String) -> Self {
         let owned = owned(server, &schema);
         let row_count = row_count(server, &schema);
         Self { schema, owned, row_count }
@@ -36,7 +36,7 @@ impl Verifier {
     /// - `prefix`: of the keys of this round.
     pub(crate) fn judge<'e>(
         &mut self,
-        server: &Mariadb,
+        server: &Server,
         prefix: &str,
         entries: impl Iterator<Item = &'e Entry>,
     ) -> Tally {
@@ -82,7 +82,7 @@ impl Verifier {
     }
 
     /// What every player owns is what the start and the ledgers say, and no earlier row is gone or new.
-    fn compare_property(&self, server: &Mariadb, tally: &mut Tally) {
+    fn compare_property(&self, server: &Server, tally: &mut Tally) {
         let now = owned(server, &self.schema);
         for (who, count) in differences(&self.owned.items, &now.items) {
             tally.violations.push(format!("items of (player, type) {who:?}: {count}"));
@@ -112,7 +112,7 @@ fn differences<K: Ord + Copy>(
         .collect()
 }
 
-fn owned(server: &Mariadb, schema: &str) -> Owned {
+fn owned(server: &Server, schema: &str) -> Owned {
     let numbers = |sql: &str| -> Vec<Vec<i64>> {
         let text = server.query(schema, sql);
         let row = |line: &str| line.split('\t').map(|it| it.parse().unwrap()).collect();
@@ -124,12 +124,12 @@ fn owned(server: &Mariadb, schema: &str) -> Owned {
     }
 }
 
-fn row_count(server: &Mariadb, schema: &str) -> u64 {
+fn row_count(server: &Server, schema: &str) -> u64 {
     server.query(schema, sample::ROW_COUNT_SQL).trim().parse().unwrap()
 }
 
 /// The first column is the key, the rest the row.
-fn rows(server: &Mariadb, schema: &str, sql: &str) -> Rows {
+fn rows(server: &Server, schema: &str, sql: &str) -> Rows {
     let mut rows = Rows::new();
     for line in server.query(schema, sql).lines() {
         let (key, row) = line.split_once('\t').unwrap();

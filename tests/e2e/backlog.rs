@@ -4,16 +4,21 @@ use std::collections::BTreeSet;
 use std::process::Command;
 
 use gateway_tests::{
-    Caller, Gateway, Mariadb, Outcome, Setup, Signal, is_installed, sample, shared_mariadb,
-    wait_until,
+    Caller, Database, Gateway, Outcome, Server, Setup, Signal, is_installed, sample, wait_until,
 };
 use serde_json::json;
+
+gateway_tests::on_every_server! {
+    orders_are_acknowledged_while_the_database_hangs_and_none_is_lost,
+    orders_beyond_the_bound_are_refused_while_the_database_is_away_and_taken_when_it_is_back,
+    full_disk_refuses_orders_and_takes_them_again_when_there_is_room,
+}
 
 const BACKLOG_FULL: u16 = 1503;
 const DISK_FULL: u16 = 1501;
 
-fn setup(server: &Mariadb) -> Setup<'_> {
-    Setup::mariadb(server)
+fn setup(server: &Server) -> Setup<'_> {
+    Setup::on(server)
         .set("/logging/requests", json!("errors"))
         .set("/database/connections/game1/connect_timeout", json!("500ms"))
         .set("/database/connections/game1/health_interval", json!("1s"))
@@ -29,7 +34,7 @@ fn caller(gateway: &Gateway<'_>) -> Caller {
 
 /// The database has exactly these orders, once each.
 #[track_caller]
-fn check(server: &Mariadb, gateway: &Gateway<'_>, expected: impl IntoIterator<Item = i64>) {
+fn check(server: &Server, gateway: &Gateway<'_>, expected: impl IntoIterator<Item = i64>) {
     let schema = gateway.schemas().unwrap().name(sample::GAME);
     let rows = server.query(&schema, &sample::orders_sql("backlog-"));
     let mut found: Vec<&str> = rows.lines().map(|row| row.split('\t').next().unwrap()).collect();
@@ -39,9 +44,8 @@ fn check(server: &Mariadb, gateway: &Gateway<'_>, expected: impl IntoIterator<It
     assert_eq!(found, expected.iter().collect::<Vec<_>>());
 }
 
-#[test]
-fn orders_are_acknowledged_while_the_database_hangs_and_none_is_lost() {
-    let Some(server) = Mariadb::start() else { return };
+fn orders_are_acknowledged_while_the_database_hangs_and_none_is_lost(database: Database) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).start();
     let mut caller = caller(&gateway);
     for index in 0..600 {
@@ -61,9 +65,10 @@ fn orders_are_acknowledged_while_the_database_hangs_and_none_is_lost() {
     check(&server, &gateway, 0..=600);
 }
 
-#[test]
-fn orders_beyond_the_bound_are_refused_while_the_database_is_away_and_taken_when_it_is_back() {
-    let Some(server) = Mariadb::start() else { return };
+fn orders_beyond_the_bound_are_refused_while_the_database_is_away_and_taken_when_it_is_back(
+    database: Database,
+) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).set("/journal/records_max", json!(50)).start();
     let mut caller = caller(&gateway);
     server.kill();
@@ -98,10 +103,9 @@ fn limit_files(gateway: &Gateway<'_>, bytes: u64) {
 /// A limit of the length of files stands for the full disk: it needs no rights, and a write beyond it fails in
 /// the same place. But it also ends segments that are made already, the one in use and the one ahead: of the
 /// order that meets such an end nobody knows whether it is there, and it is asked for again.
-#[test]
-fn full_disk_refuses_orders_and_takes_them_again_when_there_is_room() {
+fn full_disk_refuses_orders_and_takes_them_again_when_there_is_room(database: Database) {
     const ROOM: u64 = 1 << 30;
-    let Some(server) = shared_mariadb() else { return };
+    let Some(server) = database.shared() else { return };
     if !is_installed("prlimit") {
         return;
     }

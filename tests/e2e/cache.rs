@@ -4,10 +4,19 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gateway_tests::{
-    ADMIN_KEY, Codec, Credential, Gateway, Redis, Setup, Signal, Transport, shared_mariadb,
-    shared_redis, wait_until,
+    ADMIN_KEY, Codec, Credential, Database, Gateway, Redis, Setup, Signal, Transport, shared_redis,
+    wait_until,
 };
 use serde_json::{Value, json};
+
+gateway_tests::on_every_server! {
+    gateway_killed_in_the_middle_of_a_write_leaves_nothing_stale,
+}
+
+// They need a table that readers wait for, and no reader of an Oracle waits for a writer.
+gateway_tests::on_mysql_only! {
+    storm_of_misses_on_one_key_is_one_query,
+}
 
 const PLAYER: &str = "/v1/game1/players/1001";
 
@@ -168,10 +177,9 @@ fn missing_row_is_remembered_and_forgotten_when_it_is_written() {
     assert_eq!(ask().status, 200);
 }
 
-#[test]
-fn storm_of_misses_on_one_key_is_one_query() {
-    let Some(server) = shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server).start();
+fn storm_of_misses_on_one_key_is_one_query(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server).start();
     let schema = gateway.schemas().unwrap().name("game1");
     let lock = server.lock(&schema, "player");
     let answers: Vec<Value> = std::thread::scope(|scope| {
@@ -335,10 +343,9 @@ fn reader_never_goes_back_while_redis_comes_and_goes() {
     });
 }
 
-#[test]
-fn gateway_killed_in_the_middle_of_a_write_leaves_nothing_stale() {
-    let (Some(server), Some(redis)) = (shared_mariadb(), shared_redis()) else { return };
-    let mut gateway = Setup::mariadb(server).redis(redis).start();
+fn gateway_killed_in_the_middle_of_a_write_leaves_nothing_stale(database: Database) {
+    let (Some(server), Some(redis)) = (database.shared(), shared_redis()) else { return };
+    let mut gateway = Setup::on(server).redis(redis).start();
     let beside = Setup::beside(&gateway).start();
     let schema = gateway.schemas().unwrap().name("game1");
     assert_eq!((gold(&gateway), gold(&beside)), (0, 0));

@@ -8,8 +8,12 @@ use gateway_client::{
     AsyncClient, BatchCall, Client, ClientError, Codec, Credential, Options, Request, Value,
 };
 use gateway_tests::{
-    ADMIN_KEY, GAME_SERVER_SECRET, Gateway, Setup, Signal, Token, shared_mariadb, wait_until,
+    ADMIN_KEY, Database, GAME_SERVER_SECRET, Gateway, Setup, Signal, Token, wait_until,
 };
+
+gateway_tests::on_every_server! {
+    deadline_of_a_call_is_kept_by_the_gateway,
+}
 
 const PLAYER: &[(&str, Value<'static>)] = &[("player_id", Value::Int(1001))];
 const NOBODY: &[(&str, Value<'static>)] = &[("player_id", Value::Int(5))];
@@ -109,10 +113,9 @@ fn blocking_client_pipelines_and_every_reply_has_its_id() {
 }
 
 /// The deadline goes with the call, so the gateway's own answer comes before the client gives up.
-#[test]
-fn deadline_of_a_call_is_kept_by_the_gateway() {
-    let Some(server) = shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server).start();
+fn deadline_of_a_call_is_kept_by_the_gateway(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server).start();
     let schema = gateway.schemas().unwrap().name("game1");
     let lock = server.lock(&schema, "player");
     let mut client = connect(&gateway, Codec::MsgPack, admin());

@@ -15,7 +15,7 @@ fn check_finds_nothing_in_the_shipped_templates() {
 #[test]
 fn check_with_a_database_finds_nothing_in_the_shipped_templates() {
     let Some(server) = gateway_tests::shared_mariadb() else { return };
-    let setup = Setup::mariadb(server);
+    let setup = Setup::on(server);
     run(&["check", "--database", "--config", &setup.config_path().display().to_string()])
         .succeeded();
 }

@@ -4,8 +4,8 @@ use std::fs;
 use std::process::Command;
 
 use gateway_tests::{
-    ADMIN_KEY, Codec, Credential, Machine, PLAIN_MACHINE, Report, Setup, binary, run, same_report,
-    tuning_folder, wait_until,
+    ADMIN_KEY, Codec, Credential, Machine, PLAIN_MACHINE, Report, Setup, binary, is_installed,
+    no_io_uring, run, same_report, sample, tuning_folder, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -163,4 +163,29 @@ fn serve_raises_its_file_limit_as_far_as_it_may_and_warns_where_that_is_too_litt
     for wire in &mut wires {
         assert_eq!(wire.ok("player.get", &json!({ "player_id": 1001 }))["player_id"], 1001);
     }
+}
+
+#[test]
+fn filter_that_refuses_io_uring_is_told_and_the_gateway_serves_and_keeps_orders_without() {
+    if !is_installed("python3") {
+        return;
+    }
+    let output = Command::new("python3")
+        .arg(no_io_uring())
+        .arg(binary())
+        .args(["doctor", "--format", "json"])
+        .output()
+        .unwrap();
+    let report = Report(serde_json::from_slice(&output.stdout).unwrap());
+    let (setup, flags) = (report.of("io_uring.setup"), report.of("io_uring.flags"));
+    assert_eq!((&setup["state"], &flags["state"]), (&json!("change"), &json!("unknown")));
+    assert!(setup["found"].as_str().unwrap().starts_with("refused: "), "{setup}");
+    assert!(setup["fix"].as_str().unwrap().contains("seccomp"), "{setup}");
+
+    let gateway = Setup::sqlite().without_io_uring().start();
+    wait_until("it says so", || gateway.log().contains("\"io_uring_unavailable\"").then_some(()));
+    let mut wire = gateway.game_server("game1");
+    let taken = wire.ok(sample::ORDER_CREATE, &sample::order("no-ring-0001", 1001, 1));
+    assert_eq!(taken["state"], "journalled");
+    sample::wait_applied(&gateway);
 }

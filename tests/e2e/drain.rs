@@ -1,9 +1,18 @@
 //! Leaving: what is in flight is finished, what comes later is turned away.
 
 use gateway_tests::{
-    ADMIN_KEY, CALL, Codec, Credential, GOAWAY, REPLY, Setup, Signal, shared_mariadb, wait_until,
+    ADMIN_KEY, CALL, Codec, Credential, Database, GOAWAY, REPLY, Setup, Signal, wait_until,
 };
 use serde_json::json;
+
+gateway_tests::on_every_server! {
+    drain_ends_at_its_timeout_even_when_a_call_does_not,
+}
+
+// They need a table that readers wait for, and no reader of an Oracle waits for a writer.
+gateway_tests::on_mysql_only! {
+    calls_in_flight_are_finished_and_later_ones_are_refused,
+}
 
 fn admin() -> Credential {
     Credential::ApiKey(ADMIN_KEY.to_owned())
@@ -28,10 +37,9 @@ fn gateway_told_to_end_says_goaway_closes_and_exits_with_0() {
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
 
-#[test]
-fn calls_in_flight_are_finished_and_later_ones_are_refused() {
-    let Some(server) = shared_mariadb() else { return };
-    let mut gateway = Setup::mariadb(server).set("/server/drain_timeout", json!("30s")).start();
+fn calls_in_flight_are_finished_and_later_ones_are_refused(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let mut gateway = Setup::on(server).set("/server/drain_timeout", json!("30s")).start();
     let schema = gateway.schemas().unwrap().name("game1");
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     let lock = server.lock(&schema, "player");
@@ -53,10 +61,9 @@ fn calls_in_flight_are_finished_and_later_ones_are_refused() {
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
 
-#[test]
-fn drain_ends_at_its_timeout_even_when_a_call_does_not() {
-    let Some(server) = shared_mariadb() else { return };
-    let mut gateway = Setup::mariadb(server)
+fn drain_ends_at_its_timeout_even_when_a_call_does_not(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let mut gateway = Setup::on(server)
         .set("/server/drain_timeout", json!("1s"))
         .set("/database/connections/game1/query_timeout", json!("60s"))
         .set("/games/game1/deadline", json!("60s"))

@@ -4,9 +4,27 @@
 use std::time::{Duration, Instant};
 
 use gateway_tests::{
-    ADMIN_KEY, Credential, Gateway, Mariadb, Response, Setup, Signal, shared_mariadb, wait_until,
+    ADMIN_KEY, Credential, Database, Gateway, Response, Server, Setup, Signal, wait_until,
 };
 use serde_json::json;
+
+gateway_tests::on_every_server! {
+    database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back,
+    schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_back,
+    database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on,
+    write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not_at_all,
+    guarded_write_to_a_database_that_hangs_before_its_commit_changes_nothing,
+    slow_query_is_cancelled_on_the_server_at_its_deadline,
+    write_that_waits_for_a_lock_is_told_at_its_deadline_that_it_changed_nothing,
+    statement_that_the_database_refuses_is_told_without_its_words,
+    connection_that_the_server_closes_is_replaced_without_an_error_for_a_read,
+    gateway_starts_without_its_database_and_serves_when_it_comes,
+}
+
+// They need a table that readers wait for, and no reader of an Oracle waits for a writer.
+gateway_tests::on_mysql_only! {
+    pool_that_is_full_refuses_what_it_cannot_queue_and_serves_again_after,
+}
 
 /// Uncached, on game1's table `player`.
 const COUNT: &str = "/v1/game1/players:count?server_id=3";
@@ -19,8 +37,8 @@ fn admin() -> String {
     Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
 }
 
-fn setup(server: &Mariadb) -> Setup<'_> {
-    Setup::mariadb(server)
+fn setup(server: &Server) -> Setup<'_> {
+    Setup::on(server)
         .set("/games/game1/deadline", json!(DEADLINE))
         .set("/games/game2/deadline", json!(DEADLINE))
         .set("/database/connections/game1/query_timeout", json!("800ms"))
@@ -43,9 +61,10 @@ fn recovers(gateway: &Gateway<'_>) {
     wait_until("the database is used again", || (ask(gateway, COUNT).status == 200).then_some(()));
 }
 
-#[test]
-fn database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back() {
-    let Some(server) = Mariadb::start() else { return };
+fn database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back(
+    database: Database,
+) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).start();
     assert_eq!(ask(&gateway, COUNT).status, 200);
     let player = "/v1/game1/players/1001";
@@ -65,9 +84,10 @@ fn database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back
     recovers(&gateway);
 }
 
-#[test]
-fn schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_back() {
-    let Some(server) = Mariadb::start() else { return };
+fn schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_back(
+    database: Database,
+) {
+    let Some(server) = database.start() else { return };
     let mut gateway = setup(&server).start();
     let schema = |gateway: &Gateway<'_>| {
         gateway.admin("/readyz").json()["databases"]["game1"]["schema"].clone()
@@ -87,9 +107,10 @@ fn schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_ba
     });
 }
 
-#[test]
-fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on() {
-    let Some(server) = Mariadb::start() else { return };
+fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on(
+    database: Database,
+) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).start();
     assert_eq!(ask(&gateway, COUNT).status, 200);
     server.signal(Signal::Stop);
@@ -107,9 +128,10 @@ fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_o
     recovers(&gateway);
 }
 
-#[test]
-fn write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not_at_all() {
-    let Some(server) = Mariadb::start() else { return };
+fn write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not_at_all(
+    database: Database,
+) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).start();
     let target = "/v1/game1/players/1001";
     assert_eq!(ask(&gateway, target).status, 200);
@@ -131,9 +153,8 @@ fn write_to_a_database_that_hangs_has_an_unknown_outcome_and_happens_once_or_not
     });
 }
 
-#[test]
-fn guarded_write_to_a_database_that_hangs_before_its_commit_changes_nothing() {
-    let Some(server) = Mariadb::start() else { return };
+fn guarded_write_to_a_database_that_hangs_before_its_commit_changes_nothing(database: Database) {
+    let Some(server) = database.start() else { return };
     let gateway = setup(&server).start();
     let target = "/v1/game1/players/1001";
     assert_eq!(ask(&gateway, target).status, 200);
@@ -151,9 +172,8 @@ fn guarded_write_to_a_database_that_hangs_before_its_commit_changes_nothing() {
     assert_eq!(stored.trim(), "0\t1");
 }
 
-#[test]
-fn slow_query_is_cancelled_on_the_server_at_its_deadline() {
-    let Some(server) = shared_mariadb() else { return };
+fn slow_query_is_cancelled_on_the_server_at_its_deadline(database: Database) {
+    let Some(server) = database.shared() else { return };
     let gateway = setup(server).start();
     let schema = gateway.schemas().unwrap().name("game1");
     let lock = server.lock(&schema, "player");
@@ -166,9 +186,8 @@ fn slow_query_is_cancelled_on_the_server_at_its_deadline() {
     recovers(&gateway);
 }
 
-#[test]
-fn write_that_waits_for_a_lock_is_told_at_its_deadline_that_it_changed_nothing() {
-    let Some(server) = shared_mariadb() else { return };
+fn write_that_waits_for_a_lock_is_told_at_its_deadline_that_it_changed_nothing(database: Database) {
+    let Some(server) = database.shared() else { return };
     let gateway = setup(server).start();
     let schema = gateway.schemas().unwrap().name("game1");
     let target = "/v1/game1/players/1001";
@@ -183,9 +202,8 @@ fn write_that_waits_for_a_lock_is_told_at_its_deadline_that_it_changed_nothing()
     assert_eq!(stored.trim(), "0\t1");
 }
 
-#[test]
-fn pool_that_is_full_refuses_what_it_cannot_queue_and_serves_again_after() {
-    let Some(server) = shared_mariadb() else { return };
+fn pool_that_is_full_refuses_what_it_cannot_queue_and_serves_again_after(database: Database) {
+    let Some(server) = database.shared() else { return };
     let gateway = setup(server)
         .set("/database/connections/game1/max_open_conns", json!(1))
         .set("/database/connections/game1/acquire_waiting_max", json!(1))
@@ -221,11 +239,10 @@ fn pool_that_is_full_refuses_what_it_cannot_queue_and_serves_again_after() {
     recovers(&gateway);
 }
 
-#[test]
-fn statement_that_the_database_refuses_is_told_without_its_words() {
-    let Some(server) = shared_mariadb() else { return };
+fn statement_that_the_database_refuses_is_told_without_its_words(database: Database) {
+    let Some(server) = database.shared() else { return };
     let gateway = setup(server).start();
-    gateway.sql("game1", "RENAME TABLE player TO player_gone");
+    gateway.sql("game1", "ALTER TABLE player RENAME TO player_gone");
     let reply = ask(&gateway, COUNT);
     assert_eq!((reply.status, reply.code()), (500, 1303), "{}", reply.text());
     assert!(
@@ -236,26 +253,21 @@ fn statement_that_the_database_refuses_is_told_without_its_words() {
     wait_until("the log tells the database's words", || {
         gateway.log().contains("1146").then_some(())
     });
-    gateway.sql("game1", "RENAME TABLE player_gone TO player");
+    gateway.sql("game1", "ALTER TABLE player_gone RENAME TO player");
     recovers(&gateway);
 }
 
-#[test]
-fn connection_that_the_server_closes_is_replaced_without_an_error_for_a_read() {
-    let Some(server) = shared_mariadb() else { return };
+fn connection_that_the_server_closes_is_replaced_without_an_error_for_a_read(database: Database) {
+    let Some(server) = database.shared() else { return };
     let gateway = setup(server).start();
     assert_eq!(ask(&gateway, COUNT).status, 200);
     let schema = gateway.schemas().unwrap().name("game1");
-    let ids = format!("SELECT id FROM information_schema.processlist WHERE db = '{schema}'");
-    for id in server.query("", &ids).lines() {
-        server.query("", &format!("KILL CONNECTION {id}"));
-    }
+    server.end_connections(&schema);
     assert_eq!(ask(&gateway, COUNT).status, 200);
 }
 
-#[test]
-fn gateway_starts_without_its_database_and_serves_when_it_comes() {
-    let Some(server) = Mariadb::start() else { return };
+fn gateway_starts_without_its_database_and_serves_when_it_comes(database: Database) {
+    let Some(server) = database.start() else { return };
     let setup = setup(&server);
     server.kill();
     let gateway = setup.start();

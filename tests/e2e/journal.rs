@@ -5,9 +5,16 @@ use std::fs;
 use std::path::PathBuf;
 
 use gateway_tests::{
-    Caller, Gateway, Mariadb, Outcome, Setup, Signal, run, sample, shared_mariadb, wait_until,
+    Caller, Database, Gateway, Outcome, Server, Setup, Signal, run, sample, wait_until,
 };
 use serde_json::json;
+
+gateway_tests::on_every_server! {
+    orders_that_wait_at_the_end_are_applied_after_the_next_start,
+    damage_in_the_middle_of_the_journal_refuses_the_start_and_names_the_repair,
+    template_under_which_waiting_orders_could_not_be_applied_is_refused_by_reload_and_start,
+    applied_order_keeps_its_parameters_whatever_is_sent_under_its_key_after_a_restart,
+}
 
 /// How a group on disk begins.
 const GROUP_MAGIC: &[u8] = b"GWJGRP01";
@@ -15,8 +22,8 @@ const GROUP_MAGIC: &[u8] = b"GWJGRP01";
 /// Length of a group's header.
 const GROUP_HEADER_BYTES: usize = 64;
 
-fn start(server: &Mariadb) -> Gateway<'_> {
-    Setup::mariadb(server)
+fn start(server: &Server) -> Gateway<'_> {
+    Setup::on(server)
         .own_templates()
         .set("/database/connections/game1/connect_timeout", json!("500ms"))
         .set("/database/connections/game1/health_interval", json!("1s"))
@@ -51,7 +58,7 @@ fn refused(gateway: &mut Gateway<'_>) -> String {
 }
 
 #[track_caller]
-fn check_applied(server: &Mariadb, gateway: &Gateway<'_>, count: u64) {
+fn check_applied(server: &Server, gateway: &Gateway<'_>, count: u64) {
     sample::wait_applied(gateway);
     let schema = gateway.schemas().unwrap().name(sample::GAME);
     let rows = server.query(&schema, &sample::orders_sql("queue-"));
@@ -76,9 +83,8 @@ fn groups(segment: &[u8]) -> Vec<usize> {
     sectors.filter(|at| segment[*at..].starts_with(GROUP_MAGIC)).collect()
 }
 
-#[test]
-fn orders_that_wait_at_the_end_are_applied_after_the_next_start() {
-    let Some(server) = Mariadb::start() else { return };
+fn orders_that_wait_at_the_end_are_applied_after_the_next_start(database: Database) {
+    let Some(server) = database.start() else { return };
     let mut gateway = start(&server);
     server.kill();
     queue(&gateway, 40);
@@ -89,9 +95,8 @@ fn orders_that_wait_at_the_end_are_applied_after_the_next_start() {
     check_applied(&server, &gateway, 40);
 }
 
-#[test]
-fn damage_in_the_middle_of_the_journal_refuses_the_start_and_names_the_repair() {
-    let Some(server) = Mariadb::start() else { return };
+fn damage_in_the_middle_of_the_journal_refuses_the_start_and_names_the_repair(database: Database) {
+    let Some(server) = database.start() else { return };
     let mut gateway = start(&server);
     server.kill();
     queue(&gateway, 20);
@@ -119,10 +124,11 @@ fn damage_in_the_middle_of_the_journal_refuses_the_start_and_names_the_repair() 
     check_applied(&server, &gateway, 19);
 }
 
-#[test]
-fn template_under_which_waiting_orders_could_not_be_applied_is_refused_by_reload_and_start() {
+fn template_under_which_waiting_orders_could_not_be_applied_is_refused_by_reload_and_start(
+    database: Database,
+) {
     const ORDER: &str = "_base/order/create.sql";
-    let Some(server) = Mariadb::start() else { return };
+    let Some(server) = database.start() else { return };
     let mut gateway = start(&server);
     server.kill();
     queue(&gateway, 3);
@@ -152,9 +158,10 @@ fn template_under_which_waiting_orders_could_not_be_applied_is_refused_by_reload
 
 /// After a start the journal does not know the keys of orders that were applied before. Such a key with other
 /// parameters may be taken once more; it is the database that recognises it then.
-#[test]
-fn applied_order_keeps_its_parameters_whatever_is_sent_under_its_key_after_a_restart() {
-    let Some(server) = shared_mariadb() else { return };
+fn applied_order_keeps_its_parameters_whatever_is_sent_under_its_key_after_a_restart(
+    database: Database,
+) {
+    let Some(server) = database.shared() else { return };
     let mut gateway = start(server);
     queue_one(&gateway, 1);
     check_applied(server, &gateway, 1);

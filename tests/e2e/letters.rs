@@ -6,22 +6,22 @@ use gateway_tests::{
 use serde_json::{Value, json};
 
 /// A player that there is not, until a test makes it.
-const STRANGER: i64 = 999_999;
+pub(crate) const STRANGER: i64 = 999_999;
 
-/// The shipped order, but only of players that exist, given up after two failures, with the channel masked.
-fn order_of_a_player() -> String {
+/// The shipped order, but only of players that exist, given up after `dead` failures, with the channel masked.
+pub(crate) fn order_of_a_player(dead: u32) -> String {
     let path = sql_templates().join("_base/order/create.sql");
     let shipped = std::fs::read_to_string(path).unwrap();
     let (head, body) = shipped.split_once("VALUES (").unwrap();
     let values = body.trim_end().trim_end_matches(')');
     head.replace("affected = 1", "affected = 1 else 2101 PLAYER_NOT_FOUND [404]")
-        .replace("dead=10", "dead=2")
+        .replace("dead=10", &format!("dead={dead}"))
         .replace("-- @lane ", "-- @mask channel\n-- @lane ")
         + &format!("SELECT {values}\nFROM   player p\nWHERE  p.player_id = :player_id\n")
 }
 
 fn setup() -> Setup<'static> {
-    Setup::sqlite().own_templates().template("_base/order/create.sql", &order_of_a_player())
+    Setup::sqlite().own_templates().template("_base/order/create.sql", &order_of_a_player(2))
 }
 
 fn game() -> String {
@@ -104,7 +104,7 @@ fn dead_letter_is_listed_and_applied_when_it_is_tried_again_after_its_cause_is_m
 
 #[test]
 fn letter_of_a_guard_says_what_it_counted_and_every_list_the_value_of_its_lane() {
-    let silent = order_of_a_player().replace(" else 2101 PLAYER_NOT_FOUND [404]", "");
+    let silent = order_of_a_player(2).replace(" else 2101 PLAYER_NOT_FOUND [404]", "");
     let gateway =
         Setup::sqlite().own_templates().template("_base/order/create.sql", &silent).start();
     create(&gateway, "letter-0001", STRANGER);

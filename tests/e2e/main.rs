@@ -6,6 +6,7 @@
 #![expect(
     clippy::unwrap_used,
     clippy::expect_used,
+    clippy::panic,
     clippy::indexing_slicing,
     clippy::print_stdout,
     reason = "a test stops at its first surprise"
@@ -30,7 +31,9 @@ mod command;
 mod doctor;
 mod tuning;
 mod order_state;
+mod node;
 mod stream;
+mod stream_letters;
 mod switch;
 mod backlog;
 mod journal;

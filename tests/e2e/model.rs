@@ -2,12 +2,16 @@
 //! and refusals too, on SQLite and on MariaDB.
 
 use gateway_tests::{
-    ADMIN_KEY, Caller, Credential, Gateway, Outcome, Random, Setup, sample, seed_from_environment,
-    shared_mariadb, wait_until,
+    ADMIN_KEY, Caller, Credential, Database, Gateway, Outcome, Random, sample,
+    seed_from_environment, wait_until,
 };
 use serde_json::{Value, json};
 
 use crate::world::{Call, Expected, World};
+
+gateway_tests::on_every_database! {
+    random_operations_answer_as_the_model,
+}
 
 /// Calls of one run.
 const CALL_COUNT: usize = 600;
@@ -222,13 +226,7 @@ fn check(what: &str, call: &Call, expected: (&Expected, Option<bool>), outcome: 
     assert!(is_right, "{what}: {call:?}: {expected:?} expected, {outcome:?} found");
 }
 
-#[test]
-fn random_operations_answer_as_the_model_on_sqlite() {
-    compare(&Setup::sqlite().start());
-}
-
-#[test]
-fn random_operations_answer_as_the_model_on_mariadb() {
-    let Some(server) = shared_mariadb() else { return };
-    compare(&Setup::mariadb(server).start());
+fn random_operations_answer_as_the_model(database: Database) {
+    let Some(setup) = database.setup() else { return };
+    compare(&setup.start());
 }

@@ -1,9 +1,12 @@
 //! The sample games: what each kind of operation answers, over every transport, on every database.
 
-use gateway_tests::{
-    ADMIN_KEY, Credential, Gateway, Setup, Transport, call_everywhere, shared_mariadb,
-};
+use gateway_tests::{ADMIN_KEY, Credential, Database, Gateway, Setup, Transport, call_everywhere};
 use serde_json::{Value, json};
+
+gateway_tests::on_every_database! {
+    affected_is_the_same_count_on_every_database,
+    duplicate_row_answers_with_the_code_that_the_template_declares,
+}
 
 /// An operator of every game.
 fn admin() -> Credential {
@@ -201,51 +204,43 @@ fn row_is_inserted_found_changed_and_deleted() {
     assert_eq!((gone.code, gone.status), (2101, Some(404)));
 }
 
-#[test]
-fn affected_is_the_same_count_on_every_database() {
-    let check = |gateway: &Gateway<'_>| {
-        let affected = |operation: &str, params: Value| {
-            let (code, body) = once(gateway, operation, &params);
-            assert_eq!(code, 0, "{operation}: {body}");
-            body["affected"].as_i64().unwrap()
-        };
-        let own = json!({ "player_id": 1001 });
-        assert_eq!(affected("auth_token.revoke_all", own.clone()), 1);
-        assert_eq!(affected("auth_token.revoke_all", own), 0);
-        // A row that is there counts once, though MySQL itself says 2 for an upsert.
-        for item_type in [1, 500] {
-            let request = format!("grant-{item_type}");
-            let grant = json!({ "request_id": request, "player_id": 1001, "item_type": item_type, "qty": 1 });
-            assert_eq!(affected("item.grant", grant), 1, "{item_type}");
-        }
-        let update = |version| json!({ "player_id": 1001, "item_id": 10_010_001, "version": version, "qty": 3 });
-        assert_eq!(affected("item.update", update(2)), 1);
-        assert_eq!(once(gateway, "item.update", &update(2)).0, 2023);
-        let touch = json!({ "player_id": 1001, "token_hash": format!("{:064x}", 1001) });
-        assert_eq!(affected("auth_token.delete", touch.clone()), 1);
-        assert_eq!(affected("auth_token.delete", touch), 0);
+fn affected_is_the_same_count_on_every_database(database: Database) {
+    let Some(gateway) = database.setup().map(Setup::start) else { return };
+    let gateway = &gateway;
+    let affected = |operation: &str, params: Value| {
+        let (code, body) = once(gateway, operation, &params);
+        assert_eq!(code, 0, "{operation}: {body}");
+        body["affected"].as_i64().unwrap()
     };
-    check(&Setup::sqlite().start());
-    if let Some(server) = shared_mariadb() {
-        check(&Setup::mariadb(server).start());
+    let own = json!({ "player_id": 1001 });
+    assert_eq!(affected("auth_token.revoke_all", own.clone()), 1);
+    assert_eq!(affected("auth_token.revoke_all", own), 0);
+    // A row that is there counts once, though MySQL itself says 2 for an upsert.
+    for item_type in [1, 500] {
+        let request = format!("grant-{item_type}");
+        let grant =
+            json!({ "request_id": request, "player_id": 1001, "item_type": item_type, "qty": 1 });
+        assert_eq!(affected("item.grant", grant), 1, "{item_type}");
     }
+    let update =
+        |version| json!({ "player_id": 1001, "item_id": 10_010_001, "version": version, "qty": 3 });
+    assert_eq!(affected("item.update", update(2)), 1);
+    assert_eq!(once(gateway, "item.update", &update(2)).0, 2023);
+    let touch = json!({ "player_id": 1001, "token_hash": format!("{:064x}", 1001) });
+    assert_eq!(affected("auth_token.delete", touch.clone()), 1);
+    assert_eq!(affected("auth_token.delete", touch), 0);
 }
 
-#[test]
-fn duplicate_row_answers_with_the_code_that_the_template_declares() {
-    let check = |gateway: &Gateway<'_>| {
-        let again = json!({ "account_name": "x", "nickname": "Player1001", "server_id": 1 });
-        let answer = call_everywhere(gateway, &game(), "game1", "player.insert", &again);
-        assert_eq!((answer.code, answer.status), (2104, Some(409)));
-        assert_eq!(answer.body["message"], "NAME_TAKEN");
-        let taken = json!({ "player_id": 1011, "version": 1, "nickname": "player1001" });
-        let answer = call_everywhere(gateway, &game(), "game1", "player.update", &taken);
-        assert_eq!(answer.code, 2104);
-    };
-    check(&Setup::sqlite().start());
-    if let Some(server) = shared_mariadb() {
-        check(&Setup::mariadb(server).start());
-    }
+fn duplicate_row_answers_with_the_code_that_the_template_declares(database: Database) {
+    let Some(gateway) = database.setup().map(Setup::start) else { return };
+    let gateway = &gateway;
+    let again = json!({ "account_name": "x", "nickname": "Player1001", "server_id": 1 });
+    let answer = call_everywhere(gateway, &game(), "game1", "player.insert", &again);
+    assert_eq!((answer.code, answer.status), (2104, Some(409)));
+    assert_eq!(answer.body["message"], "NAME_TAKEN");
+    let taken = json!({ "player_id": 1011, "version": 1, "nickname": "player1001" });
+    let answer = call_everywhere(gateway, &game(), "game1", "player.update", &taken);
+    assert_eq!(answer.code, 2104);
 }
 
 #[test]

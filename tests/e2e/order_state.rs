@@ -1,10 +1,18 @@
 //! What is told of an order on its way to the database: journalled, committed, or dead, on every instance.
 
 use gateway_tests::{
-    Caller, Credential, Gateway, Mariadb, Outcome, Response, Setup, sample, shared_mariadb,
-    shared_redis, sql_templates, wait_until,
+    Caller, Credential, Database, Gateway, Outcome, Response, Server, Setup, sample, shared_redis,
+    sql_templates, wait_until,
 };
 use serde_json::{Value, json};
+
+gateway_tests::on_every_server! {
+    order_is_told_as_journalled_until_it_is_in_the_database_on_both_instances,
+    order_that_cannot_be_applied_is_told_as_dead_with_the_reason_and_others_go_on,
+    payment_that_overtakes_its_order_waits_for_it,
+    order_sent_to_two_instances_is_in_the_database_once,
+    order_that_waits_is_told_while_its_database_is_away_and_committed_after,
+}
 
 fn game() -> String {
     Credential::with_roles(&["game_server"]).headers()
@@ -24,7 +32,7 @@ fn told(gateway: &Gateway<'_>, target: &str) -> Value {
 }
 
 /// A gateway on a database and a Redis, and a second one beside it.
-fn two_instances<'s>(server: &'s Mariadb, setup: Setup<'s>) -> Option<[Gateway<'s>; 2]> {
+fn two_instances<'s>(server: &'s Server, setup: Setup<'s>) -> Option<[Gateway<'s>; 2]> {
     let first = setup.redis(shared_redis()?).start();
     let templates = first.config["templates"].clone();
     let second = Setup::beside(&first).set("/templates", templates).start();
@@ -32,10 +40,9 @@ fn two_instances<'s>(server: &'s Mariadb, setup: Setup<'s>) -> Option<[Gateway<'
     Some([first, second])
 }
 
-#[test]
-fn order_is_told_as_journalled_until_it_is_in_the_database_on_both_instances() {
-    let Some(server) = shared_mariadb() else { return };
-    let Some([first, second]) = two_instances(server, Setup::mariadb(server)) else { return };
+fn order_is_told_as_journalled_until_it_is_in_the_database_on_both_instances(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let Some([first, second]) = two_instances(server, Setup::on(server)) else { return };
     let schema = first.schemas().unwrap().name(sample::GAME);
     // Another session has written the same number and not committed: the applier waits, readers see nothing.
     let open = "START TRANSACTION; INSERT INTO game_order (order_id, order_no, player_id, product_id, qty, \
@@ -81,12 +88,12 @@ fn order_of_a_player() -> String {
         + &format!("SELECT {values}\nFROM   player p\nWHERE  p.player_id = :player_id\n")
 }
 
-#[test]
-fn order_that_cannot_be_applied_is_told_as_dead_with_the_reason_and_others_go_on() {
-    let Some(server) = shared_mariadb() else { return };
-    let setup = Setup::mariadb(server)
-        .own_templates()
-        .template("_base/order/create.sql", &order_of_a_player());
+fn order_that_cannot_be_applied_is_told_as_dead_with_the_reason_and_others_go_on(
+    database: Database,
+) {
+    let Some(server) = database.shared() else { return };
+    let setup =
+        Setup::on(server).own_templates().template("_base/order/create.sql", &order_of_a_player());
     let Some([first, second]) = two_instances(server, setup) else { return };
     let mut caller = Caller::new(first.tcp_address(), sample::GAME);
     for (number, player) in [("dead-000001", 9), ("dead-000002", 1001), ("dead-000003", 9)] {
@@ -118,10 +125,9 @@ fn order_that_cannot_be_applied_is_told_as_dead_with_the_reason_and_others_go_on
     assert!((dead - 2.0).abs() < 0.1, "{dead}");
 }
 
-#[test]
-fn payment_that_overtakes_its_order_waits_for_it() {
-    let Some(server) = shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server).start();
+fn payment_that_overtakes_its_order_waits_for_it(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server).start();
     let mut caller = Caller::new(gateway.tcp_address(), sample::GAME);
     for index in 0..50 {
         let number = format!("lane-{index:06}");
@@ -138,10 +144,9 @@ fn payment_that_overtakes_its_order_waits_for_it() {
 }
 
 /// Both instances take the order into their journals: only one can bring it into the database.
-#[test]
-fn order_sent_to_two_instances_is_in_the_database_once() {
-    let Some(server) = shared_mariadb() else { return };
-    let Some(both) = two_instances(server, Setup::mariadb(server)) else { return };
+fn order_sent_to_two_instances_is_in_the_database_once(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let Some(both) = two_instances(server, Setup::on(server)) else { return };
     std::thread::scope(|scope| {
         for gateway in &both {
             scope.spawn(move || {
@@ -164,10 +169,9 @@ fn order_sent_to_two_instances_is_in_the_database_once() {
     }
 }
 
-#[test]
-fn order_that_waits_is_told_while_its_database_is_away_and_committed_after() {
-    let Some(server) = Mariadb::start() else { return };
-    let gateway = Setup::mariadb(&server).start();
+fn order_that_waits_is_told_while_its_database_is_away_and_committed_after(database: Database) {
+    let Some(server) = database.start() else { return };
+    let gateway = Setup::on(&server).start();
     let number = "away-000001";
     assert_eq!(told(&gateway, "/v1/game1/players/1001")["player_id"], "1001");
     server.kill();

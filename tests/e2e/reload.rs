@@ -3,10 +3,13 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use gateway_tests::{
-    ADMIN_KEY, CALL, Codec, Credential, Gateway, Setup, Signal, copy_folder, shared_mariadb,
-    wait_until,
+    ADMIN_KEY, CALL, Codec, Credential, Database, Gateway, Setup, Signal, copy_folder, wait_until,
 };
 use serde_json::{Value, json};
+
+gateway_tests::on_every_database! {
+    statement_that_the_database_refuses_is_told_at_the_start_and_after_a_reload_and_stops_nothing,
+}
 
 const PLAYER: &str = "/v1/game1/players/1001";
 
@@ -220,44 +223,40 @@ fn templates_behind_links_are_served_and_a_swap_of_the_links_is_taken_without_a_
 }
 
 /// A statement that the database does not take is no reason to keep the others from the players.
-#[test]
-fn statement_that_the_database_refuses_is_told_at_the_start_and_after_a_reload_and_stops_nothing() {
+fn statement_that_the_database_refuses_is_told_at_the_start_and_after_a_reload_and_stops_nothing(
+    database: Database,
+) {
+    let Some(setup) = database.setup() else { return };
     let planted = |column: &str| {
         format!(
             "-- @desc Planted.\n-- @kind one\n-- @param player_id bigint\n-- @result {column} int\n\
              -- @allow admin\nSELECT p.{column} FROM player p WHERE p.player_id = :player_id\n"
         )
     };
-    let check = |setup: Setup<'_>| {
-        let setup = setup.own_templates().template("game1/player/planted.sql", &planted("nosuch"));
-        let gateway = setup.start();
-        let statements = |gateway: &Gateway<'_>| {
-            let ready = gateway.admin("/readyz");
-            assert_eq!(ready.status, 200);
-            ready.json()["databases"]["game1"]["statements"].clone()
-        };
-        let told = wait_until("the statements are prepared", || {
-            let told = statements(&gateway);
-            told.is_object().then_some(told)
-        });
-        assert_eq!(told["refused_count"], 1, "{told}");
-        assert_eq!(told["refused"][0]["operation"], "game1 player.planted");
-        assert!(told["refused"][0]["fault"].as_str().unwrap().contains("nosuch"), "{told}");
-        assert!(told["count"].as_u64().unwrap() > 40, "{told}");
-        // The log is written by a thread of its own, a moment later.
-        let count = || gateway.log().matches("statement_refused").count();
-        wait_until("the log tells of it", || (count() > 0).then_some(()));
-        assert_eq!(count(), 1, "{}", gateway.log());
-        assert_eq!(code(&gateway, "game1", "player.get", &json!({ "player_id": 1001 })), 0);
-
-        gateway.write_template("game1/player/planted.sql", &planted("vip_level"));
-        gateway.signal(Signal::Reload);
-        wait_until("the mended one is taken", || {
-            (statements(&gateway)["refused_count"] == 0).then_some(())
-        });
+    let setup = setup.own_templates().template("game1/player/planted.sql", &planted("nosuch"));
+    let gateway = setup.start();
+    let statements = |gateway: &Gateway<'_>| {
+        let ready = gateway.admin("/readyz");
+        assert_eq!(ready.status, 200);
+        ready.json()["databases"]["game1"]["statements"].clone()
     };
-    check(Setup::sqlite());
-    if let Some(server) = shared_mariadb() {
-        check(Setup::mariadb(server));
-    }
+    let told = wait_until("the statements are prepared", || {
+        let told = statements(&gateway);
+        told.is_object().then_some(told)
+    });
+    assert_eq!(told["refused_count"], 1, "{told}");
+    assert_eq!(told["refused"][0]["operation"], "game1 player.planted");
+    assert!(told["refused"][0]["fault"].as_str().unwrap().contains("nosuch"), "{told}");
+    assert!(told["count"].as_u64().unwrap() > 40, "{told}");
+    // The log is written by a thread of its own, a moment later.
+    let count = || gateway.log().matches("statement_refused").count();
+    wait_until("the log tells of it", || (count() > 0).then_some(()));
+    assert_eq!(count(), 1, "{}", gateway.log());
+    assert_eq!(code(&gateway, "game1", "player.get", &json!({ "player_id": 1001 })), 0);
+
+    gateway.write_template("game1/player/planted.sql", &planted("vip_level"));
+    gateway.signal(Signal::Reload);
+    wait_until("the mended one is taken", || {
+        (statements(&gateway)["refused_count"] == 0).then_some(())
+    });
 }

@@ -1,6 +1,6 @@
 //! A game on its way from one database to another, with the commands that an operator gives.
 
-use gateway_tests::{Output, Setup, run, shared_mariadb};
+use gateway_tests::{Gateway, Output, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
 /// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows.
@@ -26,7 +26,7 @@ fn reconcile(setup: &Setup<'_>, more: &[&str]) -> (Output, Value) {
 #[test]
 fn reconcile_finds_every_row_that_a_new_mirror_lacks_and_copies_them() {
     let Some(server) = shared_mariadb() else { return };
-    let setup = mirrored(Setup::mariadb(server));
+    let setup = mirrored(Setup::on(server));
     let (output, report) = reconcile(&setup, &["--tables", "player"]);
     assert_eq!(output.status, Some(1), "{}", output.text());
     assert_eq!(report["tables"][0]["missing_count"], json!(300));
@@ -73,4 +73,73 @@ fn templates_that_the_mirror_has_no_body_of_are_found_at_load() {
     let output = run(&["check", "--config", &setup.config_path().display().to_string()]);
     assert_eq!(output.status, Some(1), "{}", output.text());
     assert!(output.stdout.contains("player/first"), "{}", output.text());
+}
+
+fn switch(gateway: &Gateway<'_>, arguments: &[&str]) -> Output {
+    let config = gateway.folder().join("gateway.yaml").display().to_string();
+    let mut line = vec!["switch", "game1"];
+    line.extend(arguments);
+    line.extend(["--config", &config, "--by", "tests"]);
+    run(&line)
+}
+
+fn state(gateway: &Gateway<'_>) -> Value {
+    let told = switch(gateway, &["status", "--format", "json"]).succeeded();
+    serde_json::from_str(&told).unwrap()
+}
+
+/// The commands in their order, beside a gateway that serves and copies, and is killed on the way.
+#[test]
+fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed() {
+    let Some(server) = shared_mariadb() else { return };
+    let mut gateway = mirrored(Setup::on(server)).start();
+    let refused = switch(&gateway, &["backfill"]);
+    assert!(refused.stderr.contains("there is no mirror yet"), "{}", refused.text());
+    let script = switch(&gateway, &["mirror", "copy", "--print-sql"]).succeeded();
+    assert!(script.starts_with("DELIMITER //") && script.contains("CREATE TRIGGER"), "{script}");
+    assert_eq!(state(&gateway)["state"], Value::Null, "a script changes nothing");
+    switch(&gateway, &["mirror", "copy"]).succeeded();
+    grant(&gateway, 1..40);
+    let told = switch(&gateway, &["backfill"]).succeeded();
+    assert!(told.contains("gateway reconcile game1"), "{told}");
+    gateway.kill();
+    gateway.launch();
+    gateway.wait_ready();
+    grant(&gateway, 40..80);
+    wait_until("what was written is copied", || {
+        (state(&gateway)["outbox_rows"] == 0).then_some(())
+    });
+    let known = state(&gateway);
+    assert_eq!(known["state"]["phase"], "mirrored", "{known}");
+    assert_eq!((&known["refused"], &known["missing_triggers"]), (&json!([]), &json!(0)), "{known}");
+    let config = gateway.folder().join("gateway.yaml").display().to_string();
+    run(&["reconcile", "game1", "--config", &config]).succeeded();
+    wait_until("the figures are told", || {
+        let copied = gateway.metric("gateway_switch_copied_rows_total", &["game1"]);
+        (copied > 0.0 && gateway.metric("gateway_switch_copier", &["game1"]) > 0.0).then_some(())
+    });
+    let held = switch(&gateway, &["copy"]);
+    assert!(held.stderr.contains("copies game1"), "{}", held.text());
+    let refused = switch(&gateway, &["retire", "copy"]);
+    assert!(refused.stderr.contains("--yes"), "{}", refused.text());
+    let refused = switch(&gateway, &["flip"]);
+    assert!(refused.stderr.contains("not built"), "{}", refused.text());
+    switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
+    assert_eq!(state(&gateway)["state"]["phase"], "single");
+    let audit = std::fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
+    let steps = ["switch.mirror", "switch.backfill", "switch.retire"];
+    assert!(steps.iter().all(|step| audit.matches(step).count() >= 2), "{audit}");
+}
+
+/// Grants an item to a player for each number, through the gateway.
+fn grant(gateway: &Gateway<'_>, numbers: std::ops::Range<u32>) {
+    let mut wire = gateway.game_server("game1");
+    for number in numbers {
+        let params = json!({
+            "request_id": format!("switch-{number}"), "player_id": 1001 + number, "item_type": 7,
+            "qty": 1, "reason": "switch",
+        });
+        let (code, reply) = wire.call("item.grant", &params);
+        assert_eq!(code, 0, "{reply}");
+    }
 }

@@ -3,10 +3,14 @@
 use std::collections::BTreeSet;
 
 use gateway_tests::{
-    ADMIN_KEY, BATCH, CALL, Codec, Credential, Frame, HELLO, PING, PONG, REPLY, Setup, WELCOME,
-    frame,
+    ADMIN_KEY, BATCH, CALL, Codec, Credential, Database, Frame, HELLO, PING, PONG, REPLY, Setup,
+    WELCOME, frame,
 };
 use serde_json::{Value, json};
+
+gateway_tests::on_every_server! {
+    deadline_of_a_call_is_kept_and_told,
+}
 
 fn admin() -> Credential {
     Credential::ApiKey(ADMIN_KEY.to_owned())
@@ -212,10 +216,9 @@ fn connection_over_the_limit_is_closed_and_served_again_when_another_leaves() {
     });
 }
 
-#[test]
-fn deadline_of_a_call_is_kept_and_told() {
-    let Some(server) = gateway_tests::shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server).start();
+fn deadline_of_a_call_is_kept_and_told(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server).start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     let schema = gateway.schemas().unwrap().name("game1");
     let lock = server.lock(&schema, "player");

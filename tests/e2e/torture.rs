@@ -5,9 +5,14 @@ use std::collections::BTreeMap;
 use std::sync::Mutex;
 
 use gateway_tests::{
-    Caller, Gateway, Outcome, Random, Setup, sample, seed_from_environment, shared_mariadb,
+    Caller, Database, Gateway, Outcome, Random, Setup, sample, seed_from_environment,
 };
 use serde_json::{Value, json};
+
+gateway_tests::on_every_server! {
+    transaction_repeated_by_many_clients_happens_once_and_each_repeat_has_the_first_answer,
+    order_repeated_by_many_clients_is_in_the_database_once,
+}
 
 const CLIENT_COUNT: u64 = 64;
 const REQUEST_COUNT: u64 = 1_000;
@@ -102,10 +107,11 @@ fn check_answers(answers: &Answers) {
     }
 }
 
-#[test]
-fn transaction_repeated_by_many_clients_happens_once_and_each_repeat_has_the_first_answer() {
-    let Some(server) = shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server)
+fn transaction_repeated_by_many_clients_happens_once_and_each_repeat_has_the_first_answer(
+    database: Database,
+) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server)
         .set("/logging/requests", json!("errors"))
         .set("/database/connections/game1/max_open_conns", json!(16))
         .start();
@@ -123,10 +129,9 @@ fn transaction_repeated_by_many_clients_happens_once_and_each_repeat_has_the_fir
     assert_eq!(server.query(&schema, sql), format!("1000\t1000\t{sum}\n{sum}\n"));
 }
 
-#[test]
-fn order_repeated_by_many_clients_is_in_the_database_once() {
-    let Some(server) = shared_mariadb() else { return };
-    let gateway = Setup::mariadb(server).set("/logging/requests", json!("errors")).start();
+fn order_repeated_by_many_clients_is_in_the_database_once(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = Setup::on(server).set("/logging/requests", json!("errors")).start();
     let answers = torture(&gateway, sample::ORDER_CREATE, order);
     check_answers(&answers);
     sample::wait_applied(&gateway);

@@ -11,7 +11,7 @@ use tempfile::TempDir;
 use crate::credential::Credential;
 use crate::http::{Http, Response};
 use crate::keeper::{Signal, send_signal};
-use crate::mariadb::Schemas;
+use crate::schemas::Schemas;
 use crate::setup::{at, write_file};
 use crate::wait::wait_until;
 use crate::wire::{Codec, Wire};
@@ -60,11 +60,16 @@ impl Output {
 
 /// Runs a subcommand to its end.
 pub fn run(arguments: &[&str]) -> Output {
-    let output = Command::new(binary())
-        .args(arguments)
-        .stdin(Stdio::null())
-        .output()
-        .expect("the binary starts");
+    run_with(None, arguments)
+}
+
+/// The same, with a folder in which a database's client library is found.
+pub fn run_with(library: Option<&Path>, arguments: &[&str]) -> Output {
+    let mut command = Command::new(binary());
+    if let Some(folder) = library {
+        command.env("LD_LIBRARY_PATH", folder);
+    }
+    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the binary starts");
     Output {
         status: output.status.code(),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),

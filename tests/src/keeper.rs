@@ -60,6 +60,31 @@ impl Drop for Keeper {
     }
 }
 
+/// Removes folders when the test program has ended, however it ends.
+const JANITOR: &str = r#"
+trap '' INT TERM HUP
+read -r _
+for _ in 1 2 3 4 5; do
+    rm -rf "$@" 2>/dev/null && break
+    sleep 1
+done
+"#;
+
+/// What removes the folders of something that is never dropped.
+#[derive(Debug)]
+pub(crate) struct Janitor {
+    _shell: Child,
+}
+
+impl Janitor {
+    /// Has folders removed when this program is gone.
+    pub(crate) fn of(folders: &[&Path]) -> Self {
+        let mut command = Command::new("sh");
+        command.args(["-c", JANITOR, "janitor"]).args(folders).stdin(Stdio::piped());
+        Self { _shell: command.spawn().expect("sh starts") }
+    }
+}
+
 /// A signal that tests send.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Signal {
@@ -77,6 +102,11 @@ pub enum Signal {
 
 /// Sends a signal to one process, by its pid.
 pub fn send_signal(pid: u32, signal: Signal) {
+    assert!(try_send_signal(pid, signal), "{signal:?} to {pid}");
+}
+
+/// Sends a signal to a process that may have ended meanwhile; whether it was there.
+pub(crate) fn try_send_signal(pid: u32, signal: Signal) -> bool {
     let name = match signal {
         Signal::Reload => "HUP",
         Signal::Drain => "TERM",
@@ -85,6 +115,6 @@ pub fn send_signal(pid: u32, signal: Signal) {
         Signal::Continue => "CONT",
     };
     let script = format!("kill -{name} {pid}");
-    let status = Command::new("sh").args(["-c", &script]).status().expect("sh starts");
-    assert!(status.success(), "{script}: {status}");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script]).status().expect("sh starts").success()
 }

@@ -20,7 +20,11 @@ mod wait;
 mod random;
 mod keeper;
 mod database;
+mod server;
+mod schemas;
+mod lock;
 mod mariadb;
+mod standin;
 mod redis;
 mod need;
 mod credential;
@@ -38,15 +42,18 @@ pub use credential::{
     ADMIN_KEY, Algorithm, Credential, GAME_SERVER_SECRET, GameServer, Token, api_key_hash,
 };
 pub use database::Database;
-pub use gateway::{Gateway, Output, binary, run};
+pub use gateway::{Gateway, Output, binary, run, run_with};
 pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};
+pub use lock::TableLock;
 pub use machine::{Machine, PLAIN_MACHINE, Report, same_report, tuning_folder};
-pub use mariadb::{Mariadb, Schemas};
-pub use need::{is_installed, shared_mariadb, shared_redis};
+pub use mariadb::Mariadb;
+pub use need::{is_installed, shared_mariadb, shared_redis, shared_stand_in};
 pub use random::{Random, fresh_seed, seed_from_environment};
 pub use redis::Redis;
-pub use setup::{Setup, copy_folder, sql_templates};
+pub use schemas::Schemas;
+pub use server::Server;
+pub use setup::{Setup, copy_folder, no_io_uring, sql_templates};
 pub use transport::{Answer, Transport, call_everywhere};
 pub use wait::{LIMIT, free_address, wait_until};
 pub use wire::{

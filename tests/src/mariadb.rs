@@ -1,25 +1,22 @@
-//! A private MariaDB server, or the server that `MYSQL_TEST_DSN` names; and the schemas of one test.
+//! A private MariaDB server, or the server that `MYSQL_TEST_DSN` names.
 
 use std::fs;
 use std::io::Write as _;
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
-use std::process::{Child, ChildStdin, ChildStdout, Command, Stdio};
+use std::process::{Command, Stdio};
 use std::sync::Mutex;
-use std::sync::atomic::{AtomicU32, Ordering};
 
 use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::keeper::{Keeper, Signal, send_signal};
+use crate::lock::TableLock;
 use crate::wait::{free_address, wait_until};
 
 /// User and password of the private server.
 const USER: &str = "gateway";
 const PASSWORD: &str = "only-for-tests";
-
-/// Tells the schemas of one test program from each other.
-static SCHEMA_NUMBER: AtomicU32 = AtomicU32::new(0);
 
 /// A MySQL-compatible server.
 #[derive(Debug)]
@@ -182,16 +179,7 @@ impl Mariadb {
     /// Runs SQL on a connection of its own and keeps that until what is returned is dropped: a transaction that
     /// is begun in it is open so long, and never happened then.
     pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
-        use std::io::BufRead as _;
-        let mut child = self.client(schema).spawn().expect("mariadb starts");
-        let mut stdin = child.stdin.take().expect("piped");
-        let stdout = child.stdout.take().expect("piped");
-        writeln!(stdin, "{sql}; SELECT 'held';").expect("the client reads");
-        let mut reader = std::io::BufReader::new(stdout);
-        let mut line = String::new();
-        reader.read_line(&mut line).expect("an answer");
-        assert_eq!(line.trim(), "held");
-        TableLock { child, stdin: Some(stdin), _stdout: reader }
+        TableLock::of(self.client(schema), sql)
     }
 
     /// Connections that wait for a table's lock now.
@@ -200,6 +188,14 @@ impl Mariadb {
             "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{schema}' AND state LIKE 'Waiting for table%'"
         );
         self.query("", &sql).trim().parse().expect("a number")
+    }
+
+    /// Ends every connection to a schema: they are lost.
+    pub fn end_connections(&self, schema: &str) {
+        let ids = format!("SELECT id FROM information_schema.processlist WHERE db = '{schema}'");
+        for id in self.query("", &ids).lines() {
+            self.query("", &format!("KILL CONNECTION {id}"));
+        }
     }
 
     /// Kills the server at once.
@@ -232,87 +228,36 @@ impl Mariadb {
         send_signal(process.as_ref().expect("a running private server").pid(), signal);
     }
 
-    /// Makes the schemas of one test, empty.
-    pub fn schemas<'a>(&'a self, games: &[&str]) -> Schemas<'a> {
-        let number = SCHEMA_NUMBER.fetch_add(1, Ordering::Relaxed);
-        let own = format!("e2e_{}_{number}", std::process::id());
-        let schemas =
-            Schemas { server: self, own, games: games.iter().map(ToString::to_string).collect() };
-        for game in &schemas.games {
-            let name = schemas.name(game);
-            self.query("", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
-        }
-        schemas
-    }
-}
-
-/// A connection that holds locks; dropping it ends it.
-#[derive(Debug)]
-pub struct TableLock {
-    child: Child,
-    stdin: Option<ChildStdin>,
-    _stdout: std::io::BufReader<ChildStdout>,
-}
-
-impl Drop for TableLock {
-    fn drop(&mut self) {
-        drop(self.stdin.take());
-        self.child.wait().expect("the client ends");
-    }
-}
-
-/// One schema for each game, dropped at the end. The server may be gone by then.
-#[derive(Debug)]
-pub struct Schemas<'a> {
-    server: &'a Mariadb,
-    own: String,
-    games: Vec<String>,
-}
-
-impl Schemas<'_> {
-    /// The schema's name of a game.
-    pub fn name(&self, game: &str) -> String {
-        format!("{}_{game}", self.own)
+    /// Makes an empty schema.
+    pub(crate) fn create_schema(&self, name: &str) {
+        self.query("", &format!("CREATE DATABASE {name} CHARACTER SET utf8mb4"));
     }
 
-    /// The games that have one.
-    pub fn games(&self) -> &[String] {
-        &self.games
-    }
-
-    /// The server that they are on.
-    pub const fn server(&self) -> &Mariadb {
-        self.server
-    }
-
-    /// `database.connections.<game>`.
-    pub fn connection(&self, game: &str) -> Value {
-        json!({
-            "type": "mysql",
-            "host": self.server.address.ip().to_string(),
-            "port": self.server.address.port(),
-            "username": self.server.user,
-            "password": self.server.password,
-            "database": self.name(game),
-            "max_open_conns": 4,
-        })
-    }
-}
-
-impl Drop for Schemas<'_> {
-    fn drop(&mut self) {
+    /// Drops a schema, if the server runs.
+    pub(crate) fn drop_schema(&self, name: &str) {
         // A test that stopped its own server has nothing left to drop.
-        let stopped = self.server.process.lock().is_ok_and(|process| process.is_none());
-        if self.server.folder.is_some() && stopped {
+        let stopped = self.process.lock().is_ok_and(|process| process.is_none());
+        if self.folder.is_some() && stopped {
             return;
         }
-        for game in &self.games {
-            // A failing test may leave the server hanging: nothing here may hang or fail on top of it.
-            let drop_it = format!("DROP DATABASE IF EXISTS {}", self.name(game));
-            let mut client = self.server.client("");
-            client.args(["--connect-timeout=5", "-e", &drop_it]);
-            let _dropped = client.output();
-        }
+        // A failing test may leave the server hanging: nothing here may hang or fail on top of it.
+        let drop_it = format!("DROP DATABASE IF EXISTS {name}");
+        let mut client = self.client("");
+        client.args(["--connect-timeout=5", "-e", &drop_it]);
+        let _dropped = client.output();
+    }
+
+    /// `database.connections.<game>` of a schema.
+    pub(crate) fn connection(&self, schema: &str) -> Value {
+        json!({
+            "type": "mysql",
+            "host": self.address.ip().to_string(),
+            "port": self.address.port(),
+            "username": self.user,
+            "password": self.password,
+            "database": schema,
+            "max_open_conns": 4,
+        })
     }
 }
 
@@ -323,8 +268,8 @@ mod tests {
     #[test]
     fn server_killed_and_restarted_keeps_its_rows_and_a_lock_makes_others_wait() {
         let Some(server) = Mariadb::start() else { return };
-        let schemas = server.schemas(&["game1"]);
-        let name = schemas.name("game1");
+        let name = "game1".to_owned();
+        server.create_schema(&name);
         server.query(&name, "CREATE TABLE t (a INT); INSERT INTO t VALUES (7)");
         server.restart();
         assert_eq!(server.query(&name, "SELECT a FROM t").trim(), "7");

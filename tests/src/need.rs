@@ -4,6 +4,8 @@ use std::sync::OnceLock;
 
 use crate::mariadb::Mariadb;
 use crate::redis::Redis;
+use crate::server::Server;
+use crate::standin::StandIn;
 
 /// Whether a program is installed.
 ///
@@ -15,17 +17,34 @@ pub fn is_installed(program: &str) -> bool {
     let found = std::env::split_paths(&folders)
         .chain(["/usr/sbin".into(), "/usr/local/sbin".into()])
         .any(|folder| folder.join(program).is_file());
+    is_found(found, program)
+}
+
+/// The same of something that was looked for elsewhere.
+pub(crate) fn is_found(found: bool, what: &str) -> bool {
     if !found {
-        assert!(std::env::var_os("CI").is_none(), "{program} is not installed, and CI is set");
-        eprintln!("SKIPPED: {program} is not installed");
+        assert!(std::env::var_os("CI").is_none(), "{what} is not installed, and CI is set");
+        eprintln!("SKIPPED: {what} is not installed");
     }
     found
 }
 
+/// The stand-in for Oracle of this test program, with both games' databases to copy. It is not Oracle.
+pub fn shared_stand_in() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER
+        .get_or_init(|| {
+            let server = Server::StandIn(StandIn::start_shared()?);
+            crate::setup::fill(&server);
+            Some(server)
+        })
+        .as_ref()
+}
+
 /// The MariaDB of this test program, or the server that `MYSQL_TEST_DSN` names.
-pub fn shared_mariadb() -> Option<&'static Mariadb> {
-    static SERVER: OnceLock<Option<Mariadb>> = OnceLock::new();
-    SERVER.get_or_init(Mariadb::start_shared).as_ref()
+pub fn shared_mariadb() -> Option<&'static Server> {
+    static SERVER: OnceLock<Option<Server>> = OnceLock::new();
+    SERVER.get_or_init(|| Mariadb::start_shared().map(Server::Mariadb)).as_ref()
 }
 
 /// The Redis of this test program. Each gateway has a namespace of its own in it.

@@ -10,9 +10,10 @@ use serde_json::{Value, json};
 use tempfile::TempDir;
 
 use crate::credential::{ADMIN_KEY, Algorithm, GAME_SERVER_SECRET, api_key_hash};
-use crate::gateway::{Gateway, run};
-use crate::mariadb::{Mariadb, Schemas};
+use crate::gateway::{Gateway, run, run_with};
 use crate::redis::Redis;
+use crate::schemas::Schemas;
+use crate::server::Server;
 use crate::wait::free_address;
 
 /// The games of every test.
@@ -20,6 +21,11 @@ const GAMES: [&str; 2] = ["game1", "game2"];
 
 /// Players in every test's databases: 1001 to 1300, thirty on each of ten servers.
 const PLAYERS: u32 = 300;
+
+/// The program that runs another one under a filter that refuses `io_uring`.
+pub fn no_io_uring() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("python/without_io_uring.py")
+}
 
 /// The shipped templates.
 pub fn sql_templates() -> PathBuf {
@@ -52,19 +58,22 @@ impl<'a> Setup<'a> {
         setup.set("/database/connections", connections)
     }
 
-    /// Both games on a MySQL-compatible server, no Redis.
-    pub fn mariadb(server: &'a Mariadb) -> Self {
+    /// Both games on schemas of their own of a server, no Redis.
+    pub fn on(server: &'a Server) -> Self {
         let mut setup = Self::without_databases();
-        let schemas = server.schemas(&GAMES);
+        let schemas = Schemas::new(server, &GAMES);
         for game in GAMES {
             setup = setup.set(&format!("/database/connections/{game}"), schemas.connection(game));
         }
-        setup.write_config();
-        run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
-        for game in GAMES {
-            for scope in ["_base", game] {
-                if let Some(seed) = seed_of(scope, "mysql") {
-                    server.query(&schemas.name(game), &seed);
+        setup.limits = library_line(server);
+        if !server.is_filled() {
+            setup.write_config();
+            run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
+            for game in GAMES {
+                for scope in ["_base", game] {
+                    if let Some(seed) = seed_of(scope, "mysql") {
+                        server.query(&schemas.name(game), &seed);
+                    }
                 }
             }
         }
@@ -80,6 +89,8 @@ impl<'a> Setup<'a> {
         }
         // Both give out ids: each under a number of its own.
         setup.config["runtime"]["node"] = json!(1);
+        let server = gateway.schemas().map(Schemas::server);
+        setup.limits = server.map(library_line).unwrap_or_default();
         setup
     }
 
@@ -171,6 +182,14 @@ impl<'a> Setup<'a> {
         self
     }
 
+    /// Under a filter that refuses `io_uring`, as that of most containers does. Needs Python.
+    #[must_use]
+    pub fn without_io_uring(mut self) -> Self {
+        let limit = format!("set -- python3 '{}' \"$@\";", no_io_uring().display());
+        self.limits.push_str(&limit);
+        self
+    }
+
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
@@ -208,6 +227,30 @@ fn auth() -> Value {
 fn seed_of(scope: &str, dialect: &str) -> Option<String> {
     let path = sql_templates().join(scope).join("schema").join(dialect).join("seed.sql");
     Some(fs::read_to_string(path).ok()?.replace(":players", &PLAYERS.to_string()))
+}
+
+/// What the shell does so that a gateway finds the client library of a server, where that needs one.
+fn library_line(server: &Server) -> String {
+    let folder = server.library_folder();
+    folder.map_or_else(String::new, |folder| {
+        format!("export LD_LIBRARY_PATH='{}'; ", folder.display())
+    })
+}
+
+/// Makes a database for each game, migrated and filled by the gateway, that those of tests are copied from.
+pub(crate) fn fill(server: &Server) {
+    let Server::StandIn(stand_in) = server else { return };
+    let mut setup = Setup::without_databases();
+    for game in GAMES {
+        stand_in.create_empty(game);
+        setup =
+            setup.set(&format!("/database/connections/{game}"), stand_in.connection(game, game));
+    }
+    setup.write_config();
+    let config = setup.config_path().display().to_string();
+    let players = PLAYERS.to_string();
+    let arguments = ["migrate", "--config", &config, "--seed", &players];
+    run_with(server.library_folder(), &arguments).succeeded();
 }
 
 /// The files of both games, migrated by the gateway and filled, once for all tests of the program.

@@ -80,10 +80,12 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
         Dialect::Mysql => &[
             ("request", include_str!("schema/0001_request.mysql.sql")),
             ("stream", include_str!("schema/0002_stream.mysql.sql")),
+            ("switch", include_str!("schema/0003_switch.mysql.sql")),
         ],
         Dialect::Sqlite => &[
             ("request", include_str!("schema/0001_request.sqlite.sql")),
             ("stream", include_str!("schema/0002_stream.sqlite.sql")),
+            ("switch", include_str!("schema/0003_switch.sqlite.sql")),
         ],
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),

@@ -39,7 +39,7 @@ mod sqlite;
 #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod standin;
 mod statement;
-mod switch;
+pub mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 pub(crate) mod testing;
@@ -68,7 +68,4 @@ pub use seed::{SeedError, seed};
 /// A driver's own failure, as commands report it.
 pub use sqlx::Error as DriverError;
 pub use statement::{Supplied, row_count};
-pub use switch::{
-    ColumnDifference, DifferentRow, Reconcile, RefusedRow, SwitchError, TableReport, reconcile,
-};
 pub use write::{RunningKeys, Write, Written, needs_transaction, write};

@@ -87,6 +87,14 @@ impl Tree {
     }
 }
 
+impl Tree {
+    /// Whether a file's name has that dialect in it.
+    pub(crate) fn has_file_for(&self, dialect: Dialect) -> bool {
+        let mut folders = self.games.values().chain([&self.base]);
+        folders.any(|folder| folder.values().any(|files| files.contains_key(&Some(dialect))))
+    }
+}
+
 struct Walk<'f> {
     findings: &'f mut Findings,
     file_count: usize,

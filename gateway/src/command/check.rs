@@ -56,7 +56,7 @@ pub(super) fn unknown_game<'g>(
 /// Checks every template of `games`; rules 1 to 4, and the syntax as far as a parser knows it.
 ///
 /// - `games`: a game may stand several times with different dialects; empty: every game that has a folder, on
-///   MySQL and on SQLite.
+///   MySQL and on SQLite, and on Oracle where some file is written for it.
 /// - `more`: findings from elsewhere, told with the others (rule 5, which needs a database).
 ///
 /// Blocks: reads the folder.
@@ -187,6 +187,17 @@ mod tests {
             refused.complaint.starts_with("nosuch: no game has that folder in "),
             "{refused:?}"
         );
+    }
+
+    #[test]
+    fn oracle_is_looked_at_by_itself_where_a_file_is_written_for_it() {
+        let root = tempfile::tempdir().unwrap();
+        write(root.path(), &[("_base/player/get.sql", PLAYER_GET), ("game1/search.sql", SEARCH)]);
+        let looked = || check(root.path(), &[], Format::People, Vec::new()).text;
+        assert!(looked().contains("2 operations, 1 games, 2 dialects), 0 errors"), "{}", looked());
+        let own = SEARCH.replacen("-- @kind", "-- more\n-- @kind", 1);
+        write(root.path(), &[("game1/search.oracle.sql", &own)]);
+        assert!(looked().contains("2 operations, 1 games, 3 dialects), 0 errors"), "{}", looked());
     }
 
     #[test]

@@ -15,6 +15,7 @@ mod reconcile;
 pub mod render;
 mod seed;
 mod serve;
+mod switch;
 pub mod which;
 
 use std::fmt::Write as _;
@@ -67,6 +68,8 @@ enum Command {
     },
     /// Compare the rows of a game's database with those of its mirror: what is missing, extra, different.
     Reconcile(reconcile::ReconcileArgs),
+    /// Move a game from one database to another, step by step.
+    Switch(switch::SwitchArgs),
     /// Look after a journal: what waits, dead letters, repair.
     Journal(journal::JournalArgs),
     /// Make keys.
@@ -97,7 +100,8 @@ struct CheckArgs {
     /// The folder of templates.
     #[arg(long, default_value = "sql-templates")]
     templates: PathBuf,
-    /// Games and dialects to check, `game1=mysql`; default: every game folder, on MySQL and SQLite.
+    /// Games and dialects to check, `game1=mysql`; default: every game folder, on MySQL and SQLite, and on Oracle
+    /// where a file is written for it.
     #[arg(long = "game", value_name = "GAME=DIALECT")]
     games: Vec<String>,
     /// Check for the games and dialects of this configuration instead.
@@ -173,6 +177,7 @@ pub fn run() -> ExitCode {
             outcome.print()
         }
         Command::Reconcile(args) => reconcile::run(&args).print(),
+        Command::Switch(args) => switch::run(&args).print(),
         Command::Journal(args) => journal::run(&args).print(),
         Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {
             Ok(()) => ExitCode::SUCCESS,

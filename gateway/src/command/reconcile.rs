@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::config::refused;
 use super::output::{Outcome, chain};
-use crate::backend::{DifferentRow, Reconcile, TableReport, reconcile};
+use crate::backend::switch::{ColumnDifference, DifferentRow, Reconcile, TableReport, reconcile};
 use crate::config::{Config, ConnectionConfig, Env};
 use crate::server::CommandRuntime;
 
@@ -73,6 +73,7 @@ fn compare(args: &ReconcileArgs, config: &Config) -> Result<Outcome, String> {
     let plan = Reconcile {
         owner,
         mirror,
+        group: args.game.as_str().into(),
         tables: args.tables.clone(),
         from: args.from.clone(),
         to: args.to.clone(),
@@ -174,7 +175,7 @@ fn table_for_people(text: &mut String, report: &TableReport) -> std::fmt::Result
 }
 
 fn columns(row: &DifferentRow) -> String {
-    let one = |difference: &crate::backend::ColumnDifference| match &difference.values {
+    let one = |difference: &ColumnDifference| match &difference.values {
         Some([owner, mirror]) => format!("{} ({owner} against {mirror})", difference.column),
         None => difference.column.to_string(),
     };

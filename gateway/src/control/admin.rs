@@ -109,9 +109,9 @@ fn is_guarded(path: &str) -> bool {
 }
 
 fn not_found() -> Answer {
-    let known = "GET /livez /readyz /metrics /operations /journal /journal/{sequence}\n\
-                 POST /reload /journal/{sequence}/retry[?force=true] /journal/{sequence}/drop \
-                 /journal/{sequence}/bury?reason=TEXT[&force=true]\n";
+    let known = "GET /livez /readyz /metrics /operations /journal /journal/{id}\n\
+                 POST /reload /journal/{id}/retry[?force=true] /journal/{id}/drop \
+                 /journal/{id}/bury?reason=TEXT[&force=true]\n";
     text(StatusCode::NOT_FOUND, known.into())
 }
 

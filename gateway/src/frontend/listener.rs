@@ -172,8 +172,10 @@ fn patiently<T>(bind: impl Fn() -> io::Result<T>) -> io::Result<T> {
 #[cfg(test)]
 mod tests {
     use std::net::TcpStream;
+    use std::path::Path;
 
     use super::*;
+    use crate::machine::{Profile, Question};
 
     const FREE: SocketAddr = SocketAddr::new(std::net::IpAddr::V4(Ipv4Addr::LOCALHOST), 0);
 
@@ -186,6 +188,16 @@ mod tests {
         let counts: Vec<usize> = listeners.iter().map(accepted).collect();
         assert_eq!(counts.iter().sum::<usize>(), connections.len());
         assert!(counts.iter().all(|count| *count > 0), "{counts:?}");
+    }
+
+    #[test]
+    fn machine_is_asked_for_the_queue_that_listeners_ask_for() {
+        let root = Path::new("/nonexistent");
+        let profile = Profile::of(root);
+        let question = Question { root, profile: &profile, wanted: &[], probed: &[] };
+        let found = question.examine(|check| check.id == "net.core.somaxconn");
+        let wanted: Vec<_> = found.into_iter().map(|finding| finding.wanted).collect();
+        assert_eq!(wanted, [format!("at-least {BACKLOG}")]);
     }
 
     #[test]

@@ -35,7 +35,7 @@ pub struct Entry {
 
 impl Entry {
     /// A dead letter.
-    pub(super) fn of_letter(letter: DeadLetter, is_overtaken: bool) -> Self {
+    pub(crate) fn of_letter(letter: DeadLetter, is_overtaken: bool) -> Self {
         let DeadLetter { sequence, cause, draft } = letter;
         Self { sequence, draft, dead: Some(cause), is_overtaken }
     }

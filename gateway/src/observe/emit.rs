@@ -78,8 +78,8 @@ fn log(event: &Event<'_>, name: &str) {
         Event::BatchFailed { operation, record_count, error } => {
             tracing::warn!(event = name, operation, record_count, error);
         }
-        Event::JournalHandled { action, sequence, who, outcome } => {
-            tracing::warn!(event = name, action, sequence, who, outcome);
+        Event::JournalHandled { action, sequence, stream, who, outcome } => {
+            tracing::warn!(event = name, action, sequence, stream, who, outcome);
         }
         Event::RecordsDead { operation, record_count, sequence, error } => {
             tracing::error!(event = name, operation, record_count, sequence, error);

@@ -216,6 +216,8 @@ pub enum Event<'a> {
         action: &'static str,
         /// The record.
         sequence: u64,
+        /// The game and number of its stream; empty: it is the journal's.
+        stream: &'a str,
         /// Their address, and the name that they gave.
         who: &'a str,
         /// `done`, or why not.

@@ -10,6 +10,7 @@
 //! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
 mod machine;
+mod node;
 mod orders;
 mod threads;
 
@@ -30,6 +31,7 @@ use crate::observe::{Audit, Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
 use crate::queue;
 use crate::queue::Notice;
+use node::HeldNode;
 use orders::{Applying, end_journal, open_streams, spawn_purger, start_journal};
 use threads::{
     Frontend, backend_runtime, control_runtime, listen, spawn_control, start_frontends,
@@ -130,6 +132,7 @@ struct Server {
     dispatch: tokio::task::JoinHandle<()>,
     stop_dispatch: queue::Signal<bool>,
     applying: Applying,
+    node: Option<HeldNode>,
     frontends: Vec<Frontend>,
     journal: Option<JoinHandle<io::Result<()>>>,
     control: JoinHandle<io::Result<()>>,
@@ -150,6 +153,7 @@ impl Server {
         let (board, heard) = queue::notices(threads.len() + 2);
         let (journal, journal_thread) = start_journal(&config, &snapshot, &metrics, &board)?;
         let backend = backend_runtime(&config)?;
+        let node = HeldNode::take(&config, addresses.admin, &backend)?;
         let cache = Cache::<BackendError>::new(&config.cache, Box::new(emit));
         let cache = Arc::new(cache.map_err(started)?);
         let (jobs, taken) = queue::bounded::<Job>(config.limits.backend_queue_max as usize);
@@ -192,6 +196,7 @@ impl Server {
             dispatch,
             stop_dispatch,
             applying,
+            node,
             frontends,
             journal: journal_thread,
             control,
@@ -234,6 +239,9 @@ impl Server {
             }
             self.applying.end().await;
             self.pools.close(Instant::now() + BACKEND_END).await;
+            if let Some(node) = self.node {
+                node.give_back().await;
+            }
             drop(ended);
         });
         drop(self.background);

@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
+use crate::backend::switch::Copiers;
 use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
@@ -66,7 +67,8 @@ pub(super) fn open_streams(
     Ok((Some(streams), Some(producer)))
 }
 
-/// What sends queued writes to Redis and applies those of journal and streams, on the backend threads.
+/// What sends queued writes to Redis, applies those of journal and streams, and copies to mirrors, on the backend
+/// threads.
 pub(super) struct Applying {
     stop: queue::Signal<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -81,7 +83,7 @@ impl Applying {
         backend: &Runtime,
     ) -> Self {
         let (stop, stopped) = queue::signal(false);
-        let mut tasks = Vec::new();
+        let mut tasks = vec![backend.spawn(copiers(core).run(stopped.clone()))];
         if let Some(journal) = &core.journal {
             let applier = Applier {
                 journal: Arc::clone(journal),
@@ -115,6 +117,16 @@ impl Applying {
             }
         };
         let _ended_or_late = tokio::time::timeout(BACKEND_END, all).await.is_ok();
+    }
+}
+
+/// What copies for the games that have a mirror.
+fn copiers(core: &Core) -> Copiers {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    Copiers {
+        snapshot: Arc::clone(&core.snapshot),
+        metrics: Arc::clone(&core.metrics),
+        name: format!("gateway on {}, process {}", host.trim(), std::process::id()).into(),
     }
 }
 

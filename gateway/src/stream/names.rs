@@ -14,6 +14,11 @@ impl Names {
         format!("{}:streams:{game}", self.namespace)
     }
 
+    /// The living instances that apply a game's orders.
+    pub(super) fn instances(&self, game: &str) -> String {
+        format!("{}:i:{game}", self.namespace)
+    }
+
     /// One of a game's streams. What belongs to it has this name with an ending.
     pub(super) fn stream(&self, game: &str, index: u32) -> String {
         format!("{}:s:{game}:{index}", self.namespace)

@@ -66,6 +66,29 @@ impl Streams {
         })))
     }
 
+    /// Says that this instance applies a game's orders, and asks how many do, this one included.
+    ///
+    /// - `life`: how long that is believed.
+    ///
+    /// # Errors
+    ///
+    /// [`StreamError`].
+    pub async fn beat(&self, game: &str, life: Duration) -> Result<u32, StreamError> {
+        let mut beat = self.scripts.beat.prepare_invoke();
+        beat.key(self.names.instances(game)).arg(&*self.instance).arg(millis(life));
+        let mut connection = self.connection().await?;
+        let answered = beat.invoke_async::<u32>(&mut connection).await;
+        self.settle(answered.map_err(StreamError::from)).await
+    }
+
+    /// Says that this instance applies a game's orders no more.
+    pub async fn leave(&self, game: &str) {
+        let mut leave = redis::cmd("ZREM");
+        leave.arg(self.names.instances(game)).arg(&*self.instance);
+        // Redis away: others find out by themselves.
+        let _left = self.ask::<u32>(&leave).await.is_ok();
+    }
+
     /// How long an owner may be silent.
     pub const fn lease(&self) -> Duration {
         self.config.lease

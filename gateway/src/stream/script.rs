@@ -23,6 +23,16 @@ if KEYS[5] then redis.call('HSET', KEYS[5], 'last', n) end
 return {0, n}
 ";
 
+/// Keys: the instances of a game. Arguments: instance, how long it is taken for living. Returns how many live.
+const BEAT: &str = r"
+local time = redis.call('TIME')
+local now = time[1] * 1000 + math.floor(time[2] / 1000)
+redis.call('ZADD', KEYS[1], string.format('%.0f', now + tonumber(ARGV[2])), ARGV[1])
+redis.call('ZREMRANGEBYSCORE', KEYS[1], '-inf', string.format('(%.0f', now))
+redis.call('PEXPIRE', KEYS[1], ARGV[2])
+return redis.call('ZCARD', KEYS[1])
+";
+
 /// Keys: owner, token. Arguments: instance, lease. Returns the new token, or 0: another instance has it.
 ///
 /// A token is larger than the last one, and than one of a Redis that forgot: it is not below the time.
@@ -131,6 +141,7 @@ return 1
 #[derive(Debug)]
 pub(super) struct Scripts {
     pub(super) append: Script,
+    pub(super) beat: Script,
     pub(super) take: Script,
     pub(super) renew: Script,
     pub(super) release: Script,
@@ -144,6 +155,7 @@ impl Scripts {
     pub(super) fn new() -> Self {
         Self {
             append: Script::new(APPEND),
+            beat: Script::new(BEAT),
             take: Script::new(TAKE),
             renew: Script::new(RENEW),
             release: Script::new(RELEASE),

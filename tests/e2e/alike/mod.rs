@@ -79,7 +79,16 @@ fn compare_with_mysql(database: Database) {
     assert!(mismatches.is_empty(), "{}", mismatches.join("\n"));
 }
 
-#[test]
-fn every_operation_answers_with_the_same_bytes_on_mysql_and_on_sqlite() {
-    compare_with_mysql(Database::Sqlite);
+mod sqlite {
+    #[test]
+    fn every_operation_answers_with_the_same_bytes_as_on_mysql() {
+        super::compare_with_mysql(super::Database::Sqlite);
+    }
+}
+
+mod oracle_stand_in {
+    #[test]
+    fn every_operation_answers_with_the_same_bytes_as_on_mysql() {
+        super::compare_with_mysql(super::Database::Oracle);
+    }
 }

@@ -7,9 +7,9 @@ use std::sync::atomic::Ordering;
 use crate::connection::{Server, Service};
 use crate::describe::Column;
 use crate::error::{Failure, OracleError, Outcome, Status};
-use crate::execute::{self, Statement};
 use crate::handles::{self, Handle, User, lock};
 use crate::memory::Address;
+use crate::statement::{self, Statement};
 
 /// Id of the character set AL32UTF8: the only one here.
 pub const UTF8: u16 = 873;
@@ -55,6 +55,7 @@ mod attribute {
     pub(super) const IN_TRANSACTION: u32 = 484;
     pub(super) const VARTYPE_MAXLEN: u32 = 489;
     pub(super) const IDENTIFIER_MAX: u32 = 500;
+    pub(super) const SQL_ID: u32 = 504;
     pub(super) const CALL_TIMEOUT: u32 = 531;
     pub(super) const IS_JSON: u32 = 534;
 }
@@ -166,6 +167,7 @@ fn get_of_statement(statement: &Statement, number: u32, value: Address, size: Ad
         attribute::PARSE_ERROR_OFFSET => value.write(0_u16),
         attribute::BIND_COUNT => value.write(u32::try_from(statement.binds.len()).unwrap_or(0)),
         attribute::STATEMENT => give_text(&statement.sql, value, size),
+        attribute::SQL_ID => give_text(&statement.sql_id, value, size),
         attribute::ROW_COUNTS => {
             value.write(statement.row_counts.as_ptr() as usize);
             size.write(u32::try_from(statement.row_counts.len()).unwrap_or(0));
@@ -305,7 +307,7 @@ pub fn set_dynamic(
     input: Option<(crate::memory::InCallback, Address)>,
     output: Option<(crate::memory::OutCallback, Address)>,
 ) -> Outcome {
-    execute::with_bind(handle as usize, |bind| {
+    statement::with_bind(handle as usize, |bind| {
         bind.input = input;
         bind.output = output;
     })?;

@@ -6,6 +6,7 @@ use std::sync::atomic::{AtomicBool, AtomicU32, Ordering};
 use std::time::Duration;
 
 use crate::error::{Failure, OracleError};
+use crate::fault::{self, Fault};
 use crate::handles::{User, lock};
 use crate::session::{Canceller, Session};
 use crate::sqlstate;
@@ -65,6 +66,7 @@ impl Server {
     /// ORA-12154, ORA-12545 (no such host), ORA-12541 (nobody listens), ORA-12170 (no answer).
     pub fn attach(&self, connect_string: &str) -> Result<(), Failure> {
         let target = Target::parse(connect_string)?;
+        meet("attach", connect_string)?;
         let unknown = |error| {
             OracleError::new(
                 12545,
@@ -112,6 +114,7 @@ impl Service {
     /// # Errors
     /// ORA-01017, ORA-12514, and what else PostgreSQL refuses a connection with.
     pub fn begin(&self, target: &Target, user: &User) -> Result<(), Failure> {
+        meet("login", &target.service)?;
         let timeout = self.timeout().unwrap_or(CONNECT_TIMEOUT);
         let session = Session::connect(target, &user.name, &user.password, timeout)?;
         *lock(&self.cancel) = Some(session.canceller());
@@ -129,19 +132,42 @@ impl Service {
     ///
     /// # Errors
     /// ORA-03114: there is no session; or what the call returns.
+    ///
+    /// - `name`, `text`: of the call, for faults that it is to meet.
     pub fn call<T>(
         &self,
+        (name, text): (&str, &str),
         call: impl FnOnce(&mut Session) -> Result<T, Failure>,
     ) -> Result<T, Failure> {
         let mut guard = lock(&self.session);
         let session = guard.as_mut().ok_or_else(sqlstate::not_connected)?;
         session.set_timeout(self.timeout());
-        let result = call(session);
+        let fault = fault::meet(name, text);
+        let mut result = match &fault {
+            Some(Fault::Error(error)) => Err(error.clone().into()),
+            Some(Fault::Lost) => {
+                session.lose();
+                Err(sqlstate::lost().into())
+            }
+            Some(Fault::Slow(time)) => {
+                let slept = session.sleep(*time);
+                slept.map_err(Failure::from).and_then(|()| call(session))
+            }
+            Some(Fault::LostAfter) | None => call(session),
+        };
+        if fault == Some(Fault::LostAfter) && result.is_ok() {
+            session.lose();
+            result = Err(sqlstate::lost().into());
+        }
         if session.is_lost()
             && let Ok(server) = crate::handles::find_number(*lock(&self.server))
             && let crate::handles::Handle::Server(server) = &*server
         {
             server.is_lost.store(true, Ordering::Relaxed);
+        }
+        if session.is_lost() {
+            // The server learns it by the closed socket, and rolls back.
+            guard.take();
         }
         result
     }
@@ -164,6 +190,23 @@ impl Service {
     fn timeout(&self) -> Option<Duration> {
         let millis = self.call_timeout.load(Ordering::Relaxed);
         (millis > 0).then(|| Duration::from_millis(u64::from(millis)))
+    }
+}
+
+/// A fault of a call that has no session: it can be slow, or fail.
+fn meet(name: &str, text: &str) -> Result<(), Failure> {
+    match fault::meet(name, text) {
+        None => Ok(()),
+        Some(Fault::Error(error)) => Err(error.into()),
+        Some(Fault::Lost | Fault::LostAfter) => Err(sqlstate::lost().into()),
+        #[expect(
+            clippy::disallowed_methods,
+            reason = "a client that connects waits in its own thread"
+        )]
+        Some(Fault::Slow(time)) => {
+            std::thread::sleep(time);
+            Ok(())
+        }
     }
 }
 

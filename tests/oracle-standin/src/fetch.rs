@@ -3,9 +3,10 @@
 //! A query is run to its end when it is executed; a fetch takes from what came.
 
 use crate::error::{Failure, OracleError, Outcome, Status};
-use crate::execute::Statement;
+use crate::fault;
 use crate::handles::{self, Handle, lock};
 use crate::row;
+use crate::statement::Statement;
 
 /// `OCI_FETCH_NEXT`.
 const NEXT: u16 = 2;
@@ -19,6 +20,9 @@ const NEXT: u16 = 2;
 pub fn fetch(statement: &mut Statement, count: u32, orientation: u16) -> Outcome {
     if orientation != NEXT {
         return Err(OracleError::not_imitated("scrolling").into());
+    }
+    if let Some(fault::Fault::Error(error)) = fault::meet("fetch", &statement.sql) {
+        return Err(error.into());
     }
     statement.rows_fetched = 0;
     for index in 0..count {

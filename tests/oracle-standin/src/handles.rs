@@ -12,8 +12,8 @@ use crate::connection::{Server, Service};
 use crate::datetime::DateTime;
 use crate::describe::Column;
 use crate::error::{Failure, OracleError};
-use crate::execute::Statement;
 use crate::lob::Lob;
+use crate::statement::Statement;
 
 /// First number, and the step between two: so that they look like pointers to whoever prints them.
 const FIRST: usize = 0x1_0000;
@@ -36,7 +36,7 @@ pub enum Handle {
     /// `OCI_HTYPE_SESSION` and `OCI_HTYPE_AUTHINFO`: one number in OCI.
     User(Mutex<User>),
     /// `OCI_HTYPE_STMT`.
-    Statement(Mutex<Statement>),
+    Statement(Box<Mutex<Statement>>),
     /// `OCI_HTYPE_BIND`: its statement owns what it says.
     Bind(Mutex<Bind>),
     /// `OCI_HTYPE_DEFINE`.

@@ -13,6 +13,7 @@
 
 pub mod attributes;
 pub mod bind;
+pub mod block;
 pub mod buffers;
 pub mod connection;
 pub mod datetime;
@@ -20,6 +21,7 @@ pub mod describe;
 pub mod error;
 pub mod execute;
 pub mod exports;
+pub mod fault;
 pub mod fetch;
 pub mod handles;
 pub mod lob;
@@ -31,4 +33,5 @@ pub mod server;
 pub mod session;
 pub mod settings;
 pub mod sqlstate;
+pub mod statement;
 pub mod value;

@@ -9,9 +9,12 @@ use std::os::unix::fs::{MetadataExt as _, chown, symlink};
 use std::os::unix::process::CommandExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
+
+use crate::session;
 
 /// Superuser of the private server.
 pub const ADMIN: &str = "system";
@@ -22,18 +25,20 @@ pub const PASSWORD: &str = "only-for-tests";
 /// How long the server may take to start.
 const START_LIMIT: Duration = Duration::from_mins(1);
 
-/// Runs a command until its standard input closes, which is a pipe that the program holds: however that ends, the
-/// command is killed.
+/// Runs a command until its standard input says `stop` or closes, which is a pipe that the program holds: however that
+/// ends, the command is killed, and its folder removed.
 const SCRIPT: &str = r#"
 trap '' INT TERM HUP
-log=$1
-shift
+log=$1 folder=$2
+shift 2
 "$@" >>"$log" 2>&1 </dev/null &
 pid=$!
 echo "$pid"
-read -r _
+read -r order
 kill -QUIT "$pid" 2>/dev/null
 wait "$pid" 2>/dev/null
+cd /
+[ "$order" = stop ] || rm -rf "$folder"
 "#;
 
 /// A private server.
@@ -91,6 +96,7 @@ impl Postgres {
         fs::remove_file(&password)?;
         server.port = free_port()?;
         server.run()?;
+        server.admin("template1", &session::setup_script())?;
         Ok(server)
     }
 
@@ -177,7 +183,10 @@ impl Postgres {
     /// Its keeper could not be waited for.
     pub fn stop(&mut self) -> io::Result<()> {
         if let Some((mut keeper, _)) = self.keeper.take() {
-            drop(keeper.stdin.take());
+            if let Some(mut order) = keeper.stdin.take() {
+                // A keeper that is gone already has stopped it.
+                let _told = order.write_all(b"stop\n");
+            }
             keeper.wait()?;
         }
         Ok(())
@@ -198,6 +207,7 @@ impl Postgres {
         shell
             .args(["-c", SCRIPT, "keeper"])
             .arg(&log)
+            .arg(self.folder.path())
             .arg(program("postgres").ok_or_else(|| missing("postgres"))?);
         shell.arg("-D").arg(self.data()).arg("-p").arg(self.port.to_string());
         for setting in [
@@ -324,9 +334,14 @@ fn account(own_folder: &Path) -> io::Result<Option<Account>> {
     found.map(Some).ok_or_else(|| Error::other("there is neither a user `postgres` nor `nobody`"))
 }
 
+/// Ports that were given out by this program.
+static PORTS_GIVEN: AtomicU32 = AtomicU32::new(0);
+
 /// A port that nothing listens on now, below those that Linux gives to outgoing connections.
 fn free_port() -> io::Result<u16> {
-    let first = std::process::id().wrapping_mul(97) % 20_000;
+    // None twice in one program: a server that is stopped comes back to its own.
+    let given = PORTS_GIVEN.fetch_add(1, Ordering::Relaxed);
+    let first = std::process::id().wrapping_mul(97).wrapping_add(given) % 20_000;
     let is_free = |port: &u16| {
         TcpStream::connect((Ipv4Addr::LOCALHOST, *port)).is_err()
             && TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()

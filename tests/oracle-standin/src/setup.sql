@@ -74,6 +74,9 @@ CREATE TABLE dual (dummy varchar(1) NOT NULL);
 INSERT INTO dual VALUES ('X');
 GRANT SELECT ON dual TO PUBLIC;
 
+-- Text of stored procedures.
+CREATE TABLE source (owner text, name text, source text NOT NULL, PRIMARY KEY (owner, name));
+
 -- Concatenation that takes NULL for the empty text.
 CREATE FUNCTION concatenate(text, text) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$ SELECT nullif(concat($1, $2), '') $$;
@@ -219,10 +222,22 @@ CREATE VIEW user_ind_columns AS
         CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, position)
         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum WHERE n.nspname = current_schema();
 CREATE VIEW user_constraints AS
-    SELECT told(c.conname) AS constraint_name, told(t.relname) AS table_name,
-        CASE c.contype WHEN 'p' THEN 'P' WHEN 'u' THEN 'U' WHEN 'f' THEN 'R' ELSE 'C' END AS constraint_type, 'ENABLED'::text AS status
+    SELECT upper(n.nspname) AS owner, told(c.conname) AS constraint_name, told(t.relname) AS table_name,
+        told(x.relname) AS index_name, CASE c.contype WHEN 'p' THEN 'P' WHEN 'u' THEN 'U' WHEN 'f' THEN 'R' ELSE 'C' END AS constraint_type, 'ENABLED'::text AS status
     FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+        LEFT JOIN pg_class x ON x.oid = c.conindid
     WHERE n.nspname = current_schema();
+CREATE VIEW user_cons_columns AS
+    SELECT upper(n.nspname) AS owner, told(c.conname) AS constraint_name, told(t.relname) AS table_name,
+        told(a.attname) AS column_name, k.position::numeric AS position
+    FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+        CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k (attnum, position)
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum WHERE n.nspname = current_schema();
+CREATE VIEW user_triggers AS
+    SELECT told(g.tgname) AS trigger_name, told(t.relname) AS table_name,
+        CASE g.tgenabled WHEN 'D' THEN 'DISABLED' ELSE 'ENABLED' END AS status
+    FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+    WHERE NOT g.tgisinternal AND n.nspname = current_schema();
 CREATE VIEW user_objects AS
     SELECT told(c.relname) AS object_name,
         CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' WHEN 'i' THEN 'INDEX' WHEN 'S' THEN 'SEQUENCE' ELSE 'VIEW' END AS object_type,

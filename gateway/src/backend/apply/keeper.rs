@@ -10,6 +10,7 @@ use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 
 use super::figures::{Figures, STREAM_NAMES};
+use super::share::{Place, Share};
 use super::source::Source;
 use super::teller::Teller;
 use super::{Around, Loop, READ_COUNT_MAX, Shared, sleep_until};
@@ -18,7 +19,7 @@ use crate::cache::Cache;
 use crate::config::QueueKind;
 use crate::journal::Record;
 use crate::observe::{Event, Metrics, emit};
-use crate::queue::Watch;
+use crate::queue::{self, Watch};
 use crate::snapshot::Snapshot;
 use crate::stream::{Owned, StreamError, Streams};
 
@@ -26,6 +27,8 @@ use crate::stream::{Owned, StreamError, Streams};
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at how much waits, for the metrics.
 const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
+/// Shortest time that an instance is taken for living after its last beat, which comes with each look.
+const LIFE_LEAST: Duration = Duration::from_secs(3);
 /// After a failure of Redis, before the next attempt to own a stream.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
@@ -57,7 +60,8 @@ impl Keeper {
         };
         let keep = Arc::new(Keep { streams: self.streams, around, figures });
         let mut tasks = JoinSet::new();
-        let mut known: HashMap<Box<str>, u32> = HashMap::new();
+        let mut known: HashMap<Box<str>, Share> = HashMap::new();
+        let life = keep.streams.lease().max(LIFE_LEAST);
         let mut look_at = Instant::now();
         loop {
             let games = keep.games();
@@ -71,16 +75,29 @@ impl Keeper {
                 }
                 // Redis away: asked again at the next look.
                 let Ok(count) = keep.streams.count(&game).await else { continue };
+                let Ok(instance_count) = keep.streams.beat(&game, life).await else { continue };
+                let share = Share::new(count);
+                share.among(instance_count);
                 for index in 0..count {
-                    let (keep, game, stop) = (Arc::clone(&keep), game.clone(), stop.clone());
-                    tasks.spawn(async move { keep.stream(&game, index, stop).await });
+                    let (keep, stop) = (Arc::clone(&keep), stop.clone());
+                    let (game, share) = (game.clone(), share.clone());
+                    tasks.spawn(async move { keep.stream(&game, index, &share, stop).await });
                 }
-                known.insert(game, count);
+                known.insert(game, share);
+            }
+            for (game, share) in &known {
+                // Redis away: the others are taken to be as many as before.
+                if let Ok(instance_count) = keep.streams.beat(game, life).await {
+                    share.among(instance_count);
+                }
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
                 () = tokio::time::sleep(LOOK_PAUSE) => {}
             }
+        }
+        for game in known.keys() {
+            keep.streams.leave(game).await;
         }
         while tasks.join_next().await.is_some() {}
     }
@@ -105,14 +122,21 @@ impl Keep {
             .collect()
     }
 
-    /// Owns one stream whenever nobody else does.
-    async fn stream(&self, game: &str, index: u32, mut stop: Watch<bool>) {
+    /// Owns one stream whenever nobody else does, and it is among this instance's share.
+    async fn stream(&self, game: &str, index: u32, share: &Share, mut stop: Watch<bool>) {
         let mut is_failing = false;
         loop {
-            let pause = match self.streams.take(game, index).await {
-                Ok(Some(owned)) => {
+            let taken = match share.place(index) {
+                None => Ok(None),
+                Some(place) => {
+                    let owned = self.streams.take(game, index).await;
+                    owned.map(|owned| owned.map(|owned| (owned, place)))
+                }
+            };
+            let pause = match taken {
+                Ok(Some((owned, place))) => {
                     is_failing = false;
-                    self.own(&owned, stop.clone()).await;
+                    self.own(&owned, &place, stop.clone()).await;
                     FAILED_PAUSE
                 }
                 Ok(None) => self.streams.lease() / 4,
@@ -132,14 +156,16 @@ impl Keep {
         }
     }
 
-    /// Applies what comes, until the stream is lost or everything stops.
-    async fn own(&self, owned: &Arc<Owned>, stop: Watch<bool>) {
+    /// Applies what comes, until the stream is lost, others are to have it, or everything stops.
+    async fn own(&self, owned: &Arc<Owned>, place: &Place, mut stop: Watch<bool>) {
         let source = Source::Stream(Arc::clone(owned));
         let (around, figures) = (self.around.clone(), self.figures.clone());
         let work = Loop::new(Arc::new(Shared::of(around, source, Teller::silent(), figures)));
         // A set, because what it runs ends with it; a task, because a panic of it ends no more than that.
         let mut tasks = JoinSet::new();
-        tasks.spawn(Box::pin(work.run_stream(Arc::clone(owned), stop)));
+        let (ending, ended) = queue::signal(false);
+        tasks.spawn(Box::pin(work.run_stream(Arc::clone(owned), ended)));
+        let mut lost = owned.lost();
         tokio::join!(
             async {
                 if let Some(Err(error)) = tasks.join_next().await {
@@ -147,7 +173,15 @@ impl Keep {
                 }
                 owned.release().await;
             },
-            owned.keep_lease()
+            owned.keep_lease(),
+            async {
+                tokio::select! {
+                    () = stop.until(|stop| *stop) => {}
+                    () = place.is_surplus() => {}
+                    () = lost.until(|lost| *lost) => {}
+                }
+                ending.set(true);
+            }
         );
     }
 }

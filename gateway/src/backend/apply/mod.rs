@@ -25,6 +25,7 @@ mod figures;
 mod keeper;
 mod outcome;
 mod schedule;
+mod share;
 mod shared;
 mod source;
 mod teller;

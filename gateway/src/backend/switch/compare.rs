@@ -7,17 +7,19 @@
 //! Rows that change while they are read differ for a moment: what differs is read again, and counts only when both
 //! sides show the same difference twice and nothing of it is on its way.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use super::canonical::{RowDigest, digest, fold};
 use super::divergence::TableReport;
 use super::error::SwitchError;
 use super::introspect::tables;
-use super::key::{Key, parse_value};
+use super::key::{Key, parse_key, parse_value};
+use super::outbox;
 use super::pair::{Pair, Role, Schema, pairs};
 use super::rows::{Columns, Range, Row, bare_key, key_of, read_after, read_keys, text_of};
 use super::side::Side;
+use super::state;
 use super::transfer::transfer;
 use crate::config::ConnectionConfig;
 
@@ -33,6 +35,8 @@ pub struct Reconcile<'c> {
     pub owner: &'c ConnectionConfig,
     /// The side that should be like it.
     pub mirror: &'c ConnectionConfig,
+    /// The game: whether its mirror is kept up to date stands under its name.
+    pub group: Box<str>,
     /// Tables; empty: all that are not the gateway's own.
     pub tables: Vec<Box<str>>,
     /// Only keys whose first column is this or more.
@@ -70,6 +74,7 @@ pub async fn reconcile(
         &plan.tables,
     )?;
     let ranges = pairs.iter().map(|pair| range(plan, pair)).collect::<Result<Vec<_>, _>>()?;
+    let is_mirrored = is_mirrored(&mut owner, plan).await?;
     let mut repair_left = plan.repair_max.unwrap_or(0);
     for (pair, range) in pairs.iter().zip(&ranges) {
         let report = TableReport {
@@ -77,8 +82,16 @@ pub async fn reconcile(
             remarks: pair.remarks.clone(),
             ..TableReport::default()
         };
-        let mut work =
-            Work { plan, pair, range, owner: &mut owner, mirror: &mut mirror, repair_left, report };
+        let mut work = Work {
+            plan,
+            pair,
+            range,
+            owner: &mut owner,
+            mirror: &mut mirror,
+            is_mirrored,
+            repair_left,
+            report,
+        };
         work.walk(Role::Owner).await?;
         work.walk(Role::Mirror).await?;
         repair_left = work.repair_left;
@@ -87,6 +100,17 @@ pub async fn reconcile(
     owner.close().await;
     mirror.close().await;
     Ok(())
+}
+
+/// Whether what changes on the owner is copied to this mirror: then a row may be on its way.
+async fn is_mirrored(owner: &mut Side, plan: &Reconcile<'_>) -> Result<bool, SwitchError> {
+    let state = match state::read(owner, &plan.group).await {
+        // Two databases that the gateway knows nothing of can be compared, too.
+        Err(SwitchError::Refused(_)) => return Ok(false),
+        read => read?,
+    };
+    let mirror = Some(&plan.mirror.name);
+    Ok(state.is_some_and(|state| state.phase.copies() && state.mirror.as_ref() == mirror))
 }
 
 fn range(plan: &Reconcile<'_>, pair: &Pair) -> Result<Range, SwitchError> {
@@ -107,6 +131,7 @@ struct Work<'w> {
     range: &'w Range,
     owner: &'w mut Side,
     mirror: &'w mut Side,
+    is_mirrored: bool,
     repair_left: u64,
     report: TableReport,
 }
@@ -193,7 +218,7 @@ impl Work<'_> {
     ) -> Result<Vec<Suspect>, SwitchError> {
         let keys: Vec<Key> = rows.into_iter().map(|(key, _)| key).collect();
         let columns = (self.pair, Role::Owner, Columns::Key);
-        let mut present = std::collections::BTreeSet::new();
+        let mut present = BTreeSet::new();
         for row in read_keys(self.owner, columns, &keys).await? {
             present.insert(text_of(&bare_key(self.owner, self.pair, row)?));
         }
@@ -218,6 +243,7 @@ impl Work<'_> {
             // The mirror first: what it has not got yet, the owner had when it was read.
             let theirs = self.rows(Role::Mirror, &keys).await?;
             let own = self.rows(Role::Owner, &keys).await?;
+            let waiting = self.waiting().await?;
             let mut settled = Vec::new();
             let mut open = Vec::new();
             for suspect in suspects {
@@ -228,7 +254,9 @@ impl Work<'_> {
                 let seen = [of(&own), of(&theirs)];
                 match seen {
                     [one, other] if one == other => {}
-                    seen if seen == suspect.seen => settled.push(suspect.key),
+                    seen if seen == suspect.seen && !waiting.contains(&text) => {
+                        settled.push(suspect.key);
+                    }
                     seen => open.push(Suspect { key: suspect.key, seen }),
                 }
             }
@@ -243,9 +271,19 @@ impl Work<'_> {
                 return Ok(());
             }
         }
-        // They changed at every look: written to all the time, and copied.
+        // On their way all the time, or changed at every look.
         self.report.pending_count += suspects.len() as u64;
         Ok(())
+    }
+
+    /// Keys of the table that are on their way to the mirror.
+    async fn waiting(&mut self) -> Result<BTreeSet<Box<str>>, SwitchError> {
+        if !self.is_mirrored {
+            return Ok(BTreeSet::new());
+        }
+        let texts = outbox::waiting(self.owner, &self.pair.name).await?;
+        let keys = texts.iter().filter_map(|text| parse_key(self.pair, text).ok());
+        Ok(keys.map(|key| text_of(&key)).collect())
     }
 
     async fn repair(&mut self, keys: &[Key]) -> Result<(), SwitchError> {
@@ -253,6 +291,15 @@ impl Work<'_> {
         self.repair_left -= count;
         let count = usize::try_from(count).unwrap_or(usize::MAX);
         let Some(keys) = keys.get(..count).filter(|keys| !keys.is_empty()) else { return Ok(()) };
+        if self.is_mirrored {
+            // The copier's way: beside it, an older row could be written after a newer one.
+            let keys: Vec<(Box<str>, i64)> = keys.iter().map(|key| (text_of(key), 0)).collect();
+            self.owner.begin().await?;
+            outbox::put(self.owner, &self.pair.name, &keys).await?;
+            self.owner.commit().await?;
+            self.report.repaired_count += keys.len() as u64;
+            return Ok(());
+        }
         self.mirror.begin().await?;
         let done = match transfer(self.owner, self.mirror, self.pair, keys).await {
             Ok(done) => done,

@@ -32,6 +32,14 @@ pub enum SwitchError {
         #[source]
         source: BackendError,
     },
+    /// Somebody else copies.
+    #[error("`{copier}` copies {group}; it is left to it, or taken over with `--takeover`")]
+    Held {
+        /// The group.
+        group: Box<str>,
+        /// Who.
+        copier: Box<str>,
+    },
     /// A value does not have the form that both sides have.
     #[error("table `{table}` of `{connection}`, column `{column}`: {fault}")]
     Value {
@@ -50,5 +58,10 @@ impl SwitchError {
     /// A refusal with its sentence.
     pub(super) fn refused(text: impl Into<Box<str>>) -> Self {
         Self::Refused(text.into())
+    }
+
+    /// Whether a repeat a little later may do: a lock was not to be had, or two transactions waited for each other.
+    pub(super) const fn is_locked(&self) -> bool {
+        matches!(self, Self::Statement { source: BackendError::Locked { .. }, .. })
     }
 }

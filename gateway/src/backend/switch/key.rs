@@ -2,7 +2,7 @@
 
 use std::fmt::Write as _;
 
-use super::pair::PairColumn;
+use super::pair::{Pair, PairColumn};
 use crate::catalog::{
     Scalar, Type, canonical_decimal, format_date, format_timestamp, parse_date, parse_timestamp,
 };
@@ -14,6 +14,20 @@ pub(super) type Key = Vec<Scalar<'static>>;
 pub(super) fn key_text(key: &[Scalar<'_>]) -> String {
     let texts: Vec<String> = key.iter().map(value_text).collect();
     serde_json::Value::from(texts).to_string()
+}
+
+/// Reads what [`key_text`], or a trigger, wrote.
+///
+/// # Errors
+///
+/// What is wrong with it.
+pub(super) fn parse_key(pair: &Pair, text: &str) -> Result<Key, Box<str>> {
+    let texts: Vec<String> =
+        serde_json::from_str(text).map_err(|error| format!("not a list of texts: {error}"))?;
+    if texts.len() != pair.key.len() {
+        return Err(format!("{} values for {} columns", texts.len(), pair.key.len()).into());
+    }
+    pair.key_columns().zip(&texts).map(|(column, text)| parse_value(column, text)).collect()
 }
 
 /// Reads one value of a key.

@@ -7,15 +7,23 @@
 //!
 //! Invariant: values of rows are binds; names of tables and columns come from the databases' own dictionaries, quoted.
 
+mod backfill;
 mod canonical;
+mod capture;
+mod check;
 mod compare;
+mod copy;
 mod divergence;
 mod error;
 mod introspect;
+mod keep;
 mod key;
+mod outbox;
 mod pair;
 mod rows;
 mod side;
+mod state;
+mod steps;
 mod table;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
@@ -23,5 +31,13 @@ mod tests;
 mod transfer;
 
 pub use compare::{Reconcile, reconcile};
+pub use copy::{Batch, Holder, Takeover};
 pub use divergence::{ColumnDifference, DifferentRow, RefusedRow, TableReport};
 pub use error::SwitchError;
+pub use keep::Copiers;
+pub use outbox::{Depth, Refused};
+pub use state::{Group, GroupTable, Phase, State};
+pub use steps::{
+    Mirrored, Progress, Status, backfill, copy, mirror, mirror_script, retire, retry_refused,
+    status,
+};

@@ -63,7 +63,6 @@ impl Side {
     }
 
     /// Runs a text of the gateway's own.
-    #[cfg(test)]
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), SwitchError> {
         let done = self.connection.run_text(sql).await;
         done.map_err(|source| self.failed(source.into()))

@@ -12,6 +12,7 @@ mod connection;
 mod entry;
 mod link;
 mod message;
+mod node;
 mod queued;
 mod script;
 mod subscribe;
@@ -33,6 +34,7 @@ use tokio::sync::{Notify, Semaphore};
 
 pub use background::Background;
 pub(super) use entry::Stamp;
+pub use node::{NodeError, NodeLease};
 
 use super::{EventSink, Hex, KeyRef, Stored, Tag};
 use crate::config::RedisConfig;
@@ -344,6 +346,10 @@ impl Names {
 
     fn nonce(&self, nonce: &[u8]) -> String {
         format!("{}:n:{}", self.namespace, Hex(nonce))
+    }
+
+    fn node(&self, node: u16) -> String {
+        format!("{}:node:{node}", self.namespace)
     }
 
     /// Which server the namespace's epoch belongs to.

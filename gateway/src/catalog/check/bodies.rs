@@ -13,7 +13,7 @@ use crate::catalog::compile::chunks;
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::resolve::Resolved;
-use crate::catalog::statement::{Output, Statement};
+use crate::catalog::statement::{Code, Output, Statement};
 
 /// Compares an operation's body with that on another dialect.
 ///
@@ -35,7 +35,7 @@ pub(crate) fn compare(own: &Resolved, other: &Resolved, findings: &mut Findings)
 struct Facts {
     /// The step's name; empty where there is only one statement.
     step: Box<str>,
-    /// Its kind and condition, without the code of its failure.
+    /// Its kind, condition, codes and `when`.
     header: String,
     place: Option<Place>,
     verb: String,
@@ -76,14 +76,9 @@ fn facts(resolved: &Resolved) -> Vec<Facts> {
     all
 }
 
-/// A step's kind and condition: up to what its failure answers, and without its name.
+/// What a step's line says behind its name.
 fn header(text: &str) -> String {
-    let words: Vec<&str> = text.split_whitespace().skip(1).collect();
-    let end = words.iter().position(|word| *word == "else" || *word == "on");
-    let when = words.iter().position(|word| *word == "when");
-    let kept = end.or(when).unwrap_or(words.len());
-    let kept = words.iter().take(kept).chain(words.iter().skip(when.unwrap_or(words.len())));
-    kept.copied().collect::<Vec<_>>().join(" ")
+    text.split_whitespace().skip(1).collect::<Vec<_>>().join(" ")
 }
 
 fn of_statement(tokens: &[Token<'_>]) -> Facts {
@@ -105,7 +100,9 @@ fn of_statement(tokens: &[Token<'_>]) -> Facts {
         facts.binds.insert(name);
     }
     facts.written = statement.tables_written().into_iter().collect();
-    facts.read = statement.tables_read().into_iter().filter(|table| table != "dual").collect();
+    let named = named_queries(&statement);
+    let is_table = |name: &String| name != "dual" && !named.contains(name);
+    facts.read = statement.tables_read().into_iter().filter(is_table).collect();
     facts.columns = statement
         .outputs()
         .into_iter()
@@ -140,31 +137,49 @@ fn locks(statement: &Statement<'_>) -> BTreeSet<&'static str> {
 /// The columns of the last `ORDER BY`, without their tables, with ` desc` where they go down.
 fn order(statement: &Statement<'_>) -> Vec<String> {
     const ENDS: [&str; 6] = ["limit", "offset", "fetch", "for", "union", "lock"];
+    // What NULLs do is not the same by itself, and not said on both.
+    const SILENT: [&str; 4] = ["asc", "nulls", "first", "last"];
     let code = &statement.code;
     let begins = |at: &usize| {
         code.get(*at).is_some_and(|code| code.depth == 0 && code.token.is_word("order"))
             && code.get(at + 1).is_some_and(|code| code.token.is_word("by"))
     };
     let Some(start) = (0..code.len()).rev().find(begins) else { return Vec::new() };
-    let mut columns = vec![String::new()];
-    for one in code.iter().skip(start + 2) {
-        let token = one.token;
-        if one.depth == 0 && ENDS.iter().any(|end| token.is_word(end)) {
+    let mut columns: Vec<Vec<String>> = vec![Vec::new()];
+    for Code { token, depth, .. } in code.iter().skip(start + 2) {
+        let is_any = |words: &[&str]| *depth == 0 && words.iter().any(|word| token.is_word(word));
+        if is_any(&ENDS) {
             break;
         }
-        if one.depth == 0 && token.is_punct(",") {
-            columns.push(String::new());
-        } else if let Some(column) = columns.last_mut() {
-            if token.is_punct(".") {
-                column.clear();
-            } else if token.is_word("desc") {
-                column.push_str(" desc");
-            } else if !token.is_word("asc") {
-                column.push_str(token.text.trim_matches(['"', '`']).to_ascii_lowercase().as_str());
-            }
+        if *depth == 0 && token.is_punct(",") {
+            columns.push(Vec::new());
+            continue;
+        }
+        let Some(column) = columns.last_mut().filter(|_| !is_any(&SILENT)) else { continue };
+        if token.is_punct(".") {
+            column.pop();
+        } else if is_any(&["desc"]) {
+            column.push(" desc".to_owned());
+        } else {
+            column.push(token.text.trim_matches(['"', '`']).to_ascii_lowercase());
         }
     }
-    columns
+    columns.into_iter().map(|words| words.concat()).collect()
+}
+
+/// The names that a `WITH` clause gives to queries: no tables.
+fn named_queries(statement: &Statement<'_>) -> Vec<String> {
+    let verb = statement.verb_index().unwrap_or(0);
+    let top: Vec<&Code<'_>> =
+        statement.code.iter().take(verb).filter(|code| code.depth == 0).collect();
+    let begins = |token: &Token<'_>| {
+        token.is_word("with") || token.is_word("recursive") || token.is_punct(",")
+    };
+    let names = top.windows(2).filter_map(|two| match two {
+        [before, name] if begins(&before.token) && !begins(&name.token) => Some(name),
+        _ => None,
+    });
+    names.map(|name| name.token.text.trim_matches(['"', '`']).to_ascii_lowercase()).collect()
 }
 
 struct Pair<'f> {
@@ -232,7 +247,7 @@ impl Pair<'_> {
                 other.header,
                 database(self.other)
             );
-            self.tell(own, message, "write the same kind, condition and `when`");
+            self.tell(own, message, "write the same kind, condition, codes and `when`");
         }
         self.sets(own, "binds", (&own.binds, &other.binds));
         self.sets(own, "has on optional lines", (&own.optional, &other.optional));

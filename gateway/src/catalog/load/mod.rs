@@ -154,14 +154,19 @@ impl Surveyed<'_> {
 /// Looks at every template without loading it: for `gateway check`, where a game may stand several
 /// times with different dialects.
 ///
-/// - `games`: empty: every game that has a folder, on MySQL and SQLite.
+/// - `games`: empty: every game that has a folder, on MySQL and SQLite, and on Oracle where
+///   some file is written for it.
 pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
     let mut findings = Findings::default();
     let tree = Tree::read(dir, &mut findings);
     let mut pairs = games.to_vec();
     if pairs.is_empty() {
-        let dialects = [Dialect::Mysql, Dialect::Sqlite];
-        pairs = tree.games.keys().flat_map(|game| dialects.map(|d| (game.clone(), d))).collect();
+        let dialects = Dialect::ALL.into_iter().filter(|dialect| match dialect {
+            Dialect::Mysql | Dialect::Sqlite => true,
+            Dialect::Oracle => tree.has_file_for(*dialect),
+        });
+        let of = |game: &GameId| dialects.clone().map(|dialect| (game.clone(), dialect)).collect();
+        pairs = tree.games.keys().flat_map::<Vec<_>, _>(of).collect();
     }
     pairs.sort_unstable();
     pairs.dedup();

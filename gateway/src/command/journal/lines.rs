@@ -12,9 +12,30 @@ pub(super) fn listed(told: &Value) -> String {
             line(&mut text, entry);
         }
     }
+    of_streams(&mut text, told);
+    if told.get("backlog").is_none() {
+        return text;
+    }
     let count = |kind: &str| told.pointer(&format!("/backlog/{kind}")).unwrap_or(&Value::Null);
     let _written = writeln!(text, "{} dead, {} waiting", count("dead"), count("records"));
     text
+}
+
+/// Dead letters of streams, and what waits in them.
+fn of_streams(text: &mut String, told: &Value) {
+    if let Some(Value::String(error)) = told.get("streams_error") {
+        let _written = writeln!(text, "of streams nothing is known: {error}");
+    }
+    let Some(Value::Array(streams)) = told.get("streams") else { return };
+    let (mut dead, mut waiting) = (0, 0);
+    for stream in streams {
+        for entry in stream.get("letters").and_then(Value::as_array).into_iter().flatten() {
+            line(text, entry);
+        }
+        let count = |kind: &str| stream.get(kind).and_then(Value::as_u64).unwrap_or(0);
+        (dead, waiting) = (dead + count("dead"), waiting + count("records"));
+    }
+    let _written = writeln!(text, "{dead} dead, {waiting} waiting in streams");
 }
 
 /// One record with its parameters.
@@ -43,7 +64,7 @@ pub(super) fn line(text: &mut String, entry: &Value) {
     let _written = write!(
         text,
         "{:>10}  {:<10}  {} {}  key={:?}  lane={}  age={}s  {} bytes",
-        of("/sequence"),
+        of("/id"),
         of("/state"),
         of("/game"),
         of("/operation"),

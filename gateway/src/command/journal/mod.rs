@@ -9,7 +9,7 @@ use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
+use percent_encoding::{AsciiSet, NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::admin::Admin;
@@ -23,6 +23,9 @@ use lines::{line, listed, shown};
 
 /// Exit status when a journal is damaged, and was not repaired.
 const EXIT_DAMAGED: u8 = 1;
+
+/// What an id has besides letters and digits.
+const PLACE: &AsciiSet = &NON_ALPHANUMERIC.remove(b'.').remove(b'_');
 
 /// `gateway journal`.
 #[derive(Args, Clone, Debug)]
@@ -56,16 +59,16 @@ enum Action {
     },
     /// Show one of them with its parameters, those under `@mask` hidden; all hidden without templates.
     Show {
-        /// Its sequence.
-        sequence: u64,
+        /// Its sequence; of a stream's dead letter game.stream.sequence.
+        id: String,
         /// The folder of templates, which say what is masked; a running gateway has its own.
         #[arg(long)]
         templates: Option<PathBuf>,
     },
     /// Have a dead letter applied again, as a new record.
     Retry {
-        /// Its sequence.
-        sequence: u64,
+        /// Its sequence; of a stream's dead letter game.stream.sequence.
+        id: String,
         /// Also behind later records of its lane.
         #[arg(long)]
         force: bool,
@@ -83,8 +86,8 @@ enum Action {
     },
     /// Forget a dead letter.
     Drop {
-        /// Its sequence.
-        sequence: u64,
+        /// Its sequence; of a stream's dead letter game.stream.sequence.
+        id: String,
         /// Also a record that waits, where no gateway runs: it is then never applied.
         #[arg(long)]
         force: bool,
@@ -112,10 +115,11 @@ pub(super) fn run(args: &JournalArgs) -> Outcome {
 fn online(args: &JournalArgs, admin: &Admin) -> Result<Outcome, String> {
     let text = match &args.action {
         Action::List { .. } => listed(&admin.ask("GET", "/journal?limit=1000")?),
-        Action::Show { sequence, .. } => shown(&admin.ask("GET", &format!("/journal/{sequence}"))?),
-        Action::Retry { sequence, force } => {
-            let told = admin.ask("POST", &format!("/journal/{sequence}/retry?force={force}"))?;
-            retried(*sequence, told.get("sequence").and_then(Value::as_u64).unwrap_or(0))
+        Action::Show { id, .. } => shown(&admin.ask("GET", &format!("/journal/{}", place(id)))?),
+        Action::Retry { id, force } => {
+            let target = format!("/journal/{}/retry?force={force}", place(id));
+            let told = admin.ask("POST", &target)?;
+            retried(id, told.get("sequence").and_then(Value::as_u64).unwrap_or(0))
         }
         Action::Bury { sequence, reason, force } => {
             let reason = utf8_percent_encode(reason, NON_ALPHANUMERIC);
@@ -123,9 +127,9 @@ fn online(args: &JournalArgs, admin: &Admin) -> Result<Outcome, String> {
             admin.ask("POST", &target)?;
             format!("record {sequence} is a dead letter\n")
         }
-        Action::Drop { sequence, force: false } => {
-            admin.ask("POST", &format!("/journal/{sequence}/drop"))?;
-            dropped(*sequence)
+        Action::Drop { id, force: false } => {
+            admin.ask("POST", &format!("/journal/{}/drop", place(id)))?;
+            dropped(id)
         }
         Action::Drop { .. } => {
             return Err("a record that waits is dropped only while no gateway runs".into());
@@ -146,13 +150,17 @@ fn offline(args: &JournalArgs) -> Result<Outcome, String> {
     }
     let done = match &args.action {
         Action::List { templates } => list(&folder, templates.as_deref()),
-        Action::Show { sequence, templates } => show(&folder, *sequence, templates.as_deref()),
-        Action::Retry { sequence, force } => Offline::open(&folder)
-            .and_then(|journal| journal.retry(*sequence, *force))
-            .map(|new| Outcome::ok(retried(*sequence, new))),
-        Action::Drop { sequence, force } => Offline::open(&folder)
-            .and_then(|mut journal| journal.discard(*sequence, *force))
-            .map(|()| Outcome::ok(dropped(*sequence))),
+        Action::Show { id, templates } => show(&folder, number(id)?, templates.as_deref()),
+        Action::Retry { id, force } => {
+            let sequence = number(id)?;
+            let tried = Offline::open(&folder).and_then(|it| it.retry(sequence, *force));
+            tried.map(|new| Outcome::ok(retried(id, new)))
+        }
+        Action::Drop { id, force } => {
+            let sequence = number(id)?;
+            let gone = Offline::open(&folder).and_then(|mut it| it.discard(sequence, *force));
+            gone.map(|()| Outcome::ok(dropped(id)))
+        }
         Action::Repair { cut } => repair(&folder, *cut),
         Action::Bury { .. } => {
             return Err(format!(
@@ -181,10 +189,10 @@ impl Action {
     fn words(&self) -> Option<String> {
         match self {
             Self::List { .. } => Some("list".into()),
-            Self::Show { sequence, .. } => Some(format!("show {sequence}")),
-            Self::Retry { sequence, force: false } => Some(format!("retry {sequence}")),
-            Self::Retry { sequence, force: true } => Some(format!("retry {sequence} --force")),
-            Self::Drop { sequence, force: false } => Some(format!("drop {sequence}")),
+            Self::Show { id, .. } => Some(format!("show {id}")),
+            Self::Retry { id, force: false } => Some(format!("retry {id}")),
+            Self::Retry { id, force: true } => Some(format!("retry {id} --force")),
+            Self::Drop { id, force: false } => Some(format!("drop {id}")),
             Self::Bury { .. } | Self::Drop { force: true, .. } | Self::Repair { .. } => None,
         }
     }
@@ -210,12 +218,23 @@ fn folder(args: &JournalArgs) -> Result<(PathBuf, String), String> {
     Ok((path, admin))
 }
 
-fn retried(sequence: u64, new: u64) -> String {
-    format!("record {sequence} waits again, as {new}\n")
+/// An id as a part of a path.
+fn place(id: &str) -> impl std::fmt::Display {
+    utf8_percent_encode(id, PLACE)
 }
 
-fn dropped(sequence: u64) -> String {
-    format!("record {sequence} is dropped\n")
+/// The sequence of a record in a folder.
+fn number(id: &str) -> Result<u64, String> {
+    let sequence = id.parse().ok();
+    sequence.ok_or_else(|| format!("{id}: want a number; dead letters of streams need --admin"))
+}
+
+fn retried(id: &str, new: u64) -> String {
+    format!("record {id} waits again, as {new}\n")
+}
+
+fn dropped(id: &str) -> String {
+    format!("record {id} is dropped\n")
 }
 
 fn list(folder: &Path, templates: Option<&Path>) -> Result<Outcome, OpenError> {

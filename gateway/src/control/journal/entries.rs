@@ -41,6 +41,7 @@ pub fn entry(entry: &Entry, template: Option<&Template>, now_micros: i64) -> Val
         })
     });
     json!({
+        "id": entry.sequence.to_string(),
         "sequence": entry.sequence,
         "state": if dead.is_some() { "dead" } else { "journalled" },
         "game": &*payload.game,

@@ -1,8 +1,9 @@
-//! `/journal`: what waits in the journal, and what operators do with its dead letters.
+//! `/journal`: what waits in the journal, and what operators do with its dead letters and those of streams.
 //!
 //! Invariant: a value is shown only where the template of the record's own contract does not mask it.
 
 mod entries;
+mod streams;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -20,6 +21,7 @@ use crate::observe::{Event, emit};
 pub use entries::{entry, whole_entry};
 
 use entries::{backlog, with_standing};
+use streams::LetterId;
 
 /// Entries of each kind that one answer lists, if nothing is said, and at most.
 const LISTED: (usize, usize) = (100, 1000);
@@ -41,7 +43,7 @@ type Told = (StatusCode, Value);
 
 /// One request for the journal.
 pub(super) struct Asked<'r> {
-    /// Behind `/journal`: empty, `/7`, `/7/retry`.
+    /// Behind `/journal`: empty, `/7`, `/7/retry`, `/game1.3.7/retry`.
     pub(super) path: &'r str,
     /// `force=true&limit=10`.
     pub(super) query: &'r str,
@@ -59,6 +61,10 @@ impl Asked<'_> {
 
     fn number(&self, name: &str, otherwise: u64) -> u64 {
         self.param(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    }
+
+    fn is_forced(&self) -> bool {
+        self.param("force") == Some("true")
     }
 
     /// Why, in the operator's words; `None`: that is not said, or not in a text that can be kept.
@@ -83,68 +89,97 @@ pub(super) async fn answer(shared: &Shared, asked: Asked<'_>) -> Option<Told> {
         return None;
     }
     let mut parts = asked.path.split('/').skip(1);
-    let (sequence, action) = (parts.next(), parts.next());
+    let (id, action) = (parts.next().filter(|id| !id.is_empty()), parts.next());
     if parts.next().is_some() {
         return None;
     }
-    let sequence = match sequence {
-        None | Some("") => None,
-        Some(text) => Some(text.parse::<u64>().ok()?),
+    let told = match id {
+        None if action.is_none() && !asked.is_post => list(shared, &asked).await,
+        None => return None,
+        Some(id) => match id.parse() {
+            Ok(sequence) => of_record(shared, sequence, action, &asked).await?,
+            Err(_) => streams::of_letter(shared, LetterId::parse(id)?, action, &asked).await?,
+        },
     };
-    let Some(journal) = &shared.core.journal else {
-        return Some((StatusCode::NOT_FOUND, json!({ "error": "no journal.path is configured" })));
+    Some(match told {
+        Ok(body) => (StatusCode::OK, body),
+        Err(Refused(status, error)) => (status, json!({ "error": error })),
+    })
+}
+
+/// What is asked of a record of the journal; `None`: there is no such thing to ask.
+async fn of_record(
+    shared: &Shared,
+    sequence: u64,
+    action: Option<&str>,
+    asked: &Asked<'_>,
+) -> Option<Result<Value, Refused>> {
+    let journal = match journal_of(shared) {
+        Ok(journal) => journal,
+        Err(refused) => return Some(Err(refused)),
     };
-    let is_burial = asked.is_post && action == Some("bury");
-    let reason = asked.reason();
-    if is_burial && reason.is_none() {
-        return Some((StatusCode::BAD_REQUEST, json!({ "error": WANTED_REASON })));
-    }
-    let reason = reason.unwrap_or_default();
-    let told = match (sequence, action, asked.is_post) {
-        (None, None, false) => list(shared, journal, &asked).await,
-        (Some(sequence), None, false) => show(shared, journal, sequence).await,
-        (Some(sequence), Some("retry"), true) => {
-            let force = asked.param("force") == Some("true");
-            let tried = journal.retry(sequence, force).await;
-            note("retry", sequence, &asked, tried.as_ref().map(|_| ""));
-            tried.map(|new| json!({ "sequence": new }))
+    let (action, done) = match (action, asked.is_post) {
+        (None, false) => return Some(show(shared, journal, sequence).await.map_err(Refused::from)),
+        (Some("retry"), true) => {
+            let tried = journal.retry(sequence, asked.is_forced()).await;
+            ("retry", tried.map(|new| (json!({ "sequence": new }), String::new())))
         }
-        (Some(sequence), Some("bury"), true) => {
-            let buried = bury(journal, sequence, &reason, &asked).await;
-            note("bury", sequence, &asked, buried.as_ref().map(|()| &*reason));
-            buried.map(|()| json!({ "buried": sequence }))
-        }
-        (Some(sequence), Some("drop"), true) => {
+        (Some("drop"), true) => {
             let dropped = forget(shared, journal, sequence).await;
-            note("drop", sequence, &asked, dropped.as_ref().map(|()| ""));
-            dropped.map(|()| json!({ "dropped": sequence }))
+            ("drop", dropped.map(|()| (json!({ "dropped": sequence }), String::new())))
+        }
+        (Some("bury"), true) => {
+            let Some(reason) = asked.reason() else {
+                return Some(Err(Refused(StatusCode::BAD_REQUEST, WANTED_REASON.into())));
+            };
+            let buried = bury(journal, sequence, &reason, asked).await;
+            ("bury", buried.map(|()| (json!({ "buried": sequence }), reason)))
         }
         _ => return None,
     };
-    Some(told.map_or_else(|error| refused(&error), |body| (StatusCode::OK, body)))
+    let done = done.map_err(Refused::from);
+    note(action, (sequence, ""), asked, done.as_ref().map(|(_, reason)| &**reason));
+    Some(done.map(|(body, _)| body))
 }
 
-fn refused(error: &OpenError) -> Told {
-    let status = match error {
-        OpenError::NoRecord { .. } => StatusCode::NOT_FOUND,
-        OpenError::Overtaken { .. }
-        | OpenError::NotDead { .. }
-        | OpenError::Settled { .. }
-        | OpenError::Untold { .. } => StatusCode::CONFLICT,
-        OpenError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
-        _ => StatusCode::INTERNAL_SERVER_ERROR,
-    };
-    (status, json!({ "error": error.to_string() }))
+fn journal_of(shared: &Shared) -> Result<&Arc<Journal>, Refused> {
+    let none = || Refused(StatusCode::NOT_FOUND, "no journal.path is configured".into());
+    shared.core.journal.as_ref().ok_or_else(none)
+}
+
+/// Why something is not done: the status, and in words.
+pub(super) struct Refused(StatusCode, String);
+
+impl From<OpenError> for Refused {
+    fn from(error: OpenError) -> Self {
+        let status = match &error {
+            OpenError::NoRecord { .. } => StatusCode::NOT_FOUND,
+            OpenError::Overtaken { .. }
+            | OpenError::NotDead { .. }
+            | OpenError::Settled { .. }
+            | OpenError::Untold { .. } => StatusCode::CONFLICT,
+            OpenError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
+            _ => StatusCode::INTERNAL_SERVER_ERROR,
+        };
+        Self(status, error.to_string())
+    }
 }
 
 /// Writes down who did what, and why where they say so.
-fn note(action: &'static str, sequence: u64, asked: &Asked<'_>, done: Result<&str, &OpenError>) {
+///
+/// - `record`: its sequence, and the stream that it is of; empty: it is the journal's.
+fn note(
+    action: &'static str,
+    (sequence, stream): (u64, &str),
+    asked: &Asked<'_>,
+    done: Result<&str, &Refused>,
+) {
     let outcome = match done {
         Ok("") => "done".to_owned(),
         Ok(reason) => format!("done: {reason}"),
-        Err(error) => error.to_string(),
+        Err(Refused(_, error)) => error.clone(),
     };
-    emit(&Event::JournalHandled { action, sequence, who: &asked.who(), outcome: &outcome });
+    emit(&Event::JournalHandled { action, sequence, stream, who: &asked.who(), outcome: &outcome });
 }
 
 /// Reads files on a thread that may wait for them.
@@ -157,14 +192,33 @@ async fn read<T: Send + 'static>(
     read.unwrap_or_else(|error| Err(OpenError::interrupted(error)))
 }
 
-async fn list(
-    shared: &Shared,
-    journal: &Arc<Journal>,
-    asked: &Asked<'_>,
-) -> Result<Value, OpenError> {
-    let from = asked.number("from", 0);
+/// What waits and what is dead: of the journal, and of streams.
+async fn list(shared: &Shared, asked: &Asked<'_>) -> Result<Value, Refused> {
     let limit = asked.number("limit", LISTED.0 as u64).min(LISTED.1 as u64);
     let count = usize::try_from(limit).unwrap_or(LISTED.1);
+    if shared.core.journal.is_none() && shared.core.streams.is_none() {
+        journal_of(shared)?;
+    }
+    let mut told = match &shared.core.journal {
+        Some(journal) => list_journal(shared, journal, asked.number("from", 0), count).await?,
+        None => json!({}),
+    };
+    if let (Some(streams), Value::Object(members)) = (&shared.core.streams, &mut told) {
+        // Redis away: the journal is told of all the same.
+        match streams::list(shared, streams, count).await {
+            Ok(streams) => members.insert("streams".into(), streams),
+            Err(Refused(_, error)) => members.insert("streams_error".into(), error.into()),
+        };
+    }
+    Ok(told)
+}
+
+async fn list_journal(
+    shared: &Shared,
+    journal: &Arc<Journal>,
+    from: u64,
+    count: usize,
+) -> Result<Value, OpenError> {
     let (dead, waiting) =
         read(journal, move |it| Ok((it.letters(from, count)?, it.waiting(from, count)?))).await?;
     let why = why(journal, &waiting).await;
@@ -209,7 +263,7 @@ async fn bury(
         return Err(OpenError::Settled { sequence });
     }
     let reason = format!("{}: {reason}", asked.who());
-    journal.bury(found.into_record(), reason.into(), asked.param("force") == Some("true")).await
+    journal.bury(found.into_record(), reason.into(), asked.is_forced()).await
 }
 
 /// Drops a dead letter, here and in what other instances were told.

@@ -25,6 +25,16 @@ GRANT SELECT                         ON gateway_migration TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_request TO 'gateway'@'%';
 -- The gateway's own: who owns each stream that orders come from (`queue: stream`).
 GRANT SELECT, INSERT, UPDATE         ON gateway_stream TO 'gateway'@'%';
+-- The gateway's own: a game on its way to another database (docs/switching.md). Without a mirror it only looks.
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_table TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_copier TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox_refused TO 'gateway'@'%';
+-- On a database that is a mirror, rows of every table are replaced. Take this back when it is one no more:
+--   GRANT SELECT, INSERT, DELETE ON * TO 'gateway'@'%';
+-- On a database that has a mirror, `gateway switch GAME mirror` makes triggers (or prints them, for a DBA):
+--   GRANT TRIGGER ON * TO 'gateway'@'%';
 
 -- Migrating (`gateway migrate`, from an operator's machine): the tables of this database.
 GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';

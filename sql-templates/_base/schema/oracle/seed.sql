@@ -26,7 +26,7 @@ WITH digit AS (
        JOIN   digit b ON h.n + c.n * 100 + b.n * 10 < :players
        JOIN   digit a ON h.n + c.n * 100 + b.n * 10 + a.n < :players
      )
-SELECT 1001 + n, 'account' || (1001 + n), 'Player' || (1001 + n), 1 + MOD(n, 10), 1 + MOD(n * 7, 100),
+SELECT 1001 + n, 'account' || TO_CHAR(1001 + n), 'Player' || TO_CHAR(1001 + n), 1 + MOD(n, 10), 1 + MOD(n * 7, 100),
        MOD(n, 16), n * 37, n * 101, CASE WHEN MOD(n, 50) = 49 THEN 2 ELSE 1 END, 1,
        TIMESTAMP '2026-01-01 00:00:00' + n * INTERVAL '1' SECOND,
        CASE WHEN MOD(n, 5) = 4 THEN NULL
@@ -35,7 +35,7 @@ FROM   numbers;
 
 INSERT INTO game_character (character_id, player_id, server_id, char_name, class_id, char_level,
                             experience, version, created_at)
-SELECT p.player_id * 100 + s.slot, p.player_id, p.server_id, 'Hero' || p.player_id || '_' || s.slot,
+SELECT p.player_id * 100 + s.slot, p.player_id, p.server_id, 'Hero' || TO_CHAR(p.player_id) || '_' || TO_CHAR(s.slot),
        1 + MOD(p.player_id + s.slot, 6), 1 + MOD(p.player_id * 3 + s.slot, 100),
        MOD(p.player_id, 1000) * s.slot, 1, p.created_at + s.slot * INTERVAL '1' MINUTE
 FROM   player p
@@ -56,8 +56,8 @@ WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
 
 INSERT INTO game_order (order_id, order_no, player_id, product_id, qty, amount, currency, channel, status,
                         version, created_at, paid_at)
-SELECT p.player_id * 100000 + s.slot, 'SO' || p.player_id || '-000' || s.slot, p.player_id,
-       'gems_' || (s.slot * 60), 1, s.slot * 6 - 0.01, 'CNY', 'web', MOD(p.player_id + s.slot, 5), 1,
+SELECT p.player_id * 100000 + s.slot, 'SO' || TO_CHAR(p.player_id) || '-000' || TO_CHAR(s.slot), p.player_id,
+       'gems_' || TO_CHAR(s.slot * 60), 1, s.slot * 6 - 0.01, 'CNY', 'web', MOD(p.player_id + s.slot, 5), 1,
        p.created_at + s.slot * INTERVAL '1' DAY,
        CASE WHEN MOD(p.player_id + s.slot, 5) IN (1, 2, 3)
             THEN p.created_at + s.slot * INTERVAL '1' DAY + INTERVAL '1' MINUTE ELSE NULL END
@@ -82,7 +82,7 @@ FROM   player p
 WHERE  p.player_id BETWEEN 1001 AND 1000 + :players;
 
 INSERT INTO wallet_ledger (player_id, entry_id, request_id, currency, amount, balance_after, reason, created_at)
-SELECT w.player_id, w.player_id, 'seed-' || w.player_id, w.currency, w.balance, w.balance, 'seed',
+SELECT w.player_id, w.player_id, 'seed-' || TO_CHAR(w.player_id), w.currency, w.balance, w.balance, 'seed',
        TIMESTAMP '2026-01-01 00:00:00'
 FROM   player_wallet w
 WHERE  w.player_id BETWEEN 1001 AND 1000 + :players;

@@ -7,9 +7,9 @@ use super::answer;
 use crate::attributes::{self, UTF8};
 use crate::connection::{Server, Service};
 use crate::error::{Failure, OracleError, Status};
-use crate::execute::Statement;
 use crate::handles::{self, Handle, lock};
 use crate::memory::Address;
+use crate::statement::Statement;
 
 /// Version that the library and the server say they are: 19.3, the long-term release of most who are left on it.
 const VERSION: [i32; 5] = [19, 3, 0, 0, 0];
@@ -65,7 +65,7 @@ pub unsafe extern "C" fn OCIHandleAlloc(
         3 => Handle::Service(Arc::new(Service::default())),
         4 => {
             let none = Statement::new(Arc::new(Service::default()), String::new());
-            Handle::Statement(Mutex::new(none))
+            Handle::Statement(Box::new(Mutex::new(none)))
         }
         8 => Handle::Server(Arc::new(Server::default())),
         9 => Handle::User(Mutex::default()),
@@ -86,7 +86,7 @@ pub unsafe extern "C" fn OCIHandleFree(handle: *mut c_void, _kind: u32) -> i32 {
             lock(statement).release();
         }
         if let Handle::User(user) = &*freed {
-            // User and service context name each other; nothing is left of either once both are freed.
+            // Whoever still looks at the handle keeps no session alive with it.
             lock(user).service = None;
         }
         Ok(Status::Success)

@@ -126,7 +126,7 @@ pub unsafe extern "C" fn OCIServerRelease2(
 #[unsafe(no_mangle)]
 pub unsafe extern "C" fn OCIPing(service: *mut c_void, errors: *mut c_void, _mode: u32) -> i32 {
     answer(errors, || {
-        handles::service(service)?.call(|session| Ok(session.ping()?))?;
+        handles::service(service)?.call(("ping", ""), |session| Ok(session.ping()?))?;
         Ok(Status::Success)
     })
 }
@@ -148,7 +148,7 @@ pub unsafe extern "C" fn OCITransCommit(
     _flags: u32,
 ) -> i32 {
     answer(errors, || {
-        handles::service(service)?.call(|session| Ok(session.commit()?))?;
+        handles::service(service)?.call(("commit", ""), |session| Ok(session.commit()?))?;
         Ok(Status::Success)
     })
 }
@@ -161,7 +161,7 @@ pub unsafe extern "C" fn OCITransRollback(
     _flags: u32,
 ) -> i32 {
     answer(errors, || {
-        handles::service(service)?.call(|session| Ok(session.rollback()?))?;
+        handles::service(service)?.call(("rollback", ""), |session| Ok(session.rollback()?))?;
         Ok(Status::Success)
     })
 }

@@ -8,10 +8,11 @@ use super::sessions::text;
 use crate::attributes;
 use crate::bind::Buffers;
 use crate::error::{Failure, Status};
-use crate::execute::{self, BindName, Statement};
+use crate::execute;
 use crate::fetch;
 use crate::handles::{self, Handle, lock};
 use crate::memory::{Address, DefineCallback, InCallback, OutCallback};
+use crate::statement::{BindName, Statement};
 
 /// `OCIStmtPrepare2`.
 #[unsafe(no_mangle)]
@@ -32,7 +33,7 @@ pub unsafe extern "C" fn OCIStmtPrepare2(
     let statement = unsafe { Address::new(statement) };
     answer(errors, || {
         let made = Statement::new(handles::service(service)?, sql);
-        statement.write(handles::enter(vec![Handle::Statement(Mutex::new(made))]));
+        statement.write(handles::enter(vec![Handle::Statement(Box::new(Mutex::new(made)))]));
         Ok(Status::Success)
     })
 }

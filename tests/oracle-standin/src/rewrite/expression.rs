@@ -79,27 +79,21 @@ pub fn names(tokens: Vec<Token>) -> Vec<Token> {
         .collect()
 }
 
+/// The operator that takes NULL for the empty text.
+const CONCATENATION: &str = "|||";
+
 /// Rewrites every expression of a statement.
 ///
 /// # Errors
 /// ORA-00938: a function has not enough arguments.
 pub fn rewrite(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
-    let tokens = decode(tokens)?;
+    let tokens = likes(decode(tokens)?);
     let mut made = Vec::with_capacity(tokens.len());
     let mut rest = names(tokens).into_iter().peekable();
     while let Some(token) = rest.next() {
         let after_dot = made.last().is_some_and(|last: &Token| last.is_symbol("."));
         let Token::Word(word) = &token else {
-            made.push(operator(token));
-            if made.last().is_some_and(|last| last.is_symbol("/")) {
-                // Integers are divided as numbers are.
-                made.pop();
-                made.extend([
-                    Token::Symbol("*"),
-                    Token::Made("1.0".to_owned()),
-                    Token::Symbol("/"),
-                ]);
-            }
+            symbol_or_value(&mut made, token);
             continue;
         };
         let upper = word.to_ascii_uppercase();
@@ -124,8 +118,29 @@ pub fn rewrite(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
     Ok(made)
 }
 
-fn operator(token: Token) -> Token {
-    if token.is_symbol("||") { Token::Made("|||".to_owned()) } else { token }
+/// Whether a token is a value whose type PostgreSQL would take from the other side of an operator.
+const fn is_of_any_type(token: &Token) -> bool {
+    matches!(token, Token::Text(_) | Token::Bind(_))
+}
+
+fn symbol_or_value(made: &mut Vec<Token>, token: Token) {
+    let is_text = || Token::Made("::text".to_owned());
+    if token.is_symbol("||") {
+        if made.last().is_some_and(is_of_any_type) {
+            made.push(is_text());
+        }
+        made.push(Token::Made(CONCATENATION.to_owned()));
+    } else if token.is_symbol("/") {
+        // Integers are divided as numbers are.
+        made.extend([Token::Symbol("*"), Token::Made("1.0".to_owned()), token]);
+    } else {
+        let is_joined = matches!(made.last(), Some(Token::Made(last)) if last == CONCATENATION);
+        let is_joined = is_joined && is_of_any_type(&token);
+        made.push(token);
+        if is_joined {
+            made.push(is_text());
+        }
+    }
 }
 
 /// Turns `owner . s .`, already made, into a call for the sequence's value.
@@ -189,6 +204,56 @@ fn decode(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
     whole.extend(case);
     whole.extend_from_slice(tokens.get(end + 1..).unwrap_or_default());
     decode(whole)
+}
+
+/// What ends the pattern of a LIKE, besides a comma or a closing parenthesis.
+const PATTERN_ENDS: &[&str] = &[
+    "AND",
+    "OR",
+    "ESCAPE",
+    "GROUP",
+    "ORDER",
+    "HAVING",
+    "FETCH",
+    "OFFSET",
+    "FOR",
+    "UNION",
+    "MINUS",
+    "EXCEPT",
+    "INTERSECT",
+    "THEN",
+    "WHEN",
+    "ELSE",
+    "END",
+    "RETURNING",
+    "LIMIT",
+];
+
+/// A LIKE without ESCAPE has no escape in Oracle, and a backslash in PostgreSQL.
+fn likes(tokens: Vec<Token>) -> Vec<Token> {
+    let mut made = Vec::with_capacity(tokens.len());
+    // Depths at which a pattern is open.
+    let mut open: Vec<usize> = Vec::new();
+    let mut depth = 0_usize;
+    for token in tokens {
+        let ends = token.is_symbol(",") || token.is_symbol(")") || token.is_any(PATTERN_ENDS);
+        if ends && open.last() == Some(&depth) {
+            open.pop();
+            if !token.is("ESCAPE") {
+                made.push(Token::Made("ESCAPE ''".to_owned()));
+            }
+        }
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        } else if token.is("LIKE") {
+            open.push(depth);
+        }
+        made.push(token);
+    }
+    made.extend(open.iter().map(|_| Token::Made("ESCAPE ''".to_owned())));
+    made
 }
 
 /// Whether a call of that function starts at this token.
@@ -265,6 +330,14 @@ mod tests {
     }
 
     #[test]
+    fn pattern_has_no_escape_but_the_one_that_is_given() {
+        check(
+            "SELECT a FROM t WHERE (a LIKE :p || '%') AND b NOT LIKE 'x\\_' OR c LIKE 'y' ESCAPE '!'",
+            "SELECT a FROM t WHERE ( a LIKE $1 ::text ||| '%' ::text ESCAPE '' ) AND b NOT LIKE 'x\\_' ESCAPE '' OR c LIKE 'y' ESCAPE '!'",
+        );
+    }
+
+    #[test]
     fn sequences_are_asked_by_call() {
         check("SELECT s.NEXTVAL FROM dual", "SELECT nextval('s')::numeric FROM dual");
         check("SELECT Own.S.CURRVAL FROM dual", "SELECT currval('own.s')::numeric FROM dual");
@@ -272,7 +345,7 @@ mod tests {
 
     #[test]
     fn empty_text_is_null_and_concatenation_skips_it() {
-        check("SELECT a || '' FROM t", "SELECT a ||| NULL FROM t");
+        check("SELECT a || '' FROM t", "SELECT a ||| NULL ::text FROM t");
         check("SELECT 7 / 2 FROM dual", "SELECT 7 * 1.0 / 2 FROM dual");
     }
 

@@ -9,9 +9,10 @@ pub mod expression;
 pub mod lexer;
 pub mod query;
 
+use crate::block::{self, Block, Step};
 use crate::error::OracleError;
 use crate::session::Effect;
-use lexer::{Lexed, Token};
+use lexer::Token;
 
 /// `OCI_STMT_*`: the kinds of statements that a driver tells apart.
 pub mod kind {
@@ -67,8 +68,14 @@ pub enum Action {
     Savepoint(String),
     /// `SET TRANSACTION`: modes of the transaction that begins.
     Begin(String),
-    /// `ALTER SESSION SET name = value`.
-    SetSession(String, String),
+    /// `ALTER SESSION SET name = value …`.
+    SetSession(Vec<(String, String)>),
+    /// A block of PL/SQL.
+    Block(Block),
+    /// `CREATE PROCEDURE`: its text is read when it is made, and at each call.
+    CreateProcedure,
+    /// `DROP PROCEDURE`, by its name in capitals.
+    DropProcedure(String),
 }
 
 /// A statement of Oracle's, understood.
@@ -86,13 +93,6 @@ pub struct Program {
     pub wait_seconds: Option<u32>,
 }
 
-impl Program {
-    /// Occurrences of a bind that go in: all but those after `RETURNING … INTO`.
-    pub fn is_returned(&self, occurrence: usize) -> bool {
-        self.returning.contains(&occurrence)
-    }
-}
-
 /// Reads a statement.
 pub fn program(sql: &str) -> Program {
     let lexed = match lexer::lex(sql) {
@@ -107,9 +107,15 @@ pub fn program(sql: &str) -> Program {
             };
         }
     };
-    let Lexed { mut tokens, binds } = lexed;
+    program_of(lexed.tokens, lexed.binds)
+}
+
+/// Reads a statement that is tokens already.
+///
+/// - `binds`: name of each occurrence of a bind.
+pub fn program_of(mut tokens: Vec<Token>, binds: Vec<String>) -> Program {
     let kind = kind_of(&tokens);
-    if !matches!(kind, kind::BEGIN | kind::DECLARE) {
+    if !matches!(kind, kind::BEGIN | kind::DECLARE | kind::CREATE) {
         while tokens.last().is_some_and(|token| token.is_symbol(";")) {
             tokens.pop();
         }
@@ -122,6 +128,10 @@ pub fn program(sql: &str) -> Program {
         wait_seconds: None,
     };
     program.action = action(tokens, &mut program);
+    if kind == kind::CREATE {
+        // `:NEW` of a trigger is no bind.
+        program.binds.clear();
+    }
     program
 }
 
@@ -153,15 +163,66 @@ fn action(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErr
         kind::ALTER if tokens.get(1).is_some_and(|token| token.is("SESSION")) => {
             alter_session(&tokens)
         }
+        kind::CREATE if is_of(&tokens, "PROCEDURE") => Ok(Action::CreateProcedure),
+        kind::CREATE if is_of(&tokens, "TRIGGER") => {
+            Ok(Action::Run(block::trigger::create(&tokens, &program.binds)?, Effect::Schema))
+        }
+        kind::DROP if is_of(&tokens, "PROCEDURE") => Ok(Action::DropProcedure(name_of(&tokens)?)),
+        kind::DROP if is_of(&tokens, "TRIGGER") => {
+            Ok(Action::Run(vec![block::trigger::drop_named(&name_of(&tokens)?)], Effect::Schema))
+        }
         kind::CREATE | kind::DROP | kind::ALTER => ddl::rewrite(tokens),
         kind::COMMIT => Ok(Action::Commit),
         kind::ROLLBACK if tokens.iter().any(|token| token.is("TO")) => {
             Ok(Action::Savepoint(savepoint(&tokens, "ROLLBACK TO SAVEPOINT")?))
         }
         kind::ROLLBACK => Ok(Action::Rollback),
-        kind::BEGIN | kind::DECLARE | kind::CALL => Err(OracleError::not_imitated("PL/SQL")),
+        kind::BEGIN | kind::DECLARE => Ok(Action::Block(block::parse::anonymous(&tokens)?)),
+        kind::CALL => call(tokens),
         _ => other(tokens, program),
     }
+}
+
+/// Whether it makes or drops such an object.
+fn is_of(tokens: &[Token], object: &str) -> bool {
+    let words = tokens
+        .iter()
+        .skip(1)
+        .skip_while(|token| token.is_any(&["OR", "REPLACE", "EDITIONABLE", "NONEDITIONABLE"]));
+    words.take(1).any(|token| token.is(object))
+}
+
+/// The name at the end of a DROP, in capitals.
+fn name_of(tokens: &[Token]) -> Result<String, OracleError> {
+    match tokens.last() {
+        Some(Token::Word(name)) => Ok(name.to_uppercase()),
+        Some(Token::Quoted(name)) => Ok(name.clone()),
+        _ => Err(OracleError::new(903, "invalid name")),
+    }
+}
+
+/// `CALL p(…)` is a block of that one statement.
+fn call(tokens: Vec<Token>) -> Result<Action, OracleError> {
+    let mut block = vec![Token::Word("BEGIN".to_owned())];
+    block.extend(tokens.into_iter().skip(1));
+    block.extend([Token::Symbol(";"), Token::Word("END".to_owned()), Token::Symbol(";")]);
+    let block = block::parse::anonymous(&block)?;
+    match block.steps.as_slice() {
+        [Step::Call(..)] => Ok(Action::Block(block)),
+        _ => Err(OracleError::new(6576, "not a valid function or procedure name")),
+    }
+}
+
+/// `EXPLAIN PLAN FOR …`: the plan is PostgreSQL's, and nobody's; what is wrong with the statement shows.
+fn explain(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleError> {
+    let statement = tokens.into_iter().skip(3).collect();
+    let explained = program_of(statement, program.binds.clone());
+    program.returning = explained.returning;
+    let Action::Run(parts, _) = explained.action? else {
+        return Err(OracleError::new(900, "invalid SQL statement"));
+    };
+    let explain = |part: Part| Part { sql: format!("EXPLAIN {}", part.sql), ..part };
+    Ok(Action::Run(parts.into_iter().map(explain).collect(), Effect::Read))
 }
 
 /// Statements that OCI has no kind for.
@@ -169,6 +230,9 @@ fn other(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErro
     let first = tokens.first().ok_or_else(|| OracleError::new(900, "invalid SQL statement"))?;
     if first.is("SAVEPOINT") {
         return Ok(Action::Savepoint(savepoint(&tokens, "SAVEPOINT")?));
+    }
+    if first.is("EXPLAIN") && tokens.get(2).is_some_and(|token| token.is("FOR")) {
+        return explain(tokens, program);
     }
     if first.is("LOCK") {
         return query::rewrite_lock(tokens, program);
@@ -211,20 +275,29 @@ fn set_transaction(tokens: &[Token]) -> Result<Action, OracleError> {
     ))
 }
 
-/// The first setting counts, and only the time zone is applied: the others are Oracle's own affairs.
+/// `ALTER SESSION SET a = b c = d`, and what sets nothing.
 fn alter_session(tokens: &[Token]) -> Result<Action, OracleError> {
     let invalid = || OracleError::new(2248, "invalid option for ALTER SESSION");
-    let mut settings = tokens.iter().skip(2);
-    let is_set =
-        settings.next().is_some_and(|token| token.is_any(&["SET", "ENABLE", "DISABLE", "CLOSE"]));
-    let Some(Token::Word(name)) = settings.next().filter(|_| is_set) else { return Err(invalid()) };
-    let value = match settings.nth(1) {
-        Some(
-            Token::Text(value) | Token::Word(value) | Token::Quoted(value) | Token::Number(value),
-        ) => value.clone(),
-        _ => String::new(),
-    };
-    Ok(Action::SetSession(name.to_uppercase(), value))
+    let verb = tokens.get(2).ok_or_else(invalid)?;
+    if verb.is_any(&["ENABLE", "DISABLE", "CLOSE", "FORCE"]) {
+        return Ok(Action::SetSession(Vec::new()));
+    }
+    let settings =
+        tokens.get(3..).filter(|rest| verb.is("SET") && !rest.is_empty()).ok_or_else(invalid)?;
+    let settings = settings.chunks(3).map(|setting| match setting {
+        [Token::Word(name), Token::Symbol("="), value] => {
+            let (Token::Text(value)
+            | Token::Word(value)
+            | Token::Quoted(value)
+            | Token::Number(value)) = value
+            else {
+                return Err(invalid());
+            };
+            Ok((name.to_uppercase(), value.clone()))
+        }
+        _ => Err(invalid()),
+    });
+    Ok(Action::SetSession(settings.collect::<Result<_, _>>()?))
 }
 
 /// Prints tokens as a statement of PostgreSQL's.
@@ -319,7 +392,6 @@ pub(crate) mod tests {
             "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
             "Begin(\"ISOLATION LEVEL REPEATABLE READ\")",
         );
-        check("ALTER SESSION SET TIME_ZONE = '+08:00'", "SetSession(\"TIME_ZONE\", \"+08:00\")");
         assert_eq!(program("FLUSH x").action.unwrap_err().code, 900);
     }
 }

@@ -6,4 +6,8 @@
 #![expect(clippy::print_stderr, reason = "a test that is skipped says so")]
 
 mod basics;
+mod batches;
+mod blocks;
+mod sql;
 mod place;
+mod troubles;

@@ -4,6 +4,7 @@ use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
 
 use oracle::{Connection, InitParams};
+use oracle_standin::fault::default_file;
 use oracle_standin::server::{PASSWORD, Postgres, library, library_folder};
 
 /// The server of this test program. `None`: PostgreSQL is not installed, which is a failure in CI.
@@ -19,6 +20,24 @@ fn server() -> Option<&'static Postgres> {
         Some(Postgres::start().unwrap())
     });
     server.as_ref()
+}
+
+/// Replaces the faults of this program. A test matches its own calls only: the others run at the same time.
+pub(crate) fn set_faults(rules: &str) {
+    let file = default_file(std::process::id());
+    let next = file.with_extension("next");
+    std::fs::write(&next, rules).unwrap();
+    std::fs::rename(next, file).unwrap();
+}
+
+/// Ends the faults; returns those that happened.
+pub(crate) fn take_faults() -> String {
+    let file = default_file(std::process::id());
+    let fired = file.with_extension("faults.fired");
+    let told = std::fs::read_to_string(&fired).unwrap();
+    std::fs::remove_file(fired).unwrap();
+    std::fs::remove_file(file).unwrap();
+    told
 }
 
 /// Lets the driver find the stand-in: as `libclntsh.so`, in a folder of its own.

@@ -7,10 +7,11 @@ use super::world::{World, everywhere, open, put_thing, put_wallet, run};
 use crate::catalog::{Dialect, Scalar};
 use crate::config::ConnectionConfig;
 
-fn plan(world: &World) -> Reconcile<'_> {
+pub(super) fn plan(world: &World) -> Reconcile<'_> {
     Reconcile {
         owner: &world.owner,
         mirror: &world.mirror,
+        group: "game1".into(),
         tables: vec!["thing".into(), "wallet".into()],
         from: None,
         to: None,
@@ -20,7 +21,7 @@ fn plan(world: &World) -> Reconcile<'_> {
     }
 }
 
-async fn compared(plan: &Reconcile<'_>) -> Result<Vec<TableReport>, SwitchError> {
+pub(super) async fn compared(plan: &Reconcile<'_>) -> Result<Vec<TableReport>, SwitchError> {
     let mut reports = Vec::new();
     reconcile(plan, |report| reports.push(report)).await?;
     Ok(reports)

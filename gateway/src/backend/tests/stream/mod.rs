@@ -15,7 +15,7 @@ use tokio::task::JoinHandle;
 use super::super::connection::Statement;
 use super::super::migration::own_migrations;
 use super::super::pool::Pool;
-use super::super::testing::{Server, far};
+use super::super::testing::{Server, far, until};
 use super::super::{BackendError, Keeper, Pools};
 use super::ledger;
 use crate::cache::testing::RedisServer;

@@ -28,6 +28,50 @@ async fn instance_that_dies_is_taken_over_and_nothing_is_lost_doubled_or_out_of_
     other.end().await;
 }
 
+fn owned(instance: &Instance) -> u64 {
+    let text = instance.metrics.render();
+    let line = text.lines().find(|line| line.starts_with("gateway_streams_owned "));
+    line.and_then(|line| line.rsplit(' ').next()?.parse().ok()).unwrap_or(0)
+}
+
+#[tokio::test]
+async fn streams_are_spread_over_the_living_instances_and_nothing_is_doubled_or_out_of_order() {
+    let Some(bed) = Bed::new("st_spread").await else { return };
+    let (mut one, mut two, mut three) = (bed.instance(""), bed.instance(""), bed.instance(""));
+    for instance in [&one, &two, &three] {
+        instance.streams.register_metrics(&instance.metrics);
+    }
+    one.apply();
+    until(|| owned(&one) == 3).await;
+    let mut answers = Vec::new();
+    let mut keep = |from: i64| {
+        for number in from..from + 200 {
+            let key = format!("o-{number:05}");
+            answers.push(one.offer(one.draft((&key, number % 7 + 1, 1))));
+        }
+    };
+    keep(0);
+    two.apply();
+    until(|| owned(&one) + owned(&two) == 3 && owned(&two) >= 1 && owned(&one) <= 2).await;
+    keep(200);
+    three.apply();
+    until(|| [&one, &two, &three].map(owned) == [1, 1, 1]).await;
+    keep(400);
+    // One that dies leaves its stream to the others.
+    two.cut().await;
+    until(|| owned(&one) + owned(&three) == 3).await;
+    // One that ends gives its own back at once.
+    three.end().await;
+    until(|| owned(&one) == 3).await;
+    for answer in answers {
+        answer.await.expect("answered").expect("kept");
+    }
+    bed.applied(600).await;
+    bed.drained().await;
+    bed.check(600).await;
+    one.end().await;
+}
+
 /// Takes a stream as soon as nobody else has it.
 async fn take(instance: &Instance, index: u32) -> Arc<Owned> {
     let limit = far();

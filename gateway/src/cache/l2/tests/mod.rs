@@ -3,6 +3,7 @@
 mod alone;
 mod faults;
 mod model;
+mod node;
 mod queued;
 mod steps;
 

@@ -34,6 +34,10 @@ fn list(old: &str, new: &str, expected: &[&str]) {
 fn bodies_that_do_the_same_in_other_words_are_content() {
     list("SELECT", "SELECT", &[]);
     list("SELECT u.a, u.c FROM t u", "SELECT NVL(u.a, 0) AS a, u.c FROM s.t u", &[]);
+    list("u.c ASC", "u.c NULLS FIRST", &[]);
+    let with = "WITH u (a, c, id, b) AS (SELECT t.a, t.c, t.id, t.b FROM t), v AS (SELECT 1 AS one FROM dual)\n\
+                SELECT u.a, u.c FROM u";
+    list("SELECT u.a, u.c FROM t u", with, &[]);
 }
 
 #[test]
@@ -46,6 +50,11 @@ fn what_a_read_does_on_one_dialect_only_is_told_at_its_body() {
         "\nORDER BY u.a DESC, u.c ASC",
         "",
         &[&one("it is ordered by nothing on Oracle, and a desc, c on MySQL")],
+    );
+    list(
+        "u.c ASC",
+        "LOWER(u.c)",
+        &[&one("it is ordered by a desc, lower(c) on Oracle, and a desc, c on MySQL")],
     );
     list("= :b -- ?", "= :b", &[&one("it has on optional lines `b` on MySQL only")]);
     list("= :id", "= :id AND u.d < :_now", &[&one("it binds `_now` on Oracle only")]);
@@ -113,6 +122,8 @@ fn steps_are_the_same_but_for_what_is_read_to_lock() {
           and `exec affected = 1 when before.affected = 1` on MySQL"
         ]
     );
+    let coded = "exec affected = 1 else 2100 LOST when";
+    assert_eq!(both("exec affected = 1 when", coded).len(), 1);
     let lock =
         "-- @step lock optional\nSELECT p.id FROM p WHERE p.id = :id FOR UPDATE\n-- @step before";
     assert_eq!(both("-- @step before", lock), [""; 0]);

@@ -5,27 +5,29 @@
 
 use std::collections::{BTreeMap, HashMap};
 use std::fmt::Write as _;
-use std::future::Future;
 use std::time::Duration;
 
 use futures_util::future::join_all;
 use tokio::runtime::{Builder, Runtime};
 use tokio::time::timeout;
-use tokio_postgres::{CancelToken, Client, Config, NoTls, Row, Statement};
+use tokio_postgres::{Client, Config, NoTls, Row, Statement};
+
+mod calls;
+mod transaction;
+
+pub use calls::Canceller;
 
 use crate::connection::Target;
 use crate::error::OracleError;
-use crate::sqlstate;
 use crate::value::{Kind, Value};
-
-/// How long a cancelled call may take to end before the connection is given up.
-const CANCEL_GRACE: Duration = Duration::from_secs(2);
+use calls::{bounded, run_once, translate_connect};
+use transaction::Transaction;
 
 /// Most prepared statements of a session.
 const PREPARED_MAX: usize = 200;
 
 /// What a session is set up with: types, functions and views that Oracle has and PostgreSQL has not.
-const SETUP: &str = include_str!("setup.sql");
+const SETUP: &str = include_str!("../setup.sql");
 
 /// Says whether [`SETUP`] of this text is there. The advisory lock lets one session set up.
 const SETUP_KEY: i64 = 0x0A_5A_1D;
@@ -80,15 +82,6 @@ pub struct Session {
     told: BTreeMap<&'static str, String>,
     /// Some of it was told in the open transaction.
     told_in_transaction: bool,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Transaction {
-    None,
-    /// Begun; nothing happened before its first statement.
-    Fresh,
-    /// Begun; the savepoint of the last statement stands.
-    Saved,
 }
 
 impl Session {
@@ -161,7 +154,7 @@ impl Session {
 
     /// How a running call is cancelled.
     pub fn canceller(&self) -> Canceller {
-        Canceller(self.client.cancel_token())
+        Canceller::new(self.client.cancel_token())
     }
 
     /// Bounds the calls that follow.
@@ -207,6 +200,16 @@ impl Session {
             session.run_prefix(prefix)?;
             session.prepare(command)
         })
+    }
+
+    /// Waits, as a call that takes long does: within its time, and until it is cancelled.
+    ///
+    /// # Errors
+    /// ORA-01013, ORA-03156, or the connection is lost.
+    pub fn sleep(&mut self, time: Duration) -> Result<(), OracleError> {
+        let sql = format!("SELECT pg_sleep({})", time.as_secs_f64());
+        let command = Command { sql: &sql, kinds: &[], effect: Effect::Read, wait_seconds: None };
+        self.run(&command, &[]).map(drop)
     }
 
     /// Runs a statement once.
@@ -276,131 +279,6 @@ impl Session {
         Ok(())
     }
 
-    /// Commits, if there is something to commit.
-    ///
-    /// # Errors
-    /// What PostgreSQL says.
-    pub fn commit(&mut self) -> Result<(), OracleError> {
-        self.end_transaction("COMMIT")
-    }
-
-    /// Rolls back, if there is something to roll back.
-    ///
-    /// # Errors
-    /// The connection is lost.
-    pub fn rollback(&mut self) -> Result<(), OracleError> {
-        self.end_transaction("ROLLBACK")
-    }
-
-    /// Asks the server for an answer.
-    ///
-    /// # Errors
-    /// The connection is lost.
-    pub fn ping(&mut self) -> Result<(), OracleError> {
-        self.simple("").map(drop)
-    }
-
-    /// Begins a transaction with an isolation of its own, in place of the next statement.
-    ///
-    /// # Errors
-    /// ORA-01453: one is open already.
-    pub fn begin(&mut self, modes: &str) -> Result<(), OracleError> {
-        if self.in_transaction() {
-            return Err(OracleError::new(
-                1453,
-                "SET TRANSACTION must be first statement of transaction",
-            ));
-        }
-        self.simple(&format!("BEGIN {modes}"))?;
-        self.transaction = Transaction::Fresh;
-        Ok(())
-    }
-
-    /// Runs `SAVEPOINT x` or `ROLLBACK TO x` of the client's own.
-    ///
-    /// # Errors
-    /// ORA-01086: no such savepoint.
-    pub fn savepoint(&mut self, sql: &str) -> Result<(), OracleError> {
-        let begin = match self.transaction {
-            Transaction::None => "BEGIN; ",
-            Transaction::Fresh => "",
-            Transaction::Saved => "RELEASE SAVEPOINT standin; ",
-        };
-        self.simple(&format!("{begin}SAVEPOINT standin"))?;
-        self.transaction = Transaction::Saved;
-        if let Err(error) = self.simple(&format!("RELEASE SAVEPOINT standin; {sql}")) {
-            self.simple("ROLLBACK TO SAVEPOINT standin")?;
-            return Err(if error.has_state(&["3B001"]) {
-                OracleError::new(1086, "savepoint never established in this session or is invalid")
-            } else {
-                error
-            });
-        }
-        self.transaction = Transaction::Fresh;
-        Ok(())
-    }
-
-    fn end_transaction(&mut self, sql: &str) -> Result<(), OracleError> {
-        if self.lost {
-            return Err(sqlstate::not_connected());
-        }
-        if !self.in_transaction() {
-            return Ok(());
-        }
-        self.transaction = Transaction::None;
-        self.has_lock_timeout = false;
-        if std::mem::take(&mut self.told_in_transaction) && sql != "COMMIT" {
-            self.told.clear();
-        }
-        self.simple(sql).map(drop)
-    }
-
-    /// Runs `run` so that its failure leaves the transaction as it was. It is given what is to be run before.
-    fn guarded<T>(
-        &mut self,
-        command: &Command<'_>,
-        run: impl FnOnce(&mut Self, &str) -> Result<T, OracleError>,
-    ) -> Result<T, OracleError> {
-        if self.lost {
-            return Err(sqlstate::not_connected());
-        }
-        let before = self.transaction;
-        let mut prefix = match (before, command.effect) {
-            (Transaction::None, Effect::Write) => "BEGIN".to_owned(),
-            (Transaction::None, _) => String::new(),
-            (Transaction::Fresh, _) => "SAVEPOINT standin".to_owned(),
-            (Transaction::Saved, _) => "RELEASE SAVEPOINT standin; SAVEPOINT standin".to_owned(),
-        };
-        if !prefix.is_empty() {
-            self.transaction =
-                if before == Transaction::None { Transaction::Fresh } else { Transaction::Saved };
-            match command.wait_seconds {
-                Some(seconds) => {
-                    // Writing to a String does not fail.
-                    let _written =
-                        write!(prefix, "; SET LOCAL lock_timeout = {}", seconds.max(1) * 1000);
-                    self.has_lock_timeout = true;
-                }
-                None if self.has_lock_timeout => {
-                    prefix.push_str("; SET LOCAL lock_timeout = 0");
-                    self.has_lock_timeout = false;
-                }
-                None => {}
-            }
-        }
-        let result = run(self, &prefix);
-        if result.is_err() && !self.lost {
-            match (before, self.transaction) {
-                (_, Transaction::None) => {}
-                (Transaction::None, _) => self.rollback()?,
-                _ => {
-                    self.simple("ROLLBACK TO SAVEPOINT standin")?;
-                }
-            }
-        }
-        result
-    }
-
     fn run_prefix(&mut self, prefix: &str) -> Result<(), OracleError> {
         if prefix.is_empty() { Ok(()) } else { self.simple(prefix).map(drop) }
     }
@@ -443,120 +321,11 @@ impl Session {
         let result = bounded(&self.runtime, self.timeout, client, work);
         self.checked(result, command.wait_seconds.is_some())
     }
-
-    fn checked<T>(&mut self, result: Result<T, Trouble>, waits: bool) -> Result<T, OracleError> {
-        let error = match result {
-            Ok(value) => return Ok(value),
-            Err(Trouble::TimedOut) => return Err(OracleError::new(3156, "OCI call timed out")),
-            Err(Trouble::Silent) => {
-                self.lost = true;
-                return Err(OracleError::new(12161, "TNS:internal error: partial data received"));
-            }
-            Err(Trouble::Postgres(error)) => error,
-        };
-        let was_lost = self.lost;
-        self.lost |= self.client.is_closed();
-        let Some(told) = error.as_db_error() else {
-            if !error.is_closed() && !self.client.is_closed() {
-                return Err(OracleError::new(600, format_args!("internal error code ({error})")));
-            }
-            self.lost = true;
-            return Err(if was_lost { sqlstate::not_connected() } else { sqlstate::lost() });
-        };
-        let error = sqlstate::translate(told, waits);
-        self.lost |= error.ends_session();
-        Err(error)
-    }
 }
 
-/// Why a call has no result.
-enum Trouble {
-    /// Cancelled at its time's end.
-    TimedOut,
-    /// Not even the cancelling was answered.
-    Silent,
-    Postgres(tokio_postgres::Error),
-}
-
-/// Runs until done, or cancels at the time's end.
-fn bounded<T>(
-    runtime: &Runtime,
-    within: Option<Duration>,
-    client: &Client,
-    work: impl Future<Output = Result<T, tokio_postgres::Error>>,
-) -> Result<T, Trouble> {
-    runtime.block_on(async {
-        let mut work = Box::pin(work);
-        let Some(within) = within else { return work.await.map_err(Trouble::Postgres) };
-        if let Ok(done) = timeout(within, &mut work).await {
-            return done.map_err(Trouble::Postgres);
-        }
-        let token = client.cancel_token();
-        // Without an answer the connection is given up below, whether or not this reached the server.
-        drop(timeout(CANCEL_GRACE, token.cancel_query(NoTls)).await);
-        match timeout(CANCEL_GRACE, work).await {
-            Ok(Ok(done)) => Ok(done),
-            Ok(Err(error)) if error.code().is_some_and(|code| code.code() == "57014") => {
-                Err(Trouble::TimedOut)
-            }
-            Ok(Err(error)) => Err(Trouble::Postgres(error)),
-            Err(_) => Err(Trouble::Silent),
-        }
-    })
-}
-
-/// Sends the statement at once when first polled, so that those polled together are in flight together.
-async fn run_once(
-    client: &Client,
-    statement: &Statement,
-    values: &[Value],
-) -> Result<Answer, tokio_postgres::Error> {
-    if statement.columns().is_empty() {
-        let count = client.execute_raw(statement, values).await?;
-        return Ok(Answer { rows: Vec::new(), count });
-    }
-    let parameters: Vec<&(dyn tokio_postgres::types::ToSql + Sync)> =
-        values.iter().map(|value| value as _).collect();
-    let rows = client.query(statement, &parameters).await?;
-    let count = u64::try_from(rows.len()).unwrap_or(u64::MAX);
-    Ok(Answer { rows, count })
-}
-
-/// Cancels what a session runs, from any thread.
-#[derive(Clone)]
-pub struct Canceller(CancelToken);
-
-impl std::fmt::Debug for Canceller {
-    fn fmt(&self, formatter: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        formatter.write_str("Canceller")
-    }
-}
-
-impl Canceller {
-    /// Asks the server to cancel; it may have nothing to cancel any more.
-    ///
-    /// # Errors
-    /// The request could not be sent.
-    pub fn cancel(&self) -> Result<(), OracleError> {
-        let failed = |what: String| {
-            OracleError::new(3113, format_args!("end-of-file on communication channel ({what})"))
-        };
-        let runtime = Builder::new_current_thread().enable_all().build();
-        let runtime = runtime.map_err(|error| failed(error.to_string()))?;
-        let sent =
-            runtime.block_on(async { timeout(CANCEL_GRACE, self.0.cancel_query(NoTls)).await });
-        match sent {
-            Ok(result) => result.map_err(|error| failed(error.to_string())),
-            Err(elapsed) => Err(failed(elapsed.to_string())),
-        }
-    }
-}
-
-fn translate_connect(error: &tokio_postgres::Error) -> OracleError {
-    error.as_db_error().map_or_else(
-        || OracleError::new(12541, format_args!("TNS:no listener ({error})")),
-        |told| sqlstate::translate(told, false),
-    )
+/// What sets a database up before anyone logs on: databases made from it need no more.
+pub fn setup_script() -> String {
+    format!("BEGIN; {SETUP}; CREATE TABLE oracle_standin.{} (); COMMIT;", version())
 }
 
 /// A name for the text of [`SETUP`], so that a database set up by another text is set up anew.

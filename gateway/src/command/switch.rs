@@ -1,0 +1,359 @@
+//! `gateway switch`: a game on its way from one database to another, step by step.
+
+use std::fmt::Write as _;
+use std::net::{Ipv4Addr, SocketAddr};
+use std::path::PathBuf;
+use std::time::SystemTime;
+
+use clap::{Args, Subcommand};
+use gateway_protocol::GameId;
+use serde_json::json;
+
+use super::config::refused;
+use super::output::{Outcome, chain};
+use crate::backend::switch::{
+    Group, Phase, Progress, State, Status, SwitchError, Takeover, backfill, copy, mirror,
+    mirror_script, retire, retry_refused, status,
+};
+use crate::config::{Config, ConnectionConfig, Env};
+use crate::observe::{Audit, AuditRecord};
+use crate::server::CommandRuntime;
+
+/// Refused rows that a status for people has.
+const SHOWN_MAX: usize = 20;
+
+/// `gateway switch`.
+#[derive(Args, Clone, Debug)]
+pub(super) struct SwitchArgs {
+    /// The game.
+    #[arg(value_parser = super::game)]
+    game: GameId,
+    /// The configuration file.
+    #[arg(long, global = true, default_value = "config/gateway.yaml")]
+    config: PathBuf,
+    /// Who does this, for the state and the audit log.
+    #[arg(long, global = true, env = "USER", default_value = "operator")]
+    by: String,
+    #[command(subcommand)]
+    step: Step,
+}
+
+#[derive(Clone, Debug, Subcommand)]
+enum Step {
+    /// Say where the game stands.
+    Status {
+        /// `text` for people, `json` for programs.
+        #[arg(long, default_value = "text", value_parser = ["text", "json"])]
+        format: String,
+    },
+    /// Begin to write down what changes, by triggers on the game's database.
+    Mirror {
+        /// The mirror: the connection that `games.GAME.mirror` names.
+        connection: Box<str>,
+        /// Tables, with commas between; default: all but the gateway's own.
+        #[arg(long, value_delimiter = ',')]
+        tables: Vec<Box<str>>,
+        /// Print the statements that make the triggers, for a DBA, and change nothing.
+        #[arg(long)]
+        print_sql: bool,
+    },
+    /// Have everything copied that did not change since; copies, too, where no gateway does.
+    Backfill,
+    /// Copy what waits, where no gateway does.
+    Copy {
+        /// Take the copying over from whoever does it.
+        #[arg(long)]
+        takeover: bool,
+        /// Try the rows again that the mirror did not take.
+        #[arg(long)]
+        retry_refused: bool,
+    },
+    /// Give the mirror up: the triggers and what waits are removed.
+    Retire {
+        /// The mirror.
+        connection: Box<str>,
+        /// It is meant.
+        #[arg(long)]
+        yes: bool,
+    },
+    /// Not built yet.
+    #[command(hide = true)]
+    Verify,
+    /// Not built yet.
+    #[command(hide = true)]
+    Flip,
+}
+
+impl Step {
+    const fn name(&self) -> &'static str {
+        match self {
+            Self::Status { .. } => "status",
+            Self::Mirror { .. } => "mirror",
+            Self::Backfill => "backfill",
+            Self::Copy { .. } => "copy",
+            Self::Retire { .. } => "retire",
+            Self::Verify => "verify",
+            Self::Flip => "flip",
+        }
+    }
+
+    const fn changes(&self) -> bool {
+        !matches!(self, Self::Status { .. } | Self::Mirror { print_sql: true, .. })
+    }
+}
+
+/// Does what the command line says.
+pub(super) fn run(args: &SwitchArgs) -> Outcome {
+    let config = match Config::load(&args.config, &Env::process()) {
+        Ok((config, _)) => config,
+        Err(faults) => return refused(&args.config, &faults),
+    };
+    let done = group(args, &config).and_then(|group| audited(args, &config, group));
+    done.unwrap_or_else(|text| Outcome::failed(1, format!("gateway switch: {text}\n")))
+}
+
+/// The game's databases, as the configuration and the command line name them.
+fn group<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, String> {
+    if matches!(args.step, Step::Verify | Step::Flip) {
+        let name = args.step.name();
+        return Err(format!(
+            "`{name}` is not built yet: a game is moved by `mirror`, `backfill`, `gateway reconcile`, and a stop of \
+             its writers (docs/switching.md)"
+        ));
+    }
+    let id = args.game.as_str();
+    let game = config.games.iter().find(|game| game.id == args.game);
+    let game = game.ok_or_else(|| format!("there is no game `{id}`"))?;
+    let mirror = game.mirror.as_ref().ok_or_else(|| {
+        format!("game `{id}` has no mirror in the configuration: set `games.{id}.mirror` first")
+    })?;
+    if let Step::Mirror { connection, .. } | Step::Retire { connection, .. } = &args.step
+        && connection != mirror
+    {
+        return Err(format!("`games.{id}.mirror` is `{mirror}`, not `{connection}`"));
+    }
+    if let Step::Retire { yes: false, .. } = args.step {
+        return Err(format!(
+            "without the mirror there is no way to `{mirror}` but `mirror` and `backfill` again, and rows that wait are \
+             not copied: say --yes if that is meant"
+        ));
+    }
+    let named = |name: &str| -> Result<&ConnectionConfig, String> {
+        let mut connections = config.database.connections.iter();
+        let found = connections.find(|connection| *connection.name == *name);
+        found.ok_or_else(|| format!("there is no connection `{name}`"))
+    };
+    Ok(Group { id, owner: named(&game.database)?, mirror: named(mirror)? })
+}
+
+/// Does the step between two records of the audit log, where there is one. A gateway that runs holds that file, so
+/// commands have one of their own beside it.
+fn audited(args: &SwitchArgs, config: &Config, group: Group<'_>) -> Result<Outcome, String> {
+    let audit = match &config.logging.audit_file {
+        Some(path) if args.step.changes() => {
+            let mut path = path.clone().into_os_string();
+            path.push(".commands");
+            Some(Audit::open(path.as_ref()).map_err(|error| chain(&error))?)
+        }
+        _ => None,
+    };
+    let record = |params: &str, code: u16| match &audit {
+        Some(audit) => {
+            let record = AuditRecord {
+                time: SystemTime::now(),
+                trace: &format!("command-{}", std::process::id()),
+                peer: SocketAddr::from((Ipv4Addr::LOCALHOST, 0)),
+                caller: &args.by,
+                game: group.id,
+                operation: &format!("switch.{}", args.step.name()),
+                template: 0,
+                params,
+                code,
+            };
+            audit.append(&record).map(drop).map_err(|error| chain(&error))
+        }
+        None => Ok(()),
+    };
+    let sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
+    record(&json!({ "begin": sides }).to_string(), 0)?;
+    let done = step(args, group);
+    let code = done.as_ref().map_or(1099, |_| 0);
+    record(&json!({ "end": sides }).to_string(), code)?;
+    done
+}
+
+fn step(args: &SwitchArgs, group: Group<'_>) -> Result<Outcome, String> {
+    let runtime = CommandRuntime::new().map_err(|error| error.to_string())?;
+    let name = format!("gateway switch, by {}, process {}", args.by, std::process::id());
+    let mut told = |progress: &Progress| tell(progress);
+    let text = match &args.step {
+        Step::Status { format } => {
+            let status = runtime.block_on(status(group)).map_err(words)?;
+            if format == "json" { for_programs(&status) } else { for_people(&status) }
+        }
+        Step::Mirror { tables, print_sql: true, .. } => {
+            runtime.block_on(mirror_script(group, tables)).map_err(words)?
+        }
+        Step::Mirror { tables, .. } => {
+            let done = runtime.block_on(mirror(group, tables, &args.by)).map_err(words)?;
+            let mut text = String::new();
+            for remark in &done.remarks {
+                let _written = writeln!(text, "note: {remark}");
+            }
+            let (count, triggers) = (done.tables.len(), done.trigger_count);
+            let _written = writeln!(
+                text,
+                "what changes in {count} tables of `{}` is written down ({triggers} triggers made); a gateway of the game \
+                 copies it. Next: gateway switch {} backfill",
+                group.owner.name, group.id
+            );
+            text
+        }
+        Step::Backfill => {
+            let done = backfill(group, (&name, &args.by), &mut told);
+            let done = runtime.block_on(done).map_err(words)?;
+            format!(
+                "{} rows were put into the outbox, and all that waited is copied{}. Next: gateway reconcile {}\n",
+                done.touched,
+                refused_words(&done),
+                group.id
+            )
+        }
+        Step::Copy { takeover, retry_refused: again } => {
+            if *again {
+                runtime.block_on(retry_refused(group)).map_err(words)?;
+            }
+            let takeover = if *takeover { Takeover::Now } else { Takeover::WhenSilent };
+            let done = runtime.block_on(copy(group, &name, takeover, &mut told)).map_err(words)?;
+            format!("{} rows copied{}\n", done.copied, refused_words(&done))
+        }
+        Step::Retire { .. } => {
+            runtime.block_on(retire(group, &args.by)).map_err(words)?;
+            format!("`{}` is no mirror of {} any more\n", group.mirror.name, group.id)
+        }
+        Step::Verify | Step::Flip => String::new(),
+    };
+    Ok(Outcome::ok(text))
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "what `map_err` gives")]
+fn words(error: SwitchError) -> String {
+    chain(&error)
+}
+
+fn refused_words(progress: &Progress) -> String {
+    match progress.refused {
+        0 => String::new(),
+        count => format!(", but {count} that the mirror does not take (status shows them)"),
+    }
+}
+
+/// A line about how far it is, over the one before it.
+fn tell(progress: &Progress) {
+    use std::io::{IsTerminal as _, Write as _};
+    let mut out = std::io::stderr().lock();
+    if !out.is_terminal() {
+        return;
+    }
+    let copier = progress.copier.as_deref().map_or(String::new(), |name| format!(", by {name}"));
+    let table = if progress.table.is_empty() { "copying" } else { &progress.table };
+    // Somebody who left hears nothing.
+    let _left = write!(
+        out,
+        "\r\u{1b}[K{table}: {} put in, {} copied{copier}, {} wait\r",
+        progress.touched, progress.copied, progress.waiting
+    );
+}
+
+fn for_people(status: &Status) -> String {
+    let mut text = String::new();
+    // Writing to a string does not fail.
+    let _written = write_people(&mut text, status);
+    text
+}
+
+fn write_people(text: &mut String, status: &Status) -> std::fmt::Result {
+    let Some(state) = &status.state else {
+        return writeln!(text, "no mirror was ever begun");
+    };
+    writeln!(
+        text,
+        "phase     {}, since {} by {}\nowner     {} (epoch {})\nmirror    {}",
+        state.phase.name(),
+        state.changed_at,
+        state.changed_by,
+        state.owner,
+        state.epoch,
+        state.mirror.as_deref().unwrap_or("none")
+    )?;
+    if state.phase == Phase::Single {
+        return Ok(());
+    }
+    match &status.holder {
+        Some(holder) => writeln!(
+            text,
+            "copier    {}, {} rows copied",
+            match &holder.name {
+                Some(name) => format!("{name}, heard of {} ms ago", status.silent_ms),
+                None => "nobody".to_owned(),
+            },
+            status.copied
+        )?,
+        None => writeln!(text, "copier    nobody")?,
+    }
+    let (waiting, age) = (status.depth.count_max, status.age_ms);
+    writeln!(text, "outbox    {waiting} rows at most, the first one for {age} ms")?;
+    if status.missing_trigger_count > 0 {
+        let count = status.missing_trigger_count;
+        writeln!(
+            text,
+            "TRIGGERS  {count} are missing: changes were lost; repeat `mirror`, then reconcile"
+        )?;
+    }
+    for table in &status.tables {
+        let done = if table.is_done { "all" } else { "so far" };
+        writeln!(text, "  {}: {} rows put in, {done}", table.name, table.touched)?;
+    }
+    let count = status.refused.len();
+    if count > 0 {
+        writeln!(text, "refused   {count} rows that the mirror does not take:")?;
+    }
+    for row in status.refused.iter().take(SHOWN_MAX) {
+        writeln!(text, "  {} {}: {}", row.table, row.key, row.fault)?;
+    }
+    Ok(())
+}
+
+fn for_programs(status: &Status) -> String {
+    let state = |state: &Option<State>| {
+        state.as_ref().map(|state| {
+            json!({
+                "phase": state.phase.name(), "epoch": state.epoch, "owner": state.owner,
+                "mirror": state.mirror, "changed_at": state.changed_at, "changed_by": state.changed_by,
+            })
+        })
+    };
+    let tables = status.tables.iter().map(|table| {
+        json!({
+            "table": table.name, "rows_put_in": table.touched, "is_done": table.is_done,
+            "last_key": table.last_key,
+        })
+    });
+    let refused = status
+        .refused
+        .iter()
+        .map(|row| json!({ "table": row.table, "key": row.key, "fault": row.fault }));
+    let text = json!({
+        "state": state(&status.state),
+        "mirror_state": state(&status.mirror_state),
+        "tables": tables.collect::<Vec<_>>(),
+        "outbox_rows": status.depth.count_max,
+        "outbox_age_ms": status.age_ms,
+        "copier": status.holder.as_ref().and_then(|holder| holder.name.as_ref()),
+        "copier_silent_ms": status.silent_ms,
+        "copied_rows": status.copied,
+        "missing_triggers": status.missing_trigger_count,
+        "refused": refused.collect::<Vec<_>>(),
+    });
+    format!("{text:#}\n")
+}
