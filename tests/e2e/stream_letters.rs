@@ -12,7 +12,7 @@ fn with_letters(check: impl FnOnce(&Gateway<'_>, &mut Redis)) {
     let (Some(server), Some(mut redis)) = (shared_mariadb(), Redis::start_durable()) else {
         return;
     };
-    let gateway = Setup::mariadb(server)
+    let gateway = Setup::on(server)
         .own_templates()
         .template("_base/order/create.sql", &order_of_a_player(2))
         .set("/queue", json!({ "url": redis.url(), "lease": "1s", "streams": 4 }))
