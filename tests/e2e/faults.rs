@@ -250,8 +250,9 @@ fn statement_that_the_database_refuses_is_told_without_its_words(database: Datab
         "{}",
         reply.text()
     );
+    let number = if database == Database::Oracle { "ORA-00942" } else { "1146" };
     wait_until("the log tells the database's words", || {
-        gateway.log().contains("1146").then_some(())
+        gateway.log().contains(number).then_some(())
     });
     gateway.sql("game1", "ALTER TABLE player_gone RENAME TO player");
     recovers(&gateway);
