@@ -18,16 +18,7 @@ until_open 16390
 start_gateway "path: \"$home/journal\"" \
     'jwt: { keys: [ { alg: HS256, secret: benchmark-signing-secret-of-no-worth } ] }' \
     'cache: { redis: { url: "redis://127.0.0.1:16390/0" } }'
-# A token without an end in sight, signed with the secret above.
-token=$(python3 - <<'P'
-import base64, hashlib, hmac, json
-def part(data): return base64.urlsafe_b64encode(data).rstrip(b"=")
-head = part(json.dumps({"alg": "HS256", "typ": "JWT"}).encode())
-body = part(json.dumps({"sub": "1", "roles": ["game_server"], "games": ["game1"], "exp": 4102444800}).encode())
-sign = part(hmac.new(b"benchmark-signing-secret-of-no-worth", head + b"." + body, hashlib.sha256).digest())
-print((head + b"." + body + b"." + sign).decode())
-P
-)
+token=$(bench_token)
 on 0 "$bench" echo --address 127.0.0.1:18200; echo_pid=$!
 until_open 18200
 axum_pid='' go_pid='' fast_pid=''

@@ -15,9 +15,9 @@ use gateway_protocol::Code;
 /// The gateway's modules, lowest first; `gateway/ARCHITECTURE.md` names the same order and why. A module
 /// imports only from those before it.
 const LAYERS: &[&str] = &[
-    "config", "observe", "queue", "auth", "catalog", "bind", "identity", "cache", "snapshot",
-    "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend", "control",
-    "server", "command",
+    "config", "machine", "observe", "queue", "auth", "catalog", "bind", "identity", "cache",
+    "snapshot", "journal", "stream", "backend", "error", "reply", "worker", "pipeline", "frontend",
+    "control", "server", "command",
 ];
 
 /// Which part of the gateway may name which runtime or driver.
@@ -188,13 +188,22 @@ fn no_file_names_a_place_of_one_machine() {
 
 #[test]
 fn every_file_of_end_to_end_tests_is_a_module() {
-    let main = fs::read_to_string(root().join("tests/e2e/main.rs")).unwrap();
     for path in tracked() {
         let Some(name) = path.strip_prefix("tests/e2e/").and_then(|it| it.strip_suffix(".rs"))
         else {
             continue;
         };
-        assert!(name == "main" || main.contains(&format!("mod {name};")), "{path} is never run");
+        // A folder's `mod.rs` is the folder's module, and names those beside it.
+        let name = name.strip_suffix("/mod").unwrap_or(name);
+        let (parent, module) = match name.rsplit_once('/') {
+            Some((folder, module)) => (format!("{folder}/mod.rs"), module),
+            None => ("main.rs".to_owned(), name),
+        };
+        let parent = fs::read_to_string(root().join("tests/e2e").join(parent)).unwrap();
+        assert!(
+            name == "main" || parent.contains(&format!("mod {module};")),
+            "{path} is never run"
+        );
     }
 }
 

@@ -69,7 +69,7 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
     let latency = count.latency.borrow().clone();
     Ok(Report {
         answers: count.done.get(),
-        errors: count.errors.get(),
+        errors: Some((1, count.errors.get())).filter(|(_, count)| *count > 0).into_iter().collect(),
         elapsed,
         cpu_seconds: Some(cpu_after - cpu_before),
         grown_bytes: None,

@@ -1,6 +1,7 @@
 //! The load: connections on one thread, each with a fixed number of calls in flight.
 
 use std::cell::{Cell, RefCell};
+use std::collections::BTreeMap;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
@@ -19,7 +20,8 @@ struct Count {
     is_counting: Cell<bool>,
     is_over: Cell<bool>,
     answers: Cell<u64>,
-    errors: Cell<u64>,
+    /// Answers that were none that was hoped for, by code; lost connections under 0.
+    errors: RefCell<BTreeMap<u16, u64>>,
     latency: RefCell<Histogram<u64>>,
 }
 
@@ -36,7 +38,7 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
         is_counting: Cell::new(false),
         is_over: Cell::new(false),
         answers: Cell::new(0),
-        errors: Cell::new(0),
+        errors: RefCell::default(),
         latency: RefCell::new(Histogram::new_with_bounds(1, 60_000_000_000, 3)?),
     });
     let before_bytes = args.pid.map(cpu::resident_bytes).transpose()?;
@@ -51,7 +53,7 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
             if let Err(error) = done
                 && !count.is_over.get()
             {
-                count.errors.set(count.errors.get() + 1);
+                count.fail(0);
                 return Err(error);
             }
             Ok(())
@@ -76,12 +78,13 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
         }
     }
     if let Some(error) = first_error {
-        return Err(error.context(format!("{} connections failed", count.errors.get())));
+        let lost = count.errors.borrow().get(&0).copied().unwrap_or(0);
+        return Err(error.context(format!("{lost} connections failed")));
     }
     let latency = count.latency.borrow().clone();
     Ok(Report {
         answers: count.answers.get(),
-        errors: count.errors.get(),
+        errors: count.errors.borrow().clone(),
         elapsed,
         cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
         grown_bytes: after_bytes
@@ -89,6 +92,12 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
             .map(|(after, before)| after.saturating_sub(before)),
         latency,
     })
+}
+
+impl Count {
+    fn fail(&self, code: u16) {
+        *self.errors.borrow_mut().entry(code).or_default() += 1;
+    }
 }
 
 struct Connection {
@@ -116,9 +125,9 @@ impl Connection {
     /// Takes the next answer, waiting for its bytes.
     async fn receive(&mut self, mode: Mode) -> anyhow::Result<bool> {
         loop {
-            if let Some((length, is_good)) = message::answer(mode, &self.received)? {
-                self.received.drain(..length);
-                return Ok(is_good);
+            if let Some(answer) = message::answer(mode, &self.received)? {
+                self.received.drain(..answer.length);
+                return Ok(answer.error.is_none());
             }
             self.read().await?;
         }
@@ -169,14 +178,14 @@ async fn drive(
         let mut left = due.len();
         while left > 0 {
             let mut taken = 0;
-            while let Some((length, is_good)) =
+            while let Some(answer) =
                 message::answer(args.mode, connection.received.get(taken..).unwrap_or_default())?
             {
-                taken += length;
+                taken += answer.length;
                 // Answers may change places; of calls that were due together it does not matter which is which.
                 let sent_at = due.get(due.len() - left).copied().unwrap_or_else(Instant::now);
                 left -= 1;
-                note(count, sent_at, is_good)?;
+                note(count, sent_at, answer.error)?;
                 if left == 0 {
                     break;
                 }
@@ -228,13 +237,13 @@ impl Pace {
     }
 }
 
-fn note(count: &Count, sent_at: Instant, is_good: bool) -> anyhow::Result<()> {
+fn note(count: &Count, sent_at: Instant, error: Option<u16>) -> anyhow::Result<()> {
     if !count.is_counting.get() {
         return Ok(());
     }
     count.answers.set(count.answers.get() + 1);
-    if !is_good {
-        count.errors.set(count.errors.get() + 1);
+    if let Some(code) = error {
+        count.fail(code);
     }
     let nanos = u64::try_from(sent_at.elapsed().as_nanos())?;
     count.latency.borrow_mut().saturating_record(nanos);

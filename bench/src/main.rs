@@ -1,18 +1,24 @@
-//! Load generator for the gateway's TCP protocol, and the bare echo server that it is compared with.
+//! Load generator for the gateway, and comparisons with what else there is.
 //!
-//! `run.sh` beside the crate starts everything, pins it, and prints one table; this binary is one
-//! measurement. Closed loop: each connection keeps a fixed number of calls in flight.
+//! `compare` starts everything, pins it, and tells what it found; `load` is one measurement of it.
 
 mod by_hand;
+mod compare;
 mod cpu;
 mod disk;
 mod echo;
+mod gate;
+mod html;
 mod load;
+mod machine;
 mod message;
 mod report;
+mod scenario;
+mod servers;
 mod timer;
 
 use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Duration;
 
@@ -34,6 +40,10 @@ enum Command {
         #[arg(long, default_value = "127.0.0.1:18200")]
         address: SocketAddr,
     },
+    /// Put a scenario's load on every server that it names, in alternating rounds, and compare them.
+    Compare(CompareArgs),
+    /// Compare again, and fail where a side has become more expensive than a baseline allows.
+    Gate(GateArgs),
     /// Run `gold.transfer`'s statements without a gateway, and print the same figures of this process.
     ByHand(ByHandArgs),
     /// Measure how fast a disk makes groups durable, by the way they are written.
@@ -42,12 +52,52 @@ enum Command {
     Load(LoadArgs),
 }
 
+/// What to compare.
+#[derive(Clone, Debug, clap::Args)]
+struct CompareArgs {
+    /// A file of `bench/scenarios`, without its ending; `all`: one after the other.
+    #[arg(long, default_value = "all")]
+    scenario: String,
+    /// Rounds; each measures every side once.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// Write the figures there, as JSON: an object, or with `all` a list of them.
+    #[arg(long)]
+    json: Option<PathBuf>,
+    /// Write a report there that a browser shows; with `all` one beside the other, the scenario's name before the ending.
+    #[arg(long)]
+    html: Option<PathBuf>,
+    /// The folder `bench` of the repository.
+    #[arg(long, default_value = "bench")]
+    folder: PathBuf,
+}
+
+/// What to compare with.
+#[derive(Clone, Debug, clap::Args)]
+struct GateArgs {
+    /// The baseline's file.
+    #[arg(default_value = "bench/baseline.json")]
+    baseline: PathBuf,
+    /// Rounds; each measures every side once.
+    #[arg(long, default_value_t = 5, value_parser = clap::value_parser!(u32).range(1..=100))]
+    rounds: u32,
+    /// Seconds of each measurement.
+    #[arg(long, default_value_t = 3, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    seconds: u32,
+    /// The folder `bench` of the repository.
+    #[arg(long, default_value = "bench")]
+    folder: PathBuf,
+}
+
 /// The journal's disk.
 #[derive(Clone, Debug, clap::Args)]
 struct DiskArgs {
     /// A folder on the disk in question.
     #[arg(long, default_value = ".")]
-    folder: std::path::PathBuf,
+    folder: PathBuf,
     /// Groups written in each way.
     #[arg(long, default_value_t = 2000)]
     groups: u64,
@@ -98,7 +148,7 @@ struct LoadArgs {
     #[arg(long)]
     pid: Option<u32>,
     /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `order` and `transfer` (each with a
-    /// key of its own), `idle` (nothing).
+    /// key of its own), `idle` (nothing), `http` (GET of a path), `redis` (GET of a key).
     #[arg(long, default_value = "call")]
     mode: message::Mode,
     /// Connections.
@@ -141,6 +191,12 @@ struct LoadArgs {
     /// How many values it takes.
     #[arg(long, default_value_t = 1000)]
     count: i64,
+    /// Path of `http`, key of `redis`; `{}` is where the value stands that varies.
+    #[arg(long, default_value = "")]
+    path: String,
+    /// Bearer token of `http`.
+    #[arg(long, env = "GATEWAY_BENCH_TOKEN", default_value = "", hide_env_values = true)]
+    token: String,
     /// Name of the measurement in the output.
     #[arg(long, default_value = "")]
     label: String,
@@ -152,6 +208,8 @@ struct LoadArgs {
 fn main() -> anyhow::Result<ExitCode> {
     match Line::parse().command {
         Command::Echo { address } => echo::serve(address)?,
+        Command::Compare(args) => compare(&args)?,
+        Command::Gate(args) => return gate::run(&args),
         Command::ByHand(args) => {
             let report = by_hand::run(&args)?;
             report.print_line("by hand, one sqlx connection each")?;
@@ -162,10 +220,65 @@ fn main() -> anyhow::Result<ExitCode> {
             anyhow::ensure!(args.connections > 0 && args.pipeline > 0, "at least one of each");
             let report = load::run(&args, Duration::from_secs(args.warm_up), seconds)?;
             report.print(&args)?;
-            if report.errors > 0 {
+            if report.error_count() > 0 {
                 return Ok(ExitCode::FAILURE);
             }
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// Compares one scenario or all of them.
+#[expect(clippy::print_stdout, reason = "the table is what was asked for")]
+fn compare(args: &CompareArgs) -> anyhow::Result<()> {
+    build_gateway()?;
+    let is_all = args.scenario == "all";
+    let names = if is_all {
+        scenario::Scenario::names(&args.folder.join("scenarios"))?
+    } else {
+        vec![args.scenario.clone()]
+    };
+    let mut found = Vec::new();
+    for name in names {
+        let plan = compare::Plan {
+            folder: args.folder.clone(),
+            scenario: name,
+            rounds: args.rounds,
+            seconds: args.seconds,
+        };
+        let comparison = compare::run(&plan)?;
+        println!("== {}\n{}", comparison.scenario, comparison.table()?);
+        if let Some(path) = &args.html {
+            let path = if is_all { beside(path, &comparison.scenario) } else { path.clone() };
+            std::fs::write(path, html::page(&comparison)?)?;
+        }
+        found.push(comparison);
+    }
+    if let Some(path) = &args.json {
+        let text = match &found[..] {
+            [one] if !is_all => serde_json::to_string_pretty(one)?,
+            all => serde_json::to_string_pretty(all)?,
+        };
+        std::fs::write(path, text + "\n")?;
+    }
+    Ok(())
+}
+
+/// `report.html` and `cached-read`: `report.cached-read.html`.
+fn beside(path: &Path, name: &str) -> PathBuf {
+    let extension = path.extension().unwrap_or_default().to_string_lossy();
+    path.with_extension(format!("{name}.{extension}"))
+}
+
+/// Builds the gateway, where `GATEWAY` does not name a binary: what is measured is what stands in the folder.
+fn build_gateway() -> anyhow::Result<()> {
+    if std::env::var_os("GATEWAY").is_some() {
+        return Ok(());
+    }
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let built = std::process::Command::new(cargo)
+        .args(["build", "--release", "--locked", "-p", "gateway"])
+        .status()?;
+    anyhow::ensure!(built.success(), "the gateway was not built");
+    Ok(())
 }

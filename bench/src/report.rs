@@ -1,5 +1,6 @@
 //! One measurement's outcome.
 
+use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -13,7 +14,8 @@ use crate::message::Mode;
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) answers: u64,
-    pub(crate) errors: u64,
+    /// Answers that were none that was hoped for, by code.
+    pub(crate) errors: BTreeMap<u16, u64>,
     pub(crate) elapsed: Duration,
     /// CPU time of the server while it counted.
     pub(crate) cpu_seconds: Option<f64>,
@@ -23,8 +25,19 @@ pub(crate) struct Report {
     pub(crate) latency: Histogram<u64>,
 }
 
+/// What a plot of the latency is drawn from, in per cent.
+const PERCENTILES: [f64; 17] = [
+    10.0, 25.0, 50.0, 75.0, 80.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.975, 99.99,
+    99.995, 99.999,
+];
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]
 impl Report {
+    /// Answers that were none that was hoped for.
+    pub(crate) fn error_count(&self) -> u64 {
+        self.errors.values().sum()
+    }
+
     /// Prints it on standard output.
     pub(crate) fn print(&self, args: &LoadArgs) -> anyhow::Result<()> {
         let rate = self.answers as f64 / self.elapsed.as_secs_f64();
@@ -35,10 +48,12 @@ impl Report {
             let value = json!({
                 "label": args.label, "mode": format!("{:?}", args.mode),
                 "connections": args.connections, "pipeline": args.pipeline,
-                "requests": self.answers, "errors": self.errors, "requests_per_second": rate,
-                "server_cpu_us_per_request": cpu_us, "server_bytes_per_connection": bytes,
-                "latency_us": { "p50": quantile(0.5), "p90": quantile(0.9), "p99": quantile(0.99),
-                    "p999": quantile(0.999), "max": self.latency.max() as f64 / 1e3 },
+                "requests": self.answers, "errors": self.error_count(), "errors_by_code": self.errors,
+                "requests_per_s": rate, "cpu_us_per_request": cpu_us, "bytes_per_connection": bytes,
+                "p50_us": quantile(0.5), "p90_us": quantile(0.9), "p99_us": quantile(0.99),
+                "p999_us": quantile(0.999), "p9999_us": quantile(0.9999),
+                "max_us": self.latency.max() as f64 / 1e3,
+                "percentiles_us": PERCENTILES.map(|percent| (percent, quantile(percent / 100.0))),
             });
             writeln!(std::io::stdout().lock(), "{value}")?;
             return Ok(());
@@ -60,7 +75,14 @@ impl Report {
             write!(out, "  cpu {:.2} us/request", cpu * 1e6 / self.answers.max(1) as f64)?;
         }
         let (p50, p99, p999) = (quantile(0.5), quantile(0.99), quantile(0.999));
-        writeln!(out, "  p50 {p50:.0} p99 {p99:.0} p99.9 {p999:.0} us  errors {}", self.errors)?;
+        writeln!(
+            out,
+            "  p50 {p50:.0} p99 {p99:.0} p99.9 {p999:.0} us  errors {}",
+            self.error_count()
+        )?;
+        for (code, count) in &self.errors {
+            writeln!(out, "{:<28} {count} of code {code}", "")?;
+        }
         Ok(())
     }
 }

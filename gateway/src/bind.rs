@@ -333,11 +333,10 @@ fn check_limits(slot: &Slot, value: &Scalar<'_>) -> Result<(), String> {
     {
         return Err(format!("more than {}", shown(max)));
     }
-    if let (Some(pattern), Scalar::Str(text)) = (&slot.pattern, value) {
-        let whole = 0..text.len();
-        if pattern.0.find(text).is_none_or(|found| found.range() != whole) {
-            return Err(format!("does not match {}", pattern.0.as_str()));
-        }
+    if let (Some(pattern), Scalar::Str(text)) = (&slot.pattern, value)
+        && !pattern.matches(text)
+    {
+        return Err(format!("does not match {}", pattern.0.as_str()));
     }
     Ok(())
 }

@@ -23,5 +23,6 @@ pub mod queue;
 pub mod control;
 pub mod observe;
 pub mod config;
+pub mod machine;
 pub mod server;
 pub mod command;

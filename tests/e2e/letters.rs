@@ -103,6 +103,29 @@ fn dead_letter_is_listed_and_applied_when_it_is_tried_again_after_its_cause_is_m
 }
 
 #[test]
+fn letter_of_a_guard_says_what_it_counted_and_every_list_the_value_of_its_lane() {
+    let silent = order_of_a_player().replace(" else 2101 PLAYER_NOT_FOUND [404]", "");
+    let gateway =
+        Setup::sqlite().own_templates().template("_base/order/create.sql", &silent).start();
+    create(&gateway, "letter-0001", STRANGER);
+    letters(&gateway, 1);
+    let letter = &gateway.admin("/journal").json()["dead"][0];
+    assert_eq!((&letter["dead"]["code"], &letter["lane_value"]), (&json!(1303), &json!("999999")));
+    let counted = "counted 0, its guard wants = 1";
+    assert!(letter["dead"]["detail"].as_str().unwrap().contains(counted), "{letter}");
+    // Clients are told no more than before.
+    let told = gateway.http().get("/v1/game1/orders/letter-0001", &game()).text();
+    assert!(told.contains("1303") && !told.contains("counted"), "{told}");
+    let listed = command(&gateway, "list --operator bob").succeeded();
+    assert!(listed.contains(counted) && listed.contains("lane=\"999999\""), "{listed}");
+    let sequence = letters(&gateway, 1)[0].0;
+    command(&gateway, &format!("drop {sequence} --operator bob")).succeeded();
+    assert!(gateway.log().contains("bob at 127.0.0.1"), "{}", gateway.log());
+    let refused = command(&gateway, "list --operator two\u{a0}words");
+    assert!(refused.stderr.contains("--operator"), "{}", refused.text());
+}
+
+#[test]
 fn dead_letter_behind_later_records_of_its_lane_is_tried_again_only_when_forced() {
     let gateway = setup().start();
     create(&gateway, "letter-0001", STRANGER);

@@ -7,10 +7,12 @@
     clippy::unwrap_used,
     clippy::expect_used,
     clippy::indexing_slicing,
+    clippy::print_stdout,
     reason = "a test stops at its first surprise"
 )]
 
 mod operations;
+mod alike;
 mod refusal;
 mod wire;
 mod tcp;
@@ -25,12 +27,15 @@ mod economy;
 mod faults;
 mod admin;
 mod command;
+mod doctor;
+mod tuning;
 mod order_state;
 mod stream;
 mod switch;
 mod backlog;
 mod journal;
 mod letters;
+mod burial;
 mod torture;
 mod model;
 mod world;

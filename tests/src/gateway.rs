@@ -80,7 +80,7 @@ pub struct Gateway<'a> {
     process: Child,
     folder: TempDir,
     schemas: Option<Schemas<'a>>,
-    file_bytes_max: Option<u64>,
+    limits: String,
 }
 
 impl<'a> Gateway<'a> {
@@ -88,10 +88,10 @@ impl<'a> Gateway<'a> {
         config: Value,
         folder: TempDir,
         schemas: Option<Schemas<'a>>,
-        file_bytes_max: Option<u64>,
+        limits: String,
     ) -> Self {
-        let process = spawn(folder.path(), file_bytes_max);
-        let mut gateway = Self { config, process, folder, schemas, file_bytes_max };
+        let process = spawn(folder.path(), &limits);
+        let mut gateway = Self { config, process, folder, schemas, limits };
         gateway.wait_ready();
         gateway
     }
@@ -109,7 +109,7 @@ impl<'a> Gateway<'a> {
     /// When it still runs.
     pub fn launch(&mut self) {
         assert!(!self.is_running(), "the gateway still runs");
-        self.process = spawn(self.folder.path(), self.file_bytes_max);
+        self.process = spawn(self.folder.path(), &self.limits);
     }
 
     /// Starts it again and returns when it is ready.
@@ -279,13 +279,14 @@ impl<'a> Gateway<'a> {
 }
 
 /// Starts the binary on a folder's configuration; its log grows from one start to the next.
-fn spawn(folder: &Path, file_bytes_max: Option<u64>) -> Child {
+///
+/// - `limits`: what the shell does before.
+fn spawn(folder: &Path, limits: &str) -> Child {
     let path = folder.join("gateway.log");
     let log = fs::File::options().create(true).append(true).open(path).expect("a log");
     let mut command = Command::new(binary());
-    if let Some(bytes) = file_bytes_max {
-        // In blocks of 512 bytes; without the trap the signal would end the process.
-        let script = format!("trap '' XFSZ; ulimit -f {}; exec \"$@\"", bytes / 512);
+    if !limits.is_empty() {
+        let script = format!("{limits} exec \"$@\"");
         command = Command::new("sh");
         command.args(["-c", &script, "limited"]).arg(binary());
     }

@@ -19,6 +19,7 @@
 mod wait;
 mod random;
 mod keeper;
+mod database;
 mod mariadb;
 mod redis;
 mod need;
@@ -29,15 +30,18 @@ mod wire;
 mod http;
 mod transport;
 mod caller;
+mod machine;
 pub mod sample;
 
 pub use caller::{Caller, Outcome, Settled};
 pub use credential::{
     ADMIN_KEY, Algorithm, Credential, GAME_SERVER_SECRET, GameServer, Token, api_key_hash,
 };
+pub use database::Database;
 pub use gateway::{Gateway, Output, binary, run};
 pub use http::{Http, Response};
 pub use keeper::{Keeper, Signal, send_signal};
+pub use machine::{Machine, PLAIN_MACHINE, Report, same_report, tuning_folder};
 pub use mariadb::{Mariadb, Schemas};
 pub use need::{is_installed, shared_mariadb, shared_redis};
 pub use random::{Random, fresh_seed, seed_from_environment};

@@ -34,7 +34,7 @@ pub struct Setup<'a> {
     /// Holds the configuration, the SQLite files, logs, and a copy of the templates when one is made.
     pub folder: TempDir,
     schemas: Option<Schemas<'a>>,
-    file_bytes_max: Option<u64>,
+    limits: String,
 }
 
 impl<'a> Setup<'a> {
@@ -108,7 +108,7 @@ impl<'a> Setup<'a> {
                 "outputs": [{ "console": true }],
             },
         });
-        Self { config, folder, schemas: None, file_bytes_max: None }
+        Self { config, folder, schemas: None, limits: String::new() }
     }
 
     /// With a Redis, in a namespace of its own.
@@ -156,15 +156,25 @@ impl<'a> Setup<'a> {
 
     /// With a limit of the gateway's files, in bytes: beyond it a write fails as on a full disk.
     #[must_use]
-    pub const fn file_bytes_max(mut self, bytes: u64) -> Self {
-        self.file_bytes_max = Some(bytes);
+    pub fn file_bytes_max(mut self, bytes: u64) -> Self {
+        // In blocks of 512 bytes; without the trap the signal would end the process.
+        let limit = format!("trap '' XFSZ; ulimit -f {};", bytes / 512);
+        self.limits.push_str(&limit);
+        self
+    }
+
+    /// With limits of the gateway's open files.
+    #[must_use]
+    pub fn open_files(mut self, soft: u64, hard: u64) -> Self {
+        let limit = format!("ulimit -S -n {soft}; ulimit -H -n {hard};");
+        self.limits.push_str(&limit);
         self
     }
 
     /// Starts the gateway and returns when it is ready.
     pub fn start(self) -> Gateway<'a> {
         self.write_config();
-        Gateway::start(self.config, self.folder, self.schemas, self.file_bytes_max)
+        Gateway::start(self.config, self.folder, self.schemas, self.limits)
     }
 }
 
@@ -212,7 +222,7 @@ fn seeded_sqlite() -> &'static [Vec<u8>; 2] {
             config: setup.config.clone(),
             folder: TempDir::new().expect("a temporary folder"),
             schemas: None,
-            file_bytes_max: None,
+            limits: String::new(),
         }
         .set("/database/connections", connections);
         config.write_config();

@@ -41,6 +41,8 @@ pub enum Code {
     JournalSyncFailed = 1502,
     /// The journal's backlog is at its bound.
     JournalBacklog = 1503,
+    /// An operator gave the order up. Only in what is told of its state.
+    OrderWithdrawn = 1504,
     /// No game of that name.
     NoSuchGame = 2000,
     /// No operation of that name in the game, or no route of that path.
@@ -115,6 +117,7 @@ impl Code {
         Self::JournalFull,
         Self::JournalSyncFailed,
         Self::JournalBacklog,
+        Self::OrderWithdrawn,
         Self::NoSuchGame,
         Self::NoSuchOperation,
         Self::GameDisabled,
@@ -173,7 +176,7 @@ impl Code {
             Self::RoleForbidden | Self::ClaimMismatch | Self::GameForbidden => 403,
             Self::NoSuchGame | Self::NoSuchOperation | Self::NoSuchRow => 404,
             Self::MethodNotAllowed => 405,
-            Self::KeyRunning | Self::DuplicateRow => 409,
+            Self::KeyRunning | Self::DuplicateRow | Self::OrderWithdrawn => 409,
             Self::VersionConflict => 412,
             Self::TooLarge => 413,
             Self::KeyReused | Self::ResultTooLarge => 422,

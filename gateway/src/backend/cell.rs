@@ -21,8 +21,8 @@ const STORED_MOMENT_BYTES: usize = 27;
 /// A value as a driver read it; borrowed from the row.
 #[derive(Clone, Copy, Debug, PartialEq)]
 #[cfg_attr(
-    not(feature = "mysql"),
-    expect(dead_code, reason = "SQLite has some of these forms only")
+    not(all(feature = "mysql", feature = "oracle")),
+    expect(dead_code, reason = "each database has some of these forms only")
 )]
 pub(super) enum Cell<'r> {
     /// SQL NULL.
@@ -33,7 +33,7 @@ pub(super) enum Cell<'r> {
     UInt(u64),
     /// A binary floating-point number.
     Float(f64),
-    /// A decimal number's text, as MySQL sends it.
+    /// A decimal number's text, as the database sends it.
     Decimal(&'r str),
     /// Text.
     Text(&'r str),
@@ -43,6 +43,8 @@ pub(super) enum Cell<'r> {
     Date(i32),
     /// A moment, in microseconds since 1970-01-01T00:00:00Z.
     Moment(i64),
+    /// Oracle's `DATE` at midnight: that day, or the moment at which it begins in the connection's zone.
+    Day { days: i32, micros: i64 },
 }
 
 impl Cell<'_> {
@@ -55,7 +57,7 @@ impl Cell<'_> {
             Self::Decimal(_) => "a decimal",
             Self::Text(_) => "text",
             Self::Bytes(_) => "bytes",
-            Self::Date(_) => "a date",
+            Self::Date(_) | Self::Day { .. } => "a date",
             Self::Moment(_) => "a timestamp",
         }
     }
@@ -107,7 +109,7 @@ impl Cell<'_> {
     /// As a day of the calendar.
     fn date(&self) -> Option<i32> {
         match *self {
-            Self::Date(days) => Some(days),
+            Self::Date(days) | Self::Day { days, .. } => Some(days),
             Self::Text(text) => parse_date(text).ok(),
             _ => None,
         }
@@ -117,7 +119,7 @@ impl Cell<'_> {
     /// As a moment of the calendar.
     fn moment(&self) -> Option<i64> {
         match *self {
-            Self::Moment(micros) => Some(micros),
+            Self::Moment(micros) | Self::Day { micros, .. } => Some(micros),
             Self::Text(text) => stored_moment(text),
             _ => None,
         }

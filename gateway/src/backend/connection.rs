@@ -1,37 +1,31 @@
 //! One connection to one database, whichever driver, and what may be asked of it.
 
-use std::future::poll_fn;
 use std::sync::Arc;
-use std::task::{Context, Poll};
-use std::time::Duration;
-
-use sqlx::Either;
+use std::time::{Duration, Instant};
 
 use super::BackendError;
-use super::cell::Cell;
 use super::fault::Failure;
 #[cfg(feature = "mysql")]
 use super::mysql;
+#[cfg(feature = "oracle")]
+use super::oracle;
+pub(super) use super::sink::Sink;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
-use crate::catalog::{Isolation, Scalar};
+use crate::catalog::{Isolation, Scalar, Template};
 use crate::config::{ConnectionConfig, Dialect};
 
-#[cfg(not(any(feature = "mysql", feature = "sqlite")))]
-compile_error!("the gateway needs a database: enable the feature `mysql`, `sqlite` or both");
-
-/// Rows that are read and dropped after a result turned out to be of no use, so that its connection
-/// can be kept. More than that, and closing it is cheaper.
-const DRAIN_ROWS_MAX: u32 = 1000;
+#[cfg(not(any(feature = "mysql", feature = "oracle", feature = "sqlite")))]
+compile_error!("the gateway needs a database: enable the features `mysql`, `oracle`, `sqlite`");
 
 /// SQL and its binds, ready for a driver.
 ///
 /// Invariant: `sql` is a template's text; nothing of a request is in it.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Statement<'a> {
-    /// With one `?` for each bind.
+    /// With one `?` for each bind; a template's for Oracle with `:b1`, `:b2`, ….
     pub sql: Arc<str>,
-    /// In the order of the `?`; no lists.
+    /// In their order; no lists.
     pub binds: Vec<Scalar<'a>>,
 }
 
@@ -56,7 +50,7 @@ pub(super) struct Described {
 /// The form that a column's values have, as far as a database knows before it has any.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 #[cfg_attr(
-    not(feature = "mysql"),
+    not(any(feature = "mysql", feature = "oracle")),
     expect(dead_code, reason = "SQLite has some of these forms only")
 )]
 pub(super) enum Form {
@@ -69,77 +63,46 @@ pub(super) enum Form {
     Moment,
     /// One that has no form on the wire.
     Other,
-    /// The database does not know: an expression of SQLite.
+    /// The database does not know: an expression of SQLite; Oracle's `DATE`, a day or a moment by its hour.
     Unknown,
 }
+
+/// For whom statements are run. Oracle shows it to DBAs and ends by itself what takes too long.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Purpose<'p> {
+    /// Until when somebody waits for them.
+    pub limit: Instant,
+    /// The game.
+    pub game: &'p str,
+    /// Its operation.
+    pub op: &'p str,
+    /// The request's id; empty where there is none.
+    pub request: &'p str,
+}
+
+impl<'p> Purpose<'p> {
+    /// To run a template.
+    pub(super) fn of(template: &'p Template, request: &'p str, limit: Instant) -> Self {
+        Self { limit, game: template.game.as_str(), op: template.op.as_str(), request }
+    }
+}
+
+/// What became of each of several rows: how many it touched, or why it was refused.
+pub(super) type RowOutcomes = Vec<Result<u64, BackendError>>;
 
 /// A row of a small result that the gateway itself reads: texts, NULL as `None`.
 pub(super) type TextRow = Vec<Option<String>>;
 /// The same with the columns' names.
 pub(super) type NamedRow = Vec<(String, Option<String>)>;
 
-/// What takes a result's rows in.
-pub(super) trait Sink {
-    /// Where the columns that it wants stand, in a result with columns of these names.
-    ///
-    /// # Errors
-    ///
-    /// [`BackendError::Column`] for the first one that is not there.
-    fn positions<'n>(
-        &self,
-        names: &(impl Iterator<Item = &'n str> + Clone),
-    ) -> Result<Vec<usize>, BackendError>;
-
-    /// Takes a row. `read` gives the value of a wanted column, by its index among those.
-    ///
-    /// # Errors
-    ///
-    /// What makes the whole result useless.
-    fn push<'r>(
-        &mut self,
-        read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
-    ) -> Result<(), BackendError>;
-}
-
-/// A result on its way: what made it useless, and how many rows were dropped since.
-#[derive(Debug, Default)]
-pub(super) struct Intake {
-    failure: Option<BackendError>,
-    dropped: u32,
-}
-
-impl Intake {
-    /// Takes a whole result in by `push`; rows behind one that it refuses are dropped.
-    ///
-    /// - `next`: the driver's next row, or count.
-    ///
-    /// # Errors
-    ///
-    /// What made the result useless; [`Failure::Unread`] when too many rows were dropped.
-    pub(super) async fn all<Q, R>(
-        mut next: impl FnMut(&mut Context<'_>) -> Poll<Option<Result<Either<Q, R>, sqlx::Error>>>,
-        mut push: impl FnMut(&R) -> Result<(), BackendError>,
-    ) -> Result<(), Failure> {
-        let mut intake = Self::default();
-        while let Some(item) = poll_fn(&mut next).await {
-            if let Either::Right(row) = item? {
-                intake.row(|| push(&row))?;
-            }
-        }
-        intake.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
-    }
-
-    fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
-        if self.failure.is_none() {
-            self.failure = push().err();
-            return Ok(());
-        }
-        self.dropped += 1;
-        match self.failure.take_if(|_| self.dropped > DRAIN_ROWS_MAX) {
-            Some(failure) => Err(Failure::Unread(failure)),
-            None => Ok(()),
-        }
-    }
+/// What is left of a connection after a COMMIT that took effect.
+#[derive(Debug)]
+pub(super) enum Committed {
+    /// It is well.
+    Well,
+    /// It was lost behind the COMMIT.
+    #[cfg(feature = "mysql")]
+    Lost(sqlx::Error),
 }
 
 /// A connection.
@@ -148,6 +111,9 @@ pub(super) enum Connection {
     /// To MySQL or MariaDB.
     #[cfg(feature = "mysql")]
     Mysql(Box<mysql::Session>),
+    /// To an Oracle.
+    #[cfg(feature = "oracle")]
+    Oracle(Box<oracle::Session>),
     /// To an SQLite file.
     #[cfg(feature = "sqlite")]
     Sqlite(Box<sqlite::Session>),
@@ -159,6 +125,9 @@ macro_rules! either {
         match $connection {
             #[cfg(feature = "mysql")]
             Connection::Mysql($session) => $call,
+            #[cfg(feature = "oracle")]
+            // Beside a thread's turn an allocation is nothing, and the others' futures stay small.
+            Connection::Oracle($session) => Box::pin(async { $call }).await,
             #[cfg(feature = "sqlite")]
             Connection::Sqlite($session) => $call,
         }
@@ -177,10 +146,15 @@ impl Connection {
             Dialect::Mysql => {
                 Ok(Self::Mysql(Box::new(Box::pin(mysql::Session::open(config)).await?)))
             }
+            #[cfg(feature = "oracle")]
+            Dialect::Oracle => {
+                Ok(Self::Oracle(Box::new(Box::pin(oracle::Session::open(config)).await?)))
+            }
             #[cfg(feature = "sqlite")]
             Dialect::Sqlite => {
                 Ok(Self::Sqlite(Box::new(Box::pin(sqlite::Session::open(config)).await?)))
             }
+            #[cfg(not(all(feature = "mysql", feature = "oracle", feature = "sqlite")))]
             other => Err(sqlx::Error::Configuration(
                 format!("this build has no driver for {other}").into(),
             )),
@@ -206,6 +180,28 @@ impl Connection {
         either!(self, session => session.execute(statement).await)
     }
 
+    /// Runs a statement for each of several rows, in one round trip. A row that is refused takes no other along.
+    /// Only Oracle has that.
+    ///
+    /// - `statement`: with the binds of all rows, one row after the other.
+    /// - `runs`: how many rows.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`] of them all: the connection, a lock, the statement itself.
+    pub(super) async fn execute_array(
+        &mut self,
+        statement: &Statement<'_>,
+        runs: usize,
+    ) -> Result<RowOutcomes, Failure> {
+        #[cfg(feature = "oracle")]
+        if let Self::Oracle(session) = self {
+            return Box::pin(session.execute_array(statement, runs)).await;
+        }
+        let fault = format!("{} has no arrays of {runs} rows", self.dialect());
+        Err(Failure::Refused(BackendError::Query { source: sqlx::Error::InvalidArgument(fault) }))
+    }
+
     /// Runs a statement and gives its rows to `rows`.
     ///
     /// # Errors
@@ -228,26 +224,66 @@ impl Connection {
         either!(self, session => session.run_text(sql).await)
     }
 
-    /// Begins a transaction that may write. One round trip.
+    /// Begins a transaction that may write. One round trip at most.
     ///
-    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest, and takes its one place
-    ///   for a writer here, not in the middle.
+    /// - `isolation`: `None`: the session's own. SQLite has one only, the strictest.
     ///
     /// # Errors
     ///
     /// The driver's; there is no transaction then.
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
-        if self.dialect() == Dialect::Sqlite {
-            return self.run_text("BEGIN IMMEDIATE").await;
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.begin(isolation).await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.begin(isolation)).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.begin(isolation).await,
         }
-        let level = match isolation {
-            None => return self.run_text("START TRANSACTION").await,
-            Some(Isolation::ReadCommitted) => "READ COMMITTED",
-            Some(Isolation::RepeatableRead) => "REPEATABLE READ",
-            Some(Isolation::Serializable) => "SERIALIZABLE",
-        };
-        // Of the next transaction only. Two statements of one text: one round trip.
-        self.run_text(&format!("SET TRANSACTION ISOLATION LEVEL {level}; START TRANSACTION")).await
+    }
+
+    /// Commits.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; whether the transaction is open still, or was committed, is unknown then.
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.commit().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.commit()).await.map(|()| Committed::Well),
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.commit().await,
+        }
+    }
+
+    /// Rolls back.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; that there was nothing to roll back, too.
+    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.rollback().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.rollback()).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.rollback().await,
+        }
+    }
+
+    /// Says for whom the next statements are; `None`: for the gateway itself.
+    pub(super) fn serve(&mut self, purpose: Option<&Purpose<'_>>) {
+        match self {
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => session.serve(purpose),
+            // The others show nobody and wait as long as they are let.
+            _ => {
+                let _ = purpose;
+            }
+        }
     }
 
     /// Runs a statement whose result is small and the gateway's own business.
@@ -289,6 +325,8 @@ impl Connection {
         match self {
             #[cfg(feature = "mysql")]
             Self::Mysql(_) => Dialect::Mysql,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(_) => Dialect::Oracle,
             #[cfg(feature = "sqlite")]
             Self::Sqlite(_) => Dialect::Sqlite,
         }
@@ -299,6 +337,8 @@ impl Connection {
         match self {
             #[cfg(feature = "mysql")]
             Self::Mysql(session) => Cancel::Mysql(session.kill_order()),
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Cancel::Oracle(session.break_order()),
             #[cfg(feature = "sqlite")]
             Self::Sqlite(session) => Cancel::Sqlite(session.interrupt()),
         }
@@ -322,6 +362,9 @@ pub(super) enum Cancel {
     /// `KILL QUERY` over another connection.
     #[cfg(feature = "mysql")]
     Mysql(mysql::KillOrder),
+    /// A word to Oracle's client library, which passes it on.
+    #[cfg(feature = "oracle")]
+    Oracle(oracle::BreakOrder),
     /// A flag that SQLite looks at while it works.
     #[cfg(feature = "sqlite")]
     Sqlite(sqlite::Interrupt),
@@ -337,6 +380,8 @@ impl Cancel {
         match self {
             #[cfg(feature = "mysql")]
             Self::Mysql(order) => Box::pin(order.run()).await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(order) => order.run().await,
             #[cfg(feature = "sqlite")]
             Self::Sqlite(interrupt) => {
                 interrupt.raise();

@@ -125,7 +125,8 @@ impl Dispatch {
             let Ok(place) = Arc::clone(&places).acquire_owned().await else { return };
             let fetcher = Arc::clone(&self.fetcher);
             tokio::spawn(async move {
-                work(&fetcher, job).await;
+                // Boxed: the runtime moves what it is given several times, and this is some kilobytes.
+                Box::pin(work(&fetcher, job)).await;
                 drop(place);
             });
         }

@@ -147,6 +147,10 @@ impl Sink for Rows<'_> {
         positions(self.shape.columns.iter().map(|column| &*column.name), names)
     }
 
+    fn row_count_max(&self) -> u32 {
+        self.shape.row_count_max
+    }
+
     /// Appends a row. `read` gives the value of a declared column, by its index.
     ///
     /// # Errors

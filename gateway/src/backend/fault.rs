@@ -1,6 +1,8 @@
 //! What a driver's error means for the statement and for the connection.
 
 use super::BackendError;
+#[cfg(feature = "oracle")]
+use super::oracle::{Number, OracleFault};
 
 /// Why a statement on a connection did not succeed, and what became of the connection.
 #[derive(Debug)]
@@ -33,6 +35,7 @@ impl From<sqlx::Error> for Failure {
 
 /// What a driver's error says.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "SQLite gives some of these only"))]
 enum Verdict {
     /// The statement failed, nothing changed.
     Refused,
@@ -66,6 +69,17 @@ fn verdict(error: &sqlx::Error) -> Verdict {
                 let code = database.code().and_then(|code| code.parse().ok());
                 return sqlite_verdict(code.unwrap_or(0));
             }
+            #[cfg(feature = "oracle")]
+            if let Some(fault) = database.try_downcast_ref::<OracleFault>() {
+                return match fault.number() {
+                    Number::Ora(number) => oracle_verdict(number),
+                    // DPI-1010: not connected. DPI-1080: closed by the number that it names. DPI-1067: the call took
+                    // too long; whether the database has done it is not known.
+                    Number::Dpi(1010 | 1080 | 1067) => Verdict::Lost,
+                    // Values that never reached the database.
+                    Number::Dpi(_) | Number::Driver => Verdict::Refused,
+                };
+            }
             let _ = database;
             Verdict::Refused
         }
@@ -73,6 +87,19 @@ fn verdict(error: &sqlx::Error) -> Verdict {
         sqlx::Error::Encode(_) | sqlx::Error::InvalidArgument(_) => Verdict::Refused,
         _ => Verdict::Lost,
     }
+}
+
+/// Whether a connection was refused for its user or password, by a database that locks accounts for that.
+pub(super) fn is_login_refused(error: &sqlx::Error) -> bool {
+    #[cfg(feature = "oracle")]
+    if let Some(fault) =
+        error.as_database_error().and_then(|error| error.try_downcast_ref::<OracleFault>())
+    {
+        // No such user and password; an empty one; no right to connect; account locked; password expired.
+        return matches!(fault.number(), Number::Ora(1017 | 1005 | 1045 | 28000 | 28001));
+    }
+    let _ = error;
+    false
 }
 
 /// Numbers: MySQL's and MariaDB's "Error message reference".
@@ -99,6 +126,36 @@ const fn mysql_verdict(number: u16) -> Verdict {
         // server's side, ER_NEW_ABORTING_CONNECTION, MariaDB ER_CONNECTION_KILLED, MySQL
         // ER_CLIENT_INTERACTION_TIMEOUT
         1053 | 1077 | 1152 | 1153..=1161 | 1184 | 1927 | 4031 => Verdict::Lost,
+        _ => Verdict::Refused,
+    }
+}
+
+/// Numbers: Oracle's "Database Error Messages".
+#[cfg(feature = "oracle")]
+const fn oracle_verdict(number: i32) -> Verdict {
+    match number {
+        // Unique constraint violated.
+        1 => Verdict::Duplicate,
+        // Cancelled by somebody, or by the resource manager (40); snapshot too old: the query ran for too long.
+        1013 | 40 | 1555 => Verdict::TookTooLong,
+        // Deadlock; can't serialize access: somebody changed the row since the transaction began.
+        60 | 8177 => Verdict::Deadlock,
+        // Busy (NOWAIT); WAIT n is over; of a lock on an object; of a distributed transaction.
+        54 | 30006 | 4021 | 2049 => Verdict::LockTimeout,
+        // Open for reading only; read-only standby; insufficient privileges: they may follow later; tablespace,
+        // quota, undo or temporary space full; archiver stuck.
+        16000 | 16456 | 1031 | 1653 | 1654 | 1655 | 1691 | 1536 | 30036 | 1652 | 257 => {
+            Verdict::NotWritable
+        }
+        // Session killed; not logged on; hostdef gone; idle, CPU or session limit of a profile; connection lost in its
+        // forms; instance starting, stopping, terminated; not available.
+        28 | 1012 | 1041 | 2391..=2399 | 3113 | 3114 | 3135 | 1033 | 1034 | 1089 | 1090 | 1092
+        // Of the network layer: no listener, no service, no route, time-outs, broken pipe.
+        | 12150..=12699 | 25401..=25409
+        // Login refused: wrong password, account locked, password expired.
+        | 1017 | 28000 | 28001 => Verdict::Lost,
+        // The template's (942 no table, 904 no column), or a value's (1400 NULL, 1438 and 12899 too large, 2290 to
+        // 2292 a constraint).
         _ => Verdict::Refused,
     }
 }
@@ -146,6 +203,24 @@ mod tests {
         for number in [1290, 1836, 1792, 1047, 1021, 1114, 1044, 1045, 1142, 1143] {
             assert_eq!(mysql_verdict(number), Verdict::NotWritable, "{number}");
         }
+    }
+
+    #[cfg(feature = "oracle")]
+    #[test]
+    fn numbers_of_oracle_are_sorted_by_what_became_of_the_statement() {
+        let check = |numbers: &[i32], expected| {
+            for number in numbers {
+                assert_eq!(oracle_verdict(*number), expected, "ORA-{number:05}");
+            }
+        };
+        check(&[1], Verdict::Duplicate);
+        check(&[1013], Verdict::TookTooLong);
+        check(&[60, 8177], Verdict::Deadlock);
+        check(&[54, 30006], Verdict::LockTimeout);
+        check(&[1031, 1653, 16000], Verdict::NotWritable);
+        check(&[28, 1012, 3113, 3114, 3135, 12170, 12514, 12541, 12899 - 200], Verdict::Lost);
+        check(&[1017, 28000], Verdict::Lost);
+        check(&[904, 942, 1400, 1438, 2291, 12899], Verdict::Refused);
     }
 
     #[cfg(feature = "sqlite")]

@@ -1,8 +1,10 @@
 //! Many runs of one `INSERT … VALUES (…)` in few statements.
 //!
-//! The runs are cut into powers of two, so that a template has few texts, each prepared once a connection. The
+//! Oracle takes one statement with the binds of many runs, and says what each did. The others take one text for
+//! all of them: the runs are cut into powers of two, so that a template has few texts, each prepared once a connection. The
 //! runs may be rows of one request, or whole requests: whoever calls says where each run's values come from.
 
+use std::fmt::Write as _;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -35,9 +37,12 @@ impl Fold {
         words.any(|word| word.eq_ignore_ascii_case("IGNORE"))
     }
 
-    /// Whether runs under that guard may be folded. Where the database counts them all as done, each counted
-    /// one; a guard that asks for another count has to see each alone.
-    pub(super) fn suits(&self, guard: Option<&Guard>) -> bool {
+    /// Whether runs under that guard may be folded. Oracle counts each. Where another database counts them all as
+    /// done, each counted one; a guard that asks for another count has to see each alone.
+    pub(super) fn suits(&self, dialect: Dialect, guard: Option<&Guard>) -> bool {
+        if dialect == Dialect::Oracle {
+            return true;
+        }
         !self.skips() && guard.is_none_or(|guard| holds(guard.comparison, 1.cmp(&guard.count)))
     }
 
@@ -46,7 +51,8 @@ impl Fold {
     }
 }
 
-/// Renders runs, in order. [`Fold::suits`] must hold.
+/// Renders runs, in order. [`Fold::suits`] must hold. For Oracle each statement is one run's, with the binds of
+/// all of them: to be executed as an array.
 pub(super) fn folded<'a>(
     fold: &Fold,
     dialect: Dialect,
@@ -64,7 +70,8 @@ pub(super) fn folded<'a>(
                 _ => None,
             })
         });
-        Folded { range, statement: Statement { sql: text(fold, length), binds: binds.collect() } }
+        let sql = if dialect == Dialect::Oracle { array_text(fold) } else { text(fold, length) };
+        Folded { range, statement: Statement { sql, binds: binds.collect() } }
     };
     lengths.into_iter().map(one).collect()
 }
@@ -75,7 +82,11 @@ pub(super) fn lengths(run_count: usize, bind_count: usize, dialect: Dialect) -> 
     let mut lengths = Vec::new();
     let mut left = run_count;
     while left > 0 {
-        let length = 1 << left.min(largest).ilog2();
+        let length = match dialect {
+            // Its text is the same for any number of runs.
+            Dialect::Oracle => left.min(FOLD_COUNT_MAX),
+            _ => 1 << left.min(largest).ilog2(),
+        };
         lengths.push(length);
         left -= length;
     }
@@ -88,6 +99,24 @@ const fn binds_max(dialect: Dialect) -> usize {
         Dialect::Sqlite => 32_766,
         Dialect::Mysql | Dialect::Oracle => 65_535,
     }
+}
+
+/// The text of one run for Oracle.
+fn array_text(fold: &Fold) -> Arc<str> {
+    let mut sql = String::with_capacity(fold.before.len() + fold.after.len() + 64);
+    sql.push_str(&fold.before);
+    let mut bind_count = 0;
+    for piece in &fold.tuple {
+        if let Piece::Text(text) = piece {
+            sql.push_str(text);
+        } else {
+            bind_count += 1;
+            // Writing to a String cannot fail.
+            let _written = write!(sql, ":b{bind_count}");
+        }
+    }
+    sql.push_str(&fold.after);
+    sql.into()
 }
 
 /// The text for that many rows, with a `?` for each bind: both dialects that are served write them so.
@@ -136,6 +165,13 @@ mod tests {
     }
 
     #[test]
+    fn runs_for_oracle_have_one_text_whatever_their_number() {
+        assert_eq!(lengths(600, 3, Dialect::Oracle), [256, 256, 88]);
+        let fold = fold("INSERT INTO t VALUES ", "");
+        assert_eq!(&*array_text(&fold), "INSERT INTO t VALUES (:b1, 1)");
+    }
+
+    #[test]
     fn text_has_the_tuple_once_a_row() {
         let fold = fold("INSERT INTO t VALUES ", " ON CONFLICT DO NOTHING");
         assert_eq!(&*text(&fold, 2), "INSERT INTO t VALUES (?, 1),(?, 1) ON CONFLICT DO NOTHING");
@@ -144,13 +180,15 @@ mod tests {
     #[test]
     fn guards_that_one_row_each_satisfies_let_rows_fold_and_others_do_not() {
         let guard = |comparison, count| Some(Guard { comparison, count, error: None });
+        let suits = |fold: &Fold, guard: Option<&Guard>| fold.suits(Dialect::Mysql, guard);
         let plain = fold("INSERT INTO t VALUES ", "");
-        assert!(plain.is_plain() && plain.suits(None));
-        assert!(plain.suits(guard(Comparison::Eq, 1).as_ref()));
-        assert!(plain.suits(guard(Comparison::Ge, 1).as_ref()));
-        assert!(!plain.suits(guard(Comparison::Eq, 0).as_ref()));
-        assert!(!plain.suits(guard(Comparison::Gt, 1).as_ref()));
-        assert!(!fold("INSERT IGNORE INTO t VALUES ", "").suits(None));
+        assert!(plain.suits(Dialect::Oracle, guard(Comparison::Eq, 0).as_ref()));
+        assert!(plain.is_plain() && suits(&plain, None));
+        assert!(suits(&plain, guard(Comparison::Eq, 1).as_ref()));
+        assert!(suits(&plain, guard(Comparison::Ge, 1).as_ref()));
+        assert!(!suits(&plain, guard(Comparison::Eq, 0).as_ref()));
+        assert!(!suits(&plain, guard(Comparison::Gt, 1).as_ref()));
+        assert!(!suits(&fold("INSERT IGNORE INTO t VALUES ", ""), None));
         assert!(!fold("INSERT INTO t VALUES ", " ON CONFLICT DO NOTHING").is_plain());
     }
 }

@@ -38,6 +38,10 @@ impl Sink for Kept<'_> {
         positions(self.columns.iter().map(|name| &**name), names)
     }
 
+    fn row_count_max(&self) -> u32 {
+        self.row_count_max
+    }
+
     fn push<'r>(
         &mut self,
         read: impl Fn(usize) -> Result<Cell<'r>, Box<str>>,
@@ -71,7 +75,7 @@ fn natural(cell: Cell<'_>) -> Scalar<'static> {
         Cell::Text(text) => Scalar::Str(text.to_owned().into()),
         Cell::Bytes(bytes) => Scalar::Bytes(bytes.to_vec().into()),
         Cell::Date(days) => Scalar::Date(days),
-        Cell::Moment(micros) => Scalar::Timestamp(micros),
+        Cell::Moment(micros) | Cell::Day { micros, .. } => Scalar::Timestamp(micros),
     }
 }
 
@@ -115,6 +119,10 @@ impl Sink for Table<'_> {
         names: &(impl Iterator<Item = &'n str> + Clone),
     ) -> Result<Vec<usize>, BackendError> {
         positions(self.columns.iter().copied(), names)
+    }
+
+    fn row_count_max(&self) -> u32 {
+        u32::MAX
     }
 
     fn push<'r>(

@@ -3,14 +3,17 @@
 //! `<templates>/<scope>/schema/<dialect>/NNNN_name.sql`, numbered from 0001 without a gap; the scope is
 //! `_base` or a game. What was applied stands in the table `gateway_migration` of the same database.
 //!
-//! In SQLite a run is one transaction: all or nothing. MySQL ends a transaction at every `CREATE` and
+//! In SQLite a run is one transaction: all or nothing. MySQL and Oracle end a transaction at every `CREATE` and
 //! `ALTER`, so a file is written down before its first statement and marked done after its last one. One that
 //! was begun and not done blocks every later run, until a person has looked: nobody else can know how far
 //! it came.
 
 use std::fmt;
 
+use super::BackendError;
 use super::connection::{Connection, Statement, TextRow};
+use super::fault::Failure;
+use super::history::{self, Entry};
 use super::migration::Migration;
 use super::script::{self, ScriptFault};
 use crate::catalog::Scalar;
@@ -19,24 +22,15 @@ use crate::config::{ConnectionConfig, Dialect, Endpoint};
 /// How long a run waits for another one's lock.
 const LOCK_SECONDS: u64 = 60;
 
+/// What was applied, and what was begun.
+const HISTORY_TABLE: &str = "gateway_migration";
 /// One name a database, whatever else uses named locks on the server.
 const MYSQL_LOCK: &str = "SELECT GET_LOCK(CONCAT('gateway_migration.', MD5(DATABASE())), ?)";
-const MYSQL_HISTORY: &str = "CREATE TABLE IF NOT EXISTS gateway_migration (\
-    scope VARCHAR(64) NOT NULL, number INT NOT NULL, name VARCHAR(200) NOT NULL, \
-    checksum CHAR(64) NOT NULL, applied_at DATETIME(6) NULL, PRIMARY KEY (scope, number))";
-const SQLITE_HISTORY: &str = "CREATE TABLE IF NOT EXISTS gateway_migration (\
-    scope TEXT NOT NULL, number INTEGER NOT NULL, name TEXT NOT NULL, \
-    checksum TEXT NOT NULL, applied_at TEXT NULL, PRIMARY KEY (scope, number))";
-const MYSQL_HAS_HISTORY: &str = "SELECT COUNT(*) FROM information_schema.tables \
-    WHERE table_schema = DATABASE() AND table_name = 'gateway_migration'";
-const SQLITE_HAS_HISTORY: &str =
-    "SELECT COUNT(*) FROM sqlite_master WHERE type = 'table' AND name = 'gateway_migration'";
-const READ_HISTORY: &str = "SELECT scope, number, name, checksum, applied_at IS NULL FROM gateway_migration ORDER BY scope, number";
-const BEGIN_FILE: &str = "INSERT INTO gateway_migration (scope, number, name, checksum, applied_at) VALUES (?, ?, ?, ?, NULL)";
-const MYSQL_END_FILE: &str =
-    "UPDATE gateway_migration SET applied_at = UTC_TIMESTAMP(6) WHERE scope = ? AND number = ?";
-const SQLITE_END_FILE: &str = "UPDATE gateway_migration \
-    SET applied_at = strftime('%Y-%m-%dT%H:%M:%f000Z', 'now') WHERE scope = ? AND number = ?";
+/// Oracle's has no named locks for everybody: who holds this table runs. On a connection of its own, since every
+/// `CREATE` commits, which gives a lock back.
+const ORACLE_LOCK_TABLE: &str = "gateway_migration_lock";
+const ORACLE_CREATE_LOCK: &str = "CREATE TABLE gateway_migration_lock (id NUMBER(1))";
+const ORACLE_LOCK: &str = "LOCK TABLE gateway_migration_lock IN EXCLUSIVE MODE WAIT 60";
 
 /// What a run is to do.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -166,7 +160,7 @@ pub enum MigrateError {
 ///
 /// # Errors
 ///
-/// [`MigrateError`]. In SQLite nothing of the run stands then; in MySQL the files before the failed one do.
+/// [`MigrateError`]. In SQLite nothing of the run stands then; elsewhere the files before the failed one do.
 pub async fn migrate(
     config: &ConnectionConfig,
     migrations: &[Migration],
@@ -183,17 +177,21 @@ pub async fn migrate(
     };
     let failed = |source| MigrateError::Database { connection: config.name.clone(), source };
     let connection = Connection::open(&patient).await.map_err(failed)?;
-    let mut run = Run { connection, name: &config.name, dialect: config.dialect };
+    let mut run = Run { connection, keeper: None, config: &patient, dialect: config.dialect };
     let done = run.go(migrations, mode).await;
-    // The lock of MySQL is the connection's, so closing it gives it back.
-    run.connection.close(std::time::Duration::from_secs(1)).await;
+    // The lock of MySQL and Oracle is the connection's, so closing it gives it back.
+    for connection in [Some(run.connection), run.keeper].into_iter().flatten() {
+        connection.close(std::time::Duration::from_secs(1)).await;
+    }
     done
 }
 
 /// A run on its connection.
 struct Run<'a> {
     connection: Connection,
-    name: &'a str,
+    /// Holds Oracle's lock.
+    keeper: Option<Connection>,
+    config: &'a ConnectionConfig,
     dialect: Dialect,
 }
 
@@ -222,25 +220,64 @@ impl Run<'_> {
 
     /// Keeps every other run out, until the end of this one.
     async fn lock(&mut self) -> Result<(), MigrateError> {
-        if self.dialect == Dialect::Sqlite {
-            return match self.connection.run_text("BEGIN IMMEDIATE").await {
+        match self.dialect {
+            Dialect::Sqlite => match self.connection.run_text("BEGIN IMMEDIATE").await {
                 Ok(()) => Ok(()),
                 Err(sqlx::Error::Database(_)) => Err(self.locked()),
                 Err(source) => Err(self.failed(source)),
-            };
+            },
+            Dialect::Mysql => {
+                let seconds = i64::try_from(LOCK_SECONDS).unwrap_or(i64::MAX);
+                let binds = vec![Scalar::Int(seconds)];
+                let answer = self.ask(Statement { sql: MYSQL_LOCK.into(), binds }).await?;
+                if first(&answer) == Some("1") { Ok(()) } else { Err(self.locked()) }
+            }
+            Dialect::Oracle => self.lock_oracle().await,
         }
-        let seconds = i64::try_from(LOCK_SECONDS).unwrap_or(i64::MAX);
-        let question = Statement { sql: MYSQL_LOCK.into(), binds: vec![Scalar::Int(seconds)] };
-        let answer = self.ask(question).await?;
-        if first(&answer) == Some("1") { Ok(()) } else { Err(self.locked()) }
+    }
+
+    async fn lock_oracle(&mut self) -> Result<(), MigrateError> {
+        self.create(ORACLE_LOCK_TABLE, ORACLE_CREATE_LOCK).await?;
+        let keeper = Connection::open(self.config).await.map_err(|source| self.failed(source))?;
+        let keeper = self.keeper.insert(keeper);
+        let begun = keeper.begin(None).await;
+        let held = match begun {
+            Ok(()) => keeper.run_text(ORACLE_LOCK).await,
+            Err(error) => Err(error),
+        };
+        held.map_err(|source| match Failure::from(source) {
+            Failure::Refused(BackendError::Locked { .. } | BackendError::TimedOut) => self.locked(),
+            Failure::Lost(source) => self.failed(source),
+            Failure::Refused(error) | Failure::Unread(error) => {
+                self.failed(sqlx::Error::Protocol(error.to_string()))
+            }
+        })
+    }
+
+    /// Makes a table that is not there yet, though another run may be just as far.
+    async fn create(&mut self, table: &str, sql: &str) -> Result<(), MigrateError> {
+        let mut refusal = None;
+        loop {
+            if self.has(table).await? {
+                return Ok(());
+            }
+            if let Some(source) = refusal {
+                return Err(self.failed(source));
+            }
+            refusal = self.connection.run_text(sql).await.err();
+        }
+    }
+
+    async fn has(&mut self, table: &str) -> Result<bool, MigrateError> {
+        let count = self.ask(history::count_tables(self.dialect, table)).await?;
+        Ok(first(&count) != Some("0"))
     }
 
     async fn apply_all(
         &mut self,
         migrations: &[Migration],
     ) -> Result<Vec<MigrationStep>, MigrateError> {
-        let create = if self.dialect == Dialect::Sqlite { SQLITE_HISTORY } else { MYSQL_HISTORY };
-        self.connection.run_text(create).await.map_err(|source| self.failed(source))?;
+        self.create(HISTORY_TABLE, history::create(self.dialect)).await?;
         // Read under the lock: what another run did meanwhile is seen.
         let history = self.history().await?;
         let mut steps = compare(migrations, &history)?;
@@ -258,14 +295,7 @@ impl Run<'_> {
     }
 
     async fn apply(&mut self, migration: &Migration) -> Result<(), MigrateError> {
-        let key = || {
-            let scope = Scalar::Str((&*migration.scope).into());
-            vec![scope, Scalar::Int(i64::from(migration.number))]
-        };
-        let mut binds = key();
-        binds.push(Scalar::Str((&*migration.name).into()));
-        binds.push(Scalar::Str((&*migration.checksum).into()));
-        self.ask(Statement { sql: BEGIN_FILE.into(), binds }).await?;
+        self.ask(history::begin_file(self.dialect, migration)).await?;
         for part in cut(migration, self.dialect)? {
             self.connection.run_text(part.text).await.map_err(|source| {
                 MigrateError::Statement {
@@ -276,21 +306,15 @@ impl Run<'_> {
                 }
             })?;
         }
-        let end = if self.dialect == Dialect::Sqlite { SQLITE_END_FILE } else { MYSQL_END_FILE };
-        self.ask(Statement { sql: end.into(), binds: key() }).await.map(drop)
+        self.ask(history::end_file(self.dialect, migration)).await.map(drop)
     }
 
     async fn history(&mut self) -> Result<Vec<Entry>, MigrateError> {
-        let has = match self.dialect {
-            Dialect::Sqlite => SQLITE_HAS_HISTORY,
-            _ => MYSQL_HAS_HISTORY,
-        };
-        let count = self.ask(Statement::plain(has)).await?;
-        if first(&count) == Some("0") {
+        if !self.has(HISTORY_TABLE).await? {
             return Ok(Vec::new());
         }
-        let rows = self.ask(Statement::plain(READ_HISTORY)).await?;
-        Ok(rows.into_iter().filter_map(entry).collect())
+        let rows = self.ask(history::read(self.dialect)).await?;
+        Ok(rows.into_iter().filter_map(history::entry).collect())
     }
 
     async fn ask(&mut self, statement: Statement<'_>) -> Result<Vec<TextRow>, MigrateError> {
@@ -299,33 +323,12 @@ impl Run<'_> {
     }
 
     fn failed(&self, source: sqlx::Error) -> MigrateError {
-        MigrateError::Database { connection: self.name.into(), source }
+        MigrateError::Database { connection: self.config.name.clone(), source }
     }
 
     fn locked(&self) -> MigrateError {
-        MigrateError::Locked { connection: self.name.into() }
+        MigrateError::Locked { connection: self.config.name.clone() }
     }
-}
-
-/// What the history says of one file.
-#[derive(Debug)]
-struct Entry {
-    scope: String,
-    number: u32,
-    name: String,
-    checksum: String,
-    dirty: bool,
-}
-
-fn entry(row: TextRow) -> Option<Entry> {
-    let mut texts = row.into_iter();
-    Some(Entry {
-        scope: texts.next()??,
-        number: texts.next()??.parse().ok()?,
-        name: texts.next()??,
-        checksum: texts.next()??,
-        dirty: texts.next()?? != "0",
-    })
 }
 
 fn first(rows: &[TextRow]) -> Option<&str> {

@@ -87,7 +87,11 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("stream", include_str!("schema/0002_stream.sqlite.sql")),
             ("switch", include_str!("schema/0003_switch.sqlite.sql")),
         ],
-        Dialect::Oracle => &[],
+        Dialect::Oracle => &[
+            ("request", include_str!("schema/0001_request.oracle.sql")),
+            ("stream", include_str!("schema/0002_stream.oracle.sql")),
+            ("switch", include_str!("schema/0003_switch.oracle.sql")),
+        ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {
         scope: OWN_SCOPE.into(),

@@ -12,14 +12,18 @@ mod explain;
 mod fault;
 mod fetch;
 mod fold;
+mod history;
 mod id;
+mod intake;
 mod kept;
 mod migrate;
 mod migration;
-#[cfg(feature = "mysql")]
+#[cfg(any(feature = "mysql", feature = "oracle"))]
 mod moment;
 #[cfg(feature = "mysql")]
 mod mysql;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod params;
 mod pool;
 mod pools;
@@ -28,6 +32,7 @@ mod queued;
 mod run;
 mod script;
 mod seed;
+mod sink;
 #[cfg(feature = "sqlite")]
 mod sqlite;
 mod statement;

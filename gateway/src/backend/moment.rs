@@ -1,4 +1,4 @@
-//! Days and moments between the catalog's counts since 1970 and the calendar fields of MySQL's driver.
+//! Days and moments between the catalog's counts since 1970 and the calendar fields of drivers.
 
 use time::{Date, PrimitiveDateTime, Time};
 

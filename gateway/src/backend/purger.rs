@@ -162,7 +162,7 @@ mod tests {
     use crate::catalog::Scalar;
     use crate::config::{IoUring, JournalConfig};
     use crate::identity::RequestKey;
-    use crate::journal::{Draft, Payload, Running};
+    use crate::journal::{Cause, Draft, Payload, Running};
     use crate::queue;
 
     fn draft(number: u8) -> Draft {
@@ -221,7 +221,7 @@ mod tests {
             answer.await.unwrap().unwrap();
         }
         let dead = journal.reader().next(2, 1).unwrap().remove(0);
-        journal.dead(&dead, 2103, "NOT_ENOUGH").await.unwrap();
+        journal.dead(&dead, Cause::now(2103, "NOT_ENOUGH")).await.unwrap();
         // More than `keys_max`; the first one still waits, so a start would hand all of them out.
         journal.applied(&[3, 4, 5]);
         let (own, none) = (journal.id(), BTreeSet::new());

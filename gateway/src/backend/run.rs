@@ -8,7 +8,7 @@ use std::time::{Duration, Instant};
 
 use sha2::{Digest, Sha256};
 
-use super::connection::Statement;
+use super::connection::{Purpose, Statement};
 use super::cursor;
 use super::encode::{self, Encoded, Rows, Shape};
 use super::fault::Failure;
@@ -73,6 +73,7 @@ pub async fn run(
     let started = Instant::now();
     let patience = template.timeout.unwrap_or_else(|| pool.config().query_timeout);
     let limit = deadline.min(started + patience);
+    lease.serve(&Purpose::of(template, supplied.trace, limit));
     let is_write = template.kind.is_write();
 
     let mut asked = ask(lease, &statement, &mut rows, is_write, limit).await;
@@ -82,6 +83,7 @@ pub async fn run(
     {
         rows.restart();
         lease = pool.acquire(limit).await?;
+        lease.serve(&Purpose::of(template, supplied.trace, limit));
         asked = ask(lease, &statement, &mut rows, is_write, limit).await;
     }
     let affected = asked.map_err(|failure| match failure {

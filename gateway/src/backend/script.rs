@@ -63,7 +63,7 @@ impl<'a> Tokens<'a> {
     }
 
     /// Where the next token is looked for, in bytes.
-    const fn at(&self) -> usize {
+    pub(super) const fn at(&self) -> usize {
         self.at
     }
 
@@ -106,6 +106,27 @@ impl<'a> Tokens<'a> {
         }
     }
 
+    /// Bytes of Oracle's `q'[…]'` or `nq'!…!'` at the start of `text`.
+    fn oracle_quoted_bytes(&mut self, text: &str) -> Option<usize> {
+        let opened = text.trim_start_matches(['n', 'N']);
+        let opens = self.dialect == Dialect::Oracle && text.len() - opened.len() < 2;
+        let inside = opens.then(|| opened.strip_prefix(['q', 'Q'])?.strip_prefix('\''))??;
+        let open = inside.chars().next()?;
+        let close = match open {
+            '[' => ']',
+            '(' => ')',
+            '{' => '}',
+            '<' => '>',
+            other => other,
+        };
+        let end = inside.get(open.len_utf8()..)?.find(&format!("{close}'"));
+        if end.is_none() {
+            self.open = Some("a string or quoted name is never closed");
+        }
+        let before = text.len() - inside.len() + open.len_utf8();
+        Some(end.map_or(text.len(), |end| before + end + close.len_utf8() + 1))
+    }
+
     fn length_to(&mut self, text: &str, end: &str, fault: &'static str) -> Option<usize> {
         let found = text.find(end).map(|to| to + end.len());
         if found.is_none() {
@@ -146,17 +167,20 @@ impl<'a> Iterator for Tokens<'a> {
             Dialect::Mysql => "'\"`",
             Dialect::Oracle => "'\"",
         };
-        let (length, token): (usize, fn(&'a str) -> Token<'a>) = if self.is_executed(rest) {
-            let length = self.length_to(rest, "*/", "a comment is never closed");
-            (length.unwrap_or(rest.len()), Token::Quoted)
-        } else if quotes.contains(first) {
-            (self.quoted_bytes(rest, first), Token::Quoted)
-        } else if is_word(first) {
-            (rest.find(|next| !is_word(next)).unwrap_or(rest.len()), Token::Word)
-        } else {
-            self.at += first.len_utf8();
-            return Some(Token::Symbol(first));
-        };
+        let (length, token): (usize, fn(&'a str) -> Token<'a>) =
+            if let Some(length) = self.oracle_quoted_bytes(rest) {
+                (length, Token::Quoted)
+            } else if self.is_executed(rest) {
+                let length = self.length_to(rest, "*/", "a comment is never closed");
+                (length.unwrap_or(rest.len()), Token::Quoted)
+            } else if quotes.contains(first) {
+                (self.quoted_bytes(rest, first), Token::Quoted)
+            } else if is_word(first) {
+                (rest.find(|next| !is_word(next)).unwrap_or(rest.len()), Token::Word)
+            } else {
+                self.at += first.len_utf8();
+                return Some(Token::Symbol(first));
+            };
         self.at += length;
         rest.get(..length).map(token)
     }
@@ -214,10 +238,22 @@ fn statement_end(
         if let Some(fault) = words.take(token, tokens.dialect) {
             return Err(ScriptFault { line: line_of(tokens.sql, start), fault });
         }
+        if token == Token::Symbol('/') && is_alone(tokens) {
+            return Ok(Some((tokens.at() - 1, true)));
+        }
         if token == Token::Symbol(';') && !words.in_body() {
             return Ok(Some((tokens.at() - 1, true)));
         }
     }
+}
+
+/// Whether the character just read is a line's only one. Oracle's blocks end at such a `/`, since they have `;` within.
+fn is_alone(tokens: &Tokens<'_>) -> bool {
+    let is_line = |part: &str| part.trim().is_empty();
+    let (before, after) = (tokens.sql.get(..tokens.at() - 1), tokens.sql.get(tokens.at()..));
+    tokens.dialect == Dialect::Oracle
+        && before.is_some_and(|text| is_line(text.rsplit('\n').next().unwrap_or("")))
+        && after.is_some_and(|text| is_line(text.split('\n').next().unwrap_or("")))
 }
 
 /// What the words so far say of a statement.
@@ -227,6 +263,17 @@ struct Opening {
     creates: bool,
     stored: bool,
     body: Body,
+    block: Block,
+}
+
+/// Whether a statement is a block of Oracle's, which a `/` ends.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Block {
+    #[default]
+    No,
+    /// `CREATE OR REPLACE …`, so far.
+    Perhaps,
+    Yes,
 }
 
 /// Where in the body of an SQLite trigger a statement is.
@@ -243,10 +290,21 @@ enum Body {
     Closed,
 }
 
+/// What Oracle creates by blocks, and what stands between `CREATE` and these.
+const ORACLE_BLOCKS: [&str; 5] = ["TRIGGER", "PROCEDURE", "FUNCTION", "PACKAGE", "TYPE"];
+const ORACLE_BETWEEN: [&str; 7] =
+    ["OR", "REPLACE", "EDITIONABLE", "NONEDITIONABLE", "IF", "NOT", "EXISTS"];
+/// What only the client SQL*Plus knows.
+const SQLPLUS_WORDS: [&str; 8] =
+    ["PROMPT", "WHENEVER", "SPOOL", "EXIT", "DEFINE", "EXEC", "EXECUTE", "REM"];
+
 impl Opening {
     /// Looks at the next token; says what is wrong with it.
     fn take(&mut self, token: Token<'_>, dialect: Dialect) -> Option<&'static str> {
         self.count += 1;
+        if dialect == Dialect::Oracle {
+            return self.take_oracle(token);
+        }
         if self.count == 1 {
             self.creates = token.is("CREATE");
             if token.is("DELIMITER") {
@@ -278,9 +336,27 @@ impl Opening {
         None
     }
 
+    fn take_oracle(&mut self, token: Token<'_>) -> Option<&'static str> {
+        let is_any = |words: &[&str]| words.iter().any(|word| token.is(word));
+        self.block = match self.block {
+            _ if self.count == 1 && is_any(&["BEGIN", "DECLARE"]) => Block::Yes,
+            _ if self.count == 1 && token.is("CREATE") => Block::Perhaps,
+            Block::Perhaps if is_any(&ORACLE_BLOCKS) => Block::Yes,
+            Block::Perhaps if !is_any(&ORACLE_BETWEEN) => Block::No,
+            block => block,
+        };
+        if self.count > 1 {
+            return None;
+        }
+        if is_any(&["COMMIT", "ROLLBACK", "SAVEPOINT"]) {
+            return Some("transactions are the migration's own; leave this statement out");
+        }
+        is_any(&SQLPLUS_WORDS).then_some("this is SQL*Plus' own word; leave it out")
+    }
+
     /// Whether a `;` now belongs to a body.
     fn in_body(&self) -> bool {
-        matches!(self.body, Body::Open | Body::Between)
+        self.block == Block::Yes || matches!(self.body, Body::Open | Body::Between)
     }
 }
 
@@ -343,12 +419,36 @@ mod tests {
     }
 
     #[test]
+    fn blocks_of_oracle_end_at_a_line_with_a_slash_and_nothing_else() {
+        let trigger = "CREATE OR REPLACE TRIGGER t BEFORE INSERT ON a FOR EACH ROW\nBEGIN\n\
+                       :NEW.x := 4 / 2;\n  :NEW.y := ';';\nEND;";
+        let block = "DECLARE n NUMBER;\nBEGIN\n  n := 1;\nEND;";
+        let script =
+            format!("CREATE TABLE type (x NUMBER);\n{trigger}\n/\nA; B\n /\n/\n{block}\n/\n");
+        let parts = ["CREATE TABLE type (x NUMBER)", trigger, "A", "B", block];
+        check(Dialect::Oracle, &script, &parts);
+        check(
+            Dialect::Oracle,
+            "A q'[it's; so]' NQ'!;!' 'x';\nB",
+            &["A q'[it's; so]' NQ'!;!' 'x'", "B"],
+        );
+        check(
+            Dialect::Oracle,
+            "CREATE INDEX function ON a (b); C",
+            &["CREATE INDEX function ON a (b)", "C"],
+        );
+    }
+
+    #[test]
     fn what_would_be_cut_wrongly_is_refused_with_its_line() {
         check_fault(Dialect::Mysql, "A;\nDELIMITER //\n", 2, "DELIMITER");
         check_fault(Dialect::Mysql, "CREATE PROCEDURE p() BEGIN SELECT 1; END", 1, "compound");
         check_fault(Dialect::Sqlite, "A;\nBEGIN; B; COMMIT;", 2, "transactions");
         check_fault(Dialect::Sqlite, "A;\nB 'x", 2, "never closed");
         check_fault(Dialect::Mysql, "A; /* x", 1, "never closed");
+        check_fault(Dialect::Oracle, "A;\nB q'[x;", 2, "never closed");
+        check_fault(Dialect::Oracle, "A;\nCOMMIT;", 2, "transactions");
+        check_fault(Dialect::Oracle, "WHENEVER SQLERROR EXIT;\nA;", 1, "SQL*Plus");
     }
 
     #[test]

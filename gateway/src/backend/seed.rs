@@ -68,7 +68,7 @@ pub async fn seed(config: &ConnectionConfig, script: &str, players: u64) -> Resu
     };
     let parts = split(script, config.dialect)?;
     let mut connection = Connection::open(&patient).await.map_err(refused)?;
-    connection.run_text("BEGIN").await.map_err(refused)?;
+    connection.begin(None).await.map_err(refused)?;
     for part in parts {
         let line = part.line;
         let (sql, names) = positional(part.text, config.dialect)
@@ -89,7 +89,7 @@ pub async fn seed(config: &ConnectionConfig, script: &str, players: u64) -> Resu
             }
         })?;
     }
-    connection.run_text("COMMIT").await.map_err(refused)?;
+    connection.commit().await.map_err(refused)?;
     connection.close(std::time::Duration::from_secs(1)).await;
     Ok(())
 }

@@ -23,8 +23,8 @@ use std::time::{Duration, Instant};
 
 use sqlx::error::BoxDynError;
 use sqlx::sqlite::{
-    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteRow, SqliteSynchronous,
-    SqliteTypeInfo, SqliteValueRef,
+    SqliteArguments, SqliteConnectOptions, SqliteJournalMode, SqliteQueryResult, SqliteRow,
+    SqliteSynchronous, SqliteTypeInfo, SqliteValueRef,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Executor, Row,
@@ -33,9 +33,10 @@ use sqlx::{
 
 use super::BackendError;
 use super::cell::Cell;
-use super::connection::{Described, Form, Intake, NamedRow, Sink, Statement};
+use super::connection::{Committed, Described, Form, NamedRow, Sink, Statement};
 use super::fault::Failure;
-use crate::catalog::{Scalar, format_date, format_timestamp, has_date, has_timestamp};
+use super::intake::{Intake, run_all};
+use crate::catalog::{Isolation, Scalar, format_date, format_timestamp, has_date, has_timestamp};
 use crate::config::{ConnectionConfig, Endpoint};
 
 /// How many steps of its machine SQLite takes between two looks at [`Interrupt`]: well under a millisecond.
@@ -86,7 +87,11 @@ impl Session {
     }
 
     pub(super) async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Failure> {
-        Ok(self.driver.execute(query(statement)?).await?.rows_affected())
+        let mut affected = 0;
+        let mut stream = self.driver.fetch_many(query(statement)?);
+        let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
+        run_all(next, |done: &SqliteQueryResult| affected += done.rows_affected()).await?;
+        Ok(affected)
     }
 
     pub(super) async fn fetch(
@@ -98,6 +103,19 @@ impl Session {
         let mut places = Vec::new();
         let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
         Intake::all(next, |row| push(rows, row, &mut places)).await
+    }
+
+    /// Begins a transaction. It takes the one place for a writer here, not in the middle.
+    pub(super) async fn begin(&mut self, _: Option<Isolation>) -> Result<(), sqlx::Error> {
+        self.run_text("BEGIN IMMEDIATE").await
+    }
+
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        self.run_text("COMMIT").await.map(|()| Committed::Well)
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        self.run_text("ROLLBACK").await
     }
 
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {

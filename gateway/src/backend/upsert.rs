@@ -8,7 +8,7 @@ use crate::config::Dialect;
 
 /// Whether the statement is an upsert whose `VALUES` has one row, or that `SET`s one.
 ///
-/// Cost: reads the statement; asked only when the database counted more than one row.
+/// Cost: reads the statement up to a second row; asked only when the database counted more than one.
 pub(super) fn is_of_one_row(sql: &str) -> bool {
     let mut tokens = Tokens::new(sql, Dialect::Mysql);
     let Some(first) = tokens.next() else { return false };
@@ -22,6 +22,9 @@ pub(super) fn is_of_one_row(sql: &str) -> bool {
         match token {
             Token::Symbol('(') => {
                 row_count += u32::from(in_values && depth == 0);
+                if row_count > 1 {
+                    return false;
+                }
                 depth += 1;
             }
             Token::Symbol(')') => depth = depth.saturating_sub(1),

@@ -82,6 +82,7 @@ pub enum Rule {
     Predicate,
     Stale,
     Portability,
+    Bodies,
     Syntax,
     Database,
     Scan,
@@ -89,7 +90,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 34] = [
+    pub const ALL: [Self; 35] = [
         Self::File,
         Self::Lex,
         Self::Marker,
@@ -121,6 +122,7 @@ impl Rule {
         Self::Predicate,
         Self::Stale,
         Self::Portability,
+        Self::Bodies,
         Self::Syntax,
         Self::Database,
         Self::Scan,
@@ -160,6 +162,7 @@ impl Rule {
             Self::Predicate => "predicate",
             Self::Stale => "stale",
             Self::Portability => "portability",
+            Self::Bodies => "bodies",
             Self::Syntax => "syntax",
             Self::Database => "database",
             Self::Scan => "scan",

@@ -267,7 +267,7 @@ fn word(rest: &str, dialect: Dialect) -> Result<(TokenKind, usize), &'static str
 }
 
 fn punct_bytes(rest: &str, first: char) -> usize {
-    const LONG: [&str; 8] = ["->>", "<=", ">=", "<>", "!=", "||", "->", "**"];
+    const LONG: [&str; 10] = ["->>", "<=>", "<=", ">=", "<>", "!=", "||", "&&", "->", "**"];
     LONG.iter().find(|sign| rest.starts_with(**sign)).map_or(first.len_utf8(), |sign| sign.len())
 }
 

@@ -31,7 +31,8 @@ pub struct Plan {
 }
 
 /// `INSERT … VALUES (…)` of one row, cut so that it can be sent with many: `before`, then `tuple` once a row
-/// with commas between, then `after`.
+/// with commas between, then `after`. For Oracle the three together are the statement of one run, which is executed
+/// with an array of binds, one set for each run; `after` is blank there.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Fold {
     /// Up to and with `VALUES `; no binds.

@@ -49,6 +49,20 @@ impl Slot {
 #[derive(Clone, Debug)]
 pub struct Pattern(pub regex_lite::Regex);
 
+/// The pattern `(?s).+` as it is kept: any text but an empty one, which Oracle would keep as NULL.
+const NOT_EMPTY: &str = "^(?:(?s).+)$";
+
+impl Pattern {
+    /// Whether it matches the whole of a text.
+    pub fn matches(&self, text: &str) -> bool {
+        if self.0.as_str() == NOT_EMPTY {
+            // It stands at every name, and the expression is not needed to see it.
+            return !text.is_empty();
+        }
+        self.0.find(text).is_some_and(|found| found.range() == (0..text.len()))
+    }
+}
+
 impl PartialEq for Pattern {
     fn eq(&self, other: &Self) -> bool {
         self.0.as_str() == other.0.as_str()

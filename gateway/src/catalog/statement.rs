@@ -82,6 +82,13 @@ impl<'a> Statement<'a> {
         ["ROLLBACK", "FAIL"].into_iter().find(|bad| word.token.is_word(bad))
     }
 
+    /// Oracle's `INSERT ALL INTO … INTO … SELECT …`.
+    fn is_insert_all(&self) -> bool {
+        let next = self.verb_index().and_then(|index| self.code.get(index + 1));
+        self.verb() == "insert"
+            && next.is_some_and(|code| code.token.is_word("all") || code.token.is_word("first"))
+    }
+
     /// The tables that it writes, lower case, without schema or quotes.
     pub(crate) fn tables_written(&self) -> Vec<String> {
         let Some(verb_index) = self.verb_index() else { return Vec::new() };
@@ -109,7 +116,10 @@ impl<'a> Statement<'a> {
             "abort",
             "fail",
         ];
-        if self.verb() != "select" {
+        if self.is_insert_all() {
+            let into = self.code.iter().enumerate().filter(|(_, code)| code.token.is_word("into"));
+            tables.extend(into.filter_map(|(index, _)| Some(self.table_at(index + 1)?.0)));
+        } else if self.verb() != "select" {
             tables.extend(self.table_at(after(verb_index, &noise)).map(|(name, _)| name));
         }
         // An upsert, or a MERGE with several targets, still names its table behind the verb only;
@@ -387,6 +397,16 @@ mod tests {
         tables("UPDATE a SET x = 1 WHERE y = 2", &[], &["a"]);
         tables("DELETE FROM a WHERE y IN (SELECT y FROM b)", &["a", "b"], &["a", "b"]);
         tables("REPLACE INTO a VALUES (1)", &[], &["a"]);
+        tables(
+            "INSERT ALL INTO a VALUES (1) INTO s.b VALUES (2) SELECT 1 FROM dual",
+            &["dual"],
+            &["a", "b"],
+        );
+        tables(
+            "INSERT FIRST WHEN x = 1 THEN INTO a ELSE INTO b SELECT x FROM c",
+            &["c"],
+            &["a", "b"],
+        );
         tables("INSERT OR REPLACE INTO a VALUES (1)", &[], &["a"]);
         tables("MERGE INTO a USING b ON (a.x = b.x)", &["b"], &["a"]);
         tables("WITH c AS (SELECT z FROM t) SELECT a FROM c", &["c", "t"], &[]);

@@ -6,6 +6,8 @@ use std::time::Duration;
 
 use serde_json::Value;
 
+use crate::control::OPERATOR_BYTES_MAX;
+
 /// How long connecting, and each reading and writing, may take.
 const TIMEOUT: Duration = Duration::from_secs(30);
 
@@ -18,6 +20,8 @@ pub(super) struct Admin {
     /// Host and port.
     authority: String,
     token: Option<String>,
+    /// Who asks, by their own word; empty: nobody says.
+    operator: String,
 }
 
 impl Admin {
@@ -36,7 +40,24 @@ impl Admin {
         if !is_authority(rest) {
             return Err(format!("--admin {url}: want http://HOST:PORT"));
         }
-        Ok(Self { authority: rest.to_owned(), token })
+        let user = std::env::var("USER").unwrap_or_default();
+        let operator = if is_name(&user) { user } else { String::new() };
+        Ok(Self { authority: rest.to_owned(), token, operator })
+    }
+
+    /// Says who asks, in place of the user's name.
+    ///
+    /// # Errors
+    ///
+    /// In words: a gateway would not write down such a name.
+    pub(super) fn by(self, operator: Option<&str>) -> Result<Self, String> {
+        match operator {
+            None => Ok(self),
+            Some(name) if is_name(name) => Ok(Self { operator: name.to_owned(), ..self }),
+            Some(name) => Err(format!(
+                "--operator {name:?}: want 1 to {OPERATOR_BYTES_MAX} letters without spaces"
+            )),
+        }
     }
 
     /// Sends a request and reads the answer: the body, or in words why there is none.
@@ -73,9 +94,8 @@ impl Admin {
         if let Some(token) = &self.token {
             request.extend(["Authorization: Bearer ", token, "\r\n"]);
         }
-        let operator = std::env::var("USER").unwrap_or_default();
-        if !operator.is_empty() && operator.chars().all(|it| it.is_ascii_graphic()) {
-            request.extend(["X-Operator: ", &operator, "\r\n"]);
+        if !self.operator.is_empty() {
+            request.extend(["X-Operator: ", &self.operator, "\r\n"]);
         }
         request.push_str("\r\n");
         stream.write_all(request.as_bytes())?;
@@ -83,6 +103,11 @@ impl Admin {
         stream.take(ANSWER_BYTES_MAX).read_to_end(&mut answer)?;
         Ok(answer)
     }
+}
+
+/// Whether a gateway writes a name down as it is.
+fn is_name(name: &str) -> bool {
+    (1..=OPERATOR_BYTES_MAX).contains(&name.len()) && name.chars().all(|it| it.is_ascii_graphic())
 }
 
 /// Status and body of an answer.
@@ -106,6 +131,19 @@ mod tests {
         for other in [&b"SSH-2.0-x\r\n\r\n"[..], b"HTTP/1.0 200 OK\r\n", b"", b"HTTP/1.0 x\r\n\r\n"]
         {
             assert_eq!(parse(other), None);
+        }
+    }
+
+    #[test]
+    fn name_of_who_asks_is_written_as_it_is_or_refused() {
+        let by = |name: &str| {
+            let admin = Admin::new("a:1", None).and_then(|admin| admin.by(Some(name)));
+            admin.map(|admin| admin.operator)
+        };
+        assert_eq!(by("alice@ops"), Ok("alice@ops".into()));
+        assert_eq!(by(&"x".repeat(64)), Ok("x".repeat(64)));
+        for bad in ["", "two words", "a\r\nX: y", "名", &"x".repeat(65)] {
+            assert!(by(bad).is_err(), "{bad}");
         }
     }
 

@@ -69,7 +69,7 @@ pub fn check(
     if !dir.is_dir() {
         return Report::refused(&format!("{}: no such folder of templates", dir.display()));
     }
-    let survey = survey(dir, games).with_syntax();
+    let survey = survey(dir, games).with_bodies().with_syntax();
     let mut findings = survey.findings;
     findings.extend(more);
     findings.sort_unstable();

@@ -5,6 +5,7 @@ mod call;
 pub mod check;
 pub mod config;
 mod demo;
+mod doctor;
 mod examine;
 mod journal;
 pub mod key;
@@ -58,6 +59,8 @@ enum Command {
     Render(RenderArgs),
     /// Call an operation over TCP, as a game server does.
     Call(call::CallArgs),
+    /// Look at the machine: limits, kernel settings, `io_uring`, network cards; what should be changed, and why.
+    Doctor(doctor::DoctorArgs),
     /// Check or print a configuration.
     Config {
         #[command(subcommand)]
@@ -164,6 +167,7 @@ pub fn run() -> ExitCode {
         }
         Command::Render(args) => render_command(&args).print(),
         Command::Call(args) => call::run(&args).print(),
+        Command::Doctor(args) => doctor::run(&args).print(),
         Command::Config { action } => {
             let outcome = match action {
                 ConfigAction::Check { file } => config::check(&file, &Env::process()),

@@ -5,6 +5,7 @@ use std::time::Duration;
 
 use super::Dialect;
 use super::Secret;
+use super::Zone;
 use super::fault::FaultKind;
 use super::reader::{Fallback, Section, live};
 
@@ -65,8 +66,10 @@ pub struct ConnectionConfig {
 }
 
 /// The keys of [`Endpoint`], whichever kind of database it is.
-const ENDPOINT_KEYS: [&str; 7] =
-    ["host", "port", "username", "password", "database", "tls", "path"];
+const ENDPOINT_KEYS: [&str; 9] =
+    ["host", "port", "username", "password", "database", "tls", "path", "connect", "time_zone"];
+/// Of these, what `connect` of an Oracle says already.
+const PLACE_KEYS: [&str; 4] = ["host", "port", "database", "tls"];
 
 const MS: Duration = Duration::from_millis(1);
 const SECOND: Duration = Duration::from_secs(1);
@@ -143,12 +146,14 @@ impl ConnectionConfig {
 /// Why this binary cannot speak a dialect; `None`: it can.
 const fn not_built(dialect: Dialect) -> Option<&'static str> {
     match dialect {
-        Dialect::Oracle => Some("connections to Oracle; templates for it can be checked"),
+        Dialect::Oracle if !cfg!(feature = "oracle") => {
+            Some("compiled without the feature `oracle`")
+        }
         Dialect::Mysql if !cfg!(feature = "mysql") => Some("compiled without the feature `mysql`"),
         Dialect::Sqlite if !cfg!(feature = "sqlite") => {
             Some("compiled without the feature `sqlite`")
         }
-        Dialect::Mysql | Dialect::Sqlite => None,
+        Dialect::Oracle | Dialect::Mysql | Dialect::Sqlite => None,
     }
 }
 
@@ -182,30 +187,65 @@ pub enum Endpoint {
         /// `tls`: `off` (default), `required` (encrypted), `verify` (and the name checked).
         tls: Tls,
     },
+    /// An Oracle: `connect`, or `host`, `port` and `database`; `username`, `password`, `time_zone`.
+    Oracle {
+        /// What the client library is told: `//host:port/service`, or a name that it knows.
+        connect: Box<str>,
+        /// User.
+        username: Box<str>,
+        /// Password.
+        password: Secret,
+        /// Zone of the moments in columns without one, and of the session.
+        time_zone: Zone,
+    },
     /// `path`: an SQLite file.
     File(PathBuf),
 }
 
 impl Endpoint {
     fn read(dialect: Dialect, section: &mut Section<'_>) -> Option<Self> {
-        let default_port = match dialect {
-            Dialect::Sqlite => return Self::read_file(section),
-            Dialect::Mysql => 3306,
-            Dialect::Oracle => 1521,
+        match dialect {
+            Dialect::Sqlite => Self::read_file(section),
+            Dialect::Oracle => Self::read_oracle(section),
+            Dialect::Mysql => {
+                let Place { host, port, database, tls } = Place::read(section, 3306);
+                let (username, password) = read_login(section);
+                Some(Self::Server {
+                    host,
+                    port,
+                    username,
+                    password: password?,
+                    database,
+                    tls: tls?,
+                })
+            }
+        }
+    }
+
+    fn read_oracle(section: &mut Section<'_>) -> Option<Self> {
+        let expected =
+            "what Oracle's client connects to: //host:port/service, or a name of its tnsnames.ora";
+        let written = section.has("connect");
+        let connect = section.text(live("connect"), Fallback::Absent, expected);
+        let place = if written {
+            for key in PLACE_KEYS {
+                let reason = "is said by `connect` already: write one or the other";
+                section.refuse(key, FaultKind::Conflict(reason.into()));
+            }
+            section.pass_over(&PLACE_KEYS);
+            None
+        } else {
+            Some(Place::read(section, 1521))
         };
-        let ports = "3306 for mysql, 1521 for oracle";
-        let words = [("off", Tls::Off), ("required", Tls::Required), ("verify", Tls::Verify)];
-        let host = section.text(live("host"), Fallback::Required, "a host name or address");
-        let port = section.count(live("port"), Fallback::Derived(default_port, ports), 1..=65_535);
-        let username = section.text(live("username"), Fallback::Required, "a user name");
-        let password = section.required_secret(live("password"), 0);
-        let database = section.text(
-            live("database"),
-            Fallback::Required,
-            "a database name (for oracle: the service)",
+        let (username, password) = read_login(section);
+        let time_zone = section.parsed(
+            live("time_zone"),
+            Fallback::Default(Zone::default()),
+            "+08:00 or a name such as Asia/Shanghai",
+            &Zone::parse,
         );
-        let tls = section.choice(live("tls"), Fallback::Default(Tls::Off), &words);
-        Some(Self::Server { host, port, username, password: password?, database, tls: tls? })
+        let connect = place.map_or(Some(connect), Place::connect)?;
+        Some(Self::Oracle { connect, username, password: password?, time_zone: time_zone? })
     }
 
     fn read_file(section: &mut Section<'_>) -> Option<Self> {
@@ -216,6 +256,48 @@ impl Endpoint {
         }
         Some(Self::File(path))
     }
+}
+
+/// Where a server is.
+struct Place {
+    host: Box<str>,
+    port: u16,
+    database: Box<str>,
+    tls: Option<Tls>,
+}
+
+impl Place {
+    fn read(section: &mut Section<'_>, default_port: u16) -> Self {
+        let ports = "3306 for mysql, 1521 for oracle";
+        let words = [("off", Tls::Off), ("required", Tls::Required), ("verify", Tls::Verify)];
+        let host = section.text(live("host"), Fallback::Required, "a host name or address");
+        let port = section.count(live("port"), Fallback::Derived(default_port, ports), 1..=65_535);
+        let database = section.text(
+            live("database"),
+            Fallback::Required,
+            "a database name (for oracle: the service)",
+        );
+        let tls = section.choice(live("tls"), Fallback::Default(Tls::Off), &words);
+        Self { host, port, database, tls }
+    }
+
+    /// The same in the words of Oracle's client, which is told so whether it checks the server's name.
+    fn connect(self) -> Option<Box<str>> {
+        let Self { host, port, database, tls } = self;
+        let host = if host.contains(':') { format!("[{host}]").into() } else { host };
+        Some(match tls? {
+            Tls::Off => format!("//{host}:{port}/{database}").into(),
+            Tls::Required => {
+                format!("tcps://{host}:{port}/{database}?ssl_server_dn_match=off").into()
+            }
+            Tls::Verify => format!("tcps://{host}:{port}/{database}?ssl_server_dn_match=on").into(),
+        })
+    }
+}
+
+fn read_login(section: &mut Section<'_>) -> (Box<str>, Option<Secret>) {
+    let username = section.text(live("username"), Fallback::Required, "a user name");
+    (username, section.required_secret(live("password"), 0))
 }
 
 /// How a connection to a database server is protected.

@@ -29,6 +29,7 @@ mod setting;
 mod typed;
 mod unit;
 mod yaml;
+mod zone;
 
 #[cfg(test)]
 mod sample_tests;
@@ -56,6 +57,7 @@ pub use runtime::{IoUring, RuntimeConfig};
 pub use secret::Secret;
 pub use server::{AdminConfig, CorsConfig, HttpConfig, ServerConfig, TcpConfig};
 pub use setting::{Changes, Effect};
+pub use zone::Zone;
 
 use reader::{Fallback, Section, live, read_root, restart};
 use reading::{Reading, Report};

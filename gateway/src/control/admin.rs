@@ -110,7 +110,8 @@ fn is_guarded(path: &str) -> bool {
 
 fn not_found() -> Answer {
     let known = "GET /livez /readyz /metrics /operations /journal /journal/{sequence}\n\
-                 POST /reload /journal/{sequence}/retry[?force=true] /journal/{sequence}/drop\n";
+                 POST /reload /journal/{sequence}/retry[?force=true] /journal/{sequence}/drop \
+                 /journal/{sequence}/bury?reason=TEXT[&force=true]\n";
     text(StatusCode::NOT_FOUND, known.into())
 }
 

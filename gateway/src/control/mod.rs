@@ -26,7 +26,7 @@ use crate::queue::{Notice, Notices, Watch};
 
 pub use dialects::{game_dialects, mirror_dialects};
 pub use gauges::register_metrics;
-pub use journal::{entry as journal_entry, whole_entry as whole_journal_entry};
+pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, served};
 pub use signals::Signals;
 pub use watch::{WatchPath, watch_paths};

@@ -15,6 +15,7 @@ mod buffer;
 mod catch;
 mod http;
 mod listener;
+mod probe;
 mod registry;
 mod room;
 mod tcp;
@@ -22,6 +23,7 @@ mod wait;
 mod worker;
 
 pub use listener::{Bound, BoundListeners, Claim, Sharing, bind};
+pub use probe::probe_ring;
 use room::Room;
 use wait::wait_for;
 pub use worker::{Door, Stop, spawn};

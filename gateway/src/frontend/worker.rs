@@ -119,6 +119,13 @@ fn run(
     RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(serve)
 }
 
+/// A ring's builder with the flags of newer kernels.
+pub(super) fn ring_flags() -> io_uring::Builder {
+    let mut flags = io_uring::IoUring::builder();
+    flags.setup_coop_taskrun().setup_single_issuer();
+    flags
+}
+
 type Ring = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
 
 /// Makes a ring with the flags of newer kernels, or without where they are refused.
@@ -126,8 +133,7 @@ type Ring = monoio::Runtime<monoio::time::TimeDriver<IoUringDriver>>;
 /// `COOP_TASKRUN` (Linux 5.19) and `SINGLE_ISSUER` (6.0) spare interrupts and locks; without them the
 /// HTTP rate was 41 % lower. Never SQPOLL: monoio panics when its queue is full.
 fn uring(entries: u32) -> io::Result<Ring> {
-    let mut flags = io_uring::IoUring::builder();
-    flags.setup_coop_taskrun().setup_single_issuer();
+    let flags = ring_flags();
     let builder = RuntimeBuilder::<IoUringDriver>::new().with_entries(entries).enable_timer();
     match builder.uring_builder(flags).build() {
         Err(error) if error.raw_os_error() == Some(libc::EINVAL) => {

@@ -10,27 +10,56 @@ use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use super::OpenError;
-use super::payload::{Draft, take};
+use super::now_micros;
+use super::payload::{Draft, put_text, take, text};
 use super::segment::sync_folder;
 
 const MAGIC: [u8; 4] = *b"GWJD";
 const PREFIX_BYTES: usize = 12;
 const DEAD: u8 = 1;
 const GONE: u8 = 2;
+/// A letter with a detail; those without one are written as ever.
+const DETAILED: u8 = 3;
+
+/// Longest detail of a letter, in bytes.
+const DETAIL_BYTES_MAX: usize = 1024;
 
 /// A dead letter.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DeadLetter {
     /// The record's sequence.
     pub sequence: u64,
-    /// Why it is dead: the code.
-    pub code: u16,
-    /// Why, in words.
-    pub message: Box<str>,
-    /// When it was given up, in Unix microseconds.
-    pub since_micros: i64,
+    /// Why it is dead.
+    pub cause: Cause,
     /// What it asked for.
     pub draft: Draft,
+}
+
+/// Why a record is dead.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Cause {
+    /// The code.
+    pub code: u16,
+    /// In words: what clients are told, too.
+    pub message: Box<str>,
+    /// What operators are told besides: what a guard counted, or who gave the record up and why. May be empty.
+    pub detail: Box<str>,
+    /// When it was given up, in Unix microseconds.
+    pub since_micros: i64,
+}
+
+impl Cause {
+    /// A record that is given up now.
+    pub fn now(code: u16, message: impl Into<Box<str>>) -> Self {
+        Self { code, message: message.into(), detail: Box::default(), since_micros: now_micros() }
+    }
+
+    /// The same, with what operators are told besides.
+    #[must_use]
+    pub fn with_detail(self, detail: &str) -> Self {
+        let end = detail.floor_char_boundary(DETAIL_BYTES_MAX);
+        Self { detail: detail.get(..end).unwrap_or_default().into(), ..self }
+    }
 }
 
 /// The file of dead letters, as the one that writes to it has it.
@@ -182,13 +211,15 @@ impl DeadFile {
     pub(super) fn put_dead(&mut self, out: &mut Vec<u8>, letter: &DeadLetter) {
         let start = out.len();
         let mut body = Vec::with_capacity(512);
-        body.push(DEAD);
+        let Cause { code, message, detail, since_micros } = &letter.cause;
+        body.push(if detail.is_empty() { DEAD } else { DETAILED });
         body.extend_from_slice(&letter.sequence.to_le_bytes());
-        body.extend_from_slice(&letter.since_micros.to_le_bytes());
-        body.extend_from_slice(&letter.code.to_le_bytes());
-        let message = letter.message.as_bytes();
-        body.extend_from_slice(&u32::try_from(message.len()).unwrap_or(u32::MAX).to_le_bytes());
-        body.extend_from_slice(message);
+        body.extend_from_slice(&since_micros.to_le_bytes());
+        body.extend_from_slice(&code.to_le_bytes());
+        put_text(&mut body, message);
+        if !detail.is_empty() {
+            put_text(&mut body, detail);
+        }
         body.extend_from_slice(&letter.draft.encode());
         put_entry(out, &body);
         let at = self.length + start as u64;
@@ -280,12 +311,15 @@ fn decode_body(body: &[u8]) -> Option<Entry> {
     }
     let since_micros = i64::from_le_bytes(take(&mut input)?);
     let code = u16::from_le_bytes(take(&mut input)?);
-    let length = usize::try_from(u32::from_le_bytes(take(&mut input)?)).ok()?;
-    let (message, rest) = input.split_at_checked(length)?;
-    let message = std::str::from_utf8(message).ok()?.into();
-    let draft = Draft::decode(rest).filter(|_| kind == DEAD)?;
-    let letter = DeadLetter { sequence, code, message, since_micros, draft };
-    Some(Entry::Dead(Box::new(letter)))
+    let message = text(&mut input)?;
+    let detail = match kind {
+        DEAD => Box::default(),
+        DETAILED => text(&mut input)?,
+        _ => return None,
+    };
+    let draft = Draft::decode(input)?;
+    let cause = Cause { code, message, detail, since_micros };
+    Some(Entry::Dead(Box::new(DeadLetter { sequence, cause, draft })))
 }
 
 /// Whether a good entry stands anywhere in these bytes.

@@ -147,7 +147,9 @@ pub enum OpenError {
         sequence: u64,
     },
     /// It is no dead letter: it waits.
-    #[error("record {sequence} waits to be applied; only dead letters are tried again or dropped")]
+    #[error(
+        "record {sequence} waits to be applied; only dead letters are tried again or dropped (see `gateway journal bury`)"
+    )]
     NotDead {
         /// Its sequence.
         sequence: u64,
@@ -157,6 +159,23 @@ pub enum OpenError {
     Overtaken {
         /// Its sequence.
         sequence: u64,
+    },
+    /// It waits no more: it was applied, or given up, meanwhile.
+    #[error("record {sequence} waits no more: it was applied, or is a dead letter")]
+    Settled {
+        /// Its sequence.
+        sequence: u64,
+    },
+    /// Nobody knows whether it was applied.
+    #[error(
+        "its database does not tell whether record {sequence} was applied ({why}): ask again when it does, or say \
+         `--force` if that does no harm"
+    )]
+    Untold {
+        /// Its sequence.
+        sequence: u64,
+        /// Why it does not tell.
+        why: Box<str>,
     },
     /// It could not be written.
     #[error("{0}")]

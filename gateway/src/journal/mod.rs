@@ -31,6 +31,7 @@ mod spare;
 mod state;
 mod stats;
 mod store;
+mod wish;
 mod writer;
 
 #[cfg(test)]
@@ -46,7 +47,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwapOption;
 
 pub use command::{AcceptReply, Accepted};
-pub use dead::DeadLetter;
+pub use dead::{Cause, DeadLetter};
 pub use error::{JournalError, OpenError};
 pub use offline::{Entry, Offline};
 pub use outcomes::Outcomes;
@@ -55,6 +56,7 @@ pub use repair::{Damage, Remade, Repaired};
 pub use segments::Reader;
 pub use state::{Backlog, PendingContract, Served, State};
 pub use store::Opened;
+pub use wish::{Burial, Standing, Standings, Waits, Wish};
 
 use crate::config::{IoUring, JournalConfig};
 use crate::identity::Lane;
@@ -87,6 +89,8 @@ pub struct Journal {
     stats: Arc<Stats>,
     begun: Instant,
     tidy_after: AtomicU64,
+    /// Whoever applies records listens here; `None`: nobody does.
+    wishes: ArcSwapOption<Sender<Wish>>,
 }
 
 /// A journal, and its thread.
@@ -148,6 +152,7 @@ impl Journal {
             stats: Arc::clone(&stats),
             begun: Instant::now(),
             tidy_after: AtomicU64::new(TIDY_MILLIS),
+            wishes: ArcSwapOption::empty(),
         });
         let config = config.clone();
         let work: Work = Box::new(move |driver, runtime, notices| {

@@ -13,7 +13,7 @@ use super::segments::Reader;
 use super::stats::Stats;
 use super::store::Store;
 use super::writer::Writer;
-use super::{DeadLetter, OpenError, Opened};
+use super::{Cause, DeadLetter, OpenError, Opened};
 use crate::config::JournalConfig;
 use crate::queue;
 
@@ -27,8 +27,8 @@ pub struct Entry {
     pub sequence: u64,
     /// What it asks for.
     pub draft: Draft,
-    /// Of a dead letter: code, reason, and when it was given up, in Unix microseconds.
-    pub dead: Option<(u16, Box<str>, i64)>,
+    /// Of a dead letter: why it is one.
+    pub dead: Option<Cause>,
     /// A dead letter that later records of its lane came behind: tried again only when forced.
     pub is_overtaken: bool,
 }
@@ -36,8 +36,14 @@ pub struct Entry {
 impl Entry {
     /// A dead letter.
     pub(super) fn of_letter(letter: DeadLetter, is_overtaken: bool) -> Self {
-        let dead = Some((letter.code, letter.message, letter.since_micros));
-        Self { sequence: letter.sequence, draft: letter.draft, dead, is_overtaken }
+        let DeadLetter { sequence, cause, draft } = letter;
+        Self { sequence, draft, dead: Some(cause), is_overtaken }
+    }
+
+    /// It as the record that it is, or was.
+    pub fn into_record(self) -> Record {
+        let Draft { key, lane, payload } = self.draft;
+        Record { sequence: self.sequence, key, lane, payload }
     }
 
     /// A record that waits.

@@ -232,7 +232,7 @@ fn put_count(out: &mut Vec<u8>, count: usize) {
     out.extend_from_slice(&u32::try_from(count).unwrap_or(u32::MAX).to_le_bytes());
 }
 
-fn put_text(out: &mut Vec<u8>, text: &str) {
+pub(super) fn put_text(out: &mut Vec<u8>, text: &str) {
     put_count(out, text.len());
     out.extend_from_slice(text.as_bytes());
 }
@@ -250,7 +250,7 @@ fn count(input: &mut &[u8]) -> Option<usize> {
     (count <= COUNT_MAX && count <= input.len()).then_some(count)
 }
 
-fn text(input: &mut &[u8]) -> Option<Box<str>> {
+pub(super) fn text(input: &mut &[u8]) -> Option<Box<str>> {
     str_of(input).map(Box::from)
 }
 

@@ -66,8 +66,7 @@ impl Store {
         let (dead, letters) = DeadFile::open(folder, first)?;
         let index = Arc::new(Index::new(lowest, keys_max));
         for letter in &letters.dead {
-            let why = (letter.code, &*letter.message, letter.since_micros);
-            index.insert_dead(letter.sequence, &letter.draft, why);
+            index.insert_dead(letter.sequence, &letter.draft, &letter.cause);
         }
         let segments = Arc::new(Segments::default());
         let mut replay =

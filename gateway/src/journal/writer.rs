@@ -282,8 +282,7 @@ impl Writer {
         let written = written.map_err(JournalError::failed);
         for (letter, reply) in deaths {
             if written.is_ok() {
-                let why = (letter.code, &*letter.message, letter.since_micros);
-                self.store.index.insert_dead(letter.sequence, &letter.draft, why);
+                self.store.index.insert_dead(letter.sequence, &letter.draft, &letter.cause);
                 self.stats.buried();
             }
             let _heard = reply.send(written.clone());

@@ -41,6 +41,9 @@ fn log(event: &Event<'_>, name: &str) {
             tracing::error!(event = name, pool, operation, fault);
         }
         Event::RingFlagsRefused => tracing::warn!(event = name),
+        Event::MachineWarning { check, found, wanted, why } => {
+            tracing::warn!(event = name, check, found, wanted, why);
+        }
         Event::Reloaded { generation, catalog } => {
             tracing::info!(event = name, generation, catalog);
         }

@@ -20,6 +20,17 @@ pub enum Event<'a> {
     },
     /// The ring was made without the flags of newer kernels.
     RingFlagsRefused,
+    /// Something about the machine will hurt; `gateway doctor` tells more.
+    MachineWarning {
+        /// The check's name in `kernel-tuning/checks`.
+        check: &'a str,
+        /// What was found.
+        found: &'a str,
+        /// What it should be.
+        wanted: &'a str,
+        /// What goes wrong otherwise.
+        why: &'a str,
+    },
     /// A reload took effect.
     Reloaded {
         /// The new snapshot's generation.
@@ -226,6 +237,7 @@ pub enum EventKind {
     Started,
     IoUringUnavailable,
     RingFlagsRefused,
+    MachineWarning,
     Reloaded,
     ReloadRefused,
     ReloadMended,
@@ -260,10 +272,11 @@ pub enum EventKind {
 
 impl EventKind {
     /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 33] = [
+    pub const ALL: [Self; 34] = [
         Self::Started,
         Self::IoUringUnavailable,
         Self::RingFlagsRefused,
+        Self::MachineWarning,
         Self::Reloaded,
         Self::ReloadRefused,
         Self::ReloadMended,
@@ -302,6 +315,7 @@ impl EventKind {
             Self::Started => "started",
             Self::IoUringUnavailable => "io_uring_unavailable",
             Self::RingFlagsRefused => "ring_flags_refused",
+            Self::MachineWarning => "machine_warning",
             Self::Reloaded => "reloaded",
             Self::ReloadRefused => "reload_refused",
             Self::ReloadMended => "reload_mended",
@@ -343,6 +357,7 @@ impl Event<'_> {
             Self::Started { .. } => EventKind::Started,
             Self::IoUringUnavailable { .. } => EventKind::IoUringUnavailable,
             Self::RingFlagsRefused => EventKind::RingFlagsRefused,
+            Self::MachineWarning { .. } => EventKind::MachineWarning,
             Self::Reloaded { .. } => EventKind::Reloaded,
             Self::ReloadRefused { .. } => EventKind::ReloadRefused,
             Self::ReloadMended { .. } => EventKind::ReloadMended,

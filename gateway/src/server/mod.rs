@@ -9,6 +9,7 @@
 //! Order of the end: nothing new is begun; connections are told and finish; frontends stop; the
 //! backend answers what it has and stops; the journal writes what it took; logs are flushed.
 
+mod machine;
 mod orders;
 mod threads;
 
@@ -109,6 +110,7 @@ pub fn run(plan: Plan, listening: impl FnOnce(Addresses)) -> Result<(), ServerEr
     for text in &loaded.warnings {
         emit(&Event::ConfigWarning { text });
     }
+    machine::prepare(&loaded.config);
     let server = Server::start(loaded, plan, &logs)?;
     let Addresses { tcp, http, admin } = server.addresses;
     emit(&Event::Started { summary: &format!("tcp={tcp} http={http} admin={admin}") });

@@ -15,6 +15,7 @@
 //! transaction that applied it was committed, or as a dead letter.
 
 mod error;
+mod letters;
 mod link;
 mod names;
 mod owner;
@@ -33,6 +34,7 @@ use sha2::{Digest, Sha256};
 use tokio::time::sleep;
 
 pub use error::StreamError;
+pub use letters::{StreamBacklog, StreamLetter, Tried};
 pub use owner::{Incoming, Owned};
 pub use producer::Producer;
 

@@ -12,7 +12,7 @@ use tokio::time::Instant;
 
 use super::{StreamError, Streams, link, mark_id, names};
 use crate::cache::QueuedState;
-use crate::journal::{Draft, Record};
+use crate::journal::{Cause, Draft, Record};
 use crate::queue::{self, Signal, Watch};
 
 /// How long one look waits for entries.
@@ -187,23 +187,19 @@ impl Owned {
     /// # Errors
     ///
     /// [`StreamError`]; it then still waits.
-    pub async fn bury(
-        &self,
-        record: &Record,
-        code: u16,
-        message: &str,
-        since_micros: i64,
-    ) -> Result<(), StreamError> {
+    pub async fn bury(&self, record: &Record, cause: &Cause) -> Result<(), StreamError> {
         let streams = &self.streams;
-        let dead = QueuedState::Dead { since_micros, code, message: message.into() };
+        let Cause { code, message, detail, since_micros } = cause;
+        let (code, since_micros) = (*code, *since_micros);
+        let dead = QueuedState::Dead { since_micros, code, message: message.clone() };
         let lane = record.lane.map(|lane| streams.names.lane(lane));
         let mut bury = streams.scripts.bury.prepare_invoke();
         bury.key(names::owner(&self.name)).key(&*self.name).key(names::dead(&self.name));
         bury.key(streams.names.request(&record.key.request));
         bury.arg(&self.lease).arg(record.sequence).arg(u8::from(lane.is_some()));
         bury.key(lane.unwrap_or_default());
-        bury.arg(record.draft().encode()).arg(code).arg(message).arg(since_micros);
-        bury.arg(dead.encode());
+        bury.arg(record.draft().encode()).arg(code).arg(&**message).arg(since_micros);
+        bury.arg(dead.encode()).arg(&**detail);
         let is_own = bury.invoke_async::<u8>(&mut self.connection.clone()).await? == 1;
         streams.stats.dead.add(u64::from(is_own));
         self.owned_or(is_own)

@@ -61,7 +61,8 @@ for i = 3, #KEYS, 2 do
         redis.call('PEXPIRE', KEYS[i], ARGV[2])
     end
     if is_there and has_lane == '1' then
-        if redis.call('HGET', KEYS[i + 1], 'last') == n then
+        local lane = redis.call('HMGET', KEYS[i + 1], 'last', 'dead')
+        if lane[1] == n and not lane[2] then
             redis.call('DEL', KEYS[i + 1])
         else
             redis.call('HSET', KEYS[i + 1], 'done', n)
@@ -71,20 +72,57 @@ end
 return 1
 ";
 
+/// A lane that has dead letters is remembered, so that who tries one again knows what came after it.
+///
 /// Keys: owner, stream, dead letters, request, lane. Arguments: instance and token, number, whether there is a
-/// lane, record, code, message, since when, state. Returns 0 when another one owns it.
+/// lane, record, code, message, since when, state, detail. Returns 0 when another one owns it.
 const BURY: &str = r"
 if redis.call('GET', KEYS[1]) ~= ARGV[1] then return 0 end
 local n = ARGV[2]
 if redis.call('XDEL', KEYS[2], n .. '-0') == 0 then return 1 end
-redis.call('XADD', KEYS[3], '*', 'd', ARGV[4], 'n', n, 'c', ARGV[5], 'm', ARGV[6], 't', ARGV[7])
+redis.call('XADD', KEYS[3], '*', 'd', ARGV[4], 'n', n, 'c', ARGV[5], 'm', ARGV[6], 't', ARGV[7],
+    'w', ARGV[9])
 redis.call('HSET', KEYS[4], 's', ARGV[8])
 if ARGV[3] == '1' then
-    if redis.call('HGET', KEYS[5], 'last') == n then
-        redis.call('DEL', KEYS[5])
-    else
-        redis.call('HSET', KEYS[5], 'done', n)
-    end
+    redis.call('HSET', KEYS[5], 'done', n)
+    redis.call('HINCRBY', KEYS[5], 'dead', 1)
+end
+return 1
+";
+
+/// Keys: stream, counter, dead letters, request, lane. Arguments: entry, number, whether to do it behind later
+/// orders, whether there is a lane, hash of the parameters, state. Returns 1 and the new number; 0: no such letter;
+/// 2: it would come behind later orders of its lane, or one that died before lanes were remembered may.
+const RETRY: &str = r"
+local entry = redis.call('XRANGE', KEYS[3], ARGV[1], ARGV[1])[1]
+if not entry then return {0, 0} end
+if ARGV[4] == '1' and ARGV[3] ~= '1' then
+    local lane = redis.call('HMGET', KEYS[5], 'last', 'dead')
+    if not lane[2] or (lane[1] and tonumber(lane[1]) > tonumber(ARGV[2])) then return {2, 0} end
+end
+local record
+for i = 1, #entry[2], 2 do
+    if entry[2][i] == 'd' then record = entry[2][i + 1] end
+end
+local n = redis.call('INCR', KEYS[2])
+redis.call('XADD', KEYS[1], string.format('%.0f-0', n), 'd', record)
+redis.call('HSET', KEYS[4], 'p', ARGV[5], 'n', n, 's', ARGV[6])
+redis.call('XDEL', KEYS[3], ARGV[1])
+if ARGV[4] == '1' then
+    redis.call('HSET', KEYS[5], 'last', n)
+    if redis.call('HINCRBY', KEYS[5], 'dead', -1) <= 0 then redis.call('HDEL', KEYS[5], 'dead') end
+end
+return {1, n}
+";
+
+/// Keys: dead letters, request, lane. Arguments: entry, number, whether there is a lane. Returns 0: no such letter.
+const FORGET: &str = r"
+if redis.call('XDEL', KEYS[1], ARGV[1]) == 0 then return 0 end
+if redis.call('HGET', KEYS[2], 'n') == ARGV[2] then redis.call('DEL', KEYS[2]) end
+if ARGV[3] == '1' and redis.call('HINCRBY', KEYS[3], 'dead', -1) <= 0 then
+    redis.call('HDEL', KEYS[3], 'dead')
+    local lane = redis.call('HMGET', KEYS[3], 'last', 'done')
+    if lane[2] and tonumber(lane[2]) >= tonumber(lane[1] or 0) then redis.call('DEL', KEYS[3]) end
 end
 return 1
 ";
@@ -98,6 +136,8 @@ pub(super) struct Scripts {
     pub(super) release: Script,
     pub(super) done: Script,
     pub(super) bury: Script,
+    pub(super) retry: Script,
+    pub(super) forget: Script,
 }
 
 impl Scripts {
@@ -109,6 +149,8 @@ impl Scripts {
             release: Script::new(RELEASE),
             done: Script::new(DONE),
             bury: Script::new(BURY),
+            retry: Script::new(RETRY),
+            forget: Script::new(FORGET),
         }
     }
 }

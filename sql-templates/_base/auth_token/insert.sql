@@ -2,7 +2,7 @@
 -- @kind       exec
 -- @param      player_id bigint min=1
 -- @param      token_hash string(64) pattern=[0-9a-f]{64}
--- @param      device string(64)
+-- @param      device string(64) pattern=(?s).+
 -- @param      expires_at timestamp(6)
 -- @mask       token_hash
 -- @on         duplicate_key else 2142 TOKEN_EXISTS [409]

@@ -2,7 +2,7 @@
 -- @kind       exec
 -- @param      player_id bigint min=1
 -- @param      server_id int min=1
--- @param      char_name string(32)
+-- @param      char_name string(32) pattern=(?s).+
 -- @param      class_id int min=1 max=99
 -- @on         duplicate_key else 2112 CHARACTER_NAME_TAKEN [409]
 -- @allow      game_server

@@ -1,10 +1,10 @@
 -- @desc       Saves a character, new or not. The newest save wins: one with a smaller number that comes late changes nothing.
--- @kind       tx  isolation=repeatable_read
+-- @kind       tx  isolation=read_committed
 -- @param      player_id bigint min=1
 -- @param      character_id bigint min=1
 -- @param      save_seq bigint min=1
 -- @param      server_id int min=1
--- @param      char_name string(32)
+-- @param      char_name string(32) pattern=(?s).+
 -- @param      class_id int min=1 max=99
 -- @param      char_level int min=1 max=999
 -- @param      experience bigint min=0
@@ -15,9 +15,14 @@
 -- @http       PUT /v1/{game}/players/{player_id}/characters/{character_id}
 -- @retry      3 on=deadlock,lock_timeout
 -- @invalidate character:{character_id}, player_characters:{player_id}
--- @dialects   mysql, sqlite
 
--- Two first saves of one character wait for each other's gap lock: the deadlock is retried, and finds the row.
+-- Two first saves of one character wait for each other here, so that the second finds the first one's row.
+-- @step owner optional
+SELECT p.status
+FROM   player p
+WHERE  p.player_id = :player_id
+FOR UPDATE
+
 -- @step present optional
 SELECT c.save_seq
 FROM   game_character c

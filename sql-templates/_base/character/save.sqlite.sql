@@ -1,6 +1,12 @@
+-- @replace step owner
 -- @replace step present
 
--- A write transaction on SQLite is alone: the row that is read here stays as it is.
+-- A write transaction on SQLite is alone: nothing needs a lock of its own.
+-- @step owner optional
+SELECT p.status
+FROM   player p
+WHERE  p.player_id = :player_id
+
 -- @step present optional
 SELECT c.save_seq
 FROM   game_character c

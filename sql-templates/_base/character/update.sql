@@ -3,7 +3,7 @@
 -- @param      player_id bigint min=1
 -- @param      character_id bigint min=1
 -- @param      version bigint min=1
--- @param      char_name string(32) optional
+-- @param      char_name string(32) optional pattern=(?s).+
 -- @param      char_level int optional min=1 max=999
 -- @param      experience bigint optional min=0
 -- @version    version

@@ -4,7 +4,7 @@
 -- @param      player_id bigint min=1
 -- @param      currency string(16) pattern=[a-z][a-z_]{1,15}
 -- @param      amount bigint min=1 max=1000000000000
--- @param      reason string(32)
+-- @param      reason string(32) pattern=(?s).+
 -- @result     balance bigint as string
 -- @return     balance = after.balance
 -- @allow      game_server, admin
@@ -13,7 +13,6 @@
 -- @retry      3 on=deadlock,lock_timeout
 -- @invalidate player_wallet:{player_id}
 -- @audit
--- @dialects   mysql, sqlite
 
 -- @step owner one rows = 1 else 2101 PLAYER_NOT_FOUND [404]
 SELECT p.status

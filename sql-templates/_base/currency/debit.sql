@@ -4,7 +4,7 @@
 -- @param      player_id bigint min=1
 -- @param      currency string(16) pattern=[a-z][a-z_]{1,15}
 -- @param      amount bigint min=1 max=1000000000000
--- @param      reason string(32)
+-- @param      reason string(32) pattern=(?s).+
 -- @result     balance bigint as string
 -- @return     balance = after.balance
 -- @allow      game_server

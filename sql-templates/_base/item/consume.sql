@@ -4,7 +4,7 @@
 -- @param      player_id bigint min=1
 -- @param      item_type int min=1
 -- @param      qty int min=1 max=9999
--- @param      reason string(32) default=consume
+-- @param      reason string(32) pattern=(?s).+ default=consume
 -- @result     left int
 -- @return     left = after.qty
 -- @allow      game_server

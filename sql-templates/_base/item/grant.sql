@@ -4,7 +4,7 @@
 -- @param      player_id bigint min=1
 -- @param      item_type int min=1
 -- @param      qty int min=1 max=9999
--- @param      reason string(32) default=grant
+-- @param      reason string(32) pattern=(?s).+ default=grant
 -- @result     qty int
 -- @return     affected = stack.affected
 -- @return     qty = after.qty
@@ -14,7 +14,6 @@
 -- @retry      3 on=deadlock,lock_timeout
 -- @invalidate player_items:{player_id}
 -- @audit
--- @dialects   mysql, sqlite
 
 -- @step owner one rows = 1 else 2101 PLAYER_NOT_FOUND [404]
 SELECT p.status

@@ -2,7 +2,7 @@
 -- @kind       batch  affected = 1
 -- @param      request_id string(64)
 -- @param      campaign string(32) pattern=[0-9a-z_-]{1,32}
--- @param      title string(64)
+-- @param      title string(64) pattern=(?s).+
 -- @param      mails rows(player_id bigint, item_type int, qty int) max_items=1000
 -- @on         duplicate_key else 2162 MAIL_SENT [409]
 -- @allow      game_server, admin

@@ -3,11 +3,11 @@
 -- @kind       exec  affected = 1
 -- @param      order_no string(32) pattern=[0-9A-Za-z_-]{8,32}
 -- @param      player_id bigint min=1
--- @param      product_id string(64)
+-- @param      product_id string(64) pattern=(?s).+
 -- @param      qty int min=1 max=999
 -- @param      amount decimal(12,2) min=0.01
 -- @param      currency string(3) pattern=[A-Z]{3}
--- @param      channel string(32)
+-- @param      channel string(32) pattern=(?s).+
 -- @on         duplicate_key else 2132 ORDER_NO_TAKEN [409]
 -- @allow      game_server
 -- @http       POST /v1/{game}/orders

@@ -1,7 +1,7 @@
 -- @desc       Creates a player. The gateway gives the id.
 -- @kind       exec
--- @param      account_name string(64)
--- @param      nickname string(32)
+-- @param      account_name string(64) pattern=(?s).+
+-- @param      nickname string(32) pattern=(?s).+
 -- @param      server_id int min=1
 -- @on         duplicate_key else 2104 NAME_TAKEN [409]
 -- @allow      game_server, admin

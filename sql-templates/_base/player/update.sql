@@ -2,7 +2,7 @@
 -- @kind       exec  affected = 1
 -- @param      player_id bigint min=1
 -- @param      version bigint min=1
--- @param      nickname string(32) optional
+-- @param      nickname string(32) optional pattern=(?s).+
 -- @param      player_level int optional min=1 max=999
 -- @param      vip_level int optional min=0 max=20
 -- @param      experience bigint optional min=0

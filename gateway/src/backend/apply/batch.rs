@@ -9,7 +9,7 @@ use foldhash::fast::RandomState;
 
 use super::Shared;
 use super::desk::Work;
-use super::outcome::{Ended, Outcome};
+use super::outcome::{Ended, Outcome, cause_of};
 use super::source::Source;
 use super::told::What;
 use super::unwound::unwound;
@@ -41,7 +41,7 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     for record in &records {
         super::faults::in_task(record);
     }
-    let Some(first) = records.first() else { return Ended { outcomes, lost: None } };
+    let Some(first) = records.first() else { return Ended { outcomes, ..Ended::default() } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
     let template = game.and_then(|game| game.template(&first.payload.op));
@@ -52,7 +52,7 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
         let pool = game.map(|game| game.pool.clone()).unwrap_or_default();
         let lost = Some(BackendError::Unreachable { pool, source: None });
-        return Ended { outcomes, lost };
+        return Ended { outcomes, lost, ..Ended::default() };
     };
     if matches!(shared.source, Source::Stream(_)) {
         hold_others(template, &mut records, &mut outcomes);
@@ -62,11 +62,12 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         // Nobody knows what its values would mean by another contract: a reload mends it.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
         let lost = Some(BackendError::ContractChanged { operation: operation.into() });
-        return Ended { outcomes, lost };
+        return Ended { outcomes, lost, ..Ended::default() };
     }
-    let mut run = Run { shared, template, operation, pool: &pool, failures, outcomes, lost: None };
+    let ended = Ended { outcomes, ..Ended::default() };
+    let mut run = Run { shared, template, operation, pool: &pool, failures, ended };
     run.all(&records).await;
-    Ended { outcomes: run.outcomes, lost: run.lost }
+    run.ended
 }
 
 /// Leaves records that were taken under another contract, and what comes behind them in their lanes: instances
@@ -147,8 +148,7 @@ struct Run<'a> {
     operation: String,
     pool: &'a Pool,
     failures: HashMap<u64, u32, RandomState>,
-    outcomes: Vec<(u64, Outcome)>,
-    lost: Option<BackendError>,
+    ended: Ended,
 }
 
 impl Run<'_> {
@@ -162,7 +162,7 @@ impl Run<'_> {
             part.retain(|record| {
                 let is_held = record.lane.is_some_and(|lane| failed_lanes.contains(&lane));
                 if is_held {
-                    self.outcomes.push((record.sequence, Outcome::Held));
+                    self.ended.outcomes.push((record.sequence, Outcome::Held));
                 }
                 !is_held
             });
@@ -195,11 +195,13 @@ impl Run<'_> {
                 }
                 Err(ApplyError::Locked(error)) => {
                     self.tell(What::Locked, part.len(), &error);
+                    self.note(&part, &error);
                     failed_lanes.extend(part.iter().filter_map(|record| record.lane));
                     self.put(&part, Outcome::Locked);
                 }
                 Err(ApplyError::Lost(error @ BackendError::TimedOut)) => {
                     self.tell(What::Late, part.len(), &error);
+                    self.note(&part, &error);
                     failed_lanes.extend(part.iter().filter_map(|record| record.lane));
                     let is_alone = part.len() == 1;
                     self.put(&part, if is_alone { Outcome::Late } else { Outcome::Slow });
@@ -213,7 +215,7 @@ impl Run<'_> {
                     }
                 }
                 Err(ApplyError::Lost(error)) => {
-                    self.lost = Some(error);
+                    self.ended.lost = Some(error);
                     self.put(&part, Outcome::Lost);
                     for part in std::mem::take(&mut parts) {
                         self.put(&part, Outcome::Lost);
@@ -297,7 +299,9 @@ impl Run<'_> {
         }
         self.shared.source.applied(&applied).await;
         self.shared.figures.committed(part.len());
-        self.outcomes.extend(applied.iter().map(|record| (record.sequence, Outcome::Applied)));
+        self.ended
+            .outcomes
+            .extend(applied.iter().map(|record| (record.sequence, Outcome::Applied)));
     }
 
     /// A record was refused on its own: again later, or never more.
@@ -313,18 +317,19 @@ impl Run<'_> {
             if count >= failure_count_max {
                 self.bury(record, error).await;
             } else {
-                self.outcomes.push((record.sequence, Outcome::Failed));
+                self.note(part, error);
+                self.ended.outcomes.push((record.sequence, Outcome::Failed));
             }
         }
     }
 
     async fn bury(&mut self, record: &Record, error: &BackendError) {
-        let (code, message) = (error.code(), error.client_message());
-        let buried = self.shared.source.dead(record, code, &message, now_micros()).await;
+        let cause = cause_of(error);
+        let buried = self.shared.source.dead(record, &cause).await;
         let outcome = match buried {
             Ok(()) => {
                 self.tell_dead(record, error);
-                self.shared.teller.dead(record, now_micros(), code, message);
+                self.shared.teller.dead(record, cause);
                 Outcome::Dead
             }
             Err(error) => {
@@ -332,11 +337,18 @@ impl Run<'_> {
                 Outcome::Failed
             }
         };
-        self.outcomes.push((record.sequence, outcome));
+        self.ended.outcomes.push((record.sequence, outcome));
+    }
+
+    /// Keeps what was said of a record that was tried alone.
+    fn note(&mut self, part: &[&Record], error: &BackendError) {
+        if let [record] = part {
+            self.ended.causes.push((record.sequence, cause_of(error)));
+        }
     }
 
     fn put(&mut self, part: &[&Record], outcome: Outcome) {
-        self.outcomes.extend(part.iter().map(|record| (record.sequence, outcome)));
+        self.ended.outcomes.extend(part.iter().map(|record| (record.sequence, outcome)));
     }
 
     fn tell(&self, what: What, record_count: usize, error: &BackendError) {

@@ -6,11 +6,13 @@ use std::time::{Duration, Instant};
 
 use foldhash::fast::RandomState;
 
-use super::outcome::Outcome;
-use super::schedule::{Gathering, Schedule, Settlement, Waiting};
+use super::outcome::{Outcome, cause_of};
+use super::schedule::{Gathering, Pulled, Schedule, Settlement, Stands, Waiting};
 use super::told::Away;
+use crate::backend::BackendError;
 use crate::catalog::{Scalar, Template};
-use crate::journal::Record;
+use crate::identity::Lane;
+use crate::journal::{Cause, Record, Standing, Waits};
 use crate::snapshot::Snapshot;
 
 /// First and longest pause after the database was not there.
@@ -46,6 +48,10 @@ pub(super) struct Desk {
     failures: HashMap<u64, u32, RandomState>,
     /// Of records that took too long, or could not be read: how often.
     late: HashMap<u64, u32, RandomState>,
+    /// What was said of records that were tried alone and wait all the same, and how often.
+    causes: HashMap<u64, (u32, Cause), RandomState>,
+    /// What was said the last time the database was not there.
+    lost: Option<Cause>,
     batch_count: usize,
     /// Batches at once.
     batch_count_max: usize,
@@ -86,6 +92,8 @@ impl Default for Desk {
             held_bytes: 0,
             failures: HashMap::default(),
             late: HashMap::default(),
+            causes: HashMap::default(),
+            lost: None,
             batch_count: 0,
             batch_count_max: 1,
             shrink: 0,
@@ -151,6 +159,26 @@ impl Desk {
         }
     }
 
+    /// What the order of records is made of.
+    fn waiting(
+        &mut self,
+        record: &Record,
+        snapshot: &Snapshot,
+        now: Instant,
+    ) -> (Waiting<u32>, Gathering) {
+        let payload = &record.payload;
+        let count = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
+        let group = match self.groups.get(&payload.op) {
+            Some(group) => *group,
+            None => *self.groups.entry(payload.op.clone()).or_insert(count),
+        };
+        let game = snapshot.game(&payload.game).ok();
+        let template = game.and_then(|game| game.template(&payload.op));
+        let gathering = template.map_or(UNKNOWN, |template| gathering(template));
+        let Record { sequence, lane, .. } = *record;
+        (Waiting { sequence, group, lane, arrived: now }, gathering)
+    }
+
     /// Takes a record in.
     ///
     /// - `has_room`: it may stay in memory; it does if its turn will come soon.
@@ -161,22 +189,65 @@ impl Desk {
         snapshot: &Snapshot,
         now: Instant,
     ) {
-        let payload = &record.payload;
-        let count = u32::try_from(self.groups.len()).unwrap_or(u32::MAX);
-        let group = match self.groups.get(&payload.op) {
-            Some(group) => *group,
-            None => *self.groups.entry(payload.op.clone()).or_insert(count),
-        };
-        let game = snapshot.game(&payload.game).ok();
-        let template = game.and_then(|game| game.template(&payload.op));
-        let gathering = template.map_or(UNKNOWN, |template| gathering(template));
-        let waiting = Waiting { sequence: record.sequence, group, lane: record.lane, arrived: now };
+        let (waiting, gathering) = self.waiting(&record, snapshot, now);
         self.schedule.push(waiting, gathering);
         let is_soon =
             self.away_count == 0 && record.lane.is_none_or(|lane| !self.schedule.is_held_up(lane));
         if has_room && is_soon {
             self.held_bytes += weight(&record);
             self.held.insert(record.sequence, Arc::new(record));
+        }
+    }
+
+    /// Takes a record out for its burial, which [`Desk::settle`] ends like a batch.
+    pub(super) fn pull(&mut self, record: &Record) -> Pulled {
+        let pulled = self.schedule.pull(record.sequence, record.lane);
+        self.batch_count += usize::from(pulled == Pulled::Taken);
+        pulled
+    }
+
+    /// The same of a record that was not read yet.
+    pub(super) fn push_pulled(&mut self, record: &Record, snapshot: &Snapshot, now: Instant) {
+        let (waiting, gathering) = self.waiting(record, snapshot, now);
+        self.schedule.push_pulled(waiting, gathering);
+        self.batch_count += 1;
+    }
+
+    /// What was said of a record the last time, and how often.
+    pub(super) fn cause(&self, sequence: u64) -> Option<(u32, &Cause)> {
+        self.causes.get(&sequence).map(|(count, cause)| (*count, cause))
+    }
+
+    /// Why a record waits; `None`: it does not wait here.
+    pub(super) fn standing(
+        &self,
+        sequence: u64,
+        lane: Option<Lane>,
+        now: Instant,
+    ) -> Option<Standing> {
+        let stands = self.schedule.standing(sequence, lane)?;
+        let own = self.causes.get(&sequence);
+        let of_all = self.lost.as_ref().filter(|_| self.is_without());
+        let last = own.map(|(_, cause)| cause).or(of_all).cloned();
+        let left = |at: Instant| at.saturating_duration_since(now);
+        let waits = match stands {
+            Stands::Running => Waits::Running,
+            Stands::Behind(first) => Waits::Behind(first),
+            _ if self.is_without() => Waits::Away(self.resume_at.map_or(Duration::ZERO, left)),
+            Stands::Later(at) => Waits::Next(left(at)),
+            Stands::Ready => Waits::Turn,
+        };
+        Some(Standing { try_count: own.map_or(0, |(count, _)| *count), last, waits })
+    }
+
+    /// Takes note of what was said of records, and of their database.
+    pub(super) fn note(&mut self, causes: Vec<(u64, Cause)>, lost: Option<&BackendError>) {
+        for (sequence, cause) in causes {
+            let count = self.causes.get(&sequence).map_or(0, |(count, _)| *count);
+            self.causes.insert(sequence, (count.saturating_add(1), cause));
+        }
+        if let Some(error) = lost {
+            self.lost = Some(cause_of(error));
         }
     }
 
@@ -206,7 +277,7 @@ impl Desk {
         self.batch_count = self.batch_count.saturating_sub(1);
         let settled = |(sequence, outcome): &(u64, Outcome)| {
             let again = match outcome {
-                Outcome::Applied | Outcome::Dead => {
+                Outcome::Applied | Outcome::Dead | Outcome::Buried => {
                     self.forget(*sequence);
                     return (*sequence, Settlement::Over);
                 }
@@ -265,6 +336,7 @@ impl Desk {
         }
         self.failures.remove(&sequence);
         self.late.remove(&sequence);
+        self.causes.remove(&sequence);
     }
 }
 
@@ -298,7 +370,6 @@ fn pause((first, longest): (Duration, Duration), count: u32) -> Duration {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::identity::Lane;
 
     const LANES: u64 = 1000;
 

@@ -24,6 +24,8 @@ use crate::stream::{Owned, StreamError, Streams};
 
 /// Between two looks for games whose streams nobody looks after yet.
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
+/// Between two looks at how much waits, for the metrics.
+const SAMPLE_PAUSE: Duration = Duration::from_secs(5);
 /// After a failure of Redis, before the next attempt to own a stream.
 const FAILED_PAUSE: Duration = Duration::from_millis(500);
 
@@ -56,8 +58,14 @@ impl Keeper {
         let keep = Arc::new(Keep { streams: self.streams, around, figures });
         let mut tasks = JoinSet::new();
         let mut known: HashMap<Box<str>, u32> = HashMap::new();
+        let mut look_at = Instant::now();
         loop {
-            for game in keep.games() {
+            let games = keep.games();
+            if look_at <= Instant::now() {
+                keep.streams.sample(&games).await;
+                look_at = Instant::now() + SAMPLE_PAUSE;
+            }
+            for game in games {
                 if known.contains_key(&game) {
                     continue;
                 }

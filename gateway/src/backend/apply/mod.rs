@@ -17,6 +17,7 @@
 //! Invariant: a record is marked as applied only after the transaction that applied it is committed.
 
 mod batch;
+mod burial;
 mod desk;
 #[cfg(test)]
 mod faults;
@@ -24,16 +25,17 @@ mod figures;
 mod keeper;
 mod outcome;
 mod schedule;
+mod shared;
 mod source;
 mod teller;
 mod told;
 mod unwound;
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 #[cfg(test)]
 use std::sync::atomic::AtomicUsize;
-use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -44,17 +46,16 @@ use super::{BackendError, Pools};
 use crate::cache::Cache;
 use crate::catalog::Dialect;
 use crate::config::ConnectionConfig;
-use crate::journal::{Journal, OpenError, Reader, Record};
+use crate::journal::{Burial, Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 use desk::{Desk, Word};
-use figures::{Figures, JOURNAL_NAMES};
+use figures::JOURNAL_NAMES;
 pub use keeper::Keeper;
 use outcome::{Ended, Outcome};
+use shared::{Around, Shared};
 use source::Source;
-use teller::Teller;
-use told::{Told, What};
 
 /// Records that one look at the journal takes.
 const READ_COUNT_MAX: usize = if cfg!(test) { 64 } else { 2048 };
@@ -84,59 +85,6 @@ pub struct Applier {
     pub metrics: Arc<Metrics>,
 }
 
-/// What a loop works with, wherever its records come from.
-#[derive(Clone, Debug)]
-struct Around {
-    snapshot: Arc<ArcSwap<Snapshot>>,
-    pools: Arc<Pools>,
-    cache: Arc<Cache<BackendError>>,
-    metrics: Arc<Metrics>,
-}
-
-/// What the loop and its batches share.
-#[derive(Debug)]
-struct Shared {
-    applier: Around,
-    source: Source,
-    teller: Teller,
-    told: Told,
-    figures: Figures,
-    /// Nothing more is begun.
-    is_stopping: AtomicBool,
-    /// Turns of the loop.
-    #[cfg(test)]
-    turns: Arc<AtomicUsize>,
-}
-
-impl Shared {
-    fn new(applier: Applier) -> Self {
-        let Applier { journal, snapshot, pools, cache, metrics } = applier;
-        let teller = Teller::start(Arc::clone(&cache));
-        let around = Around { snapshot, pools, cache, metrics };
-        Self::of(around, Source::Journal(journal), teller, Figures::default())
-    }
-
-    fn of(applier: Around, source: Source, teller: Teller, figures: Figures) -> Self {
-        Self {
-            applier,
-            source,
-            teller,
-            told: Told::default(),
-            figures,
-            is_stopping: AtomicBool::new(false),
-            #[cfg(test)]
-            turns: Arc::default(),
-        }
-    }
-
-    /// Tells the log, once a minute.
-    fn journal_failed(&self, what: &str, error: &(dyn std::error::Error + 'static)) {
-        if self.told.count(What::Journal, what, 1, Instant::now()).is_some() {
-            emit(&Event::JournalFailed { what, error });
-        }
-    }
-}
-
 /// A look at the journal: the reader comes back with what it found.
 type Look = JoinHandle<(Reader, Result<Vec<Record>, OpenError>)>;
 
@@ -155,6 +103,10 @@ struct Loop {
     /// Nobody will tell of more.
     has_all: bool,
     pause_until: Option<Instant>,
+    /// Of records in running batches.
+    burials: Vec<Burial>,
+    /// Records that were taken out before the reader came to them.
+    ahead: HashSet<u64, RandomState>,
 }
 
 impl Applier {
@@ -181,6 +133,7 @@ async fn run(shared: Arc<Shared>, stop: Watch<bool>) {
         let Some(Err(error)) = tasks.join_next().await else { return };
         shared.journal_failed("the applier", &error);
         tokio::time::sleep(RESTART_PAUSE).await;
+        drop(shared.burials.write().await);
     }
 }
 
@@ -199,6 +152,8 @@ impl Loop {
             known: next,
             has_all: false,
             pause_until: None,
+            burials: Vec::new(),
+            ahead: HashSet::default(),
         }
     }
 
@@ -206,6 +161,7 @@ impl Loop {
         let Source::Journal(journal) = self.shared.source.clone() else { return };
         let mut reader = Some(journal.reader());
         let mut durable = journal.durable();
+        let mut wishes = journal.wishes();
         let mut look: Option<Look> = None;
         loop {
             #[cfg(test)]
@@ -225,6 +181,7 @@ impl Loop {
                 Some(done) = self.running.join_next_with_id(), if !self.running.is_empty() => {
                     self.ended(done);
                 }
+                Some(wish) = wishes.take() => self.hear(wish),
                 found = async { look.as_mut()?.await.ok() }, if look.is_some() => {
                     look = None;
                     reader = Some(match found {
@@ -289,6 +246,9 @@ impl Loop {
         let (mut count, bytes) = held.fold((0, 0), |all, own| (all.0 + own.0, all.1 + own.1));
         self.shared.teller.journalled(&records);
         for record in records {
+            if self.ahead.remove(&record.sequence) {
+                continue;
+            }
             #[cfg(test)]
             faults::in_loop(&record);
             // What one look adds to the bytes is bounded by the look.
@@ -300,6 +260,8 @@ impl Loop {
             };
             desk.push(record, has_room, &snapshot, now);
         }
+        // What was buried before it was read does not come.
+        self.ahead.retain(|sequence| *sequence >= self.next);
         self.count_held();
     }
 
@@ -341,13 +303,15 @@ impl Loop {
             |error| {
                 self.shared.journal_failed("a batch", &error);
                 let outcome = |sequence| (sequence, Outcome::Panicked);
-                Ended { outcomes: sequences.into_iter().map(outcome).collect(), lost: None }
+                let outcomes = sequences.into_iter().map(outcome).collect();
+                Ended { outcomes, ..Ended::default() }
             },
             |(_, ended)| ended,
         );
         let figures = &self.shared.figures;
         figures.ended(&ended.outcomes);
         let Some(desk) = self.desks.get_mut(&game) else { return };
+        desk.note(ended.causes, ended.lost.as_ref());
         let word = desk.settle(&ended.outcomes, Instant::now());
         figures.away(&game, desk.is_without());
         self.count_held();
@@ -362,6 +326,7 @@ impl Loop {
             }
             None => {}
         }
+        self.bury_late();
     }
 }
 

@@ -1,6 +1,7 @@
 //! What becomes of a batch and of its records.
 
 use crate::backend::BackendError;
+use crate::journal::Cause;
 
 /// What became of a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -25,11 +26,13 @@ pub(super) enum Outcome {
     Lost,
     /// The task that was to apply it panicked.
     Panicked,
+    /// It stands among the dead letters, because an operator gave it up.
+    Buried,
 }
 
 impl Outcome {
     /// Every outcome, in the order of the discriminants.
-    pub(super) const ALL: [Self; 10] = [
+    pub(super) const ALL: [Self; 11] = [
         Self::Applied,
         Self::Dead,
         Self::Failed,
@@ -40,6 +43,7 @@ impl Outcome {
         Self::Unread,
         Self::Lost,
         Self::Panicked,
+        Self::Buried,
     ];
 
     /// Its name in metrics.
@@ -55,6 +59,7 @@ impl Outcome {
             Self::Unread => "unread",
             Self::Lost => "lost",
             Self::Panicked => "panicked",
+            Self::Buried => "buried",
         }
     }
 }
@@ -64,6 +69,18 @@ impl Outcome {
 pub(super) struct Ended {
     /// Of each of its records.
     pub(super) outcomes: Vec<(u64, Outcome)>,
+    /// What was said of those that were tried alone and are tried again.
+    pub(super) causes: Vec<(u64, Cause)>,
     /// Why the database is taken for away.
     pub(super) lost: Option<BackendError>,
+}
+
+/// What is said of a record that was not applied. Of a guard without an answer of its own also what it counted; the
+/// driver's words stay in the log, because they may repeat values that are masked.
+pub(super) fn cause_of(error: &BackendError) -> Cause {
+    let cause = Cause::now(error.code(), error.client_message());
+    match error {
+        BackendError::Guard { what } => cause.with_detail(what),
+        _ => cause,
+    }
 }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::super::write::Fence;
-use crate::journal::{Journal, JournalError, OpenError, Record};
+use crate::journal::{Cause, Journal, JournalError, OpenError, Record};
 use crate::observe::{Event, emit};
 use crate::stream::{Owned, StreamError};
 
@@ -91,17 +91,11 @@ impl Source {
     }
 
     /// Puts a record among the dead letters.
-    pub(super) async fn dead(
-        &self,
-        record: &Record,
-        code: u16,
-        message: &str,
-        since_micros: i64,
-    ) -> Result<(), SourceError> {
+    pub(super) async fn dead(&self, record: &Record, cause: &Cause) -> Result<(), SourceError> {
         match self {
-            Self::Journal(journal) => Ok(journal.dead(record, code, message).await?),
+            Self::Journal(journal) => Ok(journal.dead(record, cause.clone()).await?),
             Self::Stream(owned) => {
-                let buried = owned.bury(record, code, message, since_micros).await;
+                let buried = owned.bury(record, cause).await;
                 buried.map_err(|error| self.gave_up(error))
             }
         }

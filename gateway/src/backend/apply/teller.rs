@@ -7,7 +7,7 @@ use tokio::sync::mpsc;
 
 use crate::backend::BackendError;
 use crate::cache::{Cache, QueuedState};
-use crate::journal::Record;
+use crate::journal::{Cause, Record};
 
 /// How long other instances are told of a record that nobody takes back.
 const TOLD_LIFE: Duration = Duration::from_hours(72);
@@ -55,8 +55,9 @@ impl Teller {
     }
 
     /// A record that was given up.
-    pub(super) fn dead(&self, record: &Record, since_micros: i64, code: u16, message: String) {
-        let dead = QueuedState::Dead { since_micros, code, message: message.into() };
+    pub(super) fn dead(&self, record: &Record, cause: Cause) {
+        let Cause { code, message, since_micros, .. } = cause;
+        let dead = QueuedState::Dead { since_micros, code, message };
         self.tell(std::iter::once((record.key.request, Some(dead))));
     }
 

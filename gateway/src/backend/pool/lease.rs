@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 use super::super::connection::TextRow;
-use super::super::connection::{Connection, Sink, Statement};
+use super::super::connection::{Committed, Connection, Purpose, RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::Shared;
 use super::state::Open;
@@ -43,8 +43,17 @@ enum Course {
 }
 
 impl Lease {
-    pub(super) const fn new(shared: Arc<Shared>, open: Open) -> Self {
+    pub(super) fn new(shared: Arc<Shared>, mut open: Open) -> Self {
+        // Whoever had it before is served no more.
+        open.connection.serve(None);
         Self { shared, open: Some(open), course: Course::Untouched, in_transaction: false }
+    }
+
+    /// Says for whom the next statements are.
+    pub(in crate::backend) fn serve(&mut self, purpose: &Purpose<'_>) {
+        if let Some(open) = &mut self.open {
+            open.connection.serve(Some(purpose));
+        }
     }
 
     /// Runs a statement that returns no rows; see [`Connection::execute`].
@@ -53,6 +62,16 @@ impl Lease {
         statement: &Statement<'_>,
     ) -> Result<u64, Failure> {
         let done = self.begin()?.execute(statement).await;
+        self.end(done)
+    }
+
+    /// Runs a statement for each of several rows; see [`Connection::execute_array`].
+    pub(in crate::backend) async fn execute_array(
+        &mut self,
+        statement: &Statement<'_>,
+        runs: usize,
+    ) -> Result<RowOutcomes, Failure> {
+        let done = self.begin()?.execute_array(statement, runs).await;
         self.end(done)
     }
 
@@ -80,14 +99,23 @@ impl Lease {
 
     /// Commits. A refusal leaves the transaction open.
     pub(in crate::backend) async fn commit(&mut self) -> Result<(), Failure> {
-        self.run_text("COMMIT").await?;
+        let done = self.begin()?.commit().await.map_err(Failure::from);
+        let committed = self.end(done)?;
         self.in_transaction = false;
+        #[cfg(feature = "mysql")]
+        if let Committed::Lost(error) = committed {
+            tracing::debug!(%error, "a connection was lost behind a COMMIT");
+            self.lose();
+        }
+        #[cfg(not(feature = "mysql"))]
+        let Committed::Well = committed;
         Ok(())
     }
 
     /// Rolls back. A refusal says that there was nothing to roll back: the database had done it by itself.
     pub(in crate::backend) async fn rollback(&mut self) -> Result<(), Failure> {
-        match self.run_text("ROLLBACK").await {
+        let done = self.begin()?.rollback().await.map_err(Failure::from);
+        match self.end(done) {
             Ok(()) | Err(Failure::Refused(_)) => {
                 self.in_transaction = false;
                 Ok(())

@@ -6,6 +6,7 @@ use std::sync::atomic::Ordering;
 use std::time::{Duration, Instant};
 
 use super::super::connection::Connection;
+use super::super::fault::is_login_refused;
 use super::Shared;
 use super::state::Open;
 use crate::config::ConnectionConfig;
@@ -52,7 +53,8 @@ impl Attempt {
         shared.counters.connect_failures.fetch_add(1, Ordering::Relaxed);
         let (went_down, hopeless, empty) = {
             let mut state = shared.lock();
-            let went_down = state.failed(self.generation, Instant::now(), random());
+            let is_login = is_login_refused(&error);
+            let went_down = state.failed(self.generation, Instant::now(), random(), is_login);
             (went_down, state.hopeless(), state.open == 0)
         };
         if went_down {

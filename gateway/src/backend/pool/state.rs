@@ -15,6 +15,9 @@ use crate::config::ConnectionConfig;
 const PAUSE_MIN: Duration = Duration::from_millis(50);
 /// Longest pause between two attempts.
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+/// The same after a login was refused: databases lock accounts that try too often.
+const LOGIN_PAUSE_MIN: Duration = Duration::from_secs(30);
+const LOGIN_PAUSE_MAX: Duration = Duration::from_mins(10);
 /// Idle connections pinged in one round.
 const PINGS_PER_ROUND: usize = 8;
 /// Shortest time between two rounds of upkeep.
@@ -201,7 +204,14 @@ impl State {
     ///
     /// - `generation`: of the endpoint that was tried; an old one's failure says nothing.
     /// - `jitter`: 0 to 1, how much of the pause's second half to leave out.
-    pub(super) fn failed(&mut self, generation: u64, now: Instant, jitter: f64) -> bool {
+    /// - `is_login`: the database refused user or password.
+    pub(super) fn failed(
+        &mut self,
+        generation: u64,
+        now: Instant,
+        jitter: f64,
+        is_login: bool,
+    ) -> bool {
         self.opening -= 1;
         self.open -= 1;
         if generation != self.generation {
@@ -209,7 +219,9 @@ impl State {
         }
         // Attempts that were under way together fail together, and are one failure.
         if self.pause.is_none_or(|pause| pause.until <= now) {
-            let length = self.pause.map_or(PAUSE_MIN, |pause| (pause.length * 2).min(PAUSE_MAX));
+            let (least, most) =
+                if is_login { (LOGIN_PAUSE_MIN, LOGIN_PAUSE_MAX) } else { (PAUSE_MIN, PAUSE_MAX) };
+            let length = self.pause.map_or(least, |pause| (pause.length * 2).clamp(least, most));
             let until = now + length.mul_f64(1.0 - jitter / 2.0);
             self.pause = Some(Pause { until, length });
         }
@@ -376,11 +388,27 @@ mod tests {
         let now = Instant::now();
         (state.open, state.opening) = (16, 16);
         for _ in 0..16 {
-            state.failed(0, now, 0.0);
+            state.failed(0, now, 0.0, false);
         }
         assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN));
         (state.open, state.opening) = (1, 1);
-        state.failed(0, now + PAUSE_MIN, 0.0);
+        state.failed(0, now + PAUSE_MIN, 0.0, false);
         assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MIN * 2));
+    }
+
+    #[test]
+    fn refused_logins_are_tried_again_so_seldom_that_no_account_is_locked_for_them() {
+        let mut state = State::new(Arc::new(sqlite_config(Path::new("."))));
+        let mut now = Instant::now();
+        let start = now;
+        for _ in 0..10 {
+            (state.open, state.opening) = (1, 1);
+            state.failed(0, now, 1.0, true);
+            now = state.pause.expect("a pause").until;
+        }
+        assert!(now - start > Duration::from_mins(30), "{:?}", now - start);
+        (state.open, state.opening) = (1, 1);
+        state.failed(0, now, 0.0, false);
+        assert_eq!(state.pause.map(|pause| pause.length), Some(PAUSE_MAX));
     }
 }

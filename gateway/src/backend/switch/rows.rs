@@ -217,6 +217,11 @@ impl Sink for Intake<'_> {
         positions(self.wanted.iter().map(|(name, _)| *name), names)
     }
 
+    fn row_count_max(&self) -> u32 {
+        // As many as the statement says.
+        u32::MAX
+    }
+
     fn push<'r>(
         &mut self,
         read: impl Fn(usize) -> Result<Driven<'r>, Box<str>>,

@@ -3,6 +3,8 @@
 mod apply;
 mod ledger;
 mod migrate;
+#[cfg(feature = "oracle")]
+mod oracle;
 mod outage;
 mod pool;
 mod run;

@@ -211,6 +211,29 @@ async fn unsigned_numbers_keep_their_size_and_decimals_compare_exactly_in_mysql(
     }
 }
 
+/// A server may be set to commit nothing by itself, or to begin a transaction behind each COMMIT.
+#[tokio::test]
+async fn statement_of_its_own_is_committed_whatever_the_server_s_default_is() {
+    let Some(server) = Server::get() else { return };
+    let Some(_turn) = server.own().await else { return };
+    let config = server.database("commits").await;
+    let mut admin = Connection::open(&config).await.expect("it answers");
+    admin.run_text("CREATE TABLE s (n INT)").await.expect("a table");
+    admin.run_text("SET GLOBAL autocommit = 0, GLOBAL completion_type = 1").await.expect("set");
+    let mut mysql = Connection::open(&config).await.expect("it answers");
+    admin.run_text("SET GLOBAL autocommit = 1, GLOBAL completion_type = 0").await.expect("set");
+    let mut insert = async |mysql: &mut Connection| {
+        let done = mysql.execute(&Statement::plain("INSERT INTO s VALUES (1)")).await;
+        done.expect("good SQL");
+        let seen = admin.fetch_texts(&Statement::plain("SELECT COUNT(*) FROM s")).await;
+        seen.expect("a count").concat()
+    };
+    assert_eq!(insert(&mut mysql).await, [Some("1".to_owned())]);
+    mysql.begin(None).await.expect("begun");
+    mysql.commit().await.expect("committed");
+    assert_eq!(insert(&mut mysql).await, [Some("2".to_owned())]);
+}
+
 #[tokio::test]
 async fn session_of_mysql_is_strict_and_in_utc_whatever_the_server_is() {
     let Some(server) = Server::get() else { return };

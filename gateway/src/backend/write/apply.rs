@@ -8,7 +8,10 @@ use std::collections::HashMap;
 use std::collections::hash_map::Entry;
 use std::time::Instant;
 
+use foldhash::fast::RandomState;
+
 use super::super::BackendError;
+use super::super::connection::Purpose;
 use super::super::fault::Failure;
 use super::super::fold::folded;
 use super::super::pool::Pool;
@@ -16,7 +19,7 @@ use super::effect::{self, Params, Place};
 use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
 use super::transaction::{Phase, Transaction};
-use crate::catalog::{Kind, Template};
+use crate::catalog::{Dialect, Kind, Template};
 use crate::identity::RequestKey;
 
 /// How often key rows that others write at the same moment may get in the way of one batch.
@@ -94,7 +97,8 @@ pub(in crate::backend) async fn apply(
     now_micros: i64,
     deadline: Instant,
 ) -> Result<Vec<RecordState>, ApplyError> {
-    let lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
+    let mut lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
+    lease.serve(&Purpose::of(template, "", deadline));
     let mut tx = Transaction::new(lease);
     let work = transact(&mut tx, template, records, fence, now_micros);
     let error = match tokio::time::timeout_at(deadline.into(), work).await {
@@ -108,6 +112,35 @@ pub(in crate::backend) async fn apply(
     };
     tx.end().await;
     Err(error)
+}
+
+/// Whether a request has taken effect: its row stands there, with these parameters.
+///
+/// Waits for a transaction that is writing it at the moment, of whatever connection.
+///
+/// # Errors
+///
+/// [`BackendError`]; then nobody knows.
+pub(in crate::backend) async fn has_effect(
+    pool: &Pool,
+    key: &RequestKey,
+    deadline: Instant,
+) -> Result<bool, BackendError> {
+    let lease = pool.acquire(deadline).await?;
+    let dialect = lease.dialect();
+    let mut tx = Transaction::new(lease);
+    let work = async {
+        tx.begin(None).await?;
+        key::find_all(&mut tx, dialect, &[key.request]).await
+    };
+    let found = tokio::time::timeout_at(deadline.into(), work).await;
+    tx.end().await;
+    match found {
+        Ok(Ok(rows)) => Ok(rows.iter().any(|row| row.key == *key)),
+        Ok(Err(Failure::Lost(source))) => Err(pool.unreachable(Some(source))),
+        Ok(Err(Failure::Refused(error) | Failure::Unread(error))) => Err(error),
+        Err(_late) => Err(BackendError::TimedOut),
+    }
 }
 
 async fn transact(
@@ -140,7 +173,8 @@ async fn transact(
 
 /// Two records of one key in one batch: the first one counts.
 fn first_of_each(records: &[Applied<'_, '_>]) -> Vec<RecordState> {
-    let mut firsts = HashMap::with_capacity(records.len());
+    let mut firsts: HashMap<_, _, RandomState> = HashMap::default();
+    firsts.reserve(records.len());
     let state = |record: &Applied<'_, '_>| match firsts.entry(record.key.request) {
         Entry::Vacant(place) => {
             place.insert(record.key.params);
@@ -185,6 +219,13 @@ async fn claim(
         tx.undo_to_savepoint().await?;
         let requests: Vec<[u8; 16]> = rows.iter().map(|row| row.key.request).collect();
         let found = key::find_all(tx, template.dialect, &requests).await?;
+        if found.is_empty() && template.dialect == Dialect::Oracle {
+            // Committed since this transaction began, which a serializable one does not see: the next one will.
+            let Failure::Refused(BackendError::Duplicate { source }) = failure else {
+                return Err(failure);
+            };
+            return Err(Failure::Refused(BackendError::Locked { is_deadlock: true, source }));
+        }
         settle(records, &found, states);
     }
 }
@@ -195,14 +236,12 @@ async fn insert(
     rows: &[KeyRow<'_>],
 ) -> Result<(), Failure> {
     tx.set_savepoint().await?;
-    for statement in key::insert(template.dialect, rows) {
-        tx.execute(&statement).await?;
-    }
+    key::insert(tx, template.dialect, rows).await?;
     tx.release_savepoint().await
 }
 
 fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordState]) {
-    let by_request: HashMap<[u8; 16], &Found> =
+    let by_request: HashMap<[u8; 16], &Found, RandomState> =
         found.iter().map(|found| (found.key.request, found)).collect();
     for (record, state) in records.iter().zip(states) {
         let Some(found) = by_request.get(&record.key.request) else { continue };
@@ -222,14 +261,24 @@ async fn perform(
     fresh: &[Params<'_, '_>],
 ) -> Result<(), Failure> {
     let guard = template.write.guard.as_ref();
+    let counts_each = template.dialect == Dialect::Oracle;
     let fold = template.plan.fold.as_ref().filter(|fold| {
-        template.kind == Kind::Exec && fold.suits(guard) && (guard.is_none() || fold.is_plain())
+        template.kind == Kind::Exec
+            && fold.suits(template.dialect, guard)
+            && (guard.is_none() || fold.is_plain() || counts_each)
     });
     if let Some(fold) = fold {
         let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
         for part in folded(fold, template.dialect, &runs) {
             // Which of them it was is found by the caller; of one alone these are the words.
             let place = Place { template, what: "the statement", row: None };
+            if counts_each {
+                for outcome in tx.execute_array(&part.statement, part.range.len()).await? {
+                    let refused = |error| Failure::Refused(place.taken(error, None));
+                    place.check(guard, outcome.map_err(refused)?)?;
+                }
+                continue;
+            }
             let done = tx.execute(&part.statement).await;
             done.map_err(|failure| place.duplicate(failure, None))?;
         }

@@ -10,7 +10,7 @@ use super::super::statement::RunValues;
 use super::effect::{Effect, Params, Place, render};
 use super::reply;
 use super::transaction::Transaction;
-use crate::catalog::Fold;
+use crate::catalog::{Dialect, Fold};
 use crate::observe::{Event, emit};
 
 /// What became of a row.
@@ -23,11 +23,14 @@ pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result
     let runs = params.rows(slot, &[]);
     let mut outcomes: Vec<RowOutcome> = Vec::with_capacity(runs.len());
     let guard = template.write.guard.as_ref();
-    match template.plan.fold.as_ref().filter(|fold| fold.suits(guard) && runs.len() > 1) {
+    let suits = |fold: &&Fold| fold.suits(template.dialect, guard) && runs.len() > 1;
+    match template.plan.fold.as_ref().filter(suits) {
         Some(fold) => {
             for part in folded(fold, template.dialect, &runs) {
                 let rows = runs.get(part.range.clone()).unwrap_or_default();
-                if is_done_at_once(tx, fold, &part).await? {
+                if template.dialect == Dialect::Oracle {
+                    array(tx, params, &part, rows, &mut outcomes).await?;
+                } else if is_done_at_once(tx, fold, &part).await? {
                     outcomes.extend(rows.iter().map(|_row| Ok(1)));
                 } else {
                     singly(tx, params, rows, &mut outcomes).await?;
@@ -92,6 +95,32 @@ async fn is_done_at_once(
         tx.release_savepoint().await?;
     }
     Ok(true)
+}
+
+/// All rows at once, each with the database's own word on it. Where a guard does not hold, all of them are undone
+/// and run one by one.
+async fn array(
+    tx: &mut Transaction,
+    params: &Params<'_, '_>,
+    part: &Folded<'_>,
+    rows: &[RunValues<'_, '_>],
+    outcomes: &mut Vec<RowOutcome>,
+) -> Result<(), Failure> {
+    let guard = params.template.write.guard.as_ref();
+    if guard.is_some() {
+        tx.set_savepoint().await?;
+    }
+    let done = tx.execute_array(&part.statement, rows.len()).await?;
+    let holds = |count: &u64| guard.is_none_or(|guard| guard.holds_for(*count));
+    if !done.iter().flatten().all(holds) {
+        tx.undo_to_savepoint().await?;
+        return singly(tx, params, rows, outcomes).await;
+    }
+    for outcome in done {
+        let place = Place { template: params.template, what: "a row", row: Some(outcomes.len()) };
+        outcomes.push(outcome.map_err(|error| place.taken(error, None)));
+    }
+    Ok(())
 }
 
 async fn singly(

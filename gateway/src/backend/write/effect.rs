@@ -86,6 +86,13 @@ pub(super) fn render<'s>(
     write_statement(&template.plan, template.dialect, values).map_err(Failure::Refused)
 }
 
+impl Guard {
+    /// Whether it holds for a statement that counted so many rows.
+    pub(super) fn holds_for(&self, count: u64) -> bool {
+        holds(self.comparison, count.cmp(&self.count))
+    }
+}
+
 /// Where something was refused.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Place<'a> {
@@ -105,7 +112,7 @@ impl Place<'_> {
     /// What the guard, or the template's version, says to that.
     pub(super) fn check(&self, guard: Option<&Guard>, count: u64) -> Result<(), Failure> {
         let Some(guard) = guard else { return Ok(()) };
-        if holds(guard.comparison, count.cmp(&guard.count)) {
+        if guard.holds_for(count) {
             return Ok(());
         }
         Err(Failure::Refused(match &guard.error {
@@ -113,19 +120,31 @@ impl Place<'_> {
             None if self.template.write.version_slot.is_some() => {
                 BackendError::VersionConflict { details: Box::new(self.details()) }
             }
-            None => BackendError::Guard { what: format!("{} counted {count}", self.what).into() },
+            None => BackendError::Guard { what: self.counted(guard, count).into() },
         }))
+    }
+
+    /// What a guard wants, and what was counted.
+    fn counted(&self, guard: &Guard, count: u64) -> String {
+        let (sign, wanted) = (guard.comparison.sign(), guard.count);
+        format!("{} counted {count}, its guard wants {sign} {wanted}", self.what)
     }
 
     /// Says in the template's words that a key was taken.
     ///
     /// - `own`: the statement's answer; the template's holds besides.
     pub(super) fn duplicate(&self, failure: Failure, own: Option<&BusinessError>) -> Failure {
-        match (failure, own.or(self.template.on_duplicate.as_ref())) {
-            (Failure::Refused(BackendError::Duplicate { .. }), Some(error)) => {
-                Failure::Refused(self.business(error))
-            }
-            (failure, _) => failure,
+        match failure {
+            Failure::Refused(error) => Failure::Refused(self.taken(error, own)),
+            failure => failure,
+        }
+    }
+
+    /// The same of a refusal.
+    pub(super) fn taken(&self, error: BackendError, own: Option<&BusinessError>) -> BackendError {
+        match (error, own.or(self.template.on_duplicate.as_ref())) {
+            (BackendError::Duplicate { .. }, Some(error)) => self.business(error),
+            (error, _) => error,
         }
     }
 

@@ -5,9 +5,10 @@
 
 use std::time::Duration;
 
+use super::super::BackendError;
 use super::super::connection::Statement;
 use super::super::fault::Failure;
-use super::super::fold::lengths;
+use super::super::fold::{FOLD_COUNT_MAX, lengths};
 use super::super::kept::Table;
 use super::super::pool::Lease;
 use super::transaction::Transaction;
@@ -62,8 +63,35 @@ pub(super) fn expires_at(now_micros: i64, ttl: Duration) -> i64 {
     (now_micros / 1000).saturating_add(ttl)
 }
 
+/// Writes rows. Where a statement of several is refused, those before it stand, and of an array of Oracle's those
+/// that were not refused: the caller undoes them.
+///
+/// # Errors
+///
+/// [`Failure`]; [`BackendError::Duplicate`] when a key's row stands already.
+pub(super) async fn insert(
+    tx: &mut Transaction,
+    dialect: Dialect,
+    rows: &[KeyRow<'_>],
+) -> Result<(), Failure> {
+    if dialect == Dialect::Oracle && rows.len() > 1 {
+        for some in rows.chunks(FOLD_COUNT_MAX) {
+            let sql = format!("{INSERT}(?,?,?,?,?,?)");
+            let binds = some.iter().flat_map(binds).collect();
+            let done = tx.execute_array(&Statement { sql: sql.into(), binds }, some.len()).await?;
+            let counted: Result<Vec<u64>, BackendError> = done.into_iter().collect();
+            counted.map_err(Failure::Refused)?;
+        }
+        return Ok(());
+    }
+    for statement in inserts(dialect, rows) {
+        tx.execute(&statement).await?;
+    }
+    Ok(())
+}
+
 /// The statements that write rows: few texts, however many rows.
-pub(super) fn insert<'a>(dialect: Dialect, rows: &'a [KeyRow<'_>]) -> Vec<Statement<'a>> {
+fn inserts<'a>(dialect: Dialect, rows: &'a [KeyRow<'_>]) -> Vec<Statement<'a>> {
     let mut left = rows;
     let one = |length: usize| {
         let (these, rest) = left.split_at_checked(length).unwrap_or((left, &[]));

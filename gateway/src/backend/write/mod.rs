@@ -21,6 +21,7 @@ mod transaction;
 use std::sync::OnceLock;
 use std::time::{Duration, Instant};
 
+use super::connection::Purpose;
 use super::fault::Failure;
 use super::pool::Pool;
 use super::{BackendError, Outcome, Supplied};
@@ -28,7 +29,7 @@ use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
-pub(super) use apply::{Applied, ApplyError, RecordState, apply};
+pub(super) use apply::{Applied, ApplyError, RecordState, apply, has_effect};
 use effect::Effect;
 pub(super) use fence::Fence;
 
@@ -226,7 +227,7 @@ impl Work<'_, '_, '_> {
     /// One transaction, bounded by the limit, ended in any case.
     async fn attempt(&mut self) -> Result<Effect, Stop> {
         self.attempts.count += 1;
-        let lease = self.pool.acquire(self.limit).await.map_err(Stop::Failed)?;
+        let mut lease = self.pool.acquire(self.limit).await.map_err(Stop::Failed)?;
         if self.started.is_none() {
             let now = Instant::now();
             let patience = self.params.template.timeout;
@@ -234,6 +235,7 @@ impl Work<'_, '_, '_> {
             self.started = Some(now);
             self.limit = self.deadline.min(now + patience);
         }
+        lease.serve(&self.purpose());
         let mut tx = Transaction::new(lease);
         let done = tokio::time::timeout_at(self.limit.into(), self.transact(&mut tx)).await;
         let stop = match done {
@@ -257,9 +259,7 @@ impl Work<'_, '_, '_> {
             let now_micros = params.supplied.now_micros;
             let expires_at = key::expires_at(now_micros, idempotent.ttl);
             let row = KeyRow { key, reply: predicted.as_deref(), mark: None, expires_at };
-            for statement in key::insert(params.template.dialect, &[row]) {
-                tx.execute(&statement).await?;
-            }
+            key::insert(tx, params.template.dialect, &[row]).await?;
         }
         tx.enter(Phase::Body);
         let effect = effect::run(tx, params).await?;
@@ -288,6 +288,7 @@ impl Work<'_, '_, '_> {
         let mut is_second = false;
         let found = loop {
             let mut lease = self.pool.acquire(self.limit).await.map_err(|e| self.judged(e))?;
+            lease.serve(&self.purpose());
             let found = key::find(&mut lease, &key.request);
             match tokio::time::timeout_at(self.limit.into(), found).await {
                 Ok(Ok(found)) => break found,
@@ -308,6 +309,10 @@ impl Work<'_, '_, '_> {
         let body = found.reply.unwrap_or_else(|| reply::journalled(&self.params));
         // What an attempt of our own has left after all is no repeat.
         Ok(Some(self.written(body, 0, !self.attempts.has_unknown)))
+    }
+
+    fn purpose(&self) -> Purpose<'_> {
+        Purpose::of(self.params.template, self.params.supplied.trace, self.limit)
     }
 
     fn written(&self, body: Vec<u8>, row_count: u64, replayed: bool) -> Written {

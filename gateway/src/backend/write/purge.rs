@@ -8,7 +8,7 @@ use super::super::fault::Failure;
 use super::super::kept::Table;
 use super::super::pool::{Lease, Pool};
 use super::key::Mark;
-use crate::catalog::Scalar;
+use crate::catalog::{Dialect, Scalar};
 
 /// Rows looked at, and removed, at once: a power of two, so that the text is one.
 const ROW_COUNT: usize = 256;
@@ -19,7 +19,10 @@ const STATEMENT_TIMEOUT: Duration = Duration::from_secs(5);
 
 const EXPIRED: &str = "SELECT request_hash, expires_at, journal, sequence FROM gateway_request \
     WHERE expires_at < ? AND (expires_at > ? OR (expires_at = ? AND request_hash > ?)) \
-    ORDER BY expires_at, request_hash LIMIT 256";
+    ORDER BY expires_at, request_hash ";
+/// [`ROW_COUNT`] of them.
+const LIMIT: &str = "LIMIT 256";
+const ORACLE_LIMIT: &str = "FETCH FIRST 256 ROWS ONLY";
 const COLUMNS: [&str; 4] = ["request_hash", "expires_at", "journal", "sequence"];
 
 /// A row that has expired.
@@ -111,7 +114,9 @@ async fn batch(
         Scalar::Bytes(request.to_vec().into()),
     ];
     let mut table = Table::new(&COLUMNS);
-    lease.fetch(&Statement { sql: EXPIRED.into(), binds }, &mut table).await?;
+    let end = if lease.dialect() == Dialect::Oracle { ORACLE_LIMIT } else { LIMIT };
+    let sql = format!("{EXPIRED}{end}").into();
+    lease.fetch(&Statement { sql, binds }, &mut table).await?;
     let rows = table.finish();
     let seen = rows.len();
     let mut expired = Vec::with_capacity(seen);

@@ -11,7 +11,7 @@ use super::effect::{Effect, Params, Place};
 use super::reply;
 use super::transaction::Transaction;
 use crate::bind::holds;
-use crate::catalog::{Fold, Scalar, Step, StepKind, When};
+use crate::catalog::{Dialect, Fold, Scalar, Step, StepKind, When};
 
 /// Runs them in order.
 pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result<Effect, Failure> {
@@ -48,7 +48,8 @@ async fn one(
         None => once(tx, step, &params.values(lefts), place).await,
         Some(slot) => {
             let runs = params.rows(slot, lefts);
-            let fold = step.plan.fold.as_ref().filter(|fold| may_fold(step, fold));
+            let dialect = params.template.dialect;
+            let fold = step.plan.fold.as_ref().filter(|fold| may_fold(step, fold, dialect));
             match fold {
                 Some(fold) if runs.len() > 1 => many(tx, step, fold, &runs, place).await,
                 _ => {
@@ -61,10 +62,11 @@ async fn one(
     }
 }
 
-/// Only where a success says what each row's guard would have said.
-fn may_fold(step: &Step, fold: &Fold) -> bool {
+/// Only where a success says what each row's guard would have said, or the database says it of each row.
+fn may_fold(step: &Step, fold: &Fold, dialect: Dialect) -> bool {
     let guard = step.guard.as_ref();
-    step.kind == StepKind::Exec && fold.suits(guard) && (guard.is_none() || fold.is_plain())
+    let is_told = guard.is_none() || fold.is_plain() || dialect == Dialect::Oracle;
+    step.kind == StepKind::Exec && fold.suits(dialect, guard) && is_told
 }
 
 async fn many(
@@ -76,6 +78,18 @@ async fn many(
 ) -> Result<Left, Failure> {
     let mut sum = Left::default();
     for part in folded(fold, place.template.dialect, runs) {
+        if place.template.dialect == Dialect::Oracle {
+            let done = tx.execute_array(&part.statement, part.range.len()).await?;
+            for (row, outcome) in part.range.zip(done) {
+                let place = Place { row: Some(row), ..place };
+                let taken =
+                    |error| Failure::Refused(place.taken(error, step.on_duplicate.as_ref()));
+                let count = outcome.map_err(taken)?;
+                place.check(step.guard.as_ref(), count)?;
+                sum.affected += count;
+            }
+            continue;
+        }
         match tx.execute(&part.statement).await {
             // An upsert counts a row that it changed twice, on MySQL.
             Ok(count) => sum.affected += count.min(part.range.len() as u64),

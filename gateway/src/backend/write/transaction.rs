@@ -2,7 +2,7 @@
 
 use std::time::Duration;
 
-use super::super::connection::{Sink, Statement};
+use super::super::connection::{RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::super::pool::Lease;
 use crate::catalog::{Dialect, Isolation};
@@ -56,6 +56,15 @@ impl Transaction {
         self.lease.execute(statement).await
     }
 
+    /// Runs a statement for each of several rows; see [`Lease::execute_array`].
+    pub(super) async fn execute_array(
+        &mut self,
+        statement: &Statement<'_>,
+        runs: usize,
+    ) -> Result<RowOutcomes, Failure> {
+        self.lease.execute_array(statement, runs).await
+    }
+
     /// Runs a statement and gives its rows to `rows`.
     pub(super) async fn fetch(
         &mut self,
@@ -70,9 +79,9 @@ impl Transaction {
         self.lease.run_text("SAVEPOINT gateway_row").await
     }
 
-    /// Forgets the place. MySQL does so by itself when the next one is marked.
+    /// Forgets the place. MySQL and Oracle do so by themselves when the next one is marked.
     pub(super) async fn release_savepoint(&mut self) -> Result<(), Failure> {
-        if self.lease.dialect() == Dialect::Mysql {
+        if matches!(self.lease.dialect(), Dialect::Mysql | Dialect::Oracle) {
             return Ok(());
         }
         self.lease.run_text("RELEASE SAVEPOINT gateway_row").await

@@ -4,20 +4,26 @@
 //! 2. [`predicate`]: writes and pages have a condition that cannot go.
 //! 3. [`stale`]: who writes a table invalidates what is cached of it.
 //! 4. [`portability`]: what the dialect reads differently from others, or not at all.
+//!    [`bodies`] compares what an operation does on two of them.
 //! 5. With a database, every combination of optional lines is prepared: [`combinations`] names them.
 
+mod bodies;
 mod combinations;
+mod oracle;
+mod phrases;
 mod portability;
 mod predicate;
 mod readings;
 mod relations;
 mod stale;
 mod syntax;
+mod words;
 
 use std::collections::BTreeSet;
 
 use gateway_protocol::OpId;
 
+pub(crate) use bodies::compare;
 pub use combinations::combinations;
 pub(crate) use portability::check as portability;
 pub(crate) use predicate::check as predicate;

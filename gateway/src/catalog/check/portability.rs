@@ -3,6 +3,8 @@
 //! A body is asked about the dialect that it is resolved for: those of the games that are looked at, and no
 //! other. Whoever wants to know of another asks for it (`gateway check --game game1=oracle`).
 
+use super::words::{MYSQL_WORDS, ORACLE_VALUES, ORACLE_WORDS};
+use super::{oracle, phrases};
 use crate::catalog::compile::chunks;
 use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
@@ -13,98 +15,6 @@ use crate::catalog::{Dialect, Kind, Type};
 
 /// Most items of a list in Oracle.
 const ORACLE_ITEM_COUNT_MAX: u32 = 1_000;
-/// Words that cannot name a column or table in Oracle without quotes, and can elsewhere.
-const ORACLE_WORDS: [&str; 44] = [
-    "access",
-    "audit",
-    "cluster",
-    "comment",
-    "compress",
-    "connect",
-    "current",
-    "date",
-    "exclusive",
-    "file",
-    "identified",
-    "immediate",
-    "increment",
-    "initial",
-    "level",
-    "lock",
-    "long",
-    "maxextents",
-    "minus",
-    "mlslabel",
-    "mode",
-    "modify",
-    "nowait",
-    "number",
-    "offline",
-    "online",
-    "option",
-    "pctfree",
-    "prior",
-    "public",
-    "raw",
-    "rename",
-    "resource",
-    "row",
-    "rowid",
-    "rownum",
-    "rows",
-    "session",
-    "share",
-    "size",
-    "start",
-    "synonym",
-    "uid",
-    "user",
-];
-/// Words that cannot name a column or table in MySQL without quotes, and can elsewhere.
-const MYSQL_WORDS: [&str; 42] = [
-    "accessible",
-    "analyze",
-    "before",
-    "bigint",
-    "blob",
-    "call",
-    "cascade",
-    "change",
-    "condition",
-    "database",
-    "databases",
-    "delayed",
-    "describe",
-    "div",
-    "dual",
-    "each",
-    "enclosed",
-    "explain",
-    "fulltext",
-    "generated",
-    "groups",
-    "ignore",
-    "interval",
-    "key",
-    "keys",
-    "kill",
-    "lead",
-    "leave",
-    "lines",
-    "load",
-    "loop",
-    "match",
-    "mod",
-    "optimize",
-    "partition",
-    "range",
-    "rank",
-    "read",
-    "repeat",
-    "signal",
-    "usage",
-    "write",
-];
 /// The database's clock: two databases, and a retry, would see different times.
 const CLOCK_WORDS: [&str; 5] =
     ["sysdate", "systimestamp", "current_timestamp", "current_date", "current_time"];
@@ -132,6 +42,10 @@ pub(crate) fn check(resolved: &Resolved, findings: &mut Findings) {
         rule.ranges();
         rule.clocks();
         rule.locks();
+        phrases::check(&body, dialect, &code, findings);
+        if dialect == Dialect::Oracle {
+            oracle::check(&body, &code, findings);
+        }
     }
     if dialect == Dialect::Oracle {
         lists(resolved, findings);
@@ -139,7 +53,7 @@ pub(crate) fn check(resolved: &Resolved, findings: &mut Findings) {
 }
 
 /// What is run: of a `tx` the steps, those of overrides in the places of others.
-fn bodies(resolved: &Resolved) -> Vec<Body> {
+pub(super) fn bodies(resolved: &Resolved) -> Vec<Body> {
     let is_tx = resolved
         .one(Key::Kind)
         .is_some_and(|entry| matches!(&*entry.decl, Decl::Kind(decl) if decl.kind == Kind::Tx));
@@ -199,13 +113,20 @@ impl Portability<'_, '_> {
             let before = index.checked_sub(1).and_then(|index| self.token(index));
             let after = self.token(index + 1);
             let is_member = before.is_some_and(|token| token.is_punct("."));
-            let is_alias = before.is_some_and(|token| token.is_word("as"));
+            // `CAST(a AS NUMBER(10))`, `CAST(a AS DATE)`: a type.
+            let is_type = after.is_some_and(|token| token.is_punct("(") || token.is_punct(")"))
+                && ["number", "date", "raw", "long"].contains(&word.as_str());
+            let is_alias = before.is_some_and(|token| token.is_word("as")) && !is_type;
             let is_set = after.is_some_and(|token| token.is_punct("="))
                 && before.is_some_and(|token| token.is_word("set") || token.is_punct(","));
             let is_list = before.is_some_and(|token| token.is_punct("(") || token.is_punct(","))
                 && after.is_some_and(|token| token.is_punct(",") || token.is_punct(")"));
             let fix = "choose another name, or write a body for the dialect";
-            if (is_member || is_alias || is_set || is_list) && ORACLE_WORDS.contains(&word.as_str())
+            let is_value = self.body.dialect == Some(Dialect::Oracle)
+                && ORACLE_VALUES.contains(&word.as_str());
+            if (is_member || is_alias || is_set || is_list)
+                && ORACLE_WORDS.contains(&word.as_str())
+                && !is_value
             {
                 self.tell(Dialect::Oracle, index, format!("`{word}` is reserved in Oracle"), fix);
             }
@@ -293,13 +214,14 @@ impl Portability<'_, '_> {
     /// Oracle cannot lock what `FETCH FIRST` cut.
     fn locks(&mut self) {
         let pair = |first: &str, second: &str| {
-            let pairs = self.code.iter().zip(self.code.iter().skip(1));
-            pairs
-                .enumerate()
-                .find(|(_, (a, b))| a.is_word(first) && b.is_word(second))
-                .map(|(at, _)| at)
+            self.code.windows(2).position(|two| match two {
+                [a, b] => a.is_word(first) && b.is_word(second),
+                _ => false,
+            })
         };
-        if let (Some(index), Some(_)) = (pair("fetch", "first"), pair("for", "update")) {
+        let cut = pair("fetch", "first").or_else(|| pair("fetch", "next"));
+        let lock = pair("for", "update");
+        if let Some(index) = cut.filter(|_| lock.is_some()) {
             let fix = "lock by key, or write a body for the dialect";
             let message = "FETCH FIRST with FOR UPDATE is ORA-02014 in Oracle".to_owned();
             self.tell(Dialect::Oracle, index, message, fix);

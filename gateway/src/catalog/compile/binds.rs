@@ -110,14 +110,29 @@ impl<'a> Cutter<'a, '_, '_> {
         self.cut.pieces.push(Piece::List(index));
     }
 
-    /// A prefix is escaped with a backslash, which only MySQL expects without being told.
-    fn like(&mut self, place: &Place, [next, _]: [Option<&Token<'a>>; 2]) {
-        let is_like = self.history.last().is_some_and(|token| token.is_word("like"));
-        if !is_like || next.is_some_and(|token| token.is_word("escape")) {
+    /// A prefix is escaped with a backslash, which only MySQL expects without being told. It stands behind LIKE,
+    /// alone or as `LOWER(:prefix)` where the database does not ignore case by itself.
+    fn like(&mut self, place: &Place, [next, behind]: [Option<&Token<'a>>; 2]) {
+        const FOLDS: [&str; 2] = ["lower", "upper"];
+        let back = |count: usize| self.history.iter().rev().nth(count);
+        let is_like = |count: usize| back(count).is_some_and(|token| token.is_word("like"));
+        let is_folded = back(0).is_some_and(|token| token.is_punct("("))
+            && back(1).is_some_and(|token| FOLDS.iter().any(|word| token.is_word(word)))
+            && is_like(2)
+            && next.is_some_and(|token| token.is_punct(")"));
+        let escapes = |token: Option<&Token<'a>>| token.is_some_and(|t| t.is_word("escape"));
+        if is_folded && !escapes(behind) {
+            self.escape_behind = true;
+        } else if is_like(0) && !escapes(next) {
+            self.push_escape();
+        } else {
             let message = "a parameter with like=prefix stands behind LIKE, without an ESCAPE";
-            self.findings.error(Rule::Statement, place, message, "write `LIKE :name_prefix`");
-            return;
+            let fix = "write `LIKE :name_prefix`, or `LIKE LOWER(:name_prefix)`";
+            self.findings.error(Rule::Statement, place, message, fix);
         }
+    }
+
+    pub(super) fn push_escape(&mut self) {
         let escape = match self.around.dialect {
             Dialect::Mysql => r" ESCAPE '\\'",
             Dialect::Oracle | Dialect::Sqlite => r" ESCAPE '\'",

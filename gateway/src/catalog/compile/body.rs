@@ -53,8 +53,14 @@ pub(crate) fn cut<'a>(around: Around<'a, '_>, findings: &mut Findings) -> Option
         }
     };
     drop_last_semicolon(&mut tokens);
-    let mut cutter =
-        Cutter { around, findings, cut: CutBody::default(), history: Vec::new(), skipping: None };
+    let mut cutter = Cutter {
+        around,
+        findings,
+        cut: CutBody::default(),
+        history: Vec::new(),
+        skipping: None,
+        escape_behind: false,
+    };
     cutter.signs(&tokens);
     let mut code = Vec::with_capacity(tokens.len());
     for line in tokens.split_inclusive(|t| t.kind == TokenKind::Space && t.text.ends_with('\n')) {
@@ -88,6 +94,8 @@ pub(super) struct Cutter<'a, 's, 'f> {
     pub(super) history: Vec<Token<'a>>,
     /// Depth in the `ORDER BY` list that `/* #sort */` replaces.
     skipping: Option<u32>,
+    /// Whether an ESCAPE follows the next `)`.
+    pub(super) escape_behind: bool,
 }
 
 impl<'a> Cutter<'a, '_, '_> {
@@ -289,6 +297,9 @@ impl<'a> Cutter<'a, '_, '_> {
                     self.skipping = Some(0);
                 }
                 _ => push_text(&mut self.cut.pieces, token.text),
+            }
+            if token.is_punct(")") && std::mem::take(&mut self.escape_behind) {
+                self.push_escape();
             }
             if token.is_code() {
                 self.history.push(*token);

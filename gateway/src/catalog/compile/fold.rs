@@ -3,6 +3,9 @@
 //! Folded, a statement tells only how many rows it touched in all. So only those fold of which every run is
 //! known to touch one row: no `INSERT IGNORE`, no `ON CONFLICT DO NOTHING`, no condition on the update of an
 //! upsert. What a tuple could see of the tuples before it (a subquery, the last id) does not fold either.
+//!
+//! Oracle takes no second tuple, and needs none: there the one row's statement is run with an array of binds, and
+//! says for each run what it did. What folds is the same, less what Oracle does not know.
 
 use super::body::push_text;
 use crate::catalog::lexer::{self, Token, TokenKind};
@@ -15,9 +18,6 @@ const TUPLE_WORDS: [&str; 6] =
 
 /// Cuts a plan's pieces; `None` when runs of it do not fold.
 pub(super) fn fold(pieces: &[Piece], dialect: Dialect) -> Option<Fold> {
-    if dialect == Dialect::Oracle {
-        return None;
-    }
     let (text, sources) = flat(pieces)?;
     let tokens = lexer::lex(&text, dialect, 1).ok()?;
     let (open, close) = tuple(&tokens)?;
@@ -27,7 +27,11 @@ pub(super) fn fold(pieces: &[Piece], dialect: Dialect) -> Option<Fold> {
     let has_word = |tokens: &[Token<'_>], words: &[&str]| {
         tokens.iter().any(|token| words.iter().any(|word| token.is_word(word)))
     };
-    let goes_on = after.iter().find(|token| token.is_code()).is_some_and(|t| t.is_punct(","));
+    let next = after.iter().find(|token| token.is_code());
+    let goes_on = match dialect {
+        Dialect::Oracle => next.is_some(),
+        Dialect::Mysql | Dialect::Sqlite => next.is_some_and(|token| token.is_punct(",")),
+    };
     if before.iter().chain(after).any(is_bind)
         || goes_on
         || has_word(after, &TAIL_WORDS)
@@ -165,6 +169,21 @@ mod tests {
         ] {
             assert_eq!(cut(sql, Dialect::Sqlite), None, "{sql}");
         }
-        assert_eq!(cut("INSERT INTO t VALUES (?)", Dialect::Oracle), None);
+    }
+
+    #[test]
+    fn insert_of_one_row_folds_on_oracle_and_nothing_that_it_does_not_know() {
+        let parts = ("INSERT INTO t (a, b) VALUES ".into(), 2, String::new());
+        assert_eq!(cut("INSERT INTO t (a, b) VALUES (?, ? + 1)", Dialect::Oracle), Some(parts));
+        for sql in [
+            "INSERT INTO t VALUES (?), (?)",
+            "INSERT INTO t VALUES (?) RETURNING a INTO ?",
+            "INSERT INTO t VALUES (?) LOG ERRORS",
+            "INSERT ALL INTO t VALUES (?) INTO t VALUES (?) SELECT 1 FROM dual",
+            "INSERT ALL INTO t VALUES (?) SELECT 1 FROM dual",
+            "MERGE INTO t USING dual ON (a = ?) WHEN NOT MATCHED THEN INSERT (a) VALUES (?)",
+        ] {
+            assert_eq!(cut(sql, Dialect::Oracle), None, "{sql}");
+        }
     }
 }

@@ -175,6 +175,20 @@ mod tests {
     }
 
     #[test]
+    fn pattern_of_any_text_but_an_empty_one_says_what_its_expression_says() {
+        let param = param(&mut Reader::new("a string(9) pattern=(?s).+")).unwrap();
+        let pattern = param.slot.pattern.unwrap();
+        for (text, matches) in [("", false), ("a", true), ("\n", true), ("a\nb", true), ("ü", true)]
+        {
+            assert_eq!(
+                (pattern.matches(text), pattern.0.is_match(text)),
+                (matches, matches),
+                "{text:?}"
+            );
+        }
+    }
+
+    #[test]
     fn defaults_and_samples_are_of_the_type_if_the_type_says_so() {
         for (option, text) in [("default", "x"), ("sample", "x"), ("default", "5"), ("min", "5")] {
             let read = param(&mut Reader::new(&format!("a int {option}={text}")));

@@ -60,6 +60,7 @@ pub struct Survey {
     /// How many operations, games and dialects those are of.
     pub breadth: Breadth,
     games: Vec<(GameId, Dialect, Vec<Compiled>)>,
+    tree: Tree,
 }
 
 /// How much a survey looked at.
@@ -95,6 +96,17 @@ impl Survey {
             for (plan, place) in one.statements() {
                 check::syntax(one.template, plan, place, &mut findings);
             }
+        }
+        self.findings = findings.into_sorted();
+        self
+    }
+
+    /// Adds what differs between an operation's bodies on two dialects, where one has a body of its own.
+    #[must_use]
+    pub fn with_bodies(mut self) -> Self {
+        let mut findings = Findings(self.findings);
+        for one in self.games.iter().flat_map(|(_, _, compiled)| compiled) {
+            compare_bodies(&self.tree, &one.resolved, &mut findings);
         }
         self.findings = findings.into_sorted();
         self
@@ -172,7 +184,8 @@ pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
     check::codes(compiled_games.iter().flat_map(|(_, _, compiled)| compiled), &mut findings);
     let template_count = compiled_games.iter().map(|(_, _, compiled)| compiled.len()).sum();
     let breadth = Breadth::of(&compiled_games);
-    Survey { findings: findings.into_sorted(), template_count, breadth, games: compiled_games }
+    let findings = findings.into_sorted();
+    Survey { findings, template_count, breadth, games: compiled_games, tree }
 }
 
 /// The names of a game's operations, its own and the base's.
@@ -199,11 +212,38 @@ fn resolved(
 fn other_dialects(tree: &Tree, resolved_here: &Resolved, findings: &mut Findings) {
     let (game, op) = (&resolved_here.game, &resolved_here.op);
     for dialect in Dialect::ALL.into_iter().filter(|dialect| *dialect != resolved_here.dialect) {
-        let has_own_body = layers(tree, game, op, dialect)
-            .iter()
-            .any(|file| file.body.as_ref().is_some_and(|body| body.dialect == Some(dialect)));
-        if has_own_body && let Some(there) = resolved(tree, (game, op, dialect), findings) {
+        if has_own_body(tree, (game, op, dialect))
+            && let Some(there) = resolved(tree, (game, op, dialect), findings)
+        {
             compile(&there, findings);
+        }
+    }
+}
+
+/// Whether a file of the operation is written for that dialect.
+fn has_own_body(tree: &Tree, (game, op, dialect): (&GameId, &OpId, Dialect)) -> bool {
+    let own = |body: &Body| body.dialect == Some(dialect);
+    layers(tree, game, op, dialect).iter().any(|file| file.body.as_ref().is_some_and(own))
+}
+
+/// A body of its own with each other's; of those that share theirs with one.
+fn compare_bodies(tree: &Tree, here: &Resolved, findings: &mut Findings) {
+    let (game, op) = (&here.game, &here.op);
+    let mut is_compared = !has_own_body(tree, (game, op, here.dialect));
+    for dialect in [Dialect::Mysql, Dialect::Oracle, Dialect::Sqlite] {
+        let is_own_there = has_own_body(tree, (game, op, dialect));
+        if dialect == here.dialect || (is_compared && !is_own_there) {
+            continue;
+        }
+        // What is wrong with it alone is told where it is compiled, or nobody's concern here.
+        let there = resolved(tree, (game, op, dialect), &mut Findings::default());
+        match there.filter(|there| there.body.is_some()) {
+            Some(there) if is_own_there => check::compare(&there, here, findings),
+            Some(there) => {
+                check::compare(here, &there, findings);
+                is_compared = true;
+            }
+            None => {}
         }
     }
 }

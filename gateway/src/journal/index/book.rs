@@ -6,6 +6,7 @@ use foldhash::fast::RandomState;
 
 use super::operations::Operations;
 use crate::identity::{Lane, RequestKey};
+use crate::journal::dead::Cause;
 use crate::journal::payload::{Asked, Draft};
 use crate::journal::state::{Letter, Seen};
 use crate::queue::Reply;
@@ -245,8 +246,7 @@ impl Book {
     }
 
     /// A dead letter found at the start, or a record that has become one.
-    pub(super) fn insert_dead(&mut self, sequence: u64, draft: &Draft, dead: (u16, &str, i64)) {
-        let (code, message, since_micros) = dead;
+    pub(super) fn insert_dead(&mut self, sequence: u64, draft: &Draft, cause: &Cause) {
         let ticket = self.ticket(draft);
         let operation = ticket.operation;
         self.operations.count(operation, true);
@@ -258,7 +258,8 @@ impl Book {
             self.letter_lanes.entry(lane).or_default().insert(sequence);
         }
         let (key, lane) = (draft.key, draft.lane);
-        let message = message.into();
+        let Cause { code, since_micros, .. } = *cause;
+        let message = cause.message.clone();
         let letter = Letter { key, lane, code, message, since_micros, overtaken, operation };
         self.letters.insert(sequence, letter);
         self.settle(sequence);

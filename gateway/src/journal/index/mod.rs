@@ -7,6 +7,7 @@ mod operations;
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
+use super::dead::Cause;
 use super::payload::{Asked, Draft};
 use super::state::{Backlog, Letter, Load, PendingContract, Seen, Served, State};
 use crate::identity::{Lane, RequestKey};
@@ -81,8 +82,8 @@ impl Index {
     }
 
     /// A dead letter found at the start, or a record that has become one.
-    pub(super) fn insert_dead(&self, sequence: u64, draft: &Draft, dead: (u16, &str, i64)) {
-        self.lock().insert_dead(sequence, draft, dead);
+    pub(super) fn insert_dead(&self, sequence: u64, draft: &Draft, cause: &Cause) {
+        self.lock().insert_dead(sequence, draft, cause);
     }
 
     /// Everything that a lane's dead letters would come behind is not known any more.

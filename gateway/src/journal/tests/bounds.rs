@@ -19,7 +19,7 @@ fn dead_letters_count_toward_bytes_max_until_they_are_dropped() {
         match journal.offer(large(letters.len() as u64)) {
             Ok(Accepted { sequence, .. }) => {
                 let record = journal.record(sequence);
-                block_on(journal.journal.dead(&record, 2103, "NO_GOLD")).unwrap();
+                block_on(journal.journal.dead(&record, Cause::now(2103, "NO_GOLD"))).unwrap();
                 letters.push(sequence);
             }
             Err(error) => break error,
@@ -42,7 +42,7 @@ fn letter_older_than_age_max_that_is_tried_again_closes_the_journal_to_nobody() 
     let mut old = draft("a", None);
     old.payload.now_micros -= 3_610 * 1_000_000;
     let dead = journal.offer(old.clone()).unwrap().sequence;
-    block_on(journal.journal.dead(&journal.record(dead), 2103, "NO_GOLD")).unwrap();
+    block_on(journal.journal.dead(&journal.record(dead), Cause::now(2103, "NO_GOLD"))).unwrap();
     let again = block_on(journal.journal.retry(dead, false)).unwrap();
     assert_eq!(journal.keep("b", None), again + 1);
     assert_eq!(journal.record(again).draft(), old, "it asks for what it did");
@@ -55,7 +55,7 @@ fn letter_whose_end_cannot_be_written_stays() {
     let config = config(folder.path());
     let journal = Driven::open(&config);
     let dead = journal.keep("a", None);
-    block_on(journal.journal.dead(&journal.record(dead), 2103, "NO_GOLD")).unwrap();
+    block_on(journal.journal.dead(&journal.record(dead), Cause::now(2103, "NO_GOLD"))).unwrap();
     journal.close();
     let (mut store, _) = Store::open(folder.path(), 0).unwrap();
     store.dead.refuse_writes().unwrap();

@@ -45,7 +45,7 @@ fn orders_on_their_way_count_when_a_reload_asks_and_its_refusal_leaves_all_as_it
     for order in orders.into_iter().chain([late]) {
         block_on(order).unwrap().unwrap();
     }
-    block_on(journal.journal.dead(&journal.record(3), 2103, "NOT_ENOUGH")).unwrap();
+    block_on(journal.journal.dead(&journal.record(3), Cause::now(2103, "NOT_ENOUGH"))).unwrap();
     journal.journal.applied(&[1, 2]);
     let pending = serve(&journal, served(12, HOUR)).unwrap_err();
     assert_eq!(pending[0].count, 1, "a dead letter may be tried again");

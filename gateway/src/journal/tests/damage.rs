@@ -138,11 +138,11 @@ fn dead_letters_cut_at_any_byte_of_the_last_are_the_others_and_its_record_waits_
     for key in ["a", "b"] {
         journal.keep(key, None);
     }
-    block_on(journal.journal.dead(&journal.record(1), 2103, "x")).unwrap();
+    block_on(journal.journal.dead(&journal.record(1), Cause::now(2103, "x"))).unwrap();
     let position = fs::read(folder.path().join("position")).unwrap();
     let path = folder.path().join("dead");
     let first = fs::read(&path).unwrap().len();
-    block_on(journal.journal.dead(&journal.record(2), 2103, "x")).unwrap();
+    block_on(journal.journal.dead(&journal.record(2), Cause::now(2103, "x"))).unwrap();
     let whole = fs::read(&path).unwrap();
     journal.close();
     // As a crash would have left it: the position is written later than the letter.
@@ -210,7 +210,7 @@ fn damaged_dead_letter_is_taken_out_and_the_others_are_kept() {
     let journal = Driven::open(&config);
     for (sequence, key) in (1..).zip(["a", "b"]) {
         journal.keep(key, None);
-        block_on(journal.journal.dead(&journal.record(sequence), 2103, "x")).unwrap();
+        block_on(journal.journal.dead(&journal.record(sequence), Cause::now(2103, "x"))).unwrap();
     }
     journal.keep("c", None);
     journal.close();

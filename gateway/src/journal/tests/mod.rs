@@ -252,7 +252,8 @@ fn dead_letter_is_told_kept_tried_again_and_dropped() {
     }
     let request = draft("a", None).key.request;
     for sequence in [1, 3] {
-        block_on(journal.journal.dead(&journal.record(sequence), 2103, "NOT_ENOUGH")).unwrap();
+        block_on(journal.journal.dead(&journal.record(sequence), Cause::now(2103, "NOT_ENOUGH")))
+            .unwrap();
     }
     let check = |journal: &Driven| {
         assert_eq!(journal.waiting(), [(2, "b".into())]);
@@ -271,7 +272,7 @@ fn dead_letter_is_told_kept_tried_again_and_dropped() {
     assert_eq!(retry(1, true).unwrap(), 4);
     assert_eq!(retry(3, true).unwrap(), 5);
     assert!(matches!(retry(3, true), Err(OpenError::NoRecord { sequence: 3 })));
-    block_on(journal.journal.dead(&journal.record(5), 2103, "NOT_ENOUGH")).unwrap();
+    block_on(journal.journal.dead(&journal.record(5), Cause::now(2103, "NOT_ENOUGH"))).unwrap();
     block_on(journal.journal.drop_dead(5)).unwrap();
     journal.close();
     let journal = Driven::open(&config);
@@ -288,10 +289,10 @@ fn last_dead_letter_of_a_lane_is_tried_again_without_force() {
     let journal = Driven::open(&config);
     journal.keep("a", Some(7));
     journal.keep("b", Some(8));
-    block_on(journal.journal.dead(&journal.record(1), 2103, "NOT_ENOUGH")).unwrap();
+    block_on(journal.journal.dead(&journal.record(1), Cause::now(2103, "NOT_ENOUGH"))).unwrap();
     journal.close();
     let offline = Offline::open(folder.path()).unwrap();
-    assert_eq!(offline.find(1).unwrap().dead.unwrap().0, 2103);
+    assert_eq!(offline.find(1).unwrap().dead.unwrap().code, 2103);
     assert_eq!(offline.retry(1, false).unwrap(), 3);
     let mut offline = Offline::open(folder.path()).unwrap();
     let mut keys = Vec::new();

@@ -48,7 +48,8 @@ fn run(seed: u64, steps: u32) {
             }
             16 => {
                 let Some(sequence) = model.waiting.keys().next().copied() else { continue };
-                block_on(journal.journal.dead(&journal.record(sequence), 2103, "x")).unwrap();
+                block_on(journal.journal.dead(&journal.record(sequence), Cause::now(2103, "x")))
+                    .unwrap();
                 model.waiting.remove(&sequence);
                 model.dead.insert(sequence);
             }

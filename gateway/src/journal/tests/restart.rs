@@ -33,7 +33,7 @@ fn key_of_a_dropped_letter_is_free_after_every_restart_while_its_segment_is_ther
     let journal = Driven::open(&config);
     journal.keep("a", None);
     journal.keep("b", None);
-    block_on(journal.journal.dead(&journal.record(1), 2103, "NOT_ENOUGH")).unwrap();
+    block_on(journal.journal.dead(&journal.record(1), Cause::now(2103, "NOT_ENOUGH"))).unwrap();
     block_on(journal.journal.drop_dead(1)).unwrap();
     journal.journal.applied(&[2]);
     journal.close();
@@ -52,7 +52,7 @@ fn letter_of_a_journal_without_segments_is_tried_again_only_when_forced() {
     let config = config(folder.path());
     let journal = Driven::open(&config);
     journal.keep("a", Some(7));
-    block_on(journal.journal.dead(&journal.record(1), 2103, "NOT_ENOUGH")).unwrap();
+    block_on(journal.journal.dead(&journal.record(1), Cause::now(2103, "NOT_ENOUGH"))).unwrap();
     journal.close();
     assert!(!Offline::open(folder.path()).unwrap().find(1).unwrap().is_overtaken);
     fs::remove_file(segment::path_of(folder.path(), 1)).unwrap();
@@ -144,4 +144,31 @@ fn folder_that_the_journal_makes_is_nobody_elses_to_read() {
     let mode = fs::metadata(&path).unwrap().permissions().mode();
     assert_eq!(mode & 0o777, 0o700);
     drop(store);
+}
+
+#[test]
+fn letter_says_to_operators_what_it_says_to_clients_and_its_detail_after_every_restart() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let journal = Driven::open(&config);
+    let cause = Cause::now(1303, "the statement failed").with_detail("pay counted 0");
+    let short = Cause::now(2103, "NO_GOLD");
+    for (key, cause) in [("a", &cause), ("b", &short)] {
+        let sequence = journal.keep(key, None);
+        block_on(journal.journal.dead(&journal.record(sequence), cause.clone())).unwrap();
+    }
+    let check = |journal: &Driven| {
+        assert_eq!(journal.journal.find(1).unwrap().dead.as_ref(), Some(&cause));
+        assert_eq!(journal.journal.find(2).unwrap().dead.as_ref(), Some(&short));
+    };
+    check(&journal);
+    journal.close();
+    for _ in 0..2 {
+        let journal = Driven::open(&config);
+        check(&journal);
+        journal.close();
+    }
+    // A long one is cut between characters.
+    let long = Cause::now(1303, "x").with_detail(&"名".repeat(400));
+    assert_eq!(*long.detail, "名".repeat(341));
 }

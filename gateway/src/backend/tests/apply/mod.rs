@@ -1,6 +1,7 @@
 //! The applier over a journal in a temporary folder, on both databases where there are two.
 
 mod batches;
+mod burials;
 mod outage;
 mod purge;
 mod records;
@@ -227,6 +228,7 @@ impl Bed {
                 match &mut connection.endpoint {
                     // Nobody listens there.
                     Endpoint::Server { port, .. } => *port = 1,
+                    Endpoint::Oracle { connect, .. } => *connect = "//127.0.0.1:1/none".into(),
                     Endpoint::File(path) => *path = self.folder.path().join("none/none.db"),
                 }
             }

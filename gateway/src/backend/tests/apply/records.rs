@@ -75,7 +75,7 @@ async fn template_s_own_refusal_stands_in_the_dead_letter() {
 }
 
 /// Puts a key's row there as a synchronous request does, and its effect.
-async fn done_by_another(bed: &Bed, order: Order<'_>) {
+pub(super) async fn done_by_another(bed: &Bed, order: Order<'_>) {
     let key = bed.draft("game1", order).key;
     let hex =
         |bytes: [u8; 16]| bytes.iter().fold(String::new(), |all, byte| format!("{all}{byte:02x}"));

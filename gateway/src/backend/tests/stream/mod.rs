@@ -1,5 +1,6 @@
 //! Orders through a real Redis into a real MariaDB, by several instances in one process.
 
+mod letters;
 mod orders;
 mod owners;
 
@@ -113,6 +114,11 @@ impl Bed {
             producer: tokio::spawn(producer.run()),
             keeper: None,
         }
+    }
+
+    async fn run(&self, sql: &str) {
+        let mut lease = self.pool.acquire(far()).await.expect("a connection");
+        lease.run_text(sql).await.expect("good SQL");
     }
 
     async fn ask(&self, sql: &str) -> Vec<String> {

@@ -1,5 +1,6 @@
 //! Writes in transactions, on both databases where there are two.
 
+mod ahead;
 mod apply;
 mod keys;
 mod lost;
@@ -18,7 +19,7 @@ use super::super::migration::own_migrations;
 use super::super::pool::Pool;
 use super::super::testing::{Server, far, pool, sqlite_config, template};
 use super::super::write::{RunningKeys, Write, Written, needs_transaction, write};
-use super::super::{BackendError, Supplied};
+use super::super::{BackendError, CursorKey, Limits, Outcome, Supplied};
 use crate::bind::Bound;
 use crate::cache::Stored;
 use crate::catalog::{

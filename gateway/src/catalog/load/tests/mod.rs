@@ -1,5 +1,6 @@
 //! Whole template folders, good and with one fault planted: each rule finds its own and nothing else.
 
+mod bodies;
 mod faults;
 mod portability;
 mod relations;

@@ -32,6 +32,57 @@ fn what_oracle_cannot_read_is_told_of_a_game_on_oracle() {
     assert_eq!(told(&limit, Dialect::Oracle), 0);
 }
 
+/// `sql` as the one fault of a read or a write on Oracle.
+#[track_caller]
+fn oracle(text: &str, old: &str, new: &str) {
+    assert!(text.contains(old), "{old}");
+    assert_eq!(told(text, Dialect::Oracle), 0, "{text}");
+    let text = text.replacen(old, new, 1);
+    assert_eq!(told(&text, Dialect::Oracle), 1, "{text}");
+    assert_eq!(told(&text, Dialect::Sqlite), 0, "{text}");
+}
+
+#[test]
+fn shape_of_a_statement_that_oracle_does_not_take_is_told() {
+    oracle(READ, "FROM t", "FROM t AS t");
+    oracle(READ, "FROM t", "FROM s.t AS t");
+    oracle(READ, "FROM t", "FROM u, t AS t");
+    oracle(READ, "FROM t", "FROM (SELECT a, id FROM u) AS t");
+    oracle(READ, "FROM t", "FROM u JOIN t AS t ON t.id = u.id");
+    oracle(READ, "t.a FROM t", "(SELECT 1) AS a FROM t");
+    oracle(READ, ":id", ":id LIMIT 5");
+    oracle(READ, ":id", ":id AND EXISTS (SELECT 1 FROM u WHERE u.id = t.id LIMIT 1)");
+    oracle(READ, "t.a FROM", &format!("t.{} AS a FROM", "x".repeat(129)));
+    oracle(WRITE, "UPDATE t SET", "UPDATE t JOIN u ON u.id = t.id SET");
+    let insert =
+        WRITE.replacen("UPDATE t SET a = 1 WHERE id = :id", "INSERT INTO t (id) VALUES (:id)", 1);
+    oracle(&insert, "(:id)", "(:id), (:id)");
+    oracle(&insert, "(:id)", "(:id) ON DUPLICATE KEY UPDATE a = 1");
+}
+
+#[test]
+fn what_oracle_takes_is_not_told() {
+    for (text, old, new) in [
+        (READ, "FROM t", "FROM t x, (SELECT 1 AS one FROM dual) u, t"),
+        (READ, "t.a FROM", "CAST(t.a AS NUMBER(10)) AS a FROM"),
+        (READ, "t.a FROM", "(SELECT MAX(u.a) FROM u) AS a FROM"),
+        (READ, ":id", ":id AND EXTRACT(YEAR FROM t.b) = 2026"),
+        (READ, ":id", ":id FOR UPDATE SKIP LOCKED"),
+        (READ, ":id", ":id FETCH FIRST 5 ROWS ONLY"),
+        (READ, ":id", ":id AND t.b > t.c + INTERVAL '1' DAY"),
+        (READ, "SELECT", "WITH u AS (SELECT 1 AS a FROM dual) SELECT"),
+    ] {
+        let text = text.replacen(old, new, 1);
+        assert_eq!(told(&text, Dialect::Oracle), 0, "{text}");
+    }
+    let own =
+        "SELECT t.a FROM t WHERE t.id = :id AND (rownum, level) IN (SELECT u.rowid, user FROM u)\n";
+    check_on(Dialect::Oracle, &[("_base/x.sql", READ), ("_base/x.oracle.sql", own)], &[]);
+    let files =
+        [("_base/x.sql", READ), ("_base/x.oracle.sql", "SELECT `t`.a FROM t WHERE id = :id")];
+    check_on(Dialect::Oracle, &files, &[Rule::Portability]);
+}
+
 #[test]
 fn what_a_dialect_cannot_read_is_not_told_of_games_on_others() {
     for other in [Dialect::Mysql, Dialect::Sqlite] {

@@ -184,6 +184,12 @@ fn statement_is_one_and_of_its_kind() {
     one(&like.replacen("= :id", "LIKE :id", 1), &[]);
     one(&like, &[Rule::Statement]);
     one(&like.replacen("= :id", "LIKE :id ESCAPE '!'", 1), &[Rule::Statement]);
+    one(&like.replacen("= :id", "LIKE UPPER(:id) ESCAPE '!'", 1), &[Rule::Statement]);
+    one(&like.replacen("= :id", "LIKE TRIM(:id)", 1), &[Rule::Statement]);
+    let folded = like.replacen("t.id = :id", "(LOWER(t.id) LIKE LOWER(:id))", 1);
+    let folded = template(&folded, Dialect::Oracle);
+    let sql = &folded.plan.fixed.as_ref().unwrap().sql;
+    assert!(sql.ends_with(r"(LOWER(t.id) LIKE LOWER(:b1) ESCAPE '\')"), "{sql}");
     one("-- @kind many\n-- @allow a\n-- @result a int\n", &[Rule::BodyMissing]);
 }
 

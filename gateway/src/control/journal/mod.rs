@@ -2,26 +2,39 @@
 //!
 //! Invariant: a value is shown only where the template of the record's own contract does not mask it.
 
+mod entries;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::Duration;
 
 use hyper::StatusCode;
-use serde_json::{Map, Value, json};
+use percent_encoding::percent_decode_str;
+use serde_json::{Value, json};
 
 use super::Shared;
-use crate::catalog::{Scalar, Template};
-use crate::journal::{Backlog, Entry, Journal, OpenError, now_micros};
+use crate::catalog::Template;
+use crate::journal::{Entry, Journal, OpenError, Standings, now_micros};
 use crate::observe::{Event, emit};
+
+pub use entries::{entry, whole_entry};
+
+use entries::{backlog, with_standing};
 
 /// Entries of each kind that one answer lists, if nothing is said, and at most.
 const LISTED: (usize, usize) = (100, 1000);
 
-/// What stands where a value is not shown.
-const MASKED: &str = "***";
-
 /// Longest name of an operator that is written down, in bytes.
-const OPERATOR_BYTES_MAX: usize = 64;
+pub const OPERATOR_BYTES_MAX: usize = 64;
+
+/// Longest reason of an operator, in bytes.
+const REASON_BYTES_MAX: usize = 256;
+
+/// What is told of one that is missing or too long.
+const WANTED_REASON: &str = "want reason=TEXT of 1 to 256 bytes, percent-encoded";
+
+/// How long whoever applies records may take to say why they wait.
+const WHY_TIMEOUT: Duration = Duration::from_secs(2);
 
 /// A status and a body.
 type Told = (StatusCode, Value);
@@ -46,6 +59,14 @@ impl Asked<'_> {
 
     fn number(&self, name: &str, otherwise: u64) -> u64 {
         self.param(name).and_then(|text| text.parse().ok()).unwrap_or(otherwise)
+    }
+
+    /// Why, in the operator's words; `None`: that is not said, or not in a text that can be kept.
+    fn reason(&self) -> Option<String> {
+        let text = self.param("reason")?.replace('+', " ");
+        let text = percent_decode_str(&text).decode_utf8().ok()?.trim().to_owned();
+        let is_good = (1..=REASON_BYTES_MAX).contains(&text.len());
+        (is_good && !text.chars().any(char::is_control)).then_some(text)
     }
 
     /// Who asks, for the record: the address is sure, the name is what they say.
@@ -73,18 +94,29 @@ pub(super) async fn answer(shared: &Shared, asked: Asked<'_>) -> Option<Told> {
     let Some(journal) = &shared.core.journal else {
         return Some((StatusCode::NOT_FOUND, json!({ "error": "no journal.path is configured" })));
     };
+    let is_burial = asked.is_post && action == Some("bury");
+    let reason = asked.reason();
+    if is_burial && reason.is_none() {
+        return Some((StatusCode::BAD_REQUEST, json!({ "error": WANTED_REASON })));
+    }
+    let reason = reason.unwrap_or_default();
     let told = match (sequence, action, asked.is_post) {
         (None, None, false) => list(shared, journal, &asked).await,
         (Some(sequence), None, false) => show(shared, journal, sequence).await,
         (Some(sequence), Some("retry"), true) => {
             let force = asked.param("force") == Some("true");
             let tried = journal.retry(sequence, force).await;
-            note("retry", sequence, &asked, tried.as_ref());
+            note("retry", sequence, &asked, tried.as_ref().map(|_| ""));
             tried.map(|new| json!({ "sequence": new }))
+        }
+        (Some(sequence), Some("bury"), true) => {
+            let buried = bury(journal, sequence, &reason, &asked).await;
+            note("bury", sequence, &asked, buried.as_ref().map(|()| &*reason));
+            buried.map(|()| json!({ "buried": sequence }))
         }
         (Some(sequence), Some("drop"), true) => {
             let dropped = forget(shared, journal, sequence).await;
-            note("drop", sequence, &asked, dropped.as_ref());
+            note("drop", sequence, &asked, dropped.as_ref().map(|()| ""));
             dropped.map(|()| json!({ "dropped": sequence }))
         }
         _ => return None,
@@ -95,16 +127,23 @@ pub(super) async fn answer(shared: &Shared, asked: Asked<'_>) -> Option<Told> {
 fn refused(error: &OpenError) -> Told {
     let status = match error {
         OpenError::NoRecord { .. } => StatusCode::NOT_FOUND,
-        OpenError::Overtaken { .. } | OpenError::NotDead { .. } => StatusCode::CONFLICT,
+        OpenError::Overtaken { .. }
+        | OpenError::NotDead { .. }
+        | OpenError::Settled { .. }
+        | OpenError::Untold { .. } => StatusCode::CONFLICT,
         OpenError::Journal(_) => StatusCode::SERVICE_UNAVAILABLE,
         _ => StatusCode::INTERNAL_SERVER_ERROR,
     };
     (status, json!({ "error": error.to_string() }))
 }
 
-/// Writes down who did what.
-fn note<T>(action: &'static str, sequence: u64, asked: &Asked<'_>, done: Result<T, &OpenError>) {
-    let outcome = done.map_or_else(ToString::to_string, |_| "done".to_owned());
+/// Writes down who did what, and why where they say so.
+fn note(action: &'static str, sequence: u64, asked: &Asked<'_>, done: Result<&str, &OpenError>) {
+    let outcome = match done {
+        Ok("") => "done".to_owned(),
+        Ok(reason) => format!("done: {reason}"),
+        Err(error) => error.to_string(),
+    };
     emit(&Event::JournalHandled { action, sequence, who: &asked.who(), outcome: &outcome });
 }
 
@@ -128,21 +167,49 @@ async fn list(
     let count = usize::try_from(limit).unwrap_or(LISTED.1);
     let (dead, waiting) =
         read(journal, move |it| Ok((it.letters(from, count)?, it.waiting(from, count)?))).await?;
+    let why = why(journal, &waiting).await;
     let now = now_micros();
-    let told = |entries: &[Entry]| -> Value {
-        entries.iter().map(|it| entry(it, template_of(shared, it).as_deref(), now)).collect()
+    let told = |it: &Entry| {
+        let told = entry(it, template_of(shared, it).as_deref(), now);
+        with_standing(told, why.get(&it.sequence))
     };
     Ok(json!({
         "journal": format!("{:016x}", journal.id()),
         "backlog": backlog(&journal.backlog(), now),
-        "dead": told(&dead),
-        "waiting": told(&waiting),
+        "dead": dead.iter().map(told).collect::<Value>(),
+        "waiting": waiting.iter().map(told).collect::<Value>(),
     }))
+}
+
+/// Why records wait, as far as whoever applies them says so in time.
+async fn why(journal: &Journal, waiting: &[Entry]) -> Standings {
+    let asked = waiting.iter().map(|it| (it.sequence, it.draft.lane)).collect();
+    tokio::time::timeout(WHY_TIMEOUT, journal.why(asked)).await.unwrap_or_default()
 }
 
 async fn show(shared: &Shared, journal: &Arc<Journal>, sequence: u64) -> Result<Value, OpenError> {
     let found = read(journal, move |journal| journal.find(sequence)).await?;
-    Ok(whole_entry(&found, template_of(shared, &found).as_deref(), now_micros()))
+    let why = match &found.dead {
+        None => why(journal, std::slice::from_ref(&found)).await,
+        Some(_) => Standings::default(),
+    };
+    let told = whole_entry(&found, template_of(shared, &found).as_deref(), now_micros());
+    Ok(with_standing(told, why.get(&sequence)))
+}
+
+/// Gives a record up that waits.
+async fn bury(
+    journal: &Arc<Journal>,
+    sequence: u64,
+    reason: &str,
+    asked: &Asked<'_>,
+) -> Result<(), OpenError> {
+    let found = read(journal, move |journal| journal.find(sequence)).await?;
+    if found.dead.is_some() {
+        return Err(OpenError::Settled { sequence });
+    }
+    let reason = format!("{}: {reason}", asked.who());
+    journal.bury(found.into_record(), reason.into(), asked.param("force") == Some("true")).await
 }
 
 /// Drops a dead letter, here and in what other instances were told.
@@ -160,77 +227,4 @@ fn template_of(shared: &Shared, entry: &Entry) -> Option<Arc<Template>> {
     let game = snapshot.game(&payload.game).ok()?;
     let template = game.template(&payload.op)?;
     (template.contract == payload.contract).then(|| Arc::clone(template))
-}
-
-fn backlog(backlog: &Backlog, now_micros: i64) -> Value {
-    json!({
-        "records": backlog.record_count,
-        "bytes": backlog.bytes,
-        "oldest_age_s": backlog.oldest_micros.map(|at| age(at, now_micros)),
-        "dead": backlog.dead_count,
-        "dead_oldest_age_s": backlog.dead_oldest_micros.map(|at| age(at, now_micros)),
-    })
-}
-
-/// A record or dead letter on one line of a list.
-///
-/// - `template`: of its own contract; says whether its key is masked.
-pub fn entry(entry: &Entry, template: Option<&Template>, now_micros: i64) -> Value {
-    let payload = &entry.draft.payload;
-    let is_masked = template.is_some_and(|template| {
-        let key = template.write.idempotent.map(|idempotent| idempotent.key_slot);
-        key.is_some_and(|slot| template.masked.contains(&slot))
-    });
-    let key = if is_masked { MASKED } else { &*payload.key_text };
-    let dead = entry.dead.as_ref().map(|(code, message, since)| {
-        json!({
-            "code": code,
-            "message": &**message,
-            "age_s": age(*since, now_micros),
-            "needs_force": entry.is_overtaken,
-        })
-    });
-    json!({
-        "sequence": entry.sequence,
-        "state": if dead.is_some() { "dead" } else { "journalled" },
-        "game": &*payload.game,
-        "operation": &*payload.op,
-        "key": key,
-        "lane": entry.draft.lane.map(|lane| format!("{:016x}", lane.0)),
-        "age_s": age(payload.now_micros, now_micros),
-        "bytes": entry.draft.encode().len(),
-        "dead": dead,
-    })
-}
-
-/// The same, with who asked for it and its parameters.
-pub fn whole_entry(whole: &Entry, template: Option<&Template>, now_micros: i64) -> Value {
-    let payload = &whole.draft.payload;
-    let mut params = Map::new();
-    for (index, value) in payload.bound.values.iter().enumerate() {
-        let slot = template.and_then(|template| template.slots.get(index));
-        let is_shown = template.is_some_and(|template| !template.masked.contains(&index));
-        let name = slot.map_or_else(|| format!("#{index}"), |slot| slot.name.to_string());
-        params.insert(name, if is_shown { text_of(value).into() } else { MASKED.into() });
-    }
-    let mut told = entry(whole, template, now_micros);
-    if let Value::Object(members) = &mut told {
-        members.insert("caller".into(), json!(&*payload.caller));
-        members.insert("trace".into(), json!(&*payload.trace));
-        members.insert("template".into(), json!(format!("{:016x}", payload.version)));
-        members.insert("contract".into(), json!(format!("{:016x}", payload.contract)));
-        members.insert("params".into(), params.into());
-    }
-    told
-}
-
-fn text_of(value: &Scalar<'_>) -> String {
-    let mut text = String::new();
-    value.tag_text(&mut text);
-    text
-}
-
-/// Seconds since then; never negative, whatever the clock does.
-fn age(since_micros: i64, now_micros: i64) -> u64 {
-    u64::try_from(now_micros.saturating_sub(since_micros)).unwrap_or(0) / 1_000_000
 }

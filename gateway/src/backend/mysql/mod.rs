@@ -4,30 +4,36 @@
 //! cut or zeroed silently, and equal on every server, so that a template means the same everywhere.
 //! Times are UTC. The driver asks for found rows: `affected` counts what a statement matched.
 
+mod ahead;
+mod value;
+
 use std::sync::Arc;
 use std::task::Context;
 
 use sqlx::encode::IsNull;
 use sqlx::error::{BoxDynError, DatabaseError};
 use sqlx::mysql::{
-    MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlRow, MySqlSslMode, MySqlTypeInfo,
-    MySqlValueRef,
+    MySqlArguments, MySqlConnectOptions, MySqlDatabaseError, MySqlQueryResult, MySqlRow,
+    MySqlSslMode, MySqlTypeInfo,
 };
 use sqlx::{
     Arguments, AssertSqlSafe, Column as _, ConnectOptions, Connection as _, Decode, Encode,
     Executor, MySql, MySqlConnection, Row, SqlSafeStr, Statement as _, Type, TypeInfo, ValueRef,
 };
 
-use super::cell::Cell;
-use super::connection::{Described, Form, Intake, NamedRow, Sink, Statement};
+use super::connection::{Committed, Described, NamedRow, Sink, Statement};
 use super::fault::Failure;
-use super::{BackendError, moment, upsert};
-use crate::catalog::{Scalar, format_date, format_timestamp};
+use super::intake::{Intake, run_all};
+use super::{moment, upsert};
+use crate::catalog::{Isolation, Scalar};
 use crate::config::{ConnectionConfig, Endpoint, Tls};
+use ahead::{Ahead, ROLLBACK};
+use value::{form, push, text};
 
 /// What every session begins with. MySQL 8 rounds a moment to its column's digits; it is told to cut, as
 /// MariaDB and SQLite do.
 const SESSION_SETUP: &str = "SET NAMES utf8mb4, SESSION time_zone = '+00:00', \
+    SESSION autocommit = 1, SESSION completion_type = 0, \
     SESSION sql_mode = CONCAT('ONLY_FULL_GROUP_BY,STRICT_TRANS_TABLES,STRICT_ALL_TABLES,\
     NO_ZERO_IN_DATE,NO_ZERO_DATE,ERROR_FOR_DIVISION_BY_ZERO,NO_ENGINE_SUBSTITUTION,PIPES_AS_CONCAT', \
     IF(VERSION() NOT LIKE '%MariaDB%' AND VERSION() REGEXP '^([89]|[1-9][0-9])[.]', \
@@ -46,6 +52,7 @@ pub(super) struct Session {
     options: Arc<MySqlConnectOptions>,
     server_number: u64,
     decimal_type: MySqlTypeInfo,
+    ahead: Ahead,
 }
 
 impl Session {
@@ -58,16 +65,65 @@ impl Session {
         let server_number =
             <u64 as Decode<MySql>>::decode(row.try_get_raw(0)?).map_err(sqlx::Error::Decode)?;
         let decimal_type = row.try_get_raw(1)?.type_info().into_owned();
-        Ok(Self { driver, options, server_number, decimal_type })
+        Ok(Self { driver, options, server_number, decimal_type, ahead: Ahead::default() })
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
+        if self.ahead.leave() {
+            return self.run(ROLLBACK, |_| {}).await;
+        }
         self.driver.ping().await
     }
 
+    /// Begins a transaction, if that was not done ahead.
+    pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), sqlx::Error> {
+        if let Some(sql) = self.ahead.begin(isolation) {
+            self.run(AssertSqlSafe(sql), |_| {}).await?;
+        }
+        self.ahead.enter(isolation);
+        Ok(())
+    }
+
+    /// Commits, and perhaps begins the next transaction.
+    pub(super) async fn commit(&mut self) -> Result<Committed, sqlx::Error> {
+        let (sql, next) = self.ahead.commit();
+        let mut done_count = 0;
+        match self.run(sql, |_| done_count += 1).await {
+            Ok(()) => self.ahead.stand(next),
+            // The COMMIT was answered; what is said of what comes behind it does not undo it.
+            Err(error) if done_count > 0 => return Ok(Committed::Lost(error)),
+            Err(error) => return Err(error),
+        }
+        Ok(Committed::Well)
+    }
+
+    pub(super) async fn rollback(&mut self) -> Result<(), sqlx::Error> {
+        self.ahead.rollback();
+        self.run(ROLLBACK, |_| {}).await
+    }
+
+    /// What is not part of a transaction must not become part of one that was begun ahead.
+    async fn settle(&mut self) -> Result<(), sqlx::Error> {
+        if self.ahead.leave() { self.run(ROLLBACK, |_| {}).await } else { Ok(()) }
+    }
+
+    /// Runs a text; `done` hears of each of its statements.
+    async fn run(
+        &mut self,
+        sql: impl SqlSafeStr,
+        mut done: impl FnMut(&MySqlQueryResult),
+    ) -> Result<(), sqlx::Error> {
+        let mut stream = self.driver.fetch_many(sqlx::raw_sql(sql));
+        run_all(|context| stream.as_mut().poll_next(context), &mut done).await
+    }
+
     pub(super) async fn execute(&mut self, statement: &Statement<'_>) -> Result<u64, Failure> {
+        self.settle().await?;
         let query = self.query(statement)?;
-        let affected = self.driver.execute(query).await?.rows_affected();
+        let mut affected = 0;
+        let mut stream = self.driver.fetch_many(query);
+        let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
+        run_all(next, |done: &MySqlQueryResult| affected += done.rows_affected()).await?;
         if affected > 1 && upsert::is_of_one_row(&statement.sql) {
             return Ok(1);
         }
@@ -79,6 +135,7 @@ impl Session {
         statement: &Statement<'_>,
         rows: &mut impl Sink,
     ) -> Result<(), Failure> {
+        self.settle().await?;
         let query = self.query(statement)?;
         let mut stream = self.driver.fetch_many(query);
         let mut places = Vec::new();
@@ -87,13 +144,15 @@ impl Session {
     }
 
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {
-        self.driver.execute(sqlx::raw_sql(AssertSqlSafe(sql))).await.map(drop)
+        self.settle().await?;
+        self.run(AssertSqlSafe(sql), |_| {}).await
     }
 
     pub(super) async fn fetch_named(
         &mut self,
         statement: &Statement<'_>,
     ) -> Result<Vec<NamedRow>, sqlx::Error> {
+        self.settle().await?;
         let query = self.query(statement)?.persistent(false);
         let rows = self.driver.fetch_all(query).await?;
         let named = |row: &MySqlRow| {
@@ -106,6 +165,7 @@ impl Session {
     }
 
     pub(super) async fn describe(&mut self, sql: &str) -> Result<Vec<Described>, sqlx::Error> {
+        self.settle().await?;
         let prepared = self.driver.prepare(AssertSqlSafe(sql).into_sql_str()).await?;
         let describe = |column: &sqlx::mysql::MySqlColumn| Described {
             name: column.name().to_owned(),
@@ -241,123 +301,4 @@ impl Encode<'_, MySql> for DecimalBind<'_> {
     fn produces(&self) -> Option<MySqlTypeInfo> {
         Some(self.ty.clone())
     }
-}
-
-/// Where a declared column is, and how its values are read.
-#[derive(Clone, Copy, Debug)]
-struct Place {
-    index: usize,
-    native: Native,
-}
-
-/// How a column's values are read.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Native {
-    Signed,
-    Unsigned,
-    /// 32 bits.
-    Single,
-    Float,
-    Decimal,
-    Text,
-    Bytes,
-    Date,
-    Moment,
-    Other,
-}
-
-impl Native {
-    fn of(ty: &MySqlTypeInfo) -> Self {
-        match ty.name() {
-            "BIT" => Self::Unsigned,
-            "FLOAT" => Self::Single,
-            "DOUBLE" => Self::Float,
-            "DECIMAL" => Self::Decimal,
-            "DATE" => Self::Date,
-            "DATETIME" | "TIMESTAMP" => Self::Moment,
-            "JSON" | "ENUM" | "SET" => Self::Text,
-            "TIME" | "GEOMETRY" | "NULL" => Self::Other,
-            // Not by name: TINYINT(1) is `BOOLEAN` with and without a sign, and a text with a binary
-            // collation is named as bytes.
-            _ if <u64 as Type<MySql>>::compatible(ty) => Self::Unsigned,
-            _ if <i64 as Type<MySql>>::compatible(ty) => Self::Signed,
-            _ if <str as Type<MySql>>::compatible(ty) => Self::Text,
-            _ if <[u8] as Type<MySql>>::compatible(ty) => Self::Bytes,
-            _ => Self::Other,
-        }
-    }
-}
-
-fn push(rows: &mut impl Sink, row: &MySqlRow, places: &mut Vec<Place>) -> Result<(), BackendError> {
-    if places.is_empty() {
-        let columns = row.columns();
-        for index in rows.positions(&columns.iter().map(sqlx::Column::name))? {
-            let native =
-                columns.get(index).map_or(Native::Other, |column| Native::of(column.type_info()));
-            places.push(Place { index, native });
-        }
-    }
-    rows.push(|column| {
-        let place = places.get(column).ok_or("no place for the column")?;
-        let value = row.try_get_raw(place.index).map_err(|error| error.to_string())?;
-        read(value, place.native).map_err(|error| error.to_string().into())
-    })
-}
-
-fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynError> {
-    if value.is_null() {
-        return Ok(Cell::Null);
-    }
-    Ok(match native {
-        Native::Signed => Cell::Int(Decode::<MySql>::decode(value)?),
-        Native::Unsigned => Cell::UInt(Decode::<MySql>::decode(value)?),
-        Native::Single => Cell::Float(widen(Decode::<MySql>::decode(value)?)),
-        Native::Float => Cell::Float(Decode::<MySql>::decode(value)?),
-        Native::Decimal => Cell::Decimal(Decode::<MySql>::decode(value)?),
-        Native::Text => Cell::Text(Decode::<MySql>::decode(value)?),
-        Native::Bytes => Cell::Bytes(Decode::<MySql>::decode(value)?),
-        Native::Date => Cell::Date(moment::days_from_date(Decode::<MySql>::decode(value)?)),
-        Native::Moment => Cell::Moment(moment::micros_from_moment(Decode::<MySql>::decode(value)?)),
-        Native::Other => {
-            return Err(
-                format!("the database's type {} has no form here", value.type_info()).into()
-            );
-        }
-    })
-}
-
-/// The 64-bit number that is written like the 32-bit one: 0.1 stays 0.1, as it was stored.
-fn widen(single: f32) -> f64 {
-    single.to_string().parse().unwrap_or_else(|_| f64::from(single))
-}
-
-/// The form of a prepared column's values.
-fn form(ty: &MySqlTypeInfo) -> Form {
-    match Native::of(ty) {
-        Native::Signed | Native::Unsigned => Form::Integer,
-        Native::Single | Native::Float => Form::Float,
-        Native::Decimal => Form::Decimal,
-        Native::Text => Form::Text,
-        Native::Bytes => Form::Bytes,
-        Native::Date => Form::Date,
-        Native::Moment => Form::Moment,
-        Native::Other if ty.is_null() => Form::Unknown,
-        Native::Other => Form::Other,
-    }
-}
-
-/// A value of a small result as text.
-fn text(value: MySqlValueRef<'_>) -> Result<Option<String>, sqlx::Error> {
-    let native = Native::of(&value.type_info());
-    let cell = read(value, native).map_err(sqlx::Error::Decode)?;
-    Ok(match cell {
-        Cell::Null => None,
-        Cell::Int(value) => Some(value.to_string()),
-        Cell::UInt(value) => Some(value.to_string()),
-        Cell::Float(value) => Some(value.to_string()),
-        Cell::Decimal(text) | Cell::Text(text) => Some(text.to_owned()),
-        Cell::Bytes(bytes) => Some(String::from_utf8_lossy(bytes).into_owned()),
-        Cell::Date(days) => Some(format_date(days).as_str().to_owned()),
-        Cell::Moment(micros) => Some(format_timestamp(micros, 6).as_str().to_owned()),
-    })
 }

@@ -3,19 +3,23 @@
 //! On the folder while no gateway runs, or through a running one's admin port. Both make the same entries, as JSON,
 //! which are printed here.
 
+mod lines;
+
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
-use gateway_protocol::{GameId, OpId};
+use percent_encoding::{NON_ALPHANUMERIC, utf8_percent_encode};
 use serde_json::Value;
 
 use super::admin::Admin;
 use super::output::{Outcome, chain};
-use crate::catalog::{Template, survey};
-use crate::config::{Config, Dialect, Env};
+use crate::catalog::{Survey, Template, survey};
+use crate::config::{Config, Env};
 use crate::control::{journal_entry, whole_journal_entry};
 use crate::journal::{Damage, Entry, Offline, OpenError, now_micros};
+
+use lines::{line, listed, shown};
 
 /// Exit status when a journal is damaged, and was not repaired.
 const EXIT_DAMAGED: u8 = 1;
@@ -35,6 +39,9 @@ pub(super) struct JournalArgs {
     /// The admin port's token.
     #[arg(long, global = true, env = "GATEWAY_ADMIN_TOKEN", hide_env_values = true)]
     token: Option<String>,
+    /// Who asks, for the log of the running gateway; default: the user's name.
+    #[arg(long, global = true, value_name = "NAME", requires = "admin")]
+    operator: Option<String>,
     #[command(subcommand)]
     action: Action,
 }
@@ -42,7 +49,11 @@ pub(super) struct JournalArgs {
 #[derive(Clone, Debug, Subcommand)]
 enum Action {
     /// List what waits and the dead letters: sequence, state, operation, key, lane, age, size, reason.
-    List,
+    List {
+        /// The folder of templates, which say what may be shown of a lane; a running gateway has its own.
+        #[arg(long)]
+        templates: Option<PathBuf>,
+    },
     /// Show one of them with its parameters, those under `@mask` hidden; all hidden without templates.
     Show {
         /// Its sequence.
@@ -56,6 +67,17 @@ enum Action {
         /// Its sequence.
         sequence: u64,
         /// Also behind later records of its lane.
+        #[arg(long)]
+        force: bool,
+    },
+    /// Have a running gateway give up a record that waits: it becomes a dead letter, and its lane goes on.
+    Bury {
+        /// Its sequence.
+        sequence: u64,
+        /// Why, for the letter and the log.
+        #[arg(long)]
+        reason: String,
+        /// Also where the record's database does not tell whether it was applied.
         #[arg(long)]
         force: bool,
     },
@@ -78,7 +100,9 @@ enum Action {
 /// Does what the command line says.
 pub(super) fn run(args: &JournalArgs) -> Outcome {
     let done = match &args.admin {
-        Some(url) => Admin::new(url, args.token.clone()).and_then(|admin| online(args, &admin)),
+        Some(url) => Admin::new(url, args.token.clone())
+            .and_then(|admin| admin.by(args.operator.as_deref()))
+            .and_then(|admin| online(args, &admin)),
         None => offline(args),
     };
     done.unwrap_or_else(|text| Outcome::failed(1, format!("gateway journal: {text}\n")))
@@ -87,11 +111,17 @@ pub(super) fn run(args: &JournalArgs) -> Outcome {
 /// Asks a running gateway.
 fn online(args: &JournalArgs, admin: &Admin) -> Result<Outcome, String> {
     let text = match &args.action {
-        Action::List => listed(&admin.ask("GET", "/journal?limit=1000")?),
+        Action::List { .. } => listed(&admin.ask("GET", "/journal?limit=1000")?),
         Action::Show { sequence, .. } => shown(&admin.ask("GET", &format!("/journal/{sequence}"))?),
         Action::Retry { sequence, force } => {
             let told = admin.ask("POST", &format!("/journal/{sequence}/retry?force={force}"))?;
             retried(*sequence, told.get("sequence").and_then(Value::as_u64).unwrap_or(0))
+        }
+        Action::Bury { sequence, reason, force } => {
+            let reason = utf8_percent_encode(reason, NON_ALPHANUMERIC);
+            let target = format!("/journal/{sequence}/bury?force={force}&reason={reason}");
+            admin.ask("POST", &target)?;
+            format!("record {sequence} is a dead letter\n")
         }
         Action::Drop { sequence, force: false } => {
             admin.ask("POST", &format!("/journal/{sequence}/drop"))?;
@@ -115,7 +145,7 @@ fn offline(args: &JournalArgs) -> Result<Outcome, String> {
         return Err(format!("{}: no journal is there", folder.display()));
     }
     let done = match &args.action {
-        Action::List => list(&folder),
+        Action::List { templates } => list(&folder, templates.as_deref()),
         Action::Show { sequence, templates } => show(&folder, *sequence, templates.as_deref()),
         Action::Retry { sequence, force } => Offline::open(&folder)
             .and_then(|journal| journal.retry(*sequence, *force))
@@ -124,6 +154,12 @@ fn offline(args: &JournalArgs) -> Result<Outcome, String> {
             .and_then(|mut journal| journal.discard(*sequence, *force))
             .map(|()| Outcome::ok(dropped(*sequence))),
         Action::Repair { cut } => repair(&folder, *cut),
+        Action::Bury { .. } => {
+            return Err(format!(
+                "only a running gateway gives up a record: say --admin http://{admin} \
+                 (where none runs, `drop --force` forgets one)"
+            ));
+        }
     };
     done.map_err(|error| match &error {
         OpenError::InUse { path } => {
@@ -144,12 +180,12 @@ impl Action {
     /// As it is typed to a running gateway; `None`: that cannot do it.
     fn words(&self) -> Option<String> {
         match self {
-            Self::List => Some("list".into()),
+            Self::List { .. } => Some("list".into()),
             Self::Show { sequence, .. } => Some(format!("show {sequence}")),
             Self::Retry { sequence, force: false } => Some(format!("retry {sequence}")),
             Self::Retry { sequence, force: true } => Some(format!("retry {sequence} --force")),
             Self::Drop { sequence, force: false } => Some(format!("drop {sequence}")),
-            Self::Drop { force: true, .. } | Self::Repair { .. } => None,
+            Self::Bury { .. } | Self::Drop { force: true, .. } | Self::Repair { .. } => None,
         }
     }
 }
@@ -182,10 +218,14 @@ fn dropped(sequence: u64) -> String {
     format!("record {sequence} is dropped\n")
 }
 
-fn list(folder: &Path) -> Result<Outcome, OpenError> {
+fn list(folder: &Path, templates: Option<&Path>) -> Result<Outcome, OpenError> {
     let journal = Offline::open(folder)?;
     let (mut text, now) = (String::new(), now_micros());
-    journal.each(|entry| line(&mut text, &journal_entry(&entry, None, now)))?;
+    let known = templates.map(known);
+    journal.each(|entry| {
+        let template = known.as_ref().and_then(|known| template_of(known, &entry));
+        line(&mut text, &journal_entry(&entry, template, now));
+    })?;
     if let Some((segment, offset)) = &journal.opened.torn {
         let place = segment.display();
         let _written = writeln!(text, "{place}: a torn tail at byte {offset}: never acknowledged");
@@ -193,91 +233,31 @@ fn list(folder: &Path) -> Result<Outcome, OpenError> {
     Ok(Outcome::ok(text))
 }
 
-/// What a running gateway lists: dead letters, then what waits, as far as it tells.
-fn listed(told: &Value) -> String {
-    let mut text = String::new();
-    for kind in ["dead", "waiting"] {
-        for entry in told.get(kind).and_then(Value::as_array).into_iter().flatten() {
-            line(&mut text, entry);
-        }
-    }
-    let count = |kind: &str| told.pointer(&format!("/backlog/{kind}")).unwrap_or(&Value::Null);
-    let _written = writeln!(text, "{} dead, {} waiting", count("dead"), count("records"));
-    text
-}
-
-/// A member as text, without the quotes of JSON.
-fn member(entry: &Value, pointer: &str) -> String {
-    match entry.pointer(pointer) {
-        None | Some(Value::Null) => "-".into(),
-        Some(Value::String(text)) => text.clone(),
-        Some(other) => other.to_string(),
-    }
-}
-
-fn line(text: &mut String, entry: &Value) {
-    let of = |pointer| member(entry, pointer);
-    // Writing to a string does not fail.
-    let _written = write!(
-        text,
-        "{:>10}  {:<10}  {} {}  key={:?}  lane={}  age={}s  {} bytes",
-        of("/sequence"),
-        of("/state"),
-        of("/game"),
-        of("/operation"),
-        of("/key"),
-        of("/lane"),
-        of("/age_s"),
-        of("/bytes"),
-    );
-    if entry.pointer("/dead/code").is_some() {
-        let behind = match entry.pointer("/dead/needs_force") {
-            Some(Value::Bool(true)) => "  (behind later records of its lane)",
-            _ => "",
-        };
-        let _written = write!(text, "  {} {}{behind}", of("/dead/code"), of("/dead/message"));
-    }
-    text.push('\n');
-}
-
 fn show(folder: &Path, sequence: u64, templates: Option<&Path>) -> Result<Outcome, OpenError> {
     let entry = Offline::open(folder)?.find(sequence)?;
-    let template = templates.and_then(|templates| template_of(templates, &entry));
-    let mut text = shown(&whole_journal_entry(&entry, template.as_ref(), now_micros()));
+    let known = templates.map(known);
+    let template = known.as_ref().and_then(|known| template_of(known, &entry));
+    let mut text = shown(&whole_journal_entry(&entry, template, now_micros()));
     if template.is_none() {
         text.push_str("values are shown where --templates has the operation under this contract\n");
     }
     Ok(Outcome::ok(text))
 }
 
-fn shown(entry: &Value) -> String {
-    let mut text = String::new();
-    line(&mut text, entry);
-    let of = |pointer| member(entry, pointer);
-    let _written = writeln!(
-        text,
-        "caller   {}\ntrace    {}\ntemplate {}, contract {}",
-        of("/caller"),
-        of("/trace"),
-        of("/template"),
-        of("/contract"),
-    );
-    for (name, value) in entry.get("params").and_then(Value::as_object).into_iter().flatten() {
-        let _written = writeln!(text, "{name} = {}", value.as_str().unwrap_or_default());
-    }
-    text
+/// The templates of every game that has a folder, for every dialect.
+fn known(folder: &Path) -> Survey {
+    survey(folder, &[])
 }
 
-/// The template of a record's own contract, for either dialect.
-fn template_of(folder: &Path, entry: &Entry) -> Option<Template> {
+/// The template of a record's own contract.
+fn template_of<'k>(known: &'k Survey, entry: &Entry) -> Option<&'k Template> {
     let payload = &entry.draft.payload;
-    let (game, op) = (GameId::new(&payload.game).ok()?, OpId::new(&payload.op).ok()?);
-    let games: Vec<_> =
-        [Dialect::Mysql, Dialect::Sqlite].into_iter().map(|it| (game.clone(), it)).collect();
-    let survey = survey(folder, &games);
-    let is_it = |template: &Template| template.op == op && template.contract == payload.contract;
-    let found = survey.templates().find(|one| is_it(one.template))?;
-    Some(found.template.clone())
+    let is_it = |template: &Template| {
+        *template.game.as_str() == *payload.game
+            && *template.op.as_str() == *payload.op
+            && template.contract == payload.contract
+    };
+    known.templates().map(|one| one.template).find(|template| is_it(template))
 }
 
 fn repair(folder: &Path, cut: bool) -> Result<Outcome, OpenError> {

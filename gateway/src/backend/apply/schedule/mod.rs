@@ -9,6 +9,8 @@
 //! Invariant: of two records of one lane the later one is never handed out while the earlier one is unsettled,
 //! unless both are in the same batch, in order.
 
+mod pull;
+
 use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::hash::Hash;
 use std::time::{Duration, Instant};
@@ -16,6 +18,8 @@ use std::time::{Duration, Instant};
 use foldhash::fast::RandomState;
 
 use crate::identity::Lane;
+
+pub(super) use pull::{Pulled, Stands};
 
 /// How the records of one group (one operation of one game) are gathered.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -152,7 +156,7 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
             self.loose.insert(record.sequence, record);
             return;
         };
-        self.lanes.entry(lane).or_insert_with(LaneState::empty).waiting.push_back(record);
+        self.lanes.entry(lane).or_insert_with(LaneState::empty).put(record);
         self.place(lane);
     }
 
@@ -196,6 +200,10 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
             if let Some(lane) = record.lane {
                 if let Some(state) = self.lanes.get_mut(&lane) {
                     state.running_count = state.running_count.saturating_sub(1);
+                    if *settlement == Settlement::Over && !state.is_placed {
+                        // It may have been what the lane waited for.
+                        state.not_before = None;
+                    }
                 }
                 lanes.push(lane);
             }
@@ -226,7 +234,7 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
         };
         let state = self.lanes.entry(lane).or_insert_with(LaneState::empty);
         state.not_before = Some(state.not_before.map_or(at, |other| other.max(at)));
-        state.waiting.push_front(record);
+        state.put(record);
     }
 
     /// Puts a lane where it is found: to its group's ready ones, or to those for later.
@@ -323,6 +331,12 @@ impl<G: Clone + Eq + Hash> Schedule<G> {
 }
 
 impl<G> LaneState<G> {
+    /// Puts a record at its place: last, mostly, or first.
+    fn put(&mut self, record: Waiting<G>) {
+        let at = self.waiting.partition_point(|other| other.sequence < record.sequence);
+        self.waiting.insert(at, record);
+    }
+
     fn empty() -> Self {
         Self { waiting: VecDeque::new(), is_placed: false, running_count: 0, not_before: None }
     }
@@ -333,6 +347,9 @@ mod tests {
     use super::*;
 
     const EACH: Gathering = Gathering { count_max: 4, linger: Duration::ZERO, is_urgent: false };
+
+    /// The group of a record that is being buried.
+    const BURIAL: char = '!';
 
     fn record(sequence: u64, group: char, lane: Option<u64>, arrived: Instant) -> Waiting<char> {
         Waiting { sequence, group, lane: lane.map(Lane), arrived }
@@ -445,62 +462,109 @@ mod tests {
         }
     }
 
+    /// What became of records.
+    #[derive(Default)]
+    struct Played {
+        lanes: HashMap<u64, Option<u64>>,
+        settled: Vec<u64>,
+        buried: Vec<u64>,
+    }
+
+    impl Played {
+        fn is_over(&self, sequence: u64) -> bool {
+            self.settled.contains(&sequence) || self.buried.contains(&sequence)
+        }
+
+        /// Checks that nothing before them in their lanes waits.
+        fn check(&self, batch: &Batch<char>, seed: u64) {
+            for sequence in &batch.sequences {
+                let lane = self.lanes[sequence];
+                let unsettled_before = (1..*sequence).any(|earlier| {
+                    lane.is_some()
+                        && self.lanes[&earlier] == lane
+                        && !self.is_over(earlier)
+                        && !batch.sequences.contains(&earlier)
+                });
+                assert!(!unsettled_before, "seed {seed}: {sequence} passed its lane");
+            }
+            assert!(!batch.sequences.is_empty() && batch.sequences.is_sorted());
+        }
+
+        /// Ends a batch: a fifth of it is tried again.
+        fn end(
+            &mut self,
+            batch: Batch<char>,
+            random: &mut Random,
+            now: Instant,
+        ) -> Vec<(u64, Settlement)> {
+            let mut failed: Vec<Option<u64>> = Vec::new();
+            let mut outcomes = Vec::new();
+            for sequence in batch.sequences {
+                let lane = self.lanes[&sequence];
+                let is_behind = lane.is_some() && failed.contains(&lane);
+                if is_behind || random.below(5) == 0 {
+                    failed.push(lane);
+                    let wait = if is_behind { 0 } else { random.below(20) };
+                    let at = now + Duration::from_millis(wait);
+                    outcomes.push((sequence, Settlement::Again(at)));
+                } else {
+                    assert!(!self.is_over(sequence), "{sequence} twice");
+                    let over =
+                        if batch.group == BURIAL { &mut self.buried } else { &mut self.settled };
+                    over.push(sequence);
+                    outcomes.push((sequence, Settlement::Over));
+                }
+            }
+            outcomes
+        }
+    }
+
     fn run_randomly(seed: u64) {
         let mut random = Random(seed);
         let mut now = Instant::now();
         let mut schedule = Schedule::new();
-        let mut lanes: HashMap<u64, Option<u64>> = HashMap::new();
-        let mut settled: Vec<u64> = Vec::new();
+        let mut played = Played::default();
         let mut running: Vec<Batch<char>> = Vec::new();
         let (mut pushed, count) = (0, 300);
-        while settled.len() < count {
+        while played.settled.len() + played.buried.len() < count {
             now += Duration::from_millis(random.below(3));
             if pushed < count && random.below(3) > 0 {
                 pushed += 1;
                 let lane = (random.below(4) > 0).then(|| random.below(5));
                 let group = char::from(b'a' + u8::try_from(random.below(3)).unwrap());
-                lanes.insert(pushed as u64, lane);
+                played.lanes.insert(pushed as u64, lane);
                 schedule.push(record(pushed as u64, group, lane, now), EACH);
             }
             if running.len() < 3
                 && let Some(batch) = schedule.next(now, u32::try_from(random.below(4)).unwrap())
             {
-                for sequence in &batch.sequences {
-                    let lane = lanes[sequence];
-                    let unsettled_before = (1..*sequence).any(|earlier| {
-                        lane.is_some()
-                            && lanes[&earlier] == lane
-                            && !settled.contains(&earlier)
-                            && !batch.sequences.contains(&earlier)
-                    });
-                    assert!(!unsettled_before, "seed {seed}: {sequence} passed its lane");
-                }
-                assert!(!batch.sequences.is_empty() && batch.sequences.is_sorted());
+                played.check(&batch, seed);
                 running.push(batch);
+            }
+            if pushed > 0 && random.below(6) == 0 {
+                let sequence = 1 + random.below(pushed as u64);
+                let lane = played.lanes[&sequence].map(Lane);
+                let is_running = running.iter().any(|batch| batch.sequences.contains(&sequence));
+                let expected = match (is_running, played.is_over(sequence)) {
+                    (true, _) => Pulled::Running,
+                    (_, true) => Pulled::Unknown,
+                    _ => Pulled::Taken,
+                };
+                assert_eq!(schedule.pull(sequence, lane), expected, "seed {seed}: {sequence}");
+                if expected == Pulled::Taken {
+                    // To be buried, or back at its place in the lane.
+                    running.push(Batch { group: BURIAL, sequences: vec![sequence] });
+                }
             }
             if !running.is_empty() && random.below(2) == 0 {
                 let index = usize::try_from(random.below(running.len() as u64)).unwrap();
-                let batch = running.swap_remove(index);
-                let mut failed: Vec<Option<u64>> = Vec::new();
-                let mut outcomes = Vec::new();
-                for sequence in batch.sequences {
-                    let lane = lanes[&sequence];
-                    let is_behind = lane.is_some() && failed.contains(&lane);
-                    if is_behind || random.below(5) == 0 {
-                        failed.push(lane);
-                        let wait = if is_behind { 0 } else { random.below(20) };
-                        let at = now + Duration::from_millis(wait);
-                        outcomes.push((sequence, Settlement::Again(at)));
-                    } else {
-                        assert!(!settled.contains(&sequence), "seed {seed}: {sequence} twice");
-                        settled.push(sequence);
-                        outcomes.push((sequence, Settlement::Over));
-                    }
-                }
+                let outcomes = played.end(running.swap_remove(index), &mut random, now);
                 schedule.settle(&outcomes);
             }
         }
+        let Played { lanes, settled, buried } = played;
         assert_eq!((schedule.waiting_count(), schedule.running_count()), (0, 0));
+        assert!(!buried.is_empty(), "seed {seed}");
         for lane in 0..5 {
             let of_lane = settled.iter().filter(|sequence| lanes[sequence] == Some(lane));
             assert!(of_lane.is_sorted(), "seed {seed}: lane {lane} out of order");

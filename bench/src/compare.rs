@@ -1,0 +1,350 @@
+//! One scenario on every server that it names, in alternating rounds.
+//!
+//! Each measurement is a process of its own, pinned to CPU 1 as the databases are; the servers have CPU 0. Rounds alternate, so
+//! that a noisy machine is unkind to all alike; the figure to trust there is the server's CPU time per request.
+
+use std::collections::BTreeMap;
+use std::fmt::{self, Write as _};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::time::SystemTime;
+
+use anyhow::Context as _;
+use serde::{Deserialize, Serialize};
+
+use crate::machine::Machine;
+use crate::scenario::{Scenario, Side};
+use crate::servers::{Running, Servers};
+
+/// What to compare, and how long.
+#[derive(Clone, Debug)]
+pub(crate) struct Plan {
+    /// The folder `bench`.
+    pub(crate) folder: PathBuf,
+    pub(crate) scenario: String,
+    pub(crate) rounds: u32,
+    /// Seconds of each measurement.
+    pub(crate) seconds: u32,
+}
+
+/// What `gateway-bench load --json` prints, as far as it is used here.
+#[derive(Clone, Debug, Deserialize)]
+struct Measured {
+    requests: u64,
+    errors: u64,
+    errors_by_code: BTreeMap<String, u64>,
+    requests_per_s: f64,
+    cpu_us_per_request: Option<f64>,
+    bytes_per_connection: Option<f64>,
+    p50_us: f64,
+    p99_us: f64,
+    p999_us: f64,
+    p9999_us: f64,
+    percentiles_us: Vec<(f64, f64)>,
+}
+
+/// A figure over all rounds.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
+pub(crate) struct Spread {
+    pub(crate) minimum: f64,
+    pub(crate) median: f64,
+    pub(crate) maximum: f64,
+}
+
+impl Spread {
+    /// `None`: of no figures.
+    fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
+        let mut sorted: Vec<f64> = figures.collect();
+        sorted.sort_by(f64::total_cmp);
+        let (minimum, maximum) = (*sorted.first()?, *sorted.last()?);
+        let (low, high) = (sorted.get((sorted.len() - 1) / 2)?, sorted.get(sorted.len() / 2)?);
+        Some(Self { minimum, median: f64::midpoint(*low, *high), maximum })
+    }
+}
+
+/// How one side's medians stand to another's.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct Ratio {
+    /// Above 1: more CPU time a request.
+    pub(crate) cpu_us_per_request: Option<f64>,
+    /// Above 1: more requests a second.
+    pub(crate) requests_per_s: f64,
+}
+
+/// A measurement at a fixed rate.
+#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+pub(crate) struct AtRate {
+    pub(crate) requests_per_s: f64,
+    pub(crate) p50_us: f64,
+    pub(crate) p99_us: f64,
+    pub(crate) p999_us: f64,
+}
+
+/// What became of one side.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct SideOutcome {
+    pub(crate) name: String,
+    pub(crate) about: String,
+    pub(crate) connections: u32,
+    pub(crate) pipeline: u32,
+    pub(crate) requests: u64,
+    pub(crate) errors: u64,
+    pub(crate) errors_by_code: BTreeMap<String, u64>,
+    pub(crate) requests_per_s: Spread,
+    pub(crate) cpu_us_per_request: Option<Spread>,
+    pub(crate) bytes_per_connection: Option<Spread>,
+    pub(crate) p50_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) p999_us: Spread,
+    pub(crate) p9999_us: Spread,
+    /// By the other side's name.
+    pub(crate) ratio_to: BTreeMap<String, Ratio>,
+    /// Of the round with the median rate: per cent, and microseconds.
+    pub(crate) percentiles_us: Vec<(f64, f64)>,
+    pub(crate) at_rates: Vec<AtRate>,
+}
+
+/// What a comparison found.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+pub(crate) struct Comparison {
+    pub(crate) scenario: String,
+    pub(crate) about: String,
+    pub(crate) machine: Machine,
+    pub(crate) rounds: u32,
+    pub(crate) seconds: u32,
+    pub(crate) sides: Vec<SideOutcome>,
+    /// What could not be compared, and why.
+    pub(crate) absent: BTreeMap<String, String>,
+}
+
+/// Compares. Starts what is needed, and ends it.
+pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
+    let scenario = Scenario::read(&plan.folder.join("scenarios"), &plan.scenario)?;
+    let machine = Machine::read();
+    let own = std::env::current_exe()?;
+    let mut wanted: Vec<_> = scenario.sides.iter().map(|side| side.server).collect();
+    wanted.sort_unstable();
+    wanted.dedup();
+    progress(&format!("{}: starting servers", plan.scenario));
+    let servers = Servers::start(&plan.folder, &own, &wanted)?;
+    let mut absent = BTreeMap::new();
+    let mut present: Vec<(&Side, Running, Vec<Measured>)> = Vec::new();
+    for side in &scenario.sides {
+        if let Some(running) = servers.running.get(&side.server) {
+            present.push((side, *running, Vec::new()));
+        } else {
+            let reason =
+                servers.absent.get(&side.server).map_or("it did not start", String::as_str);
+            absent.insert(side.name.clone(), reason.to_owned());
+        }
+    }
+    for round in 1..=plan.rounds {
+        for (side, running, measured) in &mut present {
+            progress(&format!("round {round} of {}: {}", plan.rounds, side.about));
+            measured.push(load(&own, plan, &servers, (side, *running), None)?);
+        }
+    }
+    let mut sides = Vec::new();
+    for (side, running, measured) in &present {
+        let mut outcome = outcome(side, measured).context("no rounds")?;
+        for share in &scenario.rates_of_peak {
+            let rate = outcome.requests_per_s.median * share;
+            progress(&format!("{}: {rate:.0} requests/s", side.about));
+            let at = load(&own, plan, &servers, (side, *running), Some(rate))?;
+            outcome.at_rates.push(AtRate {
+                requests_per_s: at.requests_per_s,
+                p50_us: at.p50_us,
+                p99_us: at.p99_us,
+                p999_us: at.p999_us,
+            });
+        }
+        sides.push(outcome);
+    }
+    relate(&mut sides);
+    let Plan { scenario: name, rounds, seconds, .. } = plan.clone();
+    Ok(Comparison {
+        scenario: name,
+        about: scenario.about,
+        machine,
+        rounds,
+        seconds,
+        sides,
+        absent,
+    })
+}
+
+/// Puts a side's load on its server once.
+fn load(
+    own: &Path,
+    plan: &Plan,
+    servers: &Servers,
+    (side, running): (&Side, Running),
+    rate: Option<f64>,
+) -> anyhow::Result<Measured> {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(own).args(["load", "--json", "--first", "1"]);
+    let mut option = |name: &str, value: String| {
+        command.arg(format!("--{name}={value}"));
+    };
+    option("address", running.address.to_string());
+    option("pid", running.pid.to_string());
+    option("seconds", plan.seconds.to_string());
+    option("mode", side.mode.clone());
+    option("connections", side.connections.to_string());
+    option("pipeline", side.pipeline.to_string());
+    option("count", side.count.to_string());
+    option("param", side.param.clone());
+    option("path", side.path.clone());
+    option("label", side.name.clone());
+    // Keys of their own in each round: a repeat would be answered and not run.
+    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+    option("prefix", format!("{now:x}"));
+    if !side.operation.is_empty() {
+        option("operation", side.operation.clone());
+    }
+    if let Some(rate) = rate {
+        option("rate", format!("{rate:.0}"));
+    }
+    // In the environment, where other users of the machine do not see them.
+    command.env("GATEWAY_API_KEY", &servers.key);
+    command.env("GATEWAY_BENCH_TOKEN", if side.token { &servers.token } else { "" });
+    let output = command.stderr(Stdio::inherit()).output().context("taskset")?;
+    // With errors among the answers it ends with 1, and has its figures all the same.
+    let measured = serde_json::from_slice(&output.stdout);
+    measured.with_context(|| format!("the load on {} gave no figures", side.about))
+}
+
+fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
+    let spread = |figure: fn(&Measured) -> f64| Spread::of(measured.iter().map(figure));
+    let of_some =
+        |figure: fn(&Measured) -> Option<f64>| Spread::of(measured.iter().filter_map(figure));
+    let mut by_rate: Vec<&Measured> = measured.iter().collect();
+    by_rate.sort_by(|one, other| one.requests_per_s.total_cmp(&other.requests_per_s));
+    let mut errors_by_code = BTreeMap::new();
+    for (code, count) in measured.iter().flat_map(|round| &round.errors_by_code) {
+        *errors_by_code.entry(code.clone()).or_default() += count;
+    }
+    Some(SideOutcome {
+        name: side.name.clone(),
+        about: side.about.clone(),
+        connections: side.connections,
+        pipeline: side.pipeline,
+        requests: measured.iter().map(|round| round.requests).sum(),
+        errors: measured.iter().map(|round| round.errors).sum(),
+        errors_by_code,
+        requests_per_s: spread(|round| round.requests_per_s)?,
+        cpu_us_per_request: of_some(|round| round.cpu_us_per_request),
+        bytes_per_connection: (side.mode == "idle")
+            .then(|| of_some(|round| round.bytes_per_connection))
+            .flatten(),
+        p50_us: spread(|round| round.p50_us)?,
+        p99_us: spread(|round| round.p99_us)?,
+        p999_us: spread(|round| round.p999_us)?,
+        p9999_us: spread(|round| round.p9999_us)?,
+        ratio_to: BTreeMap::new(),
+        percentiles_us: by_rate.get(by_rate.len() / 2)?.percentiles_us.clone(),
+        at_rates: Vec::new(),
+    })
+}
+
+/// Fills in how each side stands to each other one.
+fn relate(sides: &mut [SideOutcome]) {
+    let medians: Vec<_> = sides
+        .iter()
+        .map(|side| {
+            let cpu = side.cpu_us_per_request.map(|cpu| cpu.median);
+            (side.name.clone(), cpu, side.requests_per_s.median)
+        })
+        .collect();
+    for side in sides {
+        let own = (side.cpu_us_per_request.map(|cpu| cpu.median), side.requests_per_s.median);
+        for (name, cpu, rate) in medians.iter().filter(|(name, ..)| *name != side.name) {
+            let ratio = Ratio {
+                cpu_us_per_request: own.0.zip(*cpu).map(|(own, other)| own / other),
+                requests_per_s: own.1 / rate,
+            };
+            side.ratio_to.insert(name.clone(), ratio);
+        }
+    }
+}
+
+/// Says on standard error what is done now.
+#[expect(clippy::print_stderr, reason = "a comparison takes minutes, and says how far it is")]
+fn progress(what: &str) {
+    eprintln!("{what}");
+}
+
+impl Comparison {
+    /// The table, for people.
+    pub(crate) fn table(&self) -> Result<String, fmt::Error> {
+        let mut out = String::new();
+        let base = self.sides.first();
+        let head = [
+            "",
+            "requests/s",
+            "CPU us/request",
+            "p50 us",
+            "p99 us",
+            "p99.9 us",
+            "CPU to the first",
+        ];
+        let [name, rate, cpu, p50, p99, p999, ratio] = head;
+        writeln!(out, "{name:<36} {rate:>24} {cpu:>22} {p50:>8} {p99:>8} {p999:>9}  {ratio}")?;
+        for side in &self.sides {
+            let of = |spread: Spread, digits: usize| {
+                format!(
+                    "{:.digits$} ({:.digits$}-{:.digits$})",
+                    spread.median, spread.minimum, spread.maximum
+                )
+            };
+            let cpu = side.cpu_us_per_request.map_or_else(String::new, |cpu| of(cpu, 2));
+            let ratio = base.and_then(|base| side.ratio_to.get(&base.name)?.cpu_us_per_request);
+            let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2} x"));
+            writeln!(
+                out,
+                "{:<36} {:>24} {cpu:>22} {:>8.0} {:>8.0} {:>9.0}  {ratio}",
+                side.about,
+                of(side.requests_per_s, 0),
+                side.p50_us.median,
+                side.p99_us.median,
+                side.p999_us.median,
+            )?;
+            if let Some(bytes) = side.bytes_per_connection {
+                writeln!(out, "{:<36} {:.0} bytes/connection", "", bytes.median)?;
+            }
+            for (code, count) in &side.errors_by_code {
+                writeln!(out, "{:<36} {count} answers with code {code}", "")?;
+            }
+            for at in &side.at_rates {
+                writeln!(
+                    out,
+                    "{:<36} {:>24} {:>22} {:>8.0} {:>8.0} {:>9.0}",
+                    "  at a fixed rate",
+                    format!("{:.0}", at.requests_per_s),
+                    "",
+                    at.p50_us,
+                    at.p99_us,
+                    at.p999_us
+                )?;
+            }
+        }
+        for (name, reason) in &self.absent {
+            writeln!(out, "{name:<36} not compared: {reason}")?;
+        }
+        Ok(out)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn median_of_an_even_number_of_figures_is_between_the_two_in_the_middle() {
+        let spread = |figures: &[f64]| Spread::of(figures.iter().copied());
+        let of = |minimum, median, maximum| Some(Spread { minimum, median, maximum });
+        assert_eq!(spread(&[3.0, 1.0, 2.0]), of(1.0, 2.0, 3.0));
+        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), of(1.0, 2.5, 4.0));
+        assert_eq!(spread(&[]), None);
+    }
+}

@@ -1,0 +1,287 @@
+//! Expressions, wherever they stand: functions, operators and values that PostgreSQL calls otherwise.
+
+use super::lexer::Token;
+use crate::error::OracleError;
+
+/// Words of Oracle that are values or calls without parentheses, and what they are here.
+const VALUES: &[(&str, &str)] = &[
+    ("SYSDATE", "oracle_standin.sysdate()"),
+    ("SYSTIMESTAMP", "clock_timestamp()"),
+    ("CURRENT_DATE", "clock_timestamp()::timestamp(0)"),
+    ("CURRENT_TIMESTAMP", "clock_timestamp()"),
+    ("LOCALTIMESTAMP", "clock_timestamp()::timestamp"),
+    ("UID", "1::numeric"),
+    ("USER", "upper(current_schema())"),
+    ("SESSIONTIMEZONE", "current_setting('TimeZone')"),
+    ("DBTIMEZONE", "'+00:00'"),
+];
+
+/// Functions whose names differ, or mean something else in PostgreSQL.
+const FUNCTIONS: &[(&str, &str)] = &[
+    ("NVL", "coalesce"),
+    ("TO_DATE", "oracle_standin.ora_to_date"),
+    ("TO_TIMESTAMP", "oracle_standin.ora_to_timestamp"),
+    ("TO_TIMESTAMP_TZ", "oracle_standin.ora_to_timestamp_tz"),
+    ("TO_CHAR", "oracle_standin.ora_to_char"),
+    ("TO_NUMBER", "oracle_standin.ora_to_number"),
+    ("TO_CLOB", "oracle_standin.ora_to_clob"),
+    ("SUBSTR", "oracle_standin.ora_substr"),
+    ("SUBSTRB", "oracle_standin.ora_substr"),
+    ("TRUNC", "oracle_standin.ora_trunc"),
+    ("LENGTHB", "octet_length"),
+    ("SYS_EXTRACT_UTC", "oracle_standin.sys_extract_utc"),
+    ("EMPTY_CLOB", "oracle_standin.empty_clob"),
+    ("EMPTY_BLOB", "oracle_standin.empty_blob"),
+];
+
+/// Words that PostgreSQL keeps for itself and Oracle leaves to names.
+const RESERVED_ELSEWHERE: &[&str] = &[
+    "LIMIT",
+    "DO",
+    "ANALYZE",
+    "ANALYSE",
+    "VERBOSE",
+    "PLACING",
+    "FREEZE",
+    "ILIKE",
+    "ISNULL",
+    "NOTNULL",
+    "SIMILAR",
+    "VARIADIC",
+    "ARRAY",
+    "ASYMMETRIC",
+    "SYMMETRIC",
+    "OVERLAPS",
+    "TABLESAMPLE",
+    "WINDOW",
+    "LOCALTIME",
+    "SESSION_USER",
+    "CURRENT_ROLE",
+    "CURRENT_CATALOG",
+    "DEFERRABLE",
+    "INITIALLY",
+    "COLLATION",
+    "CONCURRENTLY",
+];
+
+/// Quotes the names that PostgreSQL would take for keywords.
+pub fn names(tokens: Vec<Token>) -> Vec<Token> {
+    tokens
+        .into_iter()
+        .map(|token| match token {
+            Token::Word(word)
+                if RESERVED_ELSEWHERE.contains(&word.to_ascii_uppercase().as_str()) =>
+            {
+                Token::Quoted(word.to_ascii_uppercase())
+            }
+            other => other,
+        })
+        .collect()
+}
+
+/// Rewrites every expression of a statement.
+///
+/// # Errors
+/// ORA-00938: a function has not enough arguments.
+pub fn rewrite(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
+    let tokens = decode(tokens)?;
+    let mut made = Vec::with_capacity(tokens.len());
+    let mut rest = names(tokens).into_iter().peekable();
+    while let Some(token) = rest.next() {
+        let after_dot = made.last().is_some_and(|last: &Token| last.is_symbol("."));
+        let Token::Word(word) = &token else {
+            made.push(operator(token));
+            if made.last().is_some_and(|last| last.is_symbol("/")) {
+                // Integers are divided as numbers are.
+                made.pop();
+                made.extend([
+                    Token::Symbol("*"),
+                    Token::Made("1.0".to_owned()),
+                    Token::Symbol("/"),
+                ]);
+            }
+            continue;
+        };
+        let upper = word.to_ascii_uppercase();
+        if after_dot && matches!(upper.as_str(), "NEXTVAL" | "CURRVAL") {
+            sequence(&mut made, &upper);
+            continue;
+        }
+        let calls = rest.peek().is_some_and(|next| next.is_symbol("("));
+        let dotted = after_dot || rest.peek().is_some_and(|next| next.is_symbol("."));
+        if dotted {
+            made.push(token);
+        } else if calls {
+            let renamed = FUNCTIONS.iter().find(|(name, _)| *name == upper);
+            made.push(renamed.map_or(token, |(_, name)| Token::Made((*name).to_owned())));
+        } else if upper == "DATE" && matches!(rest.peek(), Some(Token::Text(_))) {
+            made.push(Token::Made("timestamp(0)".to_owned()));
+        } else {
+            let value = VALUES.iter().find(|(name, _)| *name == upper);
+            made.push(value.map_or(token, |(_, value)| Token::Made((*value).to_owned())));
+        }
+    }
+    Ok(made)
+}
+
+fn operator(token: Token) -> Token {
+    if token.is_symbol("||") { Token::Made("|||".to_owned()) } else { token }
+}
+
+/// Turns `owner . s .`, already made, into a call for the sequence's value.
+fn sequence(made: &mut Vec<Token>, function: &str) {
+    made.pop();
+    let mut name = Vec::new();
+    if let Some(last) = made.pop() {
+        name.push(last);
+    }
+    while made.last().is_some_and(|last| last.is_symbol(".")) && made.len() > 1 {
+        made.pop();
+        if let Some(owner) = made.pop() {
+            name.insert(0, owner);
+        }
+    }
+    let quoted: Vec<String> = name
+        .into_iter()
+        .map(|token| match token {
+            Token::Word(word) => word.to_lowercase(),
+            other => super::part(vec![other]).sql,
+        })
+        .collect();
+    let name = quoted.join(".").replace('\'', "''");
+    made.push(Token::Made(format!("{}('{name}')::numeric", function.to_lowercase())));
+}
+
+/// `DECODE(e, a, x, …, y)` becomes a CASE that takes NULL for equal to NULL.
+fn decode(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
+    let Some(start) = (0..tokens.len()).rev().find(|index| is_call(&tokens, *index, "DECODE"))
+    else {
+        return Ok(tokens);
+    };
+    let (arguments, end) = arguments(&tokens, start + 1)?;
+    let [subject, rest @ ..] = arguments.as_slice() else {
+        return Err(OracleError::new(938, "not enough arguments for function"));
+    };
+    if rest.len() < 2 {
+        return Err(OracleError::new(938, "not enough arguments for function"));
+    }
+    let made = |text: &str| Token::Made(text.to_owned());
+    let mut case = vec![made("(CASE")];
+    for pair in rest.chunks(2) {
+        match pair {
+            [value, result] => {
+                case.push(made("WHEN ("));
+                case.extend_from_slice(subject);
+                case.push(made(") IS NOT DISTINCT FROM ("));
+                case.extend_from_slice(value);
+                case.push(made(") THEN"));
+                case.extend_from_slice(result);
+            }
+            [otherwise] => {
+                case.push(made("ELSE"));
+                case.extend_from_slice(otherwise);
+            }
+            _ => {}
+        }
+    }
+    case.push(made("END)"));
+    let mut whole: Vec<Token> = tokens.get(..start).unwrap_or_default().to_vec();
+    whole.extend(case);
+    whole.extend_from_slice(tokens.get(end + 1..).unwrap_or_default());
+    decode(whole)
+}
+
+/// Whether a call of that function starts at this token.
+pub fn is_call(tokens: &[Token], index: usize, name: &str) -> bool {
+    tokens.get(index).is_some_and(|token| token.is(name))
+        && tokens.get(index + 1).is_some_and(|token| token.is_symbol("("))
+        && !index
+            .checked_sub(1)
+            .and_then(|before| tokens.get(before))
+            .is_some_and(|token| token.is_symbol("."))
+}
+
+/// The arguments between parentheses, of which the first is at `open`; and where the closing one is.
+///
+/// # Errors
+/// ORA-00907: it is missing.
+pub fn arguments(tokens: &[Token], open: usize) -> Result<(Vec<Vec<Token>>, usize), OracleError> {
+    let end = closing(tokens, open)?;
+    let inner = tokens.get(open + 1..end).unwrap_or_default();
+    Ok((split(inner), end))
+}
+
+/// Where the parenthesis closes that opens at `open`.
+///
+/// # Errors
+/// ORA-00907: nowhere.
+pub fn closing(tokens: &[Token], open: usize) -> Result<usize, OracleError> {
+    let mut depth = 0_usize;
+    for (index, token) in tokens.iter().enumerate().skip(open) {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+            if depth == 0 {
+                return Ok(index);
+            }
+        }
+    }
+    Err(OracleError::new(907, "missing right parenthesis"))
+}
+
+/// Splits at the commas that are in no parentheses.
+pub fn split(tokens: &[Token]) -> Vec<Vec<Token>> {
+    let mut depth = 0_usize;
+    let mut parts = vec![Vec::new()];
+    for token in tokens {
+        if token.is_symbol("(") {
+            depth += 1;
+        } else if token.is_symbol(")") {
+            depth = depth.saturating_sub(1);
+        } else if token.is_symbol(",") && depth == 0 {
+            parts.push(Vec::new());
+            continue;
+        }
+        if let Some(last) = parts.last_mut() {
+            last.push(token.clone());
+        }
+    }
+    parts
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::tests::check;
+
+    #[test]
+    fn functions_and_values_are_renamed_but_columns_of_their_names_are_not() {
+        check(
+            "SELECT NVL(a, 0), t.nvl, SYSDATE FROM t",
+            "SELECT coalesce ( a , 0 ) , t . nvl , oracle_standin.sysdate() FROM t",
+        );
+        check("SELECT DATE '2026-01-02' FROM dual", "SELECT timestamp(0) '2026-01-02' FROM dual");
+        check("SELECT limit, x.\"do\" FROM t", "SELECT \"limit\" , x . \"=do\" FROM t");
+    }
+
+    #[test]
+    fn sequences_are_asked_by_call() {
+        check("SELECT s.NEXTVAL FROM dual", "SELECT nextval('s')::numeric FROM dual");
+        check("SELECT Own.S.CURRVAL FROM dual", "SELECT currval('own.s')::numeric FROM dual");
+    }
+
+    #[test]
+    fn empty_text_is_null_and_concatenation_skips_it() {
+        check("SELECT a || '' FROM t", "SELECT a ||| NULL FROM t");
+        check("SELECT 7 / 2 FROM dual", "SELECT 7 * 1.0 / 2 FROM dual");
+    }
+
+    #[test]
+    fn decode_is_a_case_that_finds_null() {
+        check(
+            "SELECT DECODE(a, NULL, 'n', 1, DECODE(b, 2, 'x'), 'z') FROM t",
+            "SELECT (CASE WHEN ( a ) IS NOT DISTINCT FROM ( NULL ) THEN 'n' WHEN ( a ) IS NOT DISTINCT FROM ( 1 ) THEN \
+             (CASE WHEN ( b ) IS NOT DISTINCT FROM ( 2 ) THEN 'x' END) ELSE 'z' END) FROM t",
+        );
+    }
+}

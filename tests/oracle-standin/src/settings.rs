@@ -1,0 +1,51 @@
+//! What a session is told about itself: `ALTER SESSION`, and module, action and client of the DBA's views.
+
+use std::collections::BTreeMap;
+
+use crate::connection::Service;
+use crate::datetime::{offset_text, parse_offset};
+use crate::error::{Failure, OracleError};
+use crate::handles::{self, Handle, lock};
+use crate::session::Session;
+
+/// Attributes that a session tells about itself, and their names in `sys_context('USERENV', …)`.
+const TOLD: &[(u32, &str)] = &[
+    (366, "module"),
+    (367, "action"),
+    (278, "client_identifier"),
+    (368, "client_info"),
+    (485, "dbop"),
+];
+
+/// `ALTER SESSION SET name = value`: the time zone is applied, the rest is Oracle's own affair.
+///
+/// # Errors
+/// ORA-01882: no such time zone.
+pub fn set(session: &mut Session, name: &str, value: &str) -> Result<(), OracleError> {
+    if name != "TIME_ZONE" {
+        return Ok(());
+    }
+    let unknown = || OracleError::new(1882, "timezone region not found");
+    let offset = parse_offset(value).ok_or_else(unknown)?;
+    // An interval, because POSIX turns the sign of an offset around.
+    session.simple(&format!("SET TIME ZONE INTERVAL '{}' HOUR TO MINUTE", offset_text(offset)))?;
+    session.offset_minutes = offset;
+    Ok(())
+}
+
+/// Tells the server what the client told the session since the last call.
+///
+/// # Errors
+/// What the server says.
+pub fn apply(service: &Service, session: &mut Session) -> Result<(), Failure> {
+    let number = *lock(&service.user);
+    let Ok(found) = handles::find_number(number) else { return Ok(()) };
+    let Handle::User(user) = &*found else { return Ok(()) };
+    let told: BTreeMap<&str, String> = {
+        let user = lock(user);
+        TOLD.iter()
+            .filter_map(|(attribute, name)| Some((*name, user.told.get(attribute)?.clone())))
+            .collect()
+    };
+    Ok(session.tell(told)?)
+}
