@@ -53,12 +53,16 @@ impl Side {
 
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), SwitchError> {
-        self.run_text("COMMIT").await
+        match self.connection.commit().await {
+            // What was lost behind it is found out by the next statement.
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.failed(source.into())),
+        }
     }
 
     /// Undoes everything. A connection that is gone has done so.
     pub(super) async fn rollback(&mut self) {
-        drop(self.connection.run_text("ROLLBACK").await);
+        drop(self.connection.rollback().await);
     }
 
     /// Runs a text of the gateway's own.
