@@ -90,6 +90,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),
             ("stream", include_str!("schema/0002_stream.oracle.sql")),
+            ("switch", include_str!("schema/0003_switch.oracle.sql")),
         ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {

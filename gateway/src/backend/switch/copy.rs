@@ -9,16 +9,14 @@
 //! anything, and a mirror that has seen it takes no older one.
 
 use std::collections::BTreeMap;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
-use sha2::{Digest, Sha256};
-
-use super::super::BackendError;
 use super::capture;
 use super::divergence::RefusedRow;
 use super::error::SwitchError;
 use super::introspect::tables;
 use super::key::{Key, parse_key};
+use super::lease::{Takeover, held, lock, raise_fence, take};
 use super::outbox::{self, Entry, Refused};
 use super::pair::{Pair, Schema, pairs};
 use super::rows::text_of;
@@ -26,12 +24,12 @@ use super::side::Side;
 use super::state::{self, Group, now_ms, text};
 use super::transfer::transfer;
 use crate::catalog::Scalar;
-use crate::config::Dialect;
+use crate::config::{ConnectionConfig, Dialect};
 
 /// Rows of the outbox that one batch takes.
 const BATCH_COUNT_MAX: usize = 500;
-/// How long a copier that is not heard of keeps others out, in milliseconds.
-const LEASE_MS: i64 = 10_000;
+/// Between two looks at the schemas and the triggers.
+const LOOK_PAUSE: Duration = Duration::from_secs(10);
 /// How often a batch is tried that did not get its locks.
 const LOCKED_COUNT_MAX: u32 = 5;
 /// Before its second attempt; longer before each later one.
@@ -41,42 +39,10 @@ const ATTEMPT_COUNT_MAX: i64 = 10;
 /// Rows that the mirror may refuse before copying stops.
 const REFUSED_COUNT_MAX: usize = 1000;
 
-const HOLD: &str = "SELECT token, copier, seen_at FROM gateway_copier WHERE group_name = ?";
-const TAKE: &str =
-    "UPDATE gateway_copier SET token = token + 1, copier = ?, seen_at = ? WHERE group_name = ?";
 const SEEN: &str = "UPDATE gateway_copier SET seen_at = ?, copied = copied + ? \
     WHERE group_name = ? AND token = ?";
 const GIVE_BACK: &str =
     "UPDATE gateway_copier SET copier = NULL WHERE group_name = ? AND token = ?";
-const RAISE: &str = "UPDATE gateway_stream SET token = ? WHERE stream = ? AND token <= ?";
-const ENTER: &str = "INSERT INTO gateway_stream (stream, token) VALUES (?, ?)";
-
-/// When a lease that somebody holds is taken.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Takeover {
-    /// When its holder has not been heard of for 10 s.
-    WhenSilent,
-    /// At once.
-    Now,
-}
-
-/// Who copies a group.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Holder {
-    /// Its name; `None`: nobody does.
-    pub name: Option<Box<str>>,
-    /// When it was heard of, in Unix milliseconds.
-    pub seen_at: i64,
-    /// Its token.
-    pub token: i64,
-}
-
-impl Holder {
-    /// Whether somebody copies.
-    pub fn is_alive(&self) -> bool {
-        self.name.is_some() && now_ms().saturating_sub(self.seen_at) < LEASE_MS
-    }
-}
 
 /// What one batch did.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -95,10 +61,11 @@ pub(super) struct Copier {
     owner: Side,
     mirror: Side,
     group: Box<str>,
-    owner_name: Box<str>,
-    mirror_name: Box<str>,
+    owner_config: ConnectionConfig,
+    mirror_config: ConnectionConfig,
+    /// When the schemas and triggers were looked at.
+    looked_at: Instant,
     pairs: BTreeMap<Box<str>, Pair>,
-    stream: i64,
     token: i64,
     has_put_back: bool,
 }
@@ -121,29 +88,17 @@ impl Copier {
         state::copied(&mut owner, group).await?;
         let mut mirror = Side::open(group.mirror).await?;
         let pairs = group_pairs(&mut owner, &mut mirror, group).await?;
-        let missing = capture::missing(&mut owner, &pairs).await?;
-        if let Some(trigger) = missing.first() {
-            return Err(SwitchError::refused(format!(
-                "{} triggers are missing on `{}`, the first one on `{}`: changes were lost since. Repeat `gateway \
-                 switch {} mirror {}`, then `gateway reconcile {}`",
-                missing.len(),
-                group.owner.name,
-                trigger.table,
-                group.id,
-                group.mirror.name,
-                group.id
-            )));
-        }
+        all_triggers(&mut owner, &pairs, group).await?;
         prepare(&mut mirror).await?;
         let token = take(&mut owner, group.id, name, takeover).await?;
         Ok(Self {
             owner,
             mirror,
             group: group.id.into(),
-            owner_name: group.owner.name.clone(),
-            mirror_name: group.mirror.name.clone(),
-            pairs: pairs.into_iter().map(|pair| (pair.name.clone(), pair)).collect(),
-            stream: stream(group.id),
+            owner_config: group.owner.clone(),
+            mirror_config: group.mirror.clone(),
+            looked_at: Instant::now(),
+            pairs: by_name(pairs),
             token,
             has_put_back: false,
         })
@@ -155,6 +110,7 @@ impl Copier {
     ///
     /// [`SwitchError`]; nothing of the batch stands then, unless the mirror has committed it: it is done again.
     pub(super) async fn batch(&mut self) -> Result<Batch, SwitchError> {
+        self.look().await?;
         let mut attempt = 0;
         loop {
             let done = self.transact().await;
@@ -167,6 +123,32 @@ impl Copier {
             }
             tokio::time::sleep(LOCKED_PAUSE * attempt).await;
         }
+    }
+
+    /// Whether the schemas and the triggers are still what they were, every few seconds: a column that was added
+    /// meanwhile would not be copied.
+    async fn look(&mut self) -> Result<(), SwitchError> {
+        if self.looked_at.elapsed() < LOOK_PAUSE {
+            return Ok(());
+        }
+        let Self { group, owner_config, mirror_config, .. } = &*self;
+        let (id, owner, mirror) = (group.clone(), owner_config.clone(), mirror_config.clone());
+        let group = Group { id: &id, owner: &owner, mirror: &mirror };
+        let pairs = group_pairs(&mut self.owner, &mut self.mirror, group).await?;
+        all_triggers(&mut self.owner, &pairs, group).await?;
+        if by_name(pairs) != self.pairs {
+            let told = "the schema was changed: the tables are read anew, reconcile them when that is done";
+            return Err(SwitchError::refused(told));
+        }
+        self.looked_at = Instant::now();
+        Ok(())
+    }
+
+    /// Has it look at the schemas at its next batch.
+    #[cfg(test)]
+    #[cfg(all(feature = "mysql", feature = "sqlite"))]
+    pub(super) fn look_next(&mut self) {
+        self.looked_at -= LOOK_PAUSE;
     }
 
     async fn transact(&mut self) -> Result<Batch, SwitchError> {
@@ -186,7 +168,7 @@ impl Copier {
             }
             let mut work = Work::sort(&self.pairs, &entries);
             self.mirror.begin().await?;
-            self.raise_fence().await?;
+            raise_fence(&mut self.mirror, &self.group, self.token).await?;
             for (table, keys) in &work.wanted {
                 let Some(pair) = self.pairs.get(table) else { continue };
                 let keys: Vec<Key> = keys.values().map(|wanted| wanted.key.clone()).collect();
@@ -248,27 +230,10 @@ impl Copier {
         let state = state::read(&mut self.owner, &self.group).await?;
         let fits = state.is_some_and(|state| {
             state.phase.copies()
-                && state.owner == self.owner_name
-                && state.mirror.as_ref() == Some(&self.mirror_name)
+                && state.owner == self.owner_config.name
+                && state.mirror.as_ref() == Some(&self.mirror_config.name)
         });
         if fits { Ok(()) } else { Err(SwitchError::refused("the mirror is being given up")) }
-    }
-
-    /// Keeps every copier with an older token from writing, from now on and after the commit.
-    async fn raise_fence(&mut self) -> Result<(), SwitchError> {
-        let (stream, token) = (Scalar::Int(self.stream), Scalar::Int(self.token));
-        let raise = vec![token.clone(), stream.clone(), token.clone()];
-        if self.mirror.execute(RAISE, raise).await? > 0 {
-            return Ok(());
-        }
-        match self.mirror.execute(ENTER, vec![stream, token]).await {
-            Ok(_) => Ok(()),
-            Err(SwitchError::Statement { source: BackendError::Duplicate { .. }, .. }) => {
-                let holder = Holder { name: Some("another one".into()), seen_at: 0, token: 0 };
-                Err(held(&self.group, &holder))
-            }
-            Err(error) => Err(error),
-        }
     }
 
     /// Puts aside what the mirror did not take: for a later try where another row stood in its way. Returns how much
@@ -348,6 +313,28 @@ impl Work {
     }
 }
 
+fn by_name(pairs: Vec<Pair>) -> BTreeMap<Box<str>, Pair> {
+    pairs.into_iter().map(|pair| (pair.name.clone(), pair)).collect()
+}
+
+/// That no trigger is missing.
+async fn all_triggers(
+    owner: &mut Side,
+    pairs: &[Pair],
+    group: Group<'_>,
+) -> Result<(), SwitchError> {
+    let missing = capture::missing(owner, pairs).await?;
+    let Some(trigger) = missing.first() else { return Ok(()) };
+    let (id, mirror) = (group.id, &group.mirror.name);
+    Err(SwitchError::refused(format!(
+        "{} triggers are missing on `{}`, the first one on `{}`: changes were lost since. Repeat `gateway switch {id} \
+         mirror {mirror}`, then `gateway reconcile {id}`",
+        missing.len(),
+        group.owner.name,
+        trigger.table
+    )))
+}
+
 /// The tables of a group on both sides.
 ///
 /// # Errors
@@ -378,60 +365,4 @@ async fn prepare(mirror: &mut Side) -> Result<(), SwitchError> {
         Dialect::Sqlite => mirror.run_text("PRAGMA foreign_keys = OFF").await,
         Dialect::Oracle => Ok(()),
     }
-}
-
-/// Takes the lease, durably, before anything is read under it.
-async fn take(
-    owner: &mut Side,
-    group: &str,
-    name: &str,
-    takeover: Takeover,
-) -> Result<i64, SwitchError> {
-    owner.begin().await?;
-    let holder = lock(owner, group).await?;
-    if takeover == Takeover::WhenSilent && holder.is_alive() {
-        owner.rollback().await;
-        return Err(held(group, &holder));
-    }
-    owner.execute(TAKE, vec![text(name), Scalar::Int(now_ms()), text(group)]).await?;
-    owner.commit().await?;
-    Ok(holder.token + 1)
-}
-
-/// Reads the lease and locks it for the transaction.
-pub(super) async fn lock(owner: &mut Side, group: &str) -> Result<Holder, SwitchError> {
-    // SQLite's transaction is the only one that writes.
-    let lock = if owner.dialect() == Dialect::Sqlite { "" } else { " FOR UPDATE" };
-    let holder = holder(owner, group, lock).await?;
-    holder.ok_or_else(|| SwitchError::refused("there is no mirror: its lease is gone"))
-}
-
-/// Reads the lease.
-///
-/// # Errors
-///
-/// [`SwitchError`].
-pub(super) async fn holder(
-    owner: &mut Side,
-    group: &str,
-    lock: &str,
-) -> Result<Option<Holder>, SwitchError> {
-    let rows = owner.texts(&format!("{HOLD}{lock}"), vec![text(group)]).await?;
-    Ok(rows.into_iter().next().and_then(|row| {
-        let mut texts = row.into_iter();
-        let token = texts.next()??.parse().ok()?;
-        let name = texts.next()?.map(Into::into);
-        Some(Holder { name, seen_at: texts.next()??.parse().ok()?, token })
-    }))
-}
-
-fn held(group: &str, holder: &Holder) -> SwitchError {
-    let name = holder.name.as_deref().unwrap_or("another one").into();
-    SwitchError::Held { group: group.into(), copier: name }
-}
-
-/// The group's row in the mirror's `gateway_stream`.
-fn stream(group: &str) -> i64 {
-    let digest = Sha256::digest(format!("switch\0{group}"));
-    i64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default())
 }

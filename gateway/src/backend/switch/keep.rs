@@ -7,8 +7,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 
-use super::copy::{Copier, Takeover};
+use super::copy::Copier;
 use super::error::SwitchError;
+use super::lease::Takeover;
 use super::outbox::{Depth, depth};
 use super::side::Side;
 use super::state::{Group, now_ms};
@@ -21,6 +22,8 @@ use crate::snapshot::Snapshot;
 const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// Between two looks at an outbox that is empty.
 const IDLE_PAUSE: Duration = Duration::from_millis(200);
+/// Between two signs of life while nothing waits.
+const BEAT_PAUSE: Duration = Duration::from_secs(2);
 /// After a failure, or while somebody else copies.
 const AWAY_PAUSE: Duration = Duration::from_secs(2);
 /// How long one batch may take.
@@ -167,14 +170,23 @@ async fn copy(
     let late = |_late| SwitchError::Late { connection: group.owner.name.clone() };
     let opening = Copier::open(group, name, Takeover::WhenSilent);
     let mut copier = tokio::time::timeout(BATCH_TIMEOUT, opening).await.map_err(late)??;
-    let mut sampled = None;
+    let (mut sampled, mut beaten) = (None, None);
     loop {
+        let asked = tokio::time::timeout(BATCH_TIMEOUT, copier.depth()).await.map_err(late)??;
+        let now = tokio::time::Instant::now();
+        let is_due = beaten.is_none_or(|at| now.saturating_duration_since(at) >= BEAT_PAUSE);
+        if asked.first == 0 && !is_due {
+            tokio::select! {
+                () = stop.until(|stop| *stop) => break,
+                () = tokio::time::sleep(IDLE_PAUSE) => continue,
+            }
+        }
+        beaten = Some(now);
         let batch = tokio::time::timeout(BATCH_TIMEOUT, copier.batch()).await.map_err(late)??;
         note(figures, group.id, |figure| {
             figure.copied += batch.copied;
             figure.is_copier = true;
         });
-        let now = tokio::time::Instant::now();
         if sampled.is_none_or(|at| now.saturating_duration_since(at) >= SAMPLE_PAUSE) {
             sampled = Some(now);
             let asked = async { Ok((copier.depth().await?, copier.refused_count().await?)) };
@@ -182,16 +194,12 @@ async fn copy(
             let (depth, refused) = asked?;
             note(figures, group.id, |figure| figure.take(depth, refused));
         }
-        let pause = if batch.taken == 0 { IDLE_PAUSE } else { Duration::ZERO };
-        tokio::select! {
-            biased;
-            () = stop.until(|stop| *stop) => {
-                copier.close().await;
-                return Ok(());
-            }
-            () = tokio::time::sleep(pause) => {}
+        if tokio::time::timeout(Duration::ZERO, stop.until(|stop| *stop)).await.is_ok() {
+            break;
         }
     }
+    copier.close().await;
+    Ok(())
 }
 
 /// How much waits, while another gateway copies it.

@@ -1,8 +1,8 @@
 //! The switch of a game from one database to another: what is the same on both sides, and what is not.
 //!
 //! A group of tables has one owner and may have one mirror. Rows of either are read into one form
-//! ([`pair`], [`rows`]), so that a number with zeros at its end, a padded text or a moment of fewer digits is the
-//! same row wherever it stands; [`compare`] walks both sides and finds what differs, [`transfer`] writes rows of one
+//! (`pair`, `rows`), so that a number with zeros at its end, a padded text or a moment of fewer digits is the
+//! same row wherever it stands; `compare` walks both sides and finds what differs, `transfer` writes rows of one
 //! to the other as they are now.
 //!
 //! Invariant: values of rows are binds; names of tables and columns come from the databases' own dictionaries, quoted.
@@ -14,15 +14,18 @@ mod check;
 mod compare;
 mod copy;
 mod divergence;
+mod drain;
 mod error;
 mod introspect;
 mod keep;
 mod key;
+mod lease;
 mod outbox;
 mod pair;
 mod rows;
 mod side;
 mod state;
+mod status;
 mod steps;
 mod table;
 #[cfg(test)]
@@ -31,13 +34,13 @@ mod tests;
 mod transfer;
 
 pub use compare::{Reconcile, reconcile};
-pub use copy::{Batch, Holder, Takeover};
+pub use copy::Batch;
 pub use divergence::{ColumnDifference, DifferentRow, RefusedRow, TableReport};
+pub use drain::Progress;
 pub use error::SwitchError;
 pub use keep::Copiers;
+pub use lease::{Holder, Takeover};
 pub use outbox::{Depth, Refused};
 pub use state::{Group, GroupTable, Phase, State};
-pub use steps::{
-    Mirrored, Progress, Status, backfill, copy, mirror, mirror_script, retire, retry_refused,
-    status,
-};
+pub use status::{Status, status};
+pub use steps::{Mirrored, backfill, copy, mirror, mirror_script, retire, retry_refused};

@@ -53,8 +53,11 @@ impl Side {
 
     /// Commits.
     pub(super) async fn commit(&mut self) -> Result<(), SwitchError> {
-        let done = self.connection.commit().await;
-        done.map(drop).map_err(|source| self.failed(source.into()))
+        match self.connection.commit().await {
+            // What was lost behind it is found out by the next statement.
+            Ok(_) => Ok(()),
+            Err(source) => Err(self.failed(source.into())),
+        }
     }
 
     /// Undoes everything. A connection that is gone has done so.

@@ -1,29 +1,26 @@
 //! The steps of a switch, each one command: can be ended anywhere, and repeated.
 
-use std::time::Duration;
-
 use super::backfill::touch;
-use super::capture::{self, install, remove, script};
+use super::capture::{install, remove, script};
 use super::check::obstacles;
-use super::copy::{Batch, Copier, Holder, Takeover, group_pairs, holder, lock};
+use super::copy::{Copier, group_pairs};
+use super::drain::{Drain, Progress};
 use super::error::SwitchError;
 use super::introspect::tables;
-use super::outbox::{self, Depth, Refused};
+use super::lease::{Takeover, holder, lock};
+use super::outbox::{self, Refused};
 use super::pair::{Pair, Schema, pairs};
 use super::side::Side;
-use super::state::{self, Group, GroupTable, Phase, State, now_ms, text};
-use crate::catalog::Scalar;
+use super::state::{self, Group, GroupTable, Phase, State, text};
 
 /// Rows that are put into the outbox at once.
 const TOUCH_COUNT: usize = 1000;
 /// Rows of the outbox above which a backfill waits.
 const DEPTH_MAX: u64 = 5000;
-/// Between two looks at what somebody else copies.
-const LOOK_PAUSE: Duration = Duration::from_millis(200);
 /// Rows of the outbox that are removed at once when a mirror is given up.
 const CLEAR_COUNT: usize = 1000;
-/// Refused rows that a status shows.
-const REFUSED_SHOWN_MAX: usize = 1000;
+/// Refused rows that are tried again at once.
+const REFUSED_COUNT: usize = 1000;
 
 /// What `mirror` did.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -168,23 +165,6 @@ async fn enter_tables(
     Ok(())
 }
 
-/// How far a backfill or a copy is.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Progress {
-    /// The table whose keys are being put into the outbox; empty: all of them are.
-    pub table: Box<str>,
-    /// Rows that were put into the outbox by this command.
-    pub touched: u64,
-    /// Rows that were copied by this command; 0 where another copier does it.
-    pub copied: u64,
-    /// Rows that the mirror did not take from this command.
-    pub refused: u64,
-    /// Rows that wait, at most.
-    pub waiting: u64,
-    /// Who copies, if it is somebody else.
-    pub copier: Option<Box<str>>,
-}
-
 /// Has everything copied that did not change since the mirror was begun.
 ///
 /// - `name`: who copies where nobody else does.
@@ -274,67 +254,6 @@ pub async fn copy(
     Ok(progress)
 }
 
-/// Has the outbox emptied: by itself where nobody else does.
-struct Drain<'c> {
-    group: Group<'c>,
-    name: &'c str,
-    copier: Option<Copier>,
-    progress: Progress,
-}
-
-impl<'c> Drain<'c> {
-    fn new(group: Group<'c>, name: &'c str) -> Self {
-        Self { group, name, copier: None, progress: Progress::default() }
-    }
-
-    /// Copies, or waits while somebody else does, until that holds of the outbox.
-    async fn until(
-        &mut self,
-        owner: &mut Side,
-        holds: impl Fn(&Depth) -> bool,
-        told: &mut (dyn FnMut(&Progress) + Send),
-    ) -> Result<(), SwitchError> {
-        loop {
-            let depth = outbox::depth(owner).await?;
-            self.progress.waiting = depth.count_max;
-            if holds(&depth) {
-                return Ok(());
-            }
-            told(&self.progress);
-            match self.copier().await? {
-                Some(copier) => {
-                    let Batch { copied, refused, .. } = copier.batch().await?;
-                    self.progress.copied += copied;
-                    self.progress.refused += refused;
-                }
-                None => tokio::time::sleep(LOOK_PAUSE).await,
-            }
-        }
-    }
-
-    /// The copier; `None`: somebody else copies.
-    async fn copier(&mut self) -> Result<Option<&mut Copier>, SwitchError> {
-        if self.copier.is_none() {
-            match Copier::open(self.group, self.name, Takeover::WhenSilent).await {
-                Ok(copier) => {
-                    self.progress.copier = None;
-                    self.copier = Some(copier);
-                }
-                Err(SwitchError::Held { copier, .. }) => self.progress.copier = Some(copier),
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(self.copier.as_mut())
-    }
-
-    async fn end(self) -> Progress {
-        if let Some(copier) = self.copier {
-            copier.close().await;
-        }
-        self.progress
-    }
-}
-
 /// Gives the mirror up: nothing is written down any more, and what waits is forgotten.
 ///
 /// # Errors
@@ -393,7 +312,7 @@ pub async fn retry_refused(group: Group<'_>) -> Result<u64, SwitchError> {
     let mut owner = Side::open(group.owner).await?;
     state::copied(&mut owner, group).await?;
     owner.begin().await?;
-    let refused = outbox::refused(&mut owner, REFUSED_SHOWN_MAX).await?;
+    let refused = outbox::refused(&mut owner, REFUSED_COUNT).await?;
     for Refused { table, key, .. } in &refused {
         outbox::put(&mut owner, table, &[(key.clone(), 0)]).await?;
     }
@@ -402,74 +321,4 @@ pub async fn retry_refused(group: Group<'_>) -> Result<u64, SwitchError> {
     owner.commit().await?;
     owner.close().await;
     Ok(refused.len() as u64)
-}
-
-/// Where a group stands.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Status {
-    /// What the owner says; `None`: there was never a mirror.
-    pub state: Option<State>,
-    /// What the mirror says.
-    pub mirror_state: Option<State>,
-    /// The tables.
-    pub tables: Vec<GroupTable>,
-    /// How much waits.
-    pub depth: Depth,
-    /// For how long the first of it does, in milliseconds.
-    pub age_ms: i64,
-    /// The first rows that the mirror did not take.
-    pub refused: Vec<Refused>,
-    /// Who copies.
-    pub holder: Option<Holder>,
-    /// For how long it has not been heard of, in milliseconds.
-    pub silent_ms: i64,
-    /// Rows copied since the mirror was begun.
-    pub copied: u64,
-    /// Triggers that are missing.
-    pub missing_trigger_count: usize,
-}
-
-/// Says where a group stands.
-///
-/// # Errors
-///
-/// [`SwitchError`].
-pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
-    let mut owner = Side::open(group.owner).await?;
-    let mut other = Side::open(group.mirror).await?;
-    let state = state::read(&mut owner, group.id).await?;
-    let mirror_state = state::read(&mut other, group.id).await?;
-    let tables = state::read_tables(&mut owner, group.id).await?;
-    let missing_trigger_count = if tables.is_empty() {
-        0
-    } else {
-        let pairs = group_pairs(&mut owner, &mut other, group).await?;
-        capture::missing(&mut owner, &pairs).await?.len()
-    };
-    let depth = outbox::depth(&mut owner).await?;
-    let age_ms = depth.since.map_or(0, |since| (now_ms() - since / 1000).max(0));
-    let refused = outbox::refused(&mut owner, REFUSED_SHOWN_MAX).await?;
-    let holder = holder(&mut owner, group.id, "").await?;
-    let silent_ms = holder.as_ref().map_or(0, |holder| (now_ms() - holder.seen_at).max(0));
-    let copied = copied(&mut owner, group.id).await?;
-    owner.close().await;
-    other.close().await;
-    Ok(Status {
-        state,
-        mirror_state,
-        tables,
-        depth,
-        age_ms,
-        refused,
-        holder,
-        silent_ms,
-        copied,
-        missing_trigger_count,
-    })
-}
-
-async fn copied(owner: &mut Side, group: &str) -> Result<u64, SwitchError> {
-    let sql = "SELECT copied FROM gateway_copier WHERE group_name = ?";
-    let rows = owner.texts(sql, vec![Scalar::Str(group.to_owned().into())]).await?;
-    Ok(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0))
 }

@@ -4,28 +4,29 @@ use std::pin::pin;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::task::Poll;
 
-use super::super::copy::{Copier, Takeover};
+use super::super::copy::Copier;
 use super::super::error::SwitchError;
+use super::super::lease::Takeover;
 use super::super::side::Side;
 use super::super::state::{Group, Phase};
-use super::super::{backfill, copy, mirror, mirror_script, retire, retry_refused, status};
+use super::super::{backfill, copy, mirror, retry_refused, status};
 use super::reconcile::{compared, plan};
 use super::world::{World, everywhere, open, put_thing, put_wallet, run};
-use crate::catalog::{Dialect, Scalar};
+use crate::catalog::Scalar;
 
-fn group(world: &World) -> Group<'_> {
+pub(super) fn group(world: &World) -> Group<'_> {
     Group { id: "game1", owner: &world.owner, mirror: &world.mirror }
 }
 
-const TABLES: [&str; 2] = ["thing", "wallet"];
+pub(super) const TABLES: [&str; 2] = ["thing", "wallet"];
 
-async fn begin(world: &World) {
+pub(super) async fn begin(world: &World) {
     let mirrored = mirror(group(world), &TABLES.map(Into::into), "tests").await.expect("mirrored");
     assert_eq!(mirrored.trigger_count, 6);
 }
 
 /// Copies what waits, whoever had the lease.
-async fn drain(world: &World) -> u64 {
+pub(super) async fn drain(world: &World) -> u64 {
     let done = copy(group(world), "drain", Takeover::Now, &mut |_| {}).await.expect("copied");
     assert_eq!(done.refused, 0);
     done.copied
@@ -38,7 +39,7 @@ fn assert_equal(reports: &[super::super::TableReport]) {
     }
 }
 
-async fn equal(world: &World) {
+pub(super) async fn equal(world: &World) {
     assert_equal(&compared(&plan(world)).await.expect("compared"));
 }
 
@@ -336,87 +337,6 @@ async fn second_copier_is_kept_out_and_a_replaced_one_writes_nothing_more() {
         assert!(matches!(fenced.batch().await, Err(SwitchError::Held { .. })), "fenced off");
         let reports = compared(&plan(world)).await.expect("compared");
         assert_eq!(reports[0].pending_count, 1, "the fourth waits, and nothing else: {reports:?}");
-    })
-    .await;
-}
-
-#[tokio::test]
-async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them() {
-    everywhere("refusals", async |world| {
-        let told = async |result: Result<(), SwitchError>| match result {
-            Err(SwitchError::Refused(text)) => text.into_string(),
-            other => panic!("{other:?}"),
-        };
-        let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
-        assert!(told(copied.map(drop)).await.contains("gateway switch game1 mirror mirror"));
-        assert!(told(retire(group(world), "tests").await).await.contains("no mirror"));
-        let script = mirror_script(group(world), &["thing".into()]).await.expect("a script");
-        assert_eq!(script.matches("CREATE TRIGGER").count(), 3);
-        begin(world).await;
-        begin_again(world).await;
-        let others = mirror(group(world), &["thing".into()], "tests").await;
-        assert!(told(others.map(drop)).await.contains("retire the mirror before"));
-        let back = Group { id: "game1", owner: &world.mirror, mirror: &world.owner };
-        let reversed = mirror(back, &TABLES.map(Into::into), "tests").await;
-        assert!(told(reversed.map(drop)).await.contains("`owner` owns game1"));
-        // A trigger that somebody dropped.
-        let mut owner = open(&world.owner).await;
-        let (name, _) = super::super::capture::present(&mut owner).await.expect("some")[0].clone();
-        run(&world.owner, &format!("DROP TRIGGER {name}")).await;
-        let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
-        assert!(told(copied.map(drop)).await.contains("1 triggers are missing"));
-        assert_eq!(status(group(world)).await.expect("a status").missing_trigger_count, 1);
-        put_thing(&mut owner, 1, "left").await;
-        retire(group(world), "tests").await.expect("retired");
-        let status = status(group(world)).await.expect("a status");
-        assert_eq!(status.state.map(|state| state.phase), Some(Phase::Single));
-        assert_eq!((status.depth.count_max, status.mirror_state), (0, None));
-        assert_eq!(super::super::capture::present(&mut owner).await.expect("none"), []);
-        begin(world).await;
-    })
-    .await;
-}
-
-async fn begin_again(world: &World) {
-    let again = mirror(group(world), &[], "tests").await.expect("repeated");
-    assert_eq!((again.trigger_count, again.tables.len()), (0, 2));
-}
-
-/// What a mirror would double or miss is found before anything is changed.
-#[tokio::test]
-async fn obstacles_are_told_before_anything_is_changed() {
-    everywhere("obstacles", async |world| {
-        let trigger = match world.mirror.dialect {
-            Dialect::Sqlite => {
-                "CREATE TRIGGER twice AFTER INSERT ON thing BEGIN DELETE FROM wallet; END"
-            }
-            _ => "CREATE TRIGGER twice AFTER INSERT ON thing FOR EACH ROW DELETE FROM wallet",
-        };
-        let mut side = open(&world.mirror).await;
-        side.run_text(trigger).await.expect("made");
-        if world.owner.dialect == Dialect::Mysql {
-            let mut owner = open(&world.owner).await;
-            for sql in [
-                "CREATE TABLE child (id BIGINT PRIMARY KEY, thing_id BIGINT, \
-                 FOREIGN KEY (thing_id) REFERENCES thing (id) ON DELETE CASCADE)",
-                "CREATE TABLE plain (id BIGINT PRIMARY KEY) ENGINE = MyISAM",
-            ] {
-                owner.run_text(sql).await.expect("made");
-            }
-            for sql in [
-                "CREATE TABLE child (id BIGINT PRIMARY KEY, thing_id BIGINT)",
-                "CREATE TABLE plain (id BIGINT PRIMARY KEY)",
-            ] {
-                side.run_text(sql).await.expect("made");
-            }
-        }
-        let refused = mirror(group(world), &[], "tests").await.expect_err("refused").to_string();
-        assert!(refused.contains("the trigger twice on `thing`"), "{refused}");
-        if world.owner.dialect == Dialect::Mysql {
-            assert!(refused.contains("`child`") && refused.contains("cascade"), "{refused}");
-            assert!(refused.contains("`plain`, MyISAM"), "{refused}");
-        }
-        assert_eq!(status(group(world)).await.expect("a status").state, None);
     })
     .await;
 }

@@ -4,4 +4,5 @@
 
 mod copy;
 mod reconcile;
+mod steps;
 mod world;

@@ -1,0 +1,82 @@
+//! Where a group stands, as a command shows it.
+
+use super::capture;
+use super::copy::group_pairs;
+use super::error::SwitchError;
+use super::lease::{Holder, holder};
+use super::outbox::{self, Depth, Refused};
+use super::side::Side;
+use super::state::{self, Group, GroupTable, State, now_ms, text};
+
+/// Refused rows that a status shows.
+const REFUSED_SHOWN_MAX: usize = 1000;
+
+/// Where a group stands.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Status {
+    /// What the owner says; `None`: there was never a mirror.
+    pub state: Option<State>,
+    /// What the mirror says.
+    pub mirror_state: Option<State>,
+    /// The tables.
+    pub tables: Vec<GroupTable>,
+    /// How much waits.
+    pub depth: Depth,
+    /// For how long the first of it does, in milliseconds.
+    pub age_ms: i64,
+    /// The first rows that the mirror did not take.
+    pub refused: Vec<Refused>,
+    /// Who copies.
+    pub holder: Option<Holder>,
+    /// For how long it has not been heard of, in milliseconds.
+    pub silent_ms: i64,
+    /// Rows copied since the mirror was begun.
+    pub copied: u64,
+    /// Triggers that are missing.
+    pub missing_trigger_count: usize,
+}
+
+/// Says where a group stands.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
+    let mut owner = Side::open(group.owner).await?;
+    let mut other = Side::open(group.mirror).await?;
+    let state = state::read(&mut owner, group.id).await?;
+    let mirror_state = state::read(&mut other, group.id).await?;
+    let tables = state::read_tables(&mut owner, group.id).await?;
+    let missing_trigger_count = if tables.is_empty() {
+        0
+    } else {
+        let pairs = group_pairs(&mut owner, &mut other, group).await?;
+        capture::missing(&mut owner, &pairs).await?.len()
+    };
+    let depth = outbox::depth(&mut owner).await?;
+    let age_ms = depth.since.map_or(0, |since| (now_ms() - since / 1000).max(0));
+    let refused = outbox::refused(&mut owner, REFUSED_SHOWN_MAX).await?;
+    let holder = holder(&mut owner, group.id, "").await?;
+    let silent_ms = holder.as_ref().map_or(0, |holder| (now_ms() - holder.seen_at).max(0));
+    let copied = copied(&mut owner, group.id).await?;
+    owner.close().await;
+    other.close().await;
+    Ok(Status {
+        state,
+        mirror_state,
+        tables,
+        depth,
+        age_ms,
+        refused,
+        holder,
+        silent_ms,
+        copied,
+        missing_trigger_count,
+    })
+}
+
+async fn copied(owner: &mut Side, group: &str) -> Result<u64, SwitchError> {
+    let sql = "SELECT copied FROM gateway_copier WHERE group_name = ?";
+    let rows = owner.texts(sql, vec![text(group)]).await?;
+    Ok(rows.first().and_then(|row| row.first()?.as_ref()?.parse().ok()).unwrap_or(0))
+}

@@ -1,0 +1,114 @@
+//! Steps that the state, the schemas or a trigger do not allow are refused, with a sentence and in time.
+
+use super::super::capture::present;
+use super::super::copy::Copier;
+use super::super::error::SwitchError;
+use super::super::lease::Takeover;
+use super::super::state::{Group, Phase};
+use super::super::{copy, mirror, mirror_script, retire, status};
+use super::copy::{TABLES, begin, drain, equal, group};
+use super::world::{World, everywhere, open, put_thing, run};
+use crate::catalog::Dialect;
+
+#[tokio::test]
+async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them() {
+    everywhere("refusals", async |world| {
+        let told = async |result: Result<(), SwitchError>| match result {
+            Err(SwitchError::Refused(text)) => text.into_string(),
+            other => panic!("{other:?}"),
+        };
+        let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
+        assert!(told(copied.map(drop)).await.contains("gateway switch game1 mirror mirror"));
+        assert!(told(retire(group(world), "tests").await).await.contains("no mirror"));
+        let script = mirror_script(group(world), &["thing".into()]).await.expect("a script");
+        assert_eq!(script.matches("CREATE TRIGGER").count(), 3);
+        begin(world).await;
+        begin_again(world).await;
+        let others = mirror(group(world), &["thing".into()], "tests").await;
+        assert!(told(others.map(drop)).await.contains("retire the mirror before"));
+        let back = Group { id: "game1", owner: &world.mirror, mirror: &world.owner };
+        let reversed = mirror(back, &TABLES.map(Into::into), "tests").await;
+        assert!(told(reversed.map(drop)).await.contains("`owner` owns game1"));
+        // A trigger that somebody dropped.
+        let mut owner = open(&world.owner).await;
+        let (name, _) = present(&mut owner).await.expect("some")[0].clone();
+        run(&world.owner, &format!("DROP TRIGGER {name}")).await;
+        let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
+        assert!(told(copied.map(drop)).await.contains("1 triggers are missing"));
+        assert_eq!(status(group(world)).await.expect("a status").missing_trigger_count, 1);
+        put_thing(&mut owner, 1, "left").await;
+        retire(group(world), "tests").await.expect("retired");
+        let status = status(group(world)).await.expect("a status");
+        assert_eq!(status.state.map(|state| state.phase), Some(Phase::Single));
+        assert_eq!((status.depth.count_max, status.mirror_state), (0, None));
+        assert_eq!(present(&mut owner).await.expect("none"), []);
+        begin(world).await;
+    })
+    .await;
+}
+
+/// A column that is added while rows are copied: on one side only nothing is copied, on both it is.
+#[tokio::test]
+async fn change_of_the_schema_stops_the_copier_that_does_not_know_it() {
+    everywhere("altered", async |world| {
+        begin(world).await;
+        let mut copier = Copier::open(group(world), "tests", Takeover::Now).await.expect("taken");
+        run(&world.owner, "ALTER TABLE thing ADD COLUMN more INTEGER").await;
+        copier.look_next();
+        let told = copier.batch().await.expect_err("one side only").to_string();
+        assert!(told.contains("`thing`.`more` is not on `mirror`"), "{told}");
+        run(&world.mirror, "ALTER TABLE thing ADD COLUMN more INTEGER").await;
+        let told = copier.batch().await.expect_err("not what it knows").to_string();
+        assert!(told.contains("the schema was changed"), "{told}");
+        drop(copier);
+        put_thing(&mut open(&world.owner).await, 1, "more").await;
+        run(&world.owner, "UPDATE thing SET more = 5").await;
+        drain(world).await;
+        equal(world).await;
+    })
+    .await;
+}
+
+async fn begin_again(world: &World) {
+    let again = mirror(group(world), &[], "tests").await.expect("repeated");
+    assert_eq!((again.trigger_count, again.tables.len()), (0, 2));
+}
+
+/// What a mirror would double or miss is found before anything is changed.
+#[tokio::test]
+async fn obstacles_are_told_before_anything_is_changed() {
+    everywhere("obstacles", async |world| {
+        let trigger = match world.mirror.dialect {
+            Dialect::Sqlite => {
+                "CREATE TRIGGER twice AFTER INSERT ON thing BEGIN DELETE FROM wallet; END"
+            }
+            _ => "CREATE TRIGGER twice AFTER INSERT ON thing FOR EACH ROW DELETE FROM wallet",
+        };
+        let mut side = open(&world.mirror).await;
+        side.run_text(trigger).await.expect("made");
+        if world.owner.dialect == Dialect::Mysql {
+            let mut owner = open(&world.owner).await;
+            for sql in [
+                "CREATE TABLE child (id BIGINT PRIMARY KEY, thing_id BIGINT, \
+                 FOREIGN KEY (thing_id) REFERENCES thing (id) ON DELETE CASCADE)",
+                "CREATE TABLE plain (id BIGINT PRIMARY KEY) ENGINE = MyISAM",
+            ] {
+                owner.run_text(sql).await.expect("made");
+            }
+            for sql in [
+                "CREATE TABLE child (id BIGINT PRIMARY KEY, thing_id BIGINT)",
+                "CREATE TABLE plain (id BIGINT PRIMARY KEY)",
+            ] {
+                side.run_text(sql).await.expect("made");
+            }
+        }
+        let refused = mirror(group(world), &[], "tests").await.expect_err("refused").to_string();
+        assert!(refused.contains("the trigger twice on `thing`"), "{refused}");
+        if world.owner.dialect == Dialect::Mysql {
+            assert!(refused.contains("`child`") && refused.contains("cascade"), "{refused}");
+            assert!(refused.contains("`plain`, MyISAM"), "{refused}");
+        }
+        assert_eq!(status(group(world)).await.expect("a status").state, None);
+    })
+    .await;
+}
