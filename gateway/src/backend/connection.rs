@@ -199,7 +199,8 @@ impl Connection {
         if let Self::Oracle(session) = self {
             return Box::pin(session.execute_array(statement, runs)).await;
         }
-        let fault = format!("{} has no arrays of {runs} rows", self.dialect());
+        let count = statement.binds.len();
+        let fault = format!("{} has no arrays of {runs} rows, {count} binds", self.dialect());
         Err(Failure::Refused(BackendError::Query { source: sqlx::Error::InvalidArgument(fault) }))
     }
 
