@@ -32,6 +32,7 @@ mod table;
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
 mod tests;
 mod transfer;
+pub mod verify;
 
 pub use compare::{Reconcile, reconcile};
 pub use copy::Batch;
