@@ -220,6 +220,18 @@ impl Game {
     pub fn operations(&self) -> impl Iterator<Item = &Arc<Operation>> {
         self.operations.values()
     }
+
+    /// Whether a GET of this path, with or without a query, is answered by that operation.
+    pub fn leads_to(&self, path: &str, operation: &Operation) -> bool {
+        let path = path.split_once('?').map_or(path, |(path, _)| path);
+        let found = split_path(path).and_then(|(_, rest)| self.paths.at(rest).ok());
+        found.is_some_and(|found| {
+            let methods = &found.value.methods;
+            methods.iter().any(|(method, own)| {
+                *method == HttpMethod::Get && own.template.op == operation.template.op
+            })
+        })
+    }
 }
 
 /// What a snapshot is built from.

@@ -81,16 +81,19 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("request", include_str!("schema/0001_request.mysql.sql")),
             ("stream", include_str!("schema/0002_stream.mysql.sql")),
             ("switch", include_str!("schema/0003_switch.mysql.sql")),
+            ("flip", include_str!("schema/0004_flip.mysql.sql")),
         ],
         Dialect::Sqlite => &[
             ("request", include_str!("schema/0001_request.sqlite.sql")),
             ("stream", include_str!("schema/0002_stream.sqlite.sql")),
             ("switch", include_str!("schema/0003_switch.sqlite.sql")),
+            ("flip", include_str!("schema/0004_flip.sqlite.sql")),
         ],
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),
             ("stream", include_str!("schema/0002_stream.oracle.sql")),
             ("switch", include_str!("schema/0003_switch.oracle.sql")),
+            ("flip", include_str!("schema/0004_flip.oracle.sql")),
         ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {
