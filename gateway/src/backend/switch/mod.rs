@@ -29,7 +29,7 @@ mod status;
 mod steps;
 mod table;
 #[cfg(test)]
-#[cfg(all(feature = "mysql", feature = "sqlite"))]
+#[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod tests;
 mod transfer;
 pub mod verify;

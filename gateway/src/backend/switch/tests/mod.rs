@@ -4,6 +4,7 @@
 
 mod answers;
 mod copy;
+mod oracle;
 mod reconcile;
 mod steps;
 mod world;
