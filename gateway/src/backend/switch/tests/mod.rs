@@ -3,6 +3,7 @@
 #![expect(clippy::large_futures, reason = "one future a test")]
 
 mod copy;
+mod flip;
 mod reconcile;
 mod steps;
 mod world;
