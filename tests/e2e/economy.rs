@@ -270,3 +270,25 @@ fn location_of_an_order_can_be_followed_whatever_is_in_its_number_and_is_left_ou
         assert_eq!((found.status, &found.json()["order_no"]), (200, &json!(number)));
     }
 }
+
+#[test]
+fn order_whose_number_is_the_word_of_another_route_is_told_without_a_place_to_look() {
+    let folder = sql_templates();
+    let create = fs::read_to_string(folder.join("_base/order/create.sql")).unwrap();
+    let create = create.replace(" pattern=[0-9A-Za-z_-]{8,32}", "");
+    let search = fs::read_to_string(folder.join("_base/order/search.sql")).unwrap();
+    let search = search.replace("GET /v1/{game}/orders\n", "GET /v1/{game}/orders/search\n");
+    let gateway = Setup::sqlite()
+        .own_templates()
+        .template("_base/order/create.sql", &create)
+        .template("_base/order/search.sql", &search)
+        .start();
+    let who = Credential::with_roles(&["game_server", "admin"]).headers();
+    let mut http = gateway.http();
+    for (number, place) in [("search", None), ("searches", Some("/v1/game1/orders/searches"))] {
+        let order = json!({ "order_no": number, "player_id": 1001, "product_id": "gems_60", "qty": 1,
+            "amount": "5.99", "currency": "CNY", "channel": "web" });
+        let taken = http.send_json("POST", "/v1/game1/orders", &who, &order);
+        assert_eq!((taken.status, taken.header("location")), (202, place), "{}", taken.text());
+    }
+}

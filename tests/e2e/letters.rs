@@ -24,18 +24,18 @@ fn setup() -> Setup<'static> {
     Setup::sqlite().own_templates().template("_base/order/create.sql", &order_of_a_player(2))
 }
 
-fn game() -> String {
+pub(super) fn game() -> String {
     Credential::with_roles(&["game_server"]).headers()
 }
 
-fn create(gateway: &Gateway<'_>, order_no: &str, player: i64) {
+pub(super) fn create(gateway: &Gateway<'_>, order_no: &str, player: i64) {
     let order = sample::order(order_no, player, 1);
     let reply = gateway.http().send_json("POST", "/v1/game1/orders", &game(), &order);
     assert_eq!(reply.status, 202, "{}", reply.text());
 }
 
 /// What is told of an order.
-fn state(gateway: &Gateway<'_>, order_no: &str) -> Value {
+pub(super) fn state(gateway: &Gateway<'_>, order_no: &str) -> Value {
     let reply = gateway.http().get(&format!("/v1/game1/orders/{order_no}"), &game());
     if reply.status == 200 { reply.json()["state"].clone() } else { json!(reply.status) }
 }

@@ -1,11 +1,9 @@
 //! Dead letters of a game with `queue: stream`, by the same commands and the same port as those of the journal.
 
-use gateway_tests::{
-    Credential, Gateway, Http, Redis, Response, Setup, run, sample, shared_mariadb, wait_until,
-};
+use gateway_tests::{Gateway, Http, Redis, Response, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
-use crate::letters::{STRANGER, order_of_a_player};
+use crate::letters::{STRANGER, create, order_of_a_player, state};
 
 /// A gateway whose orders of players that there are not die.
 fn with_letters(check: impl FnOnce(&Gateway<'_>, &mut Redis)) {
@@ -19,21 +17,6 @@ fn with_letters(check: impl FnOnce(&Gateway<'_>, &mut Redis)) {
         .set("/games/game1/queue", json!("stream"))
         .start();
     check(&gateway, &mut redis);
-}
-
-fn game() -> String {
-    Credential::with_roles(&["game_server"]).headers()
-}
-
-fn create(gateway: &Gateway<'_>, order_no: &str, player: i64) {
-    let order = sample::order(order_no, player, 1);
-    let reply = gateway.http().send_json("POST", "/v1/game1/orders", &game(), &order);
-    assert_eq!(reply.status, 202, "{}", reply.text());
-}
-
-fn state(gateway: &Gateway<'_>, order_no: &str) -> Value {
-    let reply = gateway.http().get(&format!("/v1/game1/orders/{order_no}"), &game());
-    if reply.status == 200 { reply.json()["state"].clone() } else { json!(reply.status) }
 }
 
 fn becomes(gateway: &Gateway<'_>, order_no: &str, wanted: &Value) {

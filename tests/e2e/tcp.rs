@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use gateway_tests::{
     ADMIN_KEY, BATCH, CALL, Codec, Credential, Database, Frame, HELLO, PING, PONG, REPLY, Setup,
-    WELCOME, frame,
+    WELCOME, frame, wait_until,
 };
 use serde_json::{Value, json};
 
@@ -209,7 +209,7 @@ fn connection_over_the_limit_is_closed_and_served_again_when_another_leaves() {
         assert_eq!((reply.kind, reply.number), (REPLY, 1001), "{}", reply.value());
     }
     drop(first);
-    gateway_tests::wait_until("a place is free", || {
+    wait_until("a place is free", || {
         let mut wire = gateway.tcp();
         wire.try_send(&hello.bytes()).ok()?;
         (wire.read()?.kind == WELCOME).then_some(())
@@ -227,4 +227,42 @@ fn deadline_of_a_call_is_kept_and_told(database: Database) {
     assert!([1003, 1304].contains(&reply.number), "{}", reply.value());
     drop(lock);
     assert_eq!(wire.ok("player.count", &json!({ "server_id": 1 }))["player_count"], 30);
+}
+
+/// A template whose one row has a text of 2 MB.
+const LARGE: &str = "\
+-- @desc   A row with a long text.
+-- @kind   one
+-- @result data string
+-- @allow  admin
+SELECT hex(zeroblob(1000000)) AS data;
+";
+
+#[test]
+fn answers_that_nobody_reads_are_kept_up_to_a_bound_and_what_a_read_found_beyond_it_is_refused() {
+    let gateway = Setup::sqlite().own_templates().template("_base/player/large.sql", LARGE).start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    for _ in 0..100 {
+        let call = wire.request(CALL, &json!(["player.large", {}]));
+        wire.send(&call);
+    }
+    // Nothing is read until all of them are answered.
+    wait_until("every call is answered", || {
+        let done = gateway.metric("gateway_requests_total", &["player.large"]);
+        (done >= 100.0).then_some(())
+    });
+    let (mut kept, mut refused) = (0, 0);
+    for _ in 0..100 {
+        let reply = wire.expect_frame();
+        match reply.number {
+            0 => kept += reply.bytes().len(),
+            1001 => refused += 1,
+            other => panic!("{other}: {}", reply.value()),
+        }
+    }
+    assert!(refused > 0, "all of {kept} bytes were kept");
+    assert!(kept > 64 << 20, "{kept} bytes");
+    // What was in the kernel's hands and in the one write under way comes on top.
+    assert!(kept < 96 << 20, "{kept} bytes");
+    assert_eq!(wire.call("player.get", &json!({ "player_id": 1001 })).0, 0, "it goes on");
 }

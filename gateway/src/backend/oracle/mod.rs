@@ -196,7 +196,8 @@ impl Session {
             }
         }
         let named = |Row(row): Row| {
-            names.iter().map(ToString::to_string).zip(row.into_iter().map(shown)).collect()
+            let texts = row.into_iter().map(|value| shown(value, &self.zone));
+            names.iter().map(ToString::to_string).zip(texts).collect()
         };
         Ok(rows.into_iter().map(named).collect())
     }
@@ -274,15 +275,16 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 /// A value of a small result as text.
-fn shown(value: Value) -> Option<String> {
+fn shown(value: Value, zone: &Zone) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Int(value) => Some(value.to_string()),
         Value::Float(value) => Some(value.to_string()),
         Value::Decimal(text) | Value::Text(text) | Value::Strange(text) => Some(text.into()),
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Date(micros) | Value::Local(micros) | Value::Moment(micros) => {
-            Some(format_timestamp(micros, 6).as_str().to_owned())
+        Value::Date(local) | Value::Local(local) => {
+            zone.moment(local).map(|micros| format_timestamp(micros, 6).as_str().to_owned())
         }
+        Value::Moment(micros) => Some(format_timestamp(micros, 6).as_str().to_owned()),
     }
 }

@@ -23,14 +23,14 @@ pub(super) fn backlog(backlog: &Backlog, now_micros: i64) -> Value {
 
 /// A record or dead letter on one line of a list.
 ///
-/// - `template`: of its own contract; says whether its key is masked.
+/// - `template`: of its own contract; says whether its key is masked. `None`: nobody can say, so nothing is shown.
 pub fn entry(entry: &Entry, template: Option<&Template>, now_micros: i64) -> Value {
     let payload = &entry.draft.payload;
-    let is_masked = template.is_some_and(|template| {
+    let is_shown = template.is_some_and(|template| {
         let key = template.write.idempotent.map(|idempotent| idempotent.key_slot);
-        key.is_some_and(|slot| template.masked.contains(&slot))
+        !key.is_some_and(|slot| template.masked.contains(&slot))
     });
-    let key = if is_masked { MASKED } else { &*payload.key_text };
+    let key = if is_shown { &*payload.key_text } else { MASKED };
     let dead = entry.dead.as_ref().map(|cause| {
         json!({
             "code": cause.code,

@@ -161,20 +161,8 @@ mod tests {
 
     /// A write of `version`, `key`, where the first is of the type `ty`.
     fn template(ty: Type) -> Template {
-        let slot = |name: &str, ty| Slot {
-            name: name.into(),
-            ty,
-            required: true,
-            default: None,
-            min: None,
-            max: None,
-            pattern: None,
-            item_count_max: None,
-            like_prefix: false,
-            sample: None,
-        };
         let text = Type::Str { chars_max: Some(8) };
-        let mut template = template_of(vec![slot("version", ty), slot("key", text)]);
+        let mut template = template_of(vec![Slot::new("version", ty), Slot::new("key", text)]);
         template.write.version_slot = Some(0);
         template.write.idempotent = Some(Idempotent { key_slot: 1, ttl: Duration::from_hours(1) });
         template

@@ -28,7 +28,9 @@ pub(super) fn queued(
         let route = reader.template.http.as_ref()?;
         let param = &status.args.first()?.param;
         (route.method == HttpMethod::Get).then_some(())?;
-        filled(&route.path, game.id.as_str(), param, key)
+        let path = filled(&route.path, game.id.as_str(), param, key)?;
+        // A key can be a word that another route has in this place.
+        game.leads_to(&path, reader).then_some(path)
     });
     if let Some(Ok(path)) = path.map(HeaderValue::try_from) {
         response.headers_mut().insert(LOCATION, path);

@@ -79,6 +79,9 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
                 ItemAnswer::Ready(finished) => finished,
                 ItemAnswer::Waiting(waiting) => wait(waiting, asked.codec, &mut room).await,
             };
+            let is_write = operation.as_ref().is_some_and(|it| it.template.kind.is_write());
+            let finished =
+                if own.is_flooded() && !is_write { Err(Error::Overloaded) } else { finished };
             tell(&own, &asked, &principal, operation.as_ref(), &finished);
             bodies.push(finished.map(|(body, _)| body));
         }

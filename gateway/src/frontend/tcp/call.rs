@@ -88,7 +88,11 @@ fn spawn(
     let (operation, principal) = (Arc::clone(operation), Arc::clone(&login.principal));
     let own = Rc::clone(connection);
     connection.spawn(1, async move {
+        let is_write = operation.template.kind.is_write();
         let answered = wait_for(waiting).await.and_then(|reply| {
+            if own.is_flooded() && !is_write {
+                return Err(Error::Overloaded);
+            }
             own.append(|out| asked.write_reply(out, &reply))?;
             Ok(reply.outcome())
         });

@@ -285,6 +285,12 @@ impl Connection {
         self.inflight.is_full() || self.outbox.is_full()
     }
 
+    /// Whether so many answers wait that no further read's may join them: calls that were taken when there was room
+    /// can give more than anybody should keep for a client that does not read.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.outbox.is_flooded()
+    }
+
     /// Waits until a further call may begin.
     pub(super) async fn wait_for_place(&self) {
         self.inflight.wait_for_place().await;

@@ -16,6 +16,8 @@ use crate::frontend::registry::Presence;
 
 /// Bytes that may wait before the connection takes no further calls.
 const WAITING_BYTES_MAX: usize = 1 << 20;
+/// Bytes that may wait before what further reads found is not kept for a client that does not take it.
+const UNREAD_BYTES_MAX: usize = 64 << 20;
 
 /// A connection's replies.
 #[derive(Debug)]
@@ -98,6 +100,11 @@ impl Outbox {
     /// Whether so much waits that no further call should begin.
     pub(super) fn is_full(&self) -> bool {
         self.waiting.borrow().len() >= WAITING_BYTES_MAX
+    }
+
+    /// Whether so much waits that no further read's answer should join it.
+    pub(super) fn is_flooded(&self) -> bool {
+        self.waiting.borrow().len() >= UNREAD_BYTES_MAX
     }
 
     /// Waits until everything has left, or the socket failed.

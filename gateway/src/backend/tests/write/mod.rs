@@ -131,18 +131,7 @@ fn keyed(mut template: Template) -> Template {
 
 fn rows_slot(fields: &[&str]) -> Slot {
     let field = |name: &&str| Field { name: (*name).into(), ty: Type::Bigint };
-    Slot {
-        name: "items".into(),
-        ty: Type::Rows(fields.iter().map(field).collect()),
-        required: true,
-        default: None,
-        min: None,
-        max: None,
-        pattern: None,
-        item_count_max: None,
-        like_prefix: false,
-        sample: None,
-    }
+    Slot::new("items", Type::Rows(fields.iter().map(field).collect()))
 }
 
 fn row(values: &[i64]) -> Scalar<'static> {
