@@ -4,7 +4,7 @@ use gateway_tests::{Gateway, Output, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
 /// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows.
-fn mirrored(setup: Setup<'_>) -> Setup<'_> {
+pub(crate) fn mirrored(setup: Setup<'_>) -> Setup<'_> {
     let path = setup.folder.path().join("mirror.db");
     let setup = setup
         .set("/database/connections/copy", json!({ "type": "sqlite", "path": path }))

@@ -78,7 +78,7 @@ fn put(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 }
 
 /// JSON with its members in the order of their names: MySQL keeps it so, others as it was written.
-fn sorted(text: &str) -> String {
+pub(super) fn sorted(text: &str) -> String {
     match serde_json::from_str::<Json>(text) {
         Ok(mut value) => {
             value.sort_all_objects();

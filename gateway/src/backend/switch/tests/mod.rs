@@ -2,6 +2,7 @@
 
 #![expect(clippy::large_futures, reason = "one future a test")]
 
+mod answers;
 mod copy;
 mod oracle;
 mod reconcile;
