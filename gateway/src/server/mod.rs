@@ -283,6 +283,7 @@ fn dispatch(config: &Config, core: &Core, pools: &Arc<Pools>) -> Result<Dispatch
     let parts = FetcherParts {
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
+        gates: Arc::clone(&core.gates),
         cache: Arc::clone(&core.cache),
         metrics: Arc::clone(&core.metrics),
         ids: Arc::clone(&core.ids),
