@@ -14,6 +14,7 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
+use crate::backend::switch::Gates;
 use crate::backend::{BackendError, IdSource, Job};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef};
@@ -85,6 +86,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Where `:_id` comes from, on every thread.
     pub ids: Arc<IdSource>,
+    /// Who is let to the database of a game that is on its way from one to another.
+    pub gates: Arc<Gates>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
     /// Orders that are acknowledged before they are in a database; `None`: none is configured.
@@ -110,6 +113,7 @@ impl Core {
             backend,
             metrics,
             ids,
+            gates: Arc::default(),
             nonces: NonceBook::default(),
             journal: None,
             streams: None,
