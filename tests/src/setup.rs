@@ -144,6 +144,11 @@ impl<'a> Setup<'a> {
         Self { config, folder, schemas: None, limits: String::new() }
     }
 
+    /// The schemas that it is to work on, when they are on a server.
+    pub const fn schemas(&self) -> Option<&Schemas<'a>> {
+        self.schemas.as_ref()
+    }
+
     /// With a Redis, in a namespace of its own.
     #[must_use]
     pub fn redis(self, server: &Redis) -> Self {
