@@ -11,6 +11,7 @@ use serde_json::json;
 
 use super::config::refused;
 use super::output::{Outcome, chain};
+use super::verify::{self, VerifyArgs};
 use crate::backend::switch::{
     Group, Phase, Progress, State, Status, SwitchError, Takeover, backfill, copy, mirror,
     mirror_script, retire, retry_refused, status,
@@ -76,9 +77,8 @@ enum Step {
         #[arg(long)]
         yes: bool,
     },
-    /// Not built yet.
-    #[command(hide = true)]
-    Verify,
+    /// Have a share of the reads answered by the mirror, too, and compared; or say what came of it.
+    Verify(VerifyArgs),
     /// Not built yet.
     #[command(hide = true)]
     Flip,
@@ -92,13 +92,17 @@ impl Step {
             Self::Backfill => "backfill",
             Self::Copy { .. } => "copy",
             Self::Retire { .. } => "retire",
-            Self::Verify => "verify",
+            Self::Verify(_) => "verify",
             Self::Flip => "flip",
         }
     }
 
     const fn changes(&self) -> bool {
-        !matches!(self, Self::Status { .. } | Self::Mirror { print_sql: true, .. })
+        match self {
+            Self::Status { .. } | Self::Mirror { print_sql: true, .. } => false,
+            Self::Verify(verify) => verify.changes(),
+            _ => true,
+        }
     }
 }
 
@@ -114,7 +118,7 @@ pub(super) fn run(args: &SwitchArgs) -> Outcome {
 
 /// The game's databases, as the configuration and the command line name them.
 fn group<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, String> {
-    if matches!(args.step, Step::Verify | Step::Flip) {
+    if matches!(args.step, Step::Flip) {
         let name = args.step.name();
         return Err(format!(
             "`{name}` is not built yet: a game is moved by `mirror`, `backfill`, `gateway reconcile`, and a stop of \
@@ -174,7 +178,10 @@ fn audited(args: &SwitchArgs, config: &Config, group: Group<'_>) -> Result<Outco
         }
         None => Ok(()),
     };
-    let sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
+    let mut sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
+    if let Step::Verify(verify) = &args.step {
+        sides["verify"] = verify.audited();
+    }
     record(&json!({ "begin": sides }).to_string(), 0)?;
     let done = step(args, group);
     let code = done.as_ref().map_or(1099, |_| 0);
@@ -231,7 +238,8 @@ fn step(args: &SwitchArgs, group: Group<'_>) -> Result<Outcome, String> {
             runtime.block_on(retire(group, &args.by)).map_err(words)?;
             format!("`{}` is no mirror of {} any more\n", group.mirror.name, group.id)
         }
-        Step::Verify | Step::Flip => String::new(),
+        Step::Verify(verify) => return verify::run(verify, group, &runtime),
+        Step::Flip => String::new(),
     };
     Ok(Outcome::ok(text))
 }
