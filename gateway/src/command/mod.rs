@@ -18,7 +18,6 @@ pub mod render;
 mod seed;
 mod serve;
 mod switch;
-mod verify;
 pub mod which;
 
 use std::fmt::Write as _;

@@ -240,7 +240,7 @@ impl Server {
                 streams.stop();
             }
             self.applying.end().await;
-            self.pools.close(Instant::now() + BACKEND_END).await;
+            tokio::join!(self.pools.close(Instant::now() + BACKEND_END), break_off());
             if let Some(node) = self.node {
                 node.give_back().await;
             }
@@ -278,6 +278,18 @@ impl Server {
         }
     }
 }
+
+/// Ends what Oracle is still at: everybody had their time, and its threads end with their calls only.
+#[cfg(feature = "oracle")]
+async fn break_off() {
+    let left = crate::backend::break_off(Instant::now() + BACKEND_END).await;
+    if left > 0 {
+        tracing::warn!(left, "calls of Oracle are not answered and go with the process");
+    }
+}
+
+#[cfg(not(feature = "oracle"))]
+async fn break_off() {}
 
 /// What takes jobs and does them.
 fn dispatch(

@@ -237,7 +237,7 @@ impl Shadow {
                         look.reset_after(AWAY_PAUSE);
                     }
                 }
-                _ = positions.tick(), if settling > 0 => self.look_at_the_outbox().await,
+                _ = positions.tick(), if !work.is_empty() => self.look_at_the_outbox().await,
             }
         }
         self.sampler.set(&self.game.id, None);
@@ -419,7 +419,11 @@ impl Shadow {
         Err(failed)
     }
 
+    /// Tells those who look again how far copying is.
     async fn look_at_the_outbox(&mut self) {
+        if self.settling.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let side = match self.now.owner {
             Some((Which::Database, _)) => &mut self.database,
             Some((Which::Mirror, _)) => &mut self.mirror,

@@ -6,7 +6,7 @@ use std::time::Duration;
 use clap::Args;
 use serde_json::{Value, json};
 
-use super::output::{Outcome, chain};
+use super::super::output::{Outcome, chain};
 use crate::backend::switch::verify::{PPM, Verified, set_sample, verified, watch};
 use crate::backend::switch::{Group, SwitchError};
 use crate::config::parse_duration;
