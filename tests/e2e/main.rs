@@ -36,6 +36,7 @@ mod node;
 mod stream;
 mod stream_letters;
 mod switch;
+mod verify;
 mod backlog;
 mod journal;
 mod letters;
