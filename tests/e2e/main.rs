@@ -29,6 +29,7 @@ mod economy;
 mod faults;
 mod admin;
 mod command;
+mod diff;
 mod doctor;
 mod tuning;
 mod order_state;
