@@ -296,7 +296,8 @@ impl Worker {
     ) {
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
-        operation.key_spec.build_in(OWNER_EPOCH, bound, principal, hasher, keys);
+        let epoch = operation.owner_epoch();
+        operation.key_spec.build_in(epoch, bound, principal, hasher, keys);
     }
 
     /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
