@@ -17,6 +17,7 @@ mod alike;
 mod refusal;
 mod wire;
 mod tcp;
+mod pipelined;
 mod client;
 mod http;
 mod repeats;
