@@ -17,11 +17,18 @@ const TOLD: &[(u32, &str)] = &[
     (485, "dbop"),
 ];
 
+/// What `DISABLE COMMIT IN PROCEDURE` sets.
+pub const COMMIT_IN_PROCEDURE: &str = "COMMIT IN PROCEDURE";
+
 /// `ALTER SESSION SET name = value`: the time zone is applied, the rest is Oracle's own affair.
 ///
 /// # Errors
 /// ORA-01882: no such time zone.
 pub fn set(session: &mut Session, name: &str, value: &str) -> Result<(), OracleError> {
+    if name == COMMIT_IN_PROCEDURE {
+        session.forbids_commit = value == "DISABLE";
+        return Ok(());
+    }
     if name != "TIME_ZONE" {
         return Ok(());
     }
