@@ -22,6 +22,7 @@ mod moment;
 mod narrow;
 mod page;
 mod plan;
+mod procedure;
 mod resolve;
 mod result;
 mod rows;
@@ -34,6 +35,8 @@ mod tree;
 mod types;
 mod which;
 mod write;
+#[cfg(test)]
+mod procedure_tests;
 #[cfg(test)]
 mod write_check_tests;
 #[cfg(test)]
@@ -56,6 +59,7 @@ pub use moment::{
 };
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use procedure::{Argument, ArgumentValue, Output, OutputGuard, Procedure, Raised};
 pub use result::{Form, msgpack_to_json};
 pub(crate) use rows::{RowsFault, accept as accept_rows};
 pub use scalar::{Scalar, ScalarFault};
