@@ -47,20 +47,8 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
     });
     let before_bytes = cpu::resident_bytes_of(&args.pids)?;
     let args = Rc::new(args);
-    let active = if args.active == 0 { args.connections } else { args.active };
-    let mut tasks = Vec::with_capacity(active);
-    let mut silent = Vec::with_capacity(args.connections.saturating_sub(active));
-    let mut busy = Vec::with_capacity(active);
-    for index in 0..args.connections {
-        let mut connection = connect(&args).await?;
-        // The active ones lie among the others.
-        if busy.len() < active && index * active >= busy.len() * args.connections {
-            busy.push(connection);
-        } else {
-            connection.received = Vec::new();
-            silent.push(connection);
-        }
-    }
+    let (busy, silent) = connect_all(&args).await?;
+    let mut tasks = Vec::with_capacity(busy.len());
     if args.wait {
         begin_when_told()?;
     }
@@ -117,6 +105,28 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
             .map(|(after, before)| after.saturating_sub(before)),
         latency,
     })
+}
+
+/// Opens all connections: those that send, and those that are silent.
+async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Connection>)> {
+    let active = active(args);
+    let (mut busy, mut silent) = (Vec::new(), Vec::new());
+    for index in 0..args.connections {
+        let mut connection = connect(args).await?;
+        // The active ones lie among the others.
+        if busy.len() < active && index * active >= busy.len() * args.connections {
+            busy.push(connection);
+        } else {
+            connection.received = Vec::new();
+            silent.push(connection);
+        }
+    }
+    Ok((busy, silent))
+}
+
+/// How many connections send anything.
+const fn active(args: &LoadArgs) -> usize {
+    if args.active == 0 { args.connections } else { args.active }
 }
 
 impl Count {
@@ -211,9 +221,11 @@ async fn drive(
         let mut left = due.len();
         while left > 0 {
             let mut taken = 0;
-            while let Some(answer) =
-                message::answer(args.mode, args.batch, connection.received.get(taken..).unwrap_or_default())?
-            {
+            while let Some(answer) = message::answer(
+                args.mode,
+                args.batch,
+                connection.received.get(taken..).unwrap_or_default(),
+            )? {
                 taken += answer.length;
                 // Answers may change places; of calls that were due together it does not matter which is which.
                 let sent_at = due.get(due.len() - left).copied().unwrap_or_else(Instant::now);
@@ -286,7 +298,7 @@ struct Pace {
 
 impl Pace {
     fn new(args: &LoadArgs, index: u64) -> anyhow::Result<Self> {
-        let active = if args.active == 0 { args.connections } else { args.active };
+        let active = active(args);
         let gap = Duration::from_secs((active * args.batch) as u64)
             .checked_div(u32::try_from(args.rate).unwrap_or(u32::MAX))
             .unwrap_or_default();

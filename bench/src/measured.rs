@@ -106,7 +106,8 @@ pub(crate) fn measure(
     span: Span,
 ) -> anyhow::Result<Measured> {
     let before_bytes = cpu::resident_bytes_of(pids)?;
-    let mut loaders = commands.into_iter().map(Loader::start).collect::<anyhow::Result<Vec<_>>>()?;
+    let mut loaders =
+        commands.into_iter().map(Loader::start).collect::<anyhow::Result<Vec<_>>>()?;
     for loader in &mut loaders {
         loader.connected()?;
     }
@@ -114,9 +115,9 @@ pub(crate) fn measure(
     for loader in &mut loaders {
         loader.begin()?;
     }
-    std::thread::sleep(span.warm_up);
+    wait(span.warm_up);
     let before = cpu::seconds_of(pids)?;
-    std::thread::sleep(span.counted);
+    wait(span.counted);
     let spent = cpu::seconds_of(pids)?.zip(before).map(|(after, before)| after - before);
     let parts = loaders.into_iter().map(Loader::found).collect::<anyhow::Result<Vec<_>>>()?;
     let mut told = together(&parts)?;
@@ -125,6 +126,11 @@ pub(crate) fn measure(
     let per_second = spent.map(|seconds| seconds / span.counted.as_secs_f64());
     told.cpu_us_per_request = per_second.map(|share| share * 1e6 / told.requests_per_s);
     Ok(told)
+}
+
+#[expect(clippy::disallowed_methods, reason = "nothing else runs in this process meanwhile")]
+fn wait(span: Duration) {
+    std::thread::sleep(span);
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]

@@ -160,7 +160,8 @@ impl Scenario {
             let counts = [side.connections, side.pipeline, side.batch, side.processes];
             anyhow::ensure!(!counts.contains(&0), "{}: a count of 0", side.name);
             anyhow::ensure!(side.active <= side.connections, "{}: more are active", side.name);
-            let is_even = side.connections % side.processes == 0 && side.active % side.processes == 0;
+            let is_even =
+                side.connections % side.processes == 0 && side.active % side.processes == 0;
             anyhow::ensure!(is_even, "{}: processes share connections evenly", side.name);
         }
         for share in &scenario.rates_of_peak {

@@ -3,8 +3,10 @@
 mod apply;
 mod call;
 mod cell;
+mod compound;
 mod connection;
 mod cursor;
+mod dictionary;
 mod encode;
 mod dispatch;
 mod error;
@@ -27,6 +29,7 @@ mod oracle;
 mod params;
 mod pool;
 mod pools;
+mod procedure;
 mod purger;
 mod queued;
 mod run;
@@ -59,6 +62,8 @@ pub use fetch::{Asked, Fetcher, FetcherParts};
 pub use id::{IdSource, IdSourceError};
 pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migrate};
 pub use migration::{Migration, MigrationFault, own_migrations, read_migrations, read_schema};
+#[cfg(feature = "oracle")]
+pub use oracle::break_off;
 pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::{Farewell, Pools};
 pub use purger::Purger;

@@ -15,7 +15,7 @@ use super::params::{Written, written};
 use super::render::is_of;
 use crate::auth::Claim;
 use crate::backend::switch::verify::{
-    AnswerRow, Answers, Both, Difference, OneSide, Verdict, answer_rows, answers,
+    AnswerRow, Answers, Both, Difference, OneSide, RowDifference, Verdict, answer_rows, answers,
 };
 use crate::backend::{BackendError, IdSource, Outcome as Answer, Supplied, row_count};
 use crate::bind::{Bound, bind};
@@ -200,8 +200,8 @@ impl Given {
                     let id = value.parse().map_err(|fault| format!("`_id`: {fault}"))?;
                     given.id = Some(id);
                 }
-                ("_caller", _) => given.caller = (*value).to_owned(),
-                ("_trace", _) => given.trace = (*value).to_owned(),
+                ("_caller", _) => (*value).clone_into(&mut given.caller),
+                ("_trace", _) => (*value).clone_into(&mut given.trace),
                 (_, Some(claim)) => {
                     let number = value.parse().map(Claim::Int);
                     let value = number.unwrap_or_else(|_| Claim::Str((*value).into()));
@@ -235,16 +235,19 @@ impl Shown<'_> {
     }
 
     /// Which rows stand beside each other, and the columns that differ: those that differ, or else all.
-    fn pairs(&self, counts: [usize; 2]) -> Vec<([Option<usize>; 2], Vec<Box<str>>)> {
+    fn pairs(&self, counts: [usize; 2]) -> Vec<RowDifference> {
         if let Verdict::Different(difference) = &self.answers.verdict
             && !difference.rows.is_empty()
         {
-            let rows = difference.rows.iter();
-            return rows.map(|row| (row.places, row.columns.clone())).collect();
+            return difference.rows.clone();
         }
         let count = counts.into_iter().max().unwrap_or(0);
         let place = |at: usize, count: usize| (at < count).then_some(at);
-        (0..count).map(|at| (counts.map(|count| place(at, count)), Vec::new())).collect()
+        let pair = |at: usize| RowDifference {
+            places: counts.map(|count| place(at, count)),
+            columns: Vec::new(),
+        };
+        (0..count).map(pair).collect()
     }
 
     fn for_people(&self) -> String {
@@ -269,12 +272,12 @@ impl Shown<'_> {
         }
         writeln!(text, "rows: {one} on {owner}, {other} on {mirror}")?;
         let pairs = self.pairs([one, other]);
-        for (places, columns) in pairs.iter().take(SHOWN_MAX) {
+        for pair in pairs.iter().take(SHOWN_MAX) {
             let row = |side: usize| {
-                let place = places.get(side).copied().flatten()?;
+                let place = pair.places.get(side).copied().flatten()?;
                 rows.get(side)?.get(place)
             };
-            self.write_row(text, (row(0), row(1)), (*places, columns))?;
+            self.write_row(text, (row(0), row(1)), pair)?;
         }
         let more = pairs.len().saturating_sub(SHOWN_MAX);
         if more > 0 {
@@ -288,7 +291,7 @@ impl Shown<'_> {
         &self,
         text: &mut String,
         (one, other): (Option<&AnswerRow>, Option<&AnswerRow>),
-        (places, columns): ([Option<usize>; 2], &[Box<str>]),
+        RowDifference { places, columns }: &RowDifference,
     ) -> std::fmt::Result {
         let [owner, mirror] = self.names;
         let head = |place: Option<usize>, name: &str| match place {
@@ -347,7 +350,7 @@ impl Shown<'_> {
                 "connection": self.names.get(at),
                 "rows": rows.len(),
                 "code": error.map(BackendError::code),
-                "error": error.map(|error| error.to_string()),
+                "error": error.map(ToString::to_string),
                 "values": shown,
             })
         };

@@ -7,7 +7,8 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
-use crate::backend::switch::Copiers;
+use crate::backend::switch::verify::{Sampler, Shadows};
+use crate::backend::switch::{Copiers, Owners};
 use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
@@ -67,8 +68,8 @@ pub(super) fn open_streams(
     Ok((Some(streams), Some(producer)))
 }
 
-/// What sends queued writes to Redis, applies those of journal and streams, and copies to mirrors, on the backend
-/// threads.
+/// What sends queued writes to Redis, applies those of journal and streams, copies to mirrors and compares with them,
+/// on the backend threads.
 pub(super) struct Applying {
     stop: queue::Signal<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -78,17 +79,29 @@ impl Applying {
     /// Starts it, as far as there is a journal, or there are streams.
     pub(super) fn start(
         core: &Arc<Core>,
-        pools: &Arc<Pools>,
+        (pools, sampler): (&Arc<Pools>, &Arc<Sampler>),
         producer: Option<Producer>,
         backend: &Runtime,
     ) -> Self {
         let (stop, stopped) = queue::signal(false);
-        let mut tasks = vec![backend.spawn(copiers(core).run(stopped.clone()))];
+        let shadows = Shadows {
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            sampler: Arc::clone(sampler),
+            metrics: Arc::clone(&core.metrics),
+            name: instance(),
+        };
+        let mut tasks = vec![
+            backend.spawn(copiers(core).run(stopped.clone())),
+            backend.spawn(owners(core).run(stopped.clone())),
+            backend.spawn(shadows.run(stopped.clone())),
+        ];
         if let Some(journal) = &core.journal {
             let applier = Applier {
                 journal: Arc::clone(journal),
                 snapshot: Arc::clone(&core.snapshot),
                 pools: Arc::clone(pools),
+                gates: Arc::clone(&core.gates),
                 cache: Arc::clone(&core.cache),
                 metrics: Arc::clone(&core.metrics),
             };
@@ -99,6 +112,7 @@ impl Applying {
                 streams: Arc::clone(streams),
                 snapshot: Arc::clone(&core.snapshot),
                 pools: Arc::clone(pools),
+                gates: Arc::clone(&core.gates),
                 cache: Arc::clone(&core.cache),
                 metrics: Arc::clone(&core.metrics),
             };
@@ -122,12 +136,27 @@ impl Applying {
 
 /// What copies for the games that have a mirror.
 fn copiers(core: &Core) -> Copiers {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Copiers {
         snapshot: Arc::clone(&core.snapshot),
         metrics: Arc::clone(&core.metrics),
-        name: format!("gateway on {}, process {}", host.trim(), std::process::id()).into(),
+        name: instance(),
     }
+}
+
+/// What finds out who owns the games.
+fn owners(core: &Core) -> Owners {
+    Owners {
+        snapshot: Arc::clone(&core.snapshot),
+        gates: Arc::clone(&core.gates),
+        metrics: Arc::clone(&core.metrics),
+        name: instance(),
+    }
+}
+
+/// This process' name among all gateways.
+fn instance() -> Box<str> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("gateway on {}, process {}", host.trim(), std::process::id()).into()
 }
 
 /// Begins to remove expired keys, until `stop` is true.
@@ -141,6 +170,7 @@ pub(super) fn spawn_purger(
     let expired = Purger {
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
+        gates: Arc::clone(&core.gates),
         journal: core.journal.clone(),
         streams: core.streams.clone(),
         purged: count.clone(),

@@ -284,6 +284,11 @@ CREATE VIEW user_objects AS
         'VALID'::text AS status
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'i', 'S', 'v');
+-- What EXPLAIN PLAN leaves: each session sees its own.
+CREATE TABLE plan_rows (session integer NOT NULL, statement_id text, id numeric, operation text, options text, object_name text,
+    cardinality numeric);
+CREATE VIEW plan_table AS
+    SELECT statement_id, id, operation, options, object_name, cardinality FROM plan_rows WHERE session = pg_backend_pid();
 CREATE VIEW "v$version" AS
     SELECT 'Stand-in for Oracle Database 19c, for tests: PostgreSQL underneath'::text AS banner;
 CREATE VIEW "v$session" AS

@@ -9,7 +9,9 @@
 
 mod bind;
 mod fault;
+mod procedure;
 mod text;
+mod threads;
 mod value;
 mod worker;
 
@@ -26,6 +28,7 @@ use crate::catalog::{Isolation, Scalar, format_timestamp};
 use crate::config::{ConnectionConfig, Endpoint, Zone};
 pub(super) use fault::{Number, OracleFault};
 use text::numbered;
+pub use threads::break_off;
 use value::{Row, Value};
 use worker::{Answer, Label, Login, Order, Page, Sql, Task};
 

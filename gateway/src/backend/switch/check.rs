@@ -46,6 +46,9 @@ const OF_MIRROR: Questions = &[(
 
 /// Finds it.
 ///
+/// - `is_known`: whether the mirror is known as this owner's: triggers of the gateway's that it still has of the time
+///   when it was the owner are removed by the copier.
+///
 /// # Errors
 ///
 /// [`SwitchError::Refused`] with all of it.
@@ -53,6 +56,7 @@ pub(super) async fn obstacles(
     owner: &mut Side,
     mirror: &mut Side,
     pairs: &[Pair],
+    is_known: bool,
 ) -> Result<(), SwitchError> {
     let mut faults = Vec::new();
     let is_wanted = |table: &str| pairs.iter().any(|pair| same_name(&pair.name, table));
@@ -69,7 +73,7 @@ pub(super) async fn obstacles(
         }
     }
     for (name, table) in present(mirror).await? {
-        if !is_wanted(&table) {
+        if !is_wanted(&table) || (is_known && is_ours(&name)) {
             continue;
         }
         let fault = if is_ours(&name) {

@@ -194,3 +194,14 @@ pub(super) async fn depth(owner: &mut Side) -> Result<Depth, SwitchError> {
     let count_max = u64::try_from(last - first + 1).unwrap_or(0);
     Ok(Depth { count_max, last, first, since })
 }
+
+/// Whether rows wait that the mirror did not take at first.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn has_retries(owner: &mut Side) -> Result<bool, SwitchError> {
+    let sql =
+        format!("SELECT id FROM gateway_outbox WHERE attempt > 0{}", limit(owner.dialect(), 1));
+    Ok(!owner.texts(&sql, Vec::new()).await?.is_empty())
+}

@@ -12,6 +12,7 @@ pub mod query;
 use crate::block::{self, Block, Step};
 use crate::error::OracleError;
 use crate::session::Effect;
+use crate::settings::COMMIT_IN_PROCEDURE;
 use lexer::Token;
 
 /// `OCI_STMT_*`: the kinds of statements that a driver tells apart.
@@ -76,6 +77,8 @@ pub enum Action {
     CreateProcedure,
     /// `DROP PROCEDURE`, by its name in capitals.
     DropProcedure(String),
+    /// `EXPLAIN PLAN`: its STATEMENT_ID, and what PostgreSQL is to explain.
+    Explain(Option<String>, Vec<Part>),
 }
 
 /// A statement of Oracle's, understood.
@@ -213,16 +216,27 @@ fn call(tokens: Vec<Token>) -> Result<Action, OracleError> {
     }
 }
 
-/// `EXPLAIN PLAN FOR …`: the plan is PostgreSQL's, and nobody's; what is wrong with the statement shows.
+/// `EXPLAIN PLAN [SET STATEMENT_ID = 'x'] FOR …`: the plan is PostgreSQL's.
 fn explain(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleError> {
-    let statement = tokens.into_iter().skip(3).collect();
+    let (id, start) = match tokens.get(2..6) {
+        Some([set, name, Token::Symbol("="), Token::Text(id)])
+            if set.is("SET") && name.is("STATEMENT_ID") =>
+        {
+            (Some(id.clone()), 6)
+        }
+        _ => (None, 2),
+    };
+    if !tokens.get(start).is_some_and(|token| token.is("FOR")) {
+        return Err(OracleError::new(905, "missing keyword"));
+    }
+    let statement = tokens.into_iter().skip(start + 1).collect();
     let explained = program_of(statement, program.binds.clone());
     program.returning = explained.returning;
     let Action::Run(parts, _) = explained.action? else {
         return Err(OracleError::new(900, "invalid SQL statement"));
     };
     let explain = |part: Part| Part { sql: format!("EXPLAIN {}", part.sql), ..part };
-    Ok(Action::Run(parts.into_iter().map(explain).collect(), Effect::Read))
+    Ok(Action::Explain(id, parts.into_iter().map(explain).collect()))
 }
 
 /// Statements that OCI has no kind for.
@@ -231,7 +245,7 @@ fn other(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErro
     if first.is("SAVEPOINT") {
         return Ok(Action::Savepoint(savepoint(&tokens, "SAVEPOINT")?));
     }
-    if first.is("EXPLAIN") && tokens.get(2).is_some_and(|token| token.is("FOR")) {
+    if first.is("EXPLAIN") && tokens.get(1).is_some_and(|token| token.is("PLAN")) {
         return explain(tokens, program);
     }
     if first.is("LOCK") {
@@ -279,6 +293,12 @@ fn set_transaction(tokens: &[Token]) -> Result<Action, OracleError> {
 fn alter_session(tokens: &[Token]) -> Result<Action, OracleError> {
     let invalid = || OracleError::new(2248, "invalid option for ALTER SESSION");
     let verb = tokens.get(2).ok_or_else(invalid)?;
+    if verb.is_any(&["ENABLE", "DISABLE"]) && tokens.get(3).is_some_and(|token| token.is("COMMIT"))
+    {
+        let verb = if verb.is("DISABLE") { "DISABLE" } else { "ENABLE" };
+        let setting = (COMMIT_IN_PROCEDURE.to_owned(), verb.to_owned());
+        return Ok(Action::SetSession(vec![setting]));
+    }
     if verb.is_any(&["ENABLE", "DISABLE", "CLOSE", "FORCE"]) {
         return Ok(Action::SetSession(Vec::new()));
     }

@@ -77,10 +77,9 @@ pub async fn answers(both: &Both<'_>) -> Result<Answers, NoAnswer> {
     let (owner, mirror) = tokio::join!(answer(both, both.owner), answer(both, both.mirror));
     let (owner, mirror) = (owner?, mirror?);
     let (template, twin) = (both.owner.template, both.mirror.template);
-    let looked = [template, twin].map(|one| match one.kind.is_write() {
-        true => Ok(None),
-        false => Repeatable::of(one).map(Some),
-    });
+    let is_read = !template.kind.is_write();
+    let look = |one| if is_read { Repeatable::of(one).map(Some) } else { Ok(None) };
+    let looked = [template, twin].map(look);
     let [repeatable, other] = looked;
     let doubt = repeatable.as_ref().err().or(other.as_ref().err()).cloned();
     let keyset = statement::keyset(template, both.owner.bound);
@@ -103,6 +102,8 @@ async fn answer(
             template: side.template,
             bound: side.bound,
             supplied: both.supplied,
+            owner: None,
+            has_unknown: false,
             dry_run: true,
             result_bytes_max: both.result_bytes_max,
         };
