@@ -10,6 +10,7 @@ use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::params::shown_params;
 use super::queued::Queues;
 use super::switch::Gates;
+use super::switch::verify::Sampler;
 use super::write::RunningKeys;
 use super::{BackendError, CursorKey, IdSource, Pools};
 use crate::bind::Bound;
@@ -37,6 +38,7 @@ pub struct Fetcher {
     pub(super) keys: RunningKeys,
     journal: Option<Arc<Journal>>,
     streams: Option<Arc<Streams>>,
+    pub(super) sampler: Arc<Sampler>,
 }
 
 /// One job, but for its parameters.
@@ -73,6 +75,8 @@ pub struct FetcherParts {
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis.
     pub streams: Option<Arc<Streams>>,
+    /// Which reads are compared with a mirror's.
+    pub sampler: Arc<Sampler>,
 }
 
 impl Fetcher {
@@ -83,7 +87,7 @@ impl Fetcher {
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
         let FetcherParts { snapshot, pools, gates, cache, metrics, ids, .. } = parts;
-        let FetcherParts { audit, journal, streams, .. } = parts;
+        let FetcherParts { audit, journal, streams, sampler, .. } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -106,6 +110,7 @@ impl Fetcher {
             keys,
             journal,
             streams,
+            sampler,
         })
     }
 

@@ -23,6 +23,7 @@ mod moment;
 mod narrow;
 mod page;
 mod plan;
+mod repeatable;
 mod resolve;
 mod result;
 mod rows;
@@ -58,6 +59,7 @@ pub use moment::{
 };
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use repeatable::{Repeatable, RowOrder};
 pub use result::{Form, msgpack_to_json};
 pub(crate) use rows::{RowsFault, accept as accept_rows};
 pub use scalar::{Scalar, ScalarFault};

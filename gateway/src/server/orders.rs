@@ -7,6 +7,7 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
+use crate::backend::switch::verify::{Sampler, Shadows};
 use crate::backend::switch::{Copiers, Owners};
 use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
@@ -67,8 +68,8 @@ pub(super) fn open_streams(
     Ok((Some(streams), Some(producer)))
 }
 
-/// What sends queued writes to Redis, applies those of journal and streams, and copies to mirrors, on the backend
-/// threads.
+/// What sends queued writes to Redis, applies those of journal and streams, copies to mirrors and compares with them,
+/// on the backend threads.
 pub(super) struct Applying {
     stop: queue::Signal<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -78,13 +79,21 @@ impl Applying {
     /// Starts it, as far as there is a journal, or there are streams.
     pub(super) fn start(
         core: &Arc<Core>,
-        pools: &Arc<Pools>,
+        (pools, sampler): (&Arc<Pools>, &Arc<Sampler>),
         producer: Option<Producer>,
         backend: &Runtime,
     ) -> Self {
         let (stop, stopped) = queue::signal(false);
+        let shadows = Shadows {
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            sampler: Arc::clone(sampler),
+            metrics: Arc::clone(&core.metrics),
+            name: process_name(),
+        };
         let mut tasks = vec![
             backend.spawn(copiers(core).run(stopped.clone())),
+            backend.spawn(shadows.run(stopped.clone())),
             backend.spawn(owners(core).run(stopped.clone())),
         ];
         if let Some(journal) = &core.journal {
@@ -130,7 +139,7 @@ fn copiers(core: &Core) -> Copiers {
     Copiers {
         snapshot: Arc::clone(&core.snapshot),
         metrics: Arc::clone(&core.metrics),
-        name: instance(),
+        name: process_name(),
     }
 }
 
@@ -140,12 +149,12 @@ fn owners(core: &Core) -> Owners {
         snapshot: Arc::clone(&core.snapshot),
         gates: Arc::clone(&core.gates),
         metrics: Arc::clone(&core.metrics),
-        name: instance(),
+        name: process_name(),
     }
 }
 
-/// This process' name among all gateways.
-fn instance() -> Box<str> {
+/// This process' name in the databases' tables.
+fn process_name() -> Box<str> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("gateway on {}, process {}", host.trim(), std::process::id()).into()
 }

@@ -149,7 +149,7 @@ impl Copier {
 
     /// Has it look at the schemas at its next batch.
     #[cfg(test)]
-    #[cfg(all(feature = "mysql", feature = "sqlite"))]
+    #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
     pub(super) fn look_next(&mut self) {
         self.looked_at -= LOOK_PAUSE;
     }

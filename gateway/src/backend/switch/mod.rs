@@ -40,9 +40,10 @@ mod status;
 mod steps;
 mod table;
 #[cfg(test)]
-#[cfg(all(feature = "mysql", feature = "sqlite"))]
+#[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod tests;
 mod transfer;
+pub mod verify;
 
 pub use compare::{Reconcile, reconcile};
 pub use copy::Batch;

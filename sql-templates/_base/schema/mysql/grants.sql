@@ -29,6 +29,8 @@ GRANT SELECT, INSERT, UPDATE         ON gateway_stream TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_table TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_instance TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_shadow TO 'gateway'@'%';
+GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_mismatch TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_reconcile TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_copier TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox TO 'gateway'@'%';

@@ -2,7 +2,12 @@
 
 #![expect(clippy::large_futures, reason = "one future a test")]
 
+mod answers;
 mod copy;
+mod flip;
+mod gateway;
+mod oracle;
+mod owners;
 mod reconcile;
 mod steps;
 mod world;
