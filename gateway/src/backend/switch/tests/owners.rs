@@ -161,6 +161,8 @@ async fn write_on(gateway: &Gateway, player: i64, stop: &AtomicBool) -> BTreeSet
         assert_eq!(balance, 1, "a write is read by whoever made it");
         written.insert(currency);
         number += 1;
+        // Slow enough for one copier of a debug build on a machine that is busy.
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     written
 }
