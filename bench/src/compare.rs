@@ -21,6 +21,8 @@ use crate::servers::{Running, Servers};
 pub(crate) struct Plan {
     /// The folder `bench`.
     pub(crate) folder: PathBuf,
+    /// This program, which is the echo and the load, too.
+    pub(crate) own: PathBuf,
     pub(crate) scenario: String,
     pub(crate) rounds: u32,
     /// Seconds of each measurement.
@@ -121,12 +123,11 @@ pub(crate) struct Comparison {
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let scenario = Scenario::read(&plan.folder.join("scenarios"), &plan.scenario)?;
     let machine = Machine::read();
-    let own = std::env::current_exe()?;
     let mut wanted: Vec<_> = scenario.sides.iter().map(|side| side.server).collect();
     wanted.sort_unstable();
     wanted.dedup();
     progress(&format!("{}: starting servers", plan.scenario));
-    let servers = Servers::start(&plan.folder, &own, &wanted)?;
+    let servers = Servers::start(&plan.folder, &plan.own, &wanted)?;
     let mut absent = BTreeMap::new();
     let mut present: Vec<(&Side, Running, Vec<Measured>)> = Vec::new();
     for side in &scenario.sides {
@@ -141,7 +142,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     for round in 1..=plan.rounds {
         for (side, running, measured) in &mut present {
             progress(&format!("round {round} of {}: {}", plan.rounds, side.about));
-            measured.push(load(&own, plan, &servers, (side, *running), None)?);
+            measured.push(load(&plan.own, plan, &servers, (side, *running), None)?);
         }
     }
     let mut sides = Vec::new();
@@ -150,7 +151,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
         for share in &scenario.rates_of_peak {
             let rate = outcome.requests_per_s.median * share;
             progress(&format!("{}: {rate:.0} requests/s", side.about));
-            let at = load(&own, plan, &servers, (side, *running), Some(rate))?;
+            let at = load(&plan.own, plan, &servers, (side, *running), Some(rate))?;
             outcome.at_rates.push(AtRate {
                 requests_per_s: at.requests_per_s,
                 p50_us: at.p50_us,

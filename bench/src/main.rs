@@ -231,6 +231,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Compares one scenario or all of them.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 fn compare(args: &CompareArgs) -> anyhow::Result<()> {
+    let own = own_path()?;
     build_gateway()?;
     let is_all = args.scenario == "all";
     let names = if is_all {
@@ -242,6 +243,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for name in names {
         let plan = compare::Plan {
             folder: args.folder.clone(),
+            own: own.clone(),
             scenario: name,
             rounds: args.rounds,
             seconds: args.seconds,
@@ -264,6 +266,11 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// This program. Asked for before [`build_gateway`], which may put another file in its place.
+fn own_path() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// `report.html` and `cached-read`: `report.cached-read.html`.
 fn beside(path: &Path, name: &str) -> PathBuf {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
@@ -271,13 +278,16 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 }
 
 /// Builds the gateway, where `GATEWAY` does not name a binary: what is measured is what stands in the folder.
+///
+/// Together with this program, because cargo makes libraries anew for every choice of packages that asks other
+/// features of them: alone it would be built once more, beside what `cargo build --release -p gateway -p gateway-bench` left.
 fn build_gateway() -> anyhow::Result<()> {
     if std::env::var_os("GATEWAY").is_some() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = std::process::Command::new(cargo)
-        .args(["build", "--release", "--locked", "-p", "gateway"])
+        .args(["build", "--release", "--locked", "-p", "gateway", "-p", "gateway-bench"])
         .status()?;
     anyhow::ensure!(built.success(), "the gateway was not built");
     Ok(())
