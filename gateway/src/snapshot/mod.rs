@@ -92,10 +92,10 @@ impl Operation {
     /// The operation on that database; `None`: its game has no mirror.
     pub fn placed(&self, which: Which) -> Option<Placed<'_>> {
         match which {
-            Which::Database => Some(Placed { pool: &self.pool, template: &self.template }),
+            Which::Database => Some(Placed { which, pool: &self.pool, template: &self.template }),
             Which::Mirror => {
                 let Mirrored { pool, template } = self.mirror.as_ref()?;
-                Some(Placed { pool, template })
+                Some(Placed { which, pool, template })
             }
         }
     }

@@ -278,7 +278,7 @@ impl Run<'_> {
         entered: &Entered<'_>,
         part: &[&Record],
     ) -> Result<Vec<RecordState>, ApplyError> {
-        let Placed { pool: name, template } = entered.placed;
+        let Placed { pool: name, template, .. } = entered.placed;
         let Some(pool) = self.shared.applier.pools.get(name, template.dialect) else {
             // A reload that takes it away is refused while records wait, so this is a moment's matter.
             return Err(ApplyError::Lost(BackendError::Unreachable {

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::super::BackendError;
 use super::gate::{Gate, Owner, Permit, Standing};
-use crate::snapshot::{Operation, Placed};
+use crate::snapshot::{Operation, Placed, Which};
 
 /// The gates, for everybody who calls a database. A game without one is none of theirs.
 #[derive(Debug, Default)]
@@ -71,7 +71,8 @@ impl Gates {
                 None => Err(gate.paused()),
             };
         }
-        let placed = Placed { pool: &operation.pool, template: &operation.template };
+        let which = Which::Database;
+        let placed = Placed { which, pool: &operation.pool, template: &operation.template };
         Ok(Entered { placed, permit: None })
     }
 

@@ -147,7 +147,8 @@ impl Lookout {
         let moving = rows.iter().find(is_moving).copied().cloned();
         self.note_flip(moving.as_ref());
         let standing = self.standing(conclusion.as_ref(), moving.as_ref());
-        self.shown.phase = moving.as_ref().or(owning(&rows, &standing)).map(|row| row.phase.name());
+        self.shown.phase =
+            moving.as_ref().or(owning(&rows, standing.as_ref())).map(|row| row.phase.name());
         match standing {
             Some(standing) => {
                 self.gate.end_look(look, standing.clone());
@@ -161,7 +162,13 @@ impl Lookout {
         }
         self.around.gates.show(&self.of.game, self.shown.clone());
         if rows.iter().any(|row| row.phase != Phase::Single) {
-            self.beat(moving.as_ref(), &rows).await;
+            let away = match (&first, &second) {
+                (Said::Away, _) => Some(&self.of.database.name),
+                (_, Some(Said::Away)) => self.of.mirror.as_ref().map(|mirror| &mirror.name),
+                _ => None,
+            };
+            let away = away.map(|name| format!("`{name}` does not answer it").into());
+            self.beat(moving.as_ref(), &rows, away).await;
         }
         self.heal(moving.as_ref()).await;
         match moving.map(|row| row.phase) {
@@ -256,14 +263,16 @@ impl Lookout {
     }
 
     /// Says what was seen, at once where it is new.
-    async fn beat(&mut self, moving: Option<&State>, rows: &[&State]) {
+    ///
+    /// - `away`: why it could not go along to the other database.
+    async fn beat(&mut self, moving: Option<&State>, rows: &[&State], away: Option<Box<str>>) {
         let owner = self.gate.owner();
         let is_empty = owner.is_none() && self.gate.inside() == 0;
         let fault = match (&self.of.mirror, &self.shown.fault) {
             (None, _) => {
                 Some(format!("`games.{}.mirror` is not in its configuration", self.of.game).into())
             }
-            (Some(_), fault) => fault.clone(),
+            (Some(_), fault) => fault.clone().or(away),
         };
         let state = match moving.map(|row| row.phase) {
             _ if fault.is_some() => InstanceState::Unfit,
@@ -365,7 +374,7 @@ fn is_over(moving: &State, conclusion: Option<&Conclusion>) -> bool {
 }
 
 /// The row of whoever calls are let to.
-fn owning<'r>(rows: &[&'r State], standing: &Option<Standing>) -> Option<&'r State> {
+fn owning<'r>(rows: &[&'r State], standing: Option<&Standing>) -> Option<&'r State> {
     let Some(Standing::Open(owner)) = standing else { return rows.first().copied() };
     rows.iter().find(|row| *row.owner == *owner.pool).copied()
 }
