@@ -7,5 +7,6 @@ mod copy;
 mod flip;
 mod oracle;
 mod reconcile;
+mod shadow;
 mod steps;
 mod world;
