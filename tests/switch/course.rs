@@ -5,7 +5,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use gateway_tests::load::{Client, Tally, Verifier};
-use gateway_tests::{Random, sample, wait_until};
+use gateway_tests::{Random, wait_until};
 use serde_json::Value;
 
 use crate::login::Logins;

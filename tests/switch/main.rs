@@ -62,14 +62,20 @@ fn run(arguments: &Arguments, (server, other): (&Server, &Server), redis: &Redis
     let stage = Stage::start(server, &mirror, redis);
     let mut course = Course::new(stage, &mut random);
     let mut sums = Sums::default();
-    let mut steps: Vec<Step> = vec![("mirror and backfill".to_owned(), Box::new(Course::prepare))];
+    let mut steps: Vec<Step> = vec![(
+        "mirror and backfill".to_owned(),
+        Box::new(|course: &mut Course<'_>| course.prepare()),
+    )];
     for number in 1..=arguments.flips {
-        steps.push((format!("flip {number}"), Box::new(Course::flip)));
+        steps.push((format!("flip {number}"), Box::new(|course: &mut Course<'_>| course.flip())));
     }
     for kill in Kill::drawn(arguments.kills, &mut random) {
         steps.push((kill.to_string(), Box::new(move |course| course.kill(kill))));
     }
-    steps.push(("planted divergences".to_owned(), Box::new(Course::plant)));
+    steps.push((
+        "planted divergences".to_owned(),
+        Box::new(|course: &mut Course<'_>| course.plant()),
+    ));
     for (number, (name, step)) in steps.into_iter().enumerate() {
         let at = Instant::now();
         let done = catch_unwind(AssertUnwindSafe(|| course.step(number, step)));
