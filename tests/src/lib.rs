@@ -24,6 +24,7 @@ mod server;
 mod schemas;
 mod lock;
 mod mariadb;
+mod oracle;
 mod standin;
 mod redis;
 mod need;

@@ -81,7 +81,9 @@ pub async fn flip(
     let mut mirror = open_side(group.mirror).await?;
     let state = state::read(&mut owner, group.id).await?.ok_or_else(|| {
         let (id, mirror) = (group.id, &group.mirror.name);
-        SwitchError::refused(format!("there is no mirror yet: `gateway switch {id} mirror {mirror}`"))
+        SwitchError::refused(format!(
+            "there is no mirror yet: `gateway switch {id} mirror {mirror}`"
+        ))
     })?;
     if !state.phase.is_flip() && plan.to == Some(&*group.owner.name) {
         return is_owner(owner, mirror, group, &state).await;
@@ -133,11 +135,11 @@ async fn begin(
     }
     if state.phase.is_flip() {
         let ready_ms = i64::try_from(READY_MAX.as_millis()).unwrap_or(i64::MAX);
-        let phase_ms =
-            if state.phase == Phase::Readying { ready_ms } else { state.pause_max_ms };
+        let phase_ms = if state.phase == Phase::Readying { ready_ms } else { state.pause_max_ms };
         if now_ms() < state.flip_at_ms + phase_ms + LEFT_AFTER_MS {
             let (phase, by) = (state.phase.name(), &state.changed_by);
-            let told = format!("a flip is on its way: {phase}, by {by}, since {}", state.changed_at);
+            let told =
+                format!("a flip is on its way: {phase}, by {by}, since {}", state.changed_at);
             return Err(SwitchError::refused(told));
         }
         state = flip::back(owner, group, &state, plan.by).await?.ok_or_else(overtaken)?;

@@ -41,7 +41,9 @@ const ENTER_LEASE: &str = "INSERT INTO gateway_copier (group_name, token, copier
 /// # Errors
 ///
 /// [`SwitchError`].
-pub(super) async fn open_side(config: &crate::config::ConnectionConfig) -> Result<Side, SwitchError> {
+pub(super) async fn open_side(
+    config: &crate::config::ConnectionConfig,
+) -> Result<Side, SwitchError> {
     let mut side = Side::open(config).await?;
     if side.dialect() == Dialect::Mysql {
         side.run_text("SET SESSION innodb_lock_wait_timeout = 1").await?;
@@ -80,7 +82,9 @@ pub(super) async fn forward(
             Phase::Draining
         }
         Phase::Draining => Phase::Flipped,
-        other => return Err(SwitchError::refused(format!("there is no flip in `{}`", other.name()))),
+        other => {
+            return Err(SwitchError::refused(format!("there is no flip in `{}`", other.name())));
+        }
     };
     transition(owner, group.id, seen, next, by).await
 }
@@ -147,7 +151,9 @@ async fn transition(
 /// On an Oracle, whose readers lock no rows, writers hold the table in share mode instead of the row.
 async fn lock_writers_out(side: &mut Side) -> Result<(), SwitchError> {
     match side.dialect() {
-        Dialect::Oracle => side.run_text("LOCK TABLE gateway_switch IN EXCLUSIVE MODE WAIT 1").await,
+        Dialect::Oracle => {
+            side.run_text("LOCK TABLE gateway_switch IN EXCLUSIVE MODE WAIT 1").await
+        }
         Dialect::Mysql | Dialect::Sqlite => Ok(()),
     }
 }
@@ -329,11 +335,7 @@ pub enum Recovered {
 /// # Errors
 ///
 /// [`SwitchError`]; a repeat goes on.
-pub async fn recover(
-    group: Group<'_>,
-    seen: &State,
-    by: &str,
-) -> Result<Recovered, SwitchError> {
+pub async fn recover(group: Group<'_>, seen: &State, by: &str) -> Result<Recovered, SwitchError> {
     let mut owner = open_side(group.owner).await?;
     let done = if seen.phase == Phase::Flipped {
         finish(&mut owner, group, seen, by).await

@@ -157,13 +157,18 @@ async fn reconcile_fault(
     let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
     let command = format!("`gateway reconcile {}`", group.id);
     let (Some(ended_at), Some(count)) = (number(ended_at), number(count)) else {
-        return Ok(Some(format!("not all rows were compared since `{}` is the owner: {command}", group.owner.name)));
+        return Ok(Some(format!(
+            "not all rows were compared since `{}` is the owner: {command}",
+            group.owner.name
+        )));
     };
     let hours = now_ms().saturating_sub(ended_at) / 3_600_000;
     Ok(if mirror.as_deref() != Some(&*group.mirror.name) {
         Some(format!("the rows were compared with another mirror's: {command}"))
     } else if count > 0 {
-        Some(format!("the last comparison found {count} divergences: {command} --repair owner-to-mirror, then again"))
+        Some(format!(
+            "the last comparison found {count} divergences: {command} --repair owner-to-mirror, then again"
+        ))
     } else if now_ms().saturating_sub(ended_at) > RECONCILED_MS_MAX {
         Some(format!("all rows were compared {hours} hours ago, 24 at most: {command}"))
     } else {
@@ -174,7 +179,9 @@ async fn reconcile_fault(
 fn instances_fault(instances: &[Instance]) -> Option<String> {
     let unfit = instances.iter().filter(|it| it.state == InstanceState::Unfit);
     let told: Vec<String> = unfit
-        .map(|it| format!("{} cannot go along: {}", it.name, it.fault.as_deref().unwrap_or("unfit")))
+        .map(|it| {
+            format!("{} cannot go along: {}", it.name, it.fault.as_deref().unwrap_or("unfit"))
+        })
         .collect();
     (!told.is_empty()).then(|| told.join("; "))
 }

@@ -116,7 +116,8 @@ pub struct State {
 impl State {
     /// Whether what changes on one database, whose row this is, is copied to the other.
     pub(super) fn copies(&self, owner: &str, mirror: &str) -> bool {
-        let is = |one: &str, other: &str| *self.owner == *one && self.mirror.as_deref() == Some(other);
+        let is =
+            |one: &str, other: &str| *self.owner == *one && self.mirror.as_deref() == Some(other);
         match self.phase {
             Phase::Mirror
             | Phase::Backfill
@@ -171,11 +172,7 @@ pub(super) async fn read_shared(
     }
 }
 
-async fn read_with(
-    side: &mut Side,
-    group: &str,
-    lock: &str,
-) -> Result<Option<State>, SwitchError> {
+async fn read_with(side: &mut Side, group: &str, lock: &str) -> Result<Option<State>, SwitchError> {
     let sql = format!("SELECT {COLUMNS} FROM gateway_switch WHERE group_name = ?{lock}");
     let rows = match side.texts(&sql, vec![text(group)]).await {
         Err(error @ SwitchError::Statement { .. }) if error.is_locked() => return Err(error),

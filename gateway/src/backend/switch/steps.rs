@@ -126,7 +126,8 @@ async fn wanted_pairs(
     known: &[GroupTable],
 ) -> Result<Vec<Pair>, SwitchError> {
     let known: Vec<Box<str>> = known.iter().map(|table| table.name.clone()).collect();
-    let pairs = pairs_of(owner, other, group, if wanted.is_empty() { &known } else { wanted }).await?;
+    let pairs =
+        pairs_of(owner, other, group, if wanted.is_empty() { &known } else { wanted }).await?;
     let names: Vec<&Box<str>> = pairs.iter().map(|pair| &pair.name).collect();
     let is_other = known.len() != names.len() || known.iter().any(|name| !names.contains(&name));
     if !known.is_empty() && is_other {
@@ -273,7 +274,9 @@ pub async fn retire(group: Group<'_>, by: &str) -> Result<(), SwitchError> {
     }
     if !state::advance(&mut owner, group.id, &state, Phase::Retiring, by).await? {
         owner.rollback().await;
-        return Err(SwitchError::refused("somebody else has changed the state meanwhile: look at it"));
+        return Err(SwitchError::refused(
+            "somebody else has changed the state meanwhile: look at it",
+        ));
     }
     owner.commit().await?;
     remove(&mut owner, &[]).await?;

@@ -194,7 +194,7 @@ async fn foreign_key_on_the_mirror_and_a_disabled_trigger_on_the_owner_are_told(
         let own = Schema { connection: &name, dialect: one, tables: &own };
         let theirs = Schema { connection: &twin, dialect: two, tables: &theirs };
         let pairs = pairs(own, theirs, &["child".into()]).expect("a pair");
-        obstacles(&mut owner, &mut other, &pairs).await
+        obstacles(&mut owner, &mut other, &pairs, false).await
     };
     let refused = told(&mysql, &oracle).await.expect_err("rows come in no order").to_string();
     assert!(refused.contains("`CHILD`, CHILD_TICK: rows come in no order"), "{refused}");
