@@ -122,8 +122,8 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     assert!(held.stderr.contains("copies game1"), "{}", held.text());
     let refused = switch(&gateway, &["retire", "copy"]);
     assert!(refused.stderr.contains("--yes"), "{}", refused.text());
-    let refused = switch(&gateway, &["flip"]);
-    assert!(refused.stderr.contains("not built"), "{}", refused.text());
+    let refused = switch(&gateway, &["flip", "--pause-max", "99ms"]);
+    assert!(refused.stderr.contains("100ms to 1m"), "{}", refused.text());
     switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
     assert_eq!(state(&gateway)["state"]["phase"], "single");
     let audit = std::fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();

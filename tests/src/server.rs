@@ -8,6 +8,7 @@ use crate::keeper::Signal;
 use crate::lock::TableLock;
 use crate::mariadb::Mariadb;
 use crate::oracle::Oracle;
+use crate::session::Session;
 use crate::standin::StandIn;
 
 /// No test asks for it: `Database::start` gives no such server.
@@ -83,6 +84,15 @@ impl Server {
             eprintln!("SKIPPED: no reader of an Oracle waits for a lock; only the stand-in's do");
         }
         makes
+    }
+
+    /// A connection that is kept for questions.
+    pub fn session(&self, schema: &str) -> Session {
+        match self {
+            Self::Mariadb(server) => server.session(schema),
+            Self::StandIn(server) => server.session(schema),
+            Self::Oracle(_) => panic!("{NOT_OURS}"),
+        }
     }
 
     /// Connections that wait for a lock now.

@@ -100,6 +100,14 @@ impl Operation {
         }
     }
 
+    /// The operation on the database of that name; `None`: its game is not on it.
+    pub fn on(&self, pool: &str) -> Option<Placed<'_>> {
+        let placed = [Which::Database, Which::Mirror]
+            .into_iter()
+            .find_map(|which| self.placed(which).filter(|placed| placed.pool == pool));
+        placed
+    }
+
     /// The epoch of the game's owner, for cache keys.
     pub fn owner_epoch(&self) -> u32 {
         self.owner_epoch.as_ref().map_or(0, OwnerEpoch::read)

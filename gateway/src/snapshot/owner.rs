@@ -54,7 +54,7 @@ impl OwnerEpoch {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Sets it. Only while nobody is let to either database.
+    /// Sets it, when calls are let to the new owner: who reads the new one reads there.
     pub fn set(&self, epoch: u32) {
         self.0.store(epoch, Ordering::Relaxed);
     }

@@ -13,18 +13,23 @@ use super::outcome::{Ended, Outcome, cause_of};
 use super::source::Source;
 use super::told::What;
 use super::unwound::unwound;
-use crate::backend::pool::Pool;
-use crate::backend::write::{Applied, ApplyError, Mark, Params, RecordState, apply as transact};
+use crate::backend::switch::Entered;
+use crate::backend::write::{
+    Applied, ApplyError, Holds, Mark, Params, RecordState, apply as transact,
+};
 use crate::backend::{BackendError, Supplied};
 use crate::cache::{Tag, WRITE_MARGIN, write_tags};
 use crate::catalog::Template;
 use crate::identity::Lane;
 use crate::journal::{Record, now_micros};
 use crate::observe::{Event, Stage, emit};
+use crate::snapshot::{Operation, Placed};
 use crate::stream::StreamError;
 
 /// How long a transaction may take in the database.
 const BATCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 15 });
+/// How often a batch that waits for the end of a flip looks whether the gateway ends meanwhile.
+const GATE_STEP: Duration = Duration::from_millis(100);
 /// How often a batch that met a lock is tried again at once.
 const LOCKED_MAX: u32 = 5;
 /// Between those, at least and at most, in milliseconds.
@@ -44,16 +49,14 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     let Some(first) = records.first() else { return Ended { outcomes, ..Ended::default() } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
-    let template = game.and_then(|game| game.template(&first.payload.op));
-    let pool = game.zip(template);
-    let pool = pool.and_then(|(game, one)| shared.applier.pools.get(&game.pool, one.dialect));
-    let (Some(template), Some(pool)) = (template, pool) else {
+    let Some(known) = game.and_then(|game| game.known(&first.payload.op)) else {
         // A reload that takes these away is refused while records wait, so this is a moment's matter.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
         let pool = game.map(|game| game.pool.clone()).unwrap_or_default();
         let lost = Some(BackendError::Unreachable { pool, source: None });
         return Ended { outcomes, lost, ..Ended::default() };
     };
+    let template = &known.template;
     if matches!(shared.source, Source::Stream(_)) {
         hold_others(template, &mut records, &mut outcomes);
     }
@@ -65,7 +68,7 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         return Ended { outcomes, lost, ..Ended::default() };
     }
     let ended = Ended { outcomes, ..Ended::default() };
-    let mut run = Run { shared, template, operation, pool: &pool, failures, ended };
+    let mut run = Run { shared, template, known, operation, failures, ended };
     run.all(&records).await;
     run.ended
 }
@@ -143,10 +146,11 @@ async fn read(
 
 struct Run<'a> {
     shared: &'a Shared,
+    /// The contract; the SQL is that of the game's owner, at each transaction anew.
     template: &'a Template,
+    known: &'a Operation,
     /// Game and operation, for the log.
     operation: String,
-    pool: &'a Pool,
     failures: HashMap<u64, u32, RandomState>,
     ended: Ended,
 }
@@ -214,6 +218,8 @@ impl Run<'_> {
                         self.put(&part, Outcome::Held);
                     }
                 }
+                // The gateway ends while the game is on its way.
+                Err(ApplyError::Moved) => self.put(&part, Outcome::Held),
                 Err(ApplyError::Lost(error)) => {
                     self.ended.lost = Some(error);
                     self.put(&part, Outcome::Lost);
@@ -240,7 +246,46 @@ impl Run<'_> {
     }
 
     async fn transact_unguarded(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
-        let template = self.template;
+        let waits_until = Instant::now() + BATCH_TIMEOUT;
+        loop {
+            let entered = self.enter(waits_until).await?;
+            let done = self.transact_on(&entered, part).await;
+            match (&done, &entered.permit) {
+                // The owner is asked for anew, and has them next.
+                (Err(ApplyError::Moved), Some(permit)) => permit.doubt(),
+                _ => return done,
+            }
+        }
+    }
+
+    /// Has a transaction let to the game's owner: in the middle of a flip it waits, as long as one may last.
+    async fn enter(&self, until: Instant) -> Result<Entered<'_>, ApplyError> {
+        loop {
+            let step = until.min(Instant::now() + GATE_STEP);
+            match self.shared.applier.gates.enter(self.known, step).await {
+                Ok(entered) => return Ok(entered),
+                Err(BackendError::SwitchPaused { .. }) if Instant::now() < until => {}
+                Err(error) => return Err(ApplyError::Lost(error)),
+            }
+            if self.shared.is_stopping.load(Ordering::Relaxed) {
+                return Err(ApplyError::Moved);
+            }
+        }
+    }
+
+    async fn transact_on(
+        &self,
+        entered: &Entered<'_>,
+        part: &[&Record],
+    ) -> Result<Vec<RecordState>, ApplyError> {
+        let Placed { pool: name, template } = entered.placed;
+        let Some(pool) = self.shared.applier.pools.get(name, template.dialect) else {
+            // A reload that takes it away is refused while records wait, so this is a moment's matter.
+            return Err(ApplyError::Lost(BackendError::Unreachable {
+                pool: name.into(),
+                source: None,
+            }));
+        };
         let applied: Vec<Applied<'_, '_>> = part
             .iter()
             .map(|record| Applied {
@@ -256,8 +301,9 @@ impl Run<'_> {
         let in_flight =
             self.shared.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
         let started = Instant::now();
-        let (fence, deadline) = (self.shared.source.fence(), started + BATCH_TIMEOUT);
-        let done = transact(self.pool, template, &applied, fence, now_micros(), deadline).await;
+        let holds = Holds { owner: entered.owner(), fence: self.shared.source.fence() };
+        let deadline = started + BATCH_TIMEOUT;
+        let done = transact(&pool, template, &applied, holds, now_micros(), deadline).await;
         self.shared.applier.metrics.stage(Stage::Apply, started.elapsed());
         if matches!(done, Err(ApplyError::Lost(BackendError::OutcomeUnknown { .. }))) {
             // It may still be committed: its tags stay closed until it cannot be any more.

@@ -22,6 +22,8 @@ pub struct Status {
     pub mirror: Box<str>,
     /// What the owner says; `None`: there was never a mirror.
     pub state: Option<State>,
+    /// For how long it has been in its phase of a flip, in milliseconds; 0: in none.
+    pub phase_ms: i64,
     /// What the mirror says.
     pub mirror_state: Option<State>,
     /// The tables.
@@ -80,9 +82,12 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
     };
     owner.close().await;
     other.close().await;
+    let flip = state.as_ref().filter(|state| state.phase.is_flip());
+    let phase_ms = flip.map_or(0, |state| (now_ms() - state.flip_at_ms).max(0));
     Ok(Status {
         owner: group.owner.name.clone(),
         mirror: group.mirror.name.clone(),
+        phase_ms,
         state,
         mirror_state,
         tables,

@@ -2,10 +2,14 @@
 
 use std::time::Duration;
 
+use super::super::BackendError;
 use super::super::connection::{RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::super::pool::Lease;
-use crate::catalog::{Dialect, Isolation};
+use super::super::procedure::Answer;
+use super::super::switch::Owner;
+use super::owner;
+use crate::catalog::{Column, Dialect, Isolation};
 
 /// How long a rollback may take before the connection is closed instead.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -22,6 +26,8 @@ pub(super) struct Transaction {
 pub(super) enum Phase {
     /// It is beginning.
     Begin,
+    /// It asks whether it writes to the game's owner.
+    Owner,
     /// Its key row is being written.
     Key,
     /// Its effects are.
@@ -39,6 +45,28 @@ impl Transaction {
     /// Begins; see [`Lease::begin_transaction`].
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), Failure> {
         self.lease.begin_transaction(isolation).await
+    }
+
+    /// Asks whether the database owns the game; see [`owner::hold`].
+    pub(super) async fn hold_owner(
+        &mut self,
+        game: &str,
+        owner: Option<&Owner>,
+        isolation: Option<Isolation>,
+    ) -> Result<(), Failure> {
+        let Some(owner) = owner else { return Ok(()) };
+        self.phase = Phase::Owner;
+        Box::pin(owner::hold(self, game, owner, isolation)).await
+    }
+
+    /// Which dialect its database speaks.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.lease.dialect()
+    }
+
+    /// Runs a text of the gateway's own.
+    pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), Failure> {
+        self.lease.run_text(sql).await
     }
 
     /// Says what comes next.
@@ -72,6 +100,39 @@ impl Transaction {
         rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         self.lease.fetch(statement, rows).await
+    }
+
+    /// Calls a procedure.
+    pub(super) async fn call(
+        &mut self,
+        statement: &Statement<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
+        self.lease.call(statement, answer).await
+    }
+
+    /// Runs a write with a `RETURNING` and gives what it returns to `rows`.
+    pub(super) async fn fetch_returned(
+        &mut self,
+        statement: &Statement<'_>,
+        returned: &[(usize, &Column)],
+        rows: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        self.lease.fetch_returned(statement, returned, rows).await
+    }
+
+    /// Forgets the place that was marked, which says that the transaction is the one that it was.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::OutcomeUnknown`] where it has ended meanwhile: somebody committed, or began another one.
+    pub(super) async fn still_has_savepoint(&mut self) -> Result<(), Failure> {
+        match self.lease.run_text("RELEASE SAVEPOINT gateway_row").await {
+            Err(Failure::Refused(BackendError::Query { source })) => {
+                Err(Failure::Unread(BackendError::OutcomeUnknown { source: Some(source) }))
+            }
+            other => other,
+        }
     }
 
     /// Marks a place to go back to.

@@ -4,6 +4,7 @@
 
 mod answers;
 mod copy;
+mod flip;
 mod oracle;
 mod reconcile;
 mod steps;
