@@ -271,7 +271,13 @@ impl Worker {
         let mut scratch = self.key.borrow_mut();
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
-        read(operation.key_spec.build(OWNER_EPOCH, bound, principal, hasher, &mut scratch))
+        read(operation.key_spec.build(
+            operation.owner_epoch(),
+            bound,
+            principal,
+            hasher,
+            &mut scratch,
+        ))
     }
 
     /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
@@ -348,9 +354,6 @@ impl Worker {
 #[derive(Debug)]
 #[must_use = "a paused request goes on with `Worker::resume`"]
 pub struct Paused(bool);
-
-/// Part of every cache key: raised when a game's data changes its owner, which nothing does yet.
-const OWNER_EPOCH: u32 = 0;
 
 fn trace_prefix() -> u32 {
     let mut bytes = [0; 4];

@@ -6,9 +6,7 @@ use std::time::{Duration, Instant};
 use gateway_tests::{Gateway, Random, Redis, Server, Setup, sample, wait_until};
 use serde_json::json;
 
-use crate::book::Tally;
-use crate::client::Client;
-use crate::verify::Verifier;
+use gateway_tests::load::{Client, Tally, Verifier};
 
 /// Connections that put load on the gateway.
 const CLIENT_COUNT: usize = 6;

@@ -19,10 +19,7 @@
     reason = "a test program prints, and stops at its first surprise"
 )]
 
-mod book;
 mod campaign;
-mod client;
-mod verify;
 
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::process::ExitCode;
@@ -31,9 +28,9 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{RecvTimeoutError, SyncSender, sync_channel};
 use std::time::{Duration, Instant};
 
+use gateway_tests::load::Tally;
 use gateway_tests::{Redis, Server, Signal, fresh_seed, send_signal};
 
-use crate::book::Tally;
 use crate::campaign::Campaign;
 
 /// A round that takes longer is hung.

@@ -28,6 +28,7 @@ mod economy;
 mod faults;
 mod admin;
 mod command;
+mod diff;
 mod doctor;
 mod tuning;
 mod order_state;

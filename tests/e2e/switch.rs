@@ -4,7 +4,7 @@ use gateway_tests::{Gateway, Output, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
 /// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows.
-fn mirrored(setup: Setup<'_>) -> Setup<'_> {
+pub(crate) fn mirrored(setup: Setup<'_>) -> Setup<'_> {
     let path = setup.folder.path().join("mirror.db");
     let setup = setup
         .set("/database/connections/copy", json!({ "type": "sqlite", "path": path }))
@@ -122,8 +122,8 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     assert!(held.stderr.contains("copies game1"), "{}", held.text());
     let refused = switch(&gateway, &["retire", "copy"]);
     assert!(refused.stderr.contains("--yes"), "{}", refused.text());
-    let refused = switch(&gateway, &["flip"]);
-    assert!(refused.stderr.contains("not built"), "{}", refused.text());
+    let refused = switch(&gateway, &["flip", "--pause-max", "99ms"]);
+    assert!(refused.stderr.contains("100ms to 1m"), "{}", refused.text());
     switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
     assert_eq!(state(&gateway)["state"]["phase"], "single");
     let audit = std::fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();

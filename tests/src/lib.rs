@@ -35,6 +35,7 @@ mod http;
 mod transport;
 mod caller;
 mod machine;
+pub mod load;
 pub mod sample;
 
 pub use caller::{Caller, Outcome, Settled};

@@ -12,13 +12,14 @@ use super::params::{reading_params, shown_params};
 use super::pool::Pool;
 use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
+use super::switch::verify::Answered;
 use super::write::{self, Write, Written};
 use super::{BackendError, Current, Supplied, row_count};
 use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
 use crate::observe::{CacheOutcome, Event, Stage, emit};
-use crate::snapshot::Operation;
+use crate::snapshot::{Operation, Which};
 
 /// One job on its way.
 #[derive(Clone, Copy)]
@@ -26,7 +27,7 @@ pub(super) struct Call<'a> {
     /// What it works with.
     pub(super) fetcher: &'a Fetcher,
     /// What to run.
-    pub(super) operation: &'a Operation,
+    pub(super) operation: &'a Arc<Operation>,
     /// With which parameters.
     pub(super) bound: &'a Bound<'static>,
     /// For whom.
@@ -183,6 +184,18 @@ impl Call<'_> {
         let (template, supplied) = (&self.operation.template, self.supplied(&ids));
         let outcome = run(pool, template, self.bound, &supplied, &limits, self.deadline).await?;
         self.observe(&outcome);
+        if !template.kind.is_write() {
+            self.fetcher.sampler.offer(Answered {
+                operation: self.operation,
+                which: Which::Database,
+                bound: self.bound,
+                supplied: &supplied,
+                asker: self.asker,
+                stored: &outcome.stored,
+                cursor_key: &self.fetcher.cursor_key,
+                result_bytes_max: limits.result_bytes_max,
+            });
+        }
         Ok(outcome)
     }
 

@@ -1,14 +1,25 @@
 //! What a database thinks of a statement before it is run: for `gateway check --database`.
 //!
 //! A statement is prepared, so that its faults are found; its columns are compared with the declared ones;
-//! and its plan is looked at for scans of whole large tables. Of Oracle plans are not looked at.
+//! and its plan is looked at for scans of whole large tables.
 
 use std::fmt;
 
+use super::BackendError;
 use super::connection::{Connection, Described, Form, NamedRow, Statement};
+use super::fault::Failure;
 use super::script::{Token, Tokens};
 use crate::catalog::{Column, Scalar, Type};
 use crate::config::{ConnectionConfig, Dialect};
+
+/// Tells the plan of a statement from others in `plan_table`.
+const PLAN_ID: &str = "gateway check";
+/// The plan, with how many rows the table of each step has, as far as statistics know.
+const ORACLE_PLAN: &str = "SELECT p.operation, p.options, NVL(i.table_name, p.object_name) AS table_name, \
+    t.num_rows FROM plan_table p \
+    LEFT JOIN user_indexes i ON i.index_name = p.object_name AND p.operation = 'INDEX' \
+    LEFT JOIN user_tables t ON t.table_name = NVL(i.table_name, p.object_name) \
+    WHERE p.statement_id = 'gateway check' ORDER BY p.id";
 
 /// Rows that a whole table may have and still be scanned, unless the caller says otherwise.
 pub const SCAN_ROWS_MAX: u64 = 1000;
@@ -135,6 +146,16 @@ impl Examiner {
         let mut findings =
             columns.map_or_else(Vec::new, |columns| compare(columns, &described, dialect));
         if dialect == Dialect::Oracle {
+            match self.oracle_scans(sql, binds, scan_rows_max).await {
+                Ok(scans) => findings.extend(scans),
+                Err(Failure::Refused(BackendError::Query { source })) => {
+                    findings.push(ExplainFinding::Refused { message: source.to_string().into() });
+                }
+                Err(Failure::Lost(error)) => return Err(error),
+                Err(Failure::Refused(error) | Failure::Unread(error)) => {
+                    findings.push(ExplainFinding::Refused { message: error.to_string().into() });
+                }
+            }
             return Ok(findings);
         }
         let explain = if dialect == Dialect::Sqlite { "EXPLAIN QUERY PLAN " } else { "EXPLAIN " };
@@ -152,6 +173,28 @@ impl Examiner {
             _ => mysql_scans(&plan, scan_rows_max),
         });
         Ok(findings)
+    }
+
+    /// Tables that Oracle scans, by the statistics that it has of them; of one without statistics nothing is said.
+    async fn oracle_scans(
+        &mut self,
+        sql: &str,
+        binds: Vec<Scalar<'_>>,
+        rows_max: u64,
+    ) -> Result<Vec<ExplainFinding>, Failure> {
+        self.connection.begin(None).await?;
+        let explain = format!("EXPLAIN PLAN SET STATEMENT_ID = '{PLAN_ID}' FOR {sql}");
+        let explained = self.connection.execute(&Statement { sql: explain.into(), binds }).await;
+        let plan = match explained {
+            Ok(_) => {
+                let statement = Statement::plain(ORACLE_PLAN);
+                self.connection.fetch_named(&statement).await.map_err(Failure::from)
+            }
+            Err(failure) => Err(failure),
+        };
+        // The plan's rows are nobody's.
+        self.connection.rollback().await?;
+        Ok(oracle_scans(&plan?, rows_max))
     }
 
     /// Tables that SQLite scans, if they have more rows than that. It guesses no numbers: they are counted.
@@ -236,6 +279,29 @@ fn mysql_scans(plan: &[NamedRow], rows_max: u64) -> Vec<ExplainFinding> {
         let rows = value(row, "rows")?.parse().ok().filter(|rows| *rows > rows_max)?;
         let whole = matches!(value(row, "type")?, "ALL" | "index");
         whole.then(|| ExplainFinding::Scan { table: table.into(), rows })
+    };
+    plan.iter().filter_map(scan).collect()
+}
+
+/// Tables that Oracle reads from end to end. A walk along an index that a row limit ends early is no scan.
+fn oracle_scans(plan: &[NamedRow], rows_max: u64) -> Vec<ExplainFinding> {
+    let ends_early = plan.iter().any(|row| {
+        let options = value(row, "options").unwrap_or_default();
+        // FETCH FIRST is a window that stops; a sort before it has read everything.
+        options == "NOSORT STOPKEY"
+            || (options == "STOPKEY" && value(row, "operation") == Some("COUNT"))
+    });
+    let scan = |row: &NamedRow| {
+        let (operation, options) = (value(row, "operation")?, value(row, "options")?);
+        let whole = match operation {
+            "TABLE ACCESS" => matches!(options, "FULL" | "STORAGE FULL"),
+            "INDEX" if options.ends_with("FAST FULL SCAN") => true,
+            "INDEX" => !ends_early && matches!(options, "FULL SCAN" | "FULL SCAN DESCENDING"),
+            _ => false,
+        };
+        let rows = value(row, "num_rows")?.parse().ok().filter(|rows| *rows > rows_max)?;
+        let table = value(row, "table_name")?.to_ascii_lowercase().into();
+        whole.then_some(ExplainFinding::Scan { table, rows })
     };
     plan.iter().filter_map(scan).collect()
 }
@@ -374,5 +440,73 @@ mod tests {
         let Some(server) = Server::get() else { return };
         let _turn = server.share().await;
         check(&server.database("explained").await).await;
+    }
+
+    #[cfg(feature = "oracle")]
+    #[tokio::test]
+    async fn statements_are_examined_on_the_stand_in_for_oracle_by_its_plan_table() {
+        let Some(standin) = super::super::standin::Standin::get() else { return };
+        let config = standin.database("explained");
+        let mut examiner = Examiner::open(&config).await.expect("it answers");
+        for sql in [
+            "CREATE TABLE player (id NUMBER(19) NOT NULL, name VARCHAR2(20), guild NUMBER(10), note VARCHAR2(20), \
+             CONSTRAINT player_pk PRIMARY KEY (id))",
+            "CREATE INDEX player_guild ON player (guild)",
+            "BEGIN FOR i IN 1 .. 2000 LOOP \
+             INSERT INTO player (id, name, guild, note) VALUES (i, 'x', i, 'n'); END LOOP; END;",
+        ] {
+            examiner.connection.run_text(sql).await.expect(sql);
+        }
+        standin.postgres().admin("explained", "ANALYZE explained.player").expect("analyzed");
+        let columns =
+            [column("id", Type::Bigint), column("name", Type::Str { chars_max: Some(20) })];
+        let mut examine = async |sql: &str, bind: Scalar<'static>, rows_max| {
+            let examined = examiner.examine(sql, vec![bind], Some(&columns), rows_max).await;
+            examined.expect("asked")
+        };
+        let one = Scalar::Int(1);
+        let by_key = "SELECT p.id, p.name FROM player p WHERE p.id = :b1";
+        assert_eq!(examine(by_key, one.clone(), 1).await, []);
+        let scan = "SELECT p.id, p.name FROM player p WHERE p.note <> :b1";
+        let found = examine(scan, Scalar::Str("x".into()), 1000).await;
+        assert!(
+            matches!(&*found, [ExplainFinding::Scan { table, rows: 2000 }] if &**table == "player"),
+            "{found:?}"
+        );
+        assert_eq!(examine(scan, Scalar::Str("x".into()), 2500).await, []);
+        let found = examine("SELECT id, nickname FROM player WHERE id = :b1", one.clone(), 1).await;
+        assert!(matches!(&*found, [ExplainFinding::Refused { .. }]), "{found:?}");
+        let write = "UPDATE player SET name = 'y' WHERE note = :b1";
+        let written = examiner.examine(write, vec![Scalar::Str("n".into())], Some(&[]), 1000).await;
+        assert!(matches!(&*written.expect("asked"), [ExplainFinding::Scan { .. }]));
+        let question = Statement::plain("SELECT COUNT(*) FROM player WHERE name <> 'x'");
+        let changed = examiner.connection.fetch_texts(&question).await.expect("a count");
+        assert_eq!(changed, [[Some("0".to_owned())]]);
+    }
+
+    #[test]
+    fn plan_of_oracle_is_read_for_scans_that_no_row_limit_ends() {
+        let step = |operation: &str, options: &str, rows: &str| -> NamedRow {
+            let text = |text: &str| (!text.is_empty()).then(|| text.to_owned());
+            vec![
+                ("OPERATION".into(), text(operation)),
+                ("OPTIONS".into(), text(options)),
+                ("TABLE_NAME".into(), text("PLAYER")),
+                ("NUM_ROWS".into(), text(rows)),
+            ]
+        };
+        let check = |plan: &[NamedRow], expected: usize| {
+            assert_eq!(oracle_scans(plan, 1000).len(), expected, "{plan:?}");
+        };
+        check(&[step("TABLE ACCESS", "FULL", "1001")], 1);
+        check(&[step("TABLE ACCESS", "FULL", "1000")], 0);
+        check(&[step("TABLE ACCESS", "FULL", "")], 0);
+        check(&[step("TABLE ACCESS", "BY INDEX ROWID BATCHED", "5000")], 0);
+        check(&[step("INDEX", "FAST FULL SCAN", "5000")], 1);
+        check(&[step("INDEX", "RANGE SCAN", "5000")], 0);
+        let walk = step("INDEX", "FULL SCAN", "5000");
+        check(std::slice::from_ref(&walk), 1);
+        check(&[step("WINDOW", "NOSORT STOPKEY", ""), walk.clone()], 0);
+        check(&[step("WINDOW", "SORT PUSHED RANK", ""), walk], 1);
     }
 }

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::params::shown_params;
 use super::queued::Queues;
+use super::switch::verify::Sampler;
 use super::write::RunningKeys;
 use super::{BackendError, CursorKey, IdSource, Pools};
 use crate::bind::Bound;
@@ -35,6 +36,7 @@ pub struct Fetcher {
     pub(super) keys: RunningKeys,
     journal: Option<Arc<Journal>>,
     streams: Option<Arc<Streams>>,
+    pub(super) sampler: Arc<Sampler>,
 }
 
 /// One job, but for its parameters.
@@ -69,6 +71,8 @@ pub struct FetcherParts {
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis.
     pub streams: Option<Arc<Streams>>,
+    /// Which reads are compared with a mirror's.
+    pub sampler: Arc<Sampler>,
 }
 
 impl Fetcher {
@@ -78,7 +82,8 @@ impl Fetcher {
     ///
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal, streams } = parts;
+        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal, streams, sampler } =
+            parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -89,7 +94,19 @@ impl Fetcher {
         };
         let audit = audit.map(Arc::new);
         let keys = RunningKeys::default();
-        Ok(Self { snapshot, pools, cache, metrics, audit, ids, cursor_key, keys, journal, streams })
+        Ok(Self {
+            snapshot,
+            pools,
+            cache,
+            metrics,
+            audit,
+            ids,
+            cursor_key,
+            keys,
+            journal,
+            streams,
+            sampler,
+        })
     }
 
     /// Where queued writes may be.

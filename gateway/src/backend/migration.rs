@@ -82,18 +82,21 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("stream", include_str!("schema/0002_stream.mysql.sql")),
             ("switch", include_str!("schema/0003_switch.mysql.sql")),
             ("flip", include_str!("schema/0004_flip.mysql.sql")),
+            ("verify", include_str!("schema/0005_verify.mysql.sql")),
         ],
         Dialect::Sqlite => &[
             ("request", include_str!("schema/0001_request.sqlite.sql")),
             ("stream", include_str!("schema/0002_stream.sqlite.sql")),
             ("switch", include_str!("schema/0003_switch.sqlite.sql")),
             ("flip", include_str!("schema/0004_flip.sqlite.sql")),
+            ("verify", include_str!("schema/0005_verify.sqlite.sql")),
         ],
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),
             ("stream", include_str!("schema/0002_stream.oracle.sql")),
             ("switch", include_str!("schema/0003_switch.oracle.sql")),
             ("flip", include_str!("schema/0004_flip.oracle.sql")),
+            ("verify", include_str!("schema/0005_verify.oracle.sql")),
         ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {

@@ -35,17 +35,36 @@ pub struct KeySpec {
 impl KeySpec {
     /// Reads off a template what its keys are made of.
     pub fn new(template: &Template) -> Self {
+        Self::of(template, None)
+    }
+
+    /// The same of an operation whose game has a mirror: off both of its templates, whichever of them answers.
+    pub fn mirrored(template: &Template, other: &Template) -> Self {
+        Self::of(template, Some(other))
+    }
+
+    fn of(template: &Template, other: Option<&Template>) -> Self {
         let scope = template.cache.as_ref().map_or(Scope::Global, |policy| policy.scope);
         let mut prefix = vec![LAYOUT];
         put_bytes(&mut prefix, template.game.as_str().as_bytes());
         put_bytes(&mut prefix, template.op.as_str().as_bytes());
-        prefix.extend_from_slice(&template.version.to_be_bytes());
+        // In an order of their own: which of the two databases is named first may change.
+        let mut versions: SmallVec<[u64; 2]> = SmallVec::from_slice(&[template.version]);
+        versions.extend(other.map(|other| other.version));
+        versions.sort_unstable();
+        versions.dedup();
+        for version in versions {
+            prefix.extend_from_slice(&version.to_be_bytes());
+        }
         prefix.push(match scope {
             Scope::Global => 0,
             Scope::Principal => 1,
         });
         let mut uses = Uses { caller: scope == Scope::Principal, ..Uses::default() };
         uses.walk(&template.plan.pieces);
+        if let Some(other) = other {
+            uses.walk(&other.plan.pieces);
+        }
         uses.claims.sort_unstable();
         uses.claims.dedup();
         Self {

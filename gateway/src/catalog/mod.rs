@@ -9,6 +9,7 @@
 //!
 //! Invariant: nothing of a request ever becomes SQL text; every value is a bind.
 
+mod agree;
 mod check;
 mod codec;
 mod compile;
@@ -23,6 +24,7 @@ mod narrow;
 mod page;
 mod plan;
 mod procedure;
+mod repeatable;
 mod resolve;
 mod result;
 mod rows;
@@ -48,6 +50,7 @@ use std::sync::Arc;
 use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
+pub use agree::disagreements;
 pub use check::combinations;
 pub(crate) use decimal::canonical as canonical_decimal;
 pub use finding::{Finding, Place, Rule, Severity};
@@ -60,6 +63,7 @@ pub use moment::{
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
 pub use procedure::{Argument, ArgumentValue, Output, OutputGuard, Procedure, Raised};
+pub use repeatable::{Repeatable, RowOrder};
 pub use result::{Form, msgpack_to_json};
 pub(crate) use rows::{RowsFault, accept as accept_rows};
 pub use scalar::{Scalar, ScalarFault};
@@ -111,6 +115,8 @@ pub struct GameTemplates {
     pub dialect: Dialect,
     templates: Vec<Arc<Template>>,
     index: HashMap<Box<str>, usize, foldhash::fast::RandomState>,
+    /// The same operations in the dialect of the game's mirror, in order of their names; empty without one.
+    mirrored: Vec<Arc<Template>>,
 }
 
 impl GameTemplates {
@@ -127,5 +133,10 @@ impl GameTemplates {
     /// Every template, in order of their names.
     pub fn templates(&self) -> &[Arc<Template>] {
         &self.templates
+    }
+
+    /// The same in the dialect of the game's mirror; empty where it has none.
+    pub fn mirrored(&self) -> &[Arc<Template>] {
+        &self.mirrored
     }
 }

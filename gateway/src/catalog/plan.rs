@@ -303,7 +303,8 @@ impl Plan {
         if columns.is_empty() && !self.orders.is_empty() {
             return Err(RenderError::NoOrder(shape.order));
         }
-        let mut writer = Writer { dialect, sql: String::with_capacity(256), place };
+        let sql = String::with_capacity(256);
+        let mut writer = Writer { dialect, sql, place, is_open: false };
         self.write(&self.pieces, shape, columns, &mut writer)?;
         if self.paged {
             writer.page_limit();
@@ -320,7 +321,7 @@ impl Plan {
     ) -> Result<(), RenderError> {
         for piece in pieces {
             match piece {
-                Piece::Text(text) => writer.sql.push_str(text),
+                Piece::Text(text) => writer.text(text),
                 Piece::Bind(source) => writer.bind(BindRef::Source(source.clone())),
                 Piece::List(slot) => {
                     let nonempty = *slot < 64 && self.nonempty >> slot & 1 == 1;
@@ -396,12 +397,23 @@ mod tests {
     }
 
     #[test]
-    fn oracle_takes_1000_items_and_no_more() {
+    fn oracle_takes_1000_items_in_one_list_and_more_in_several() {
         let plan = list_plan(false);
         let binds = |len| plan.render(Dialect::Oracle, &list_shape(len)).map(|one| one.binds.len());
         assert_eq!(binds(513), Ok(1000));
         assert_eq!(binds(1000), Ok(1000));
-        assert_eq!(binds(1001), Err(RenderError::LongList { slot: 2, len: 1001, max: 1000 }));
+        assert_eq!(binds(1001), Ok(1024));
+        assert_eq!(binds(2001), Ok(2048));
+        let sql = plan.render(Dialect::Oracle, &list_shape(2001)).unwrap().sql;
+        assert!(sql.starts_with("(x IN (:b1, :b2, "), "{sql}");
+        assert!(
+            sql.contains(":b1000) OR x IN (:b1001, ") && sql.contains(":b2000) OR x IN (:b2001,")
+        );
+        assert!(sql.ends_with(":b2048))"), "{sql}");
+        let mut compared = list_plan(false);
+        compared.pieces[0] = Piece::Text("LOWER(x) IN (".into());
+        let refused = compared.render(Dialect::Oracle, &list_shape(1001));
+        assert_eq!(refused, Err(RenderError::LongList { slot: 2, len: 1001, max: 1000 }));
         assert_eq!(plan.render(Dialect::Mysql, &list_shape(1001)).unwrap().binds.len(), 1024);
     }
 

@@ -2,22 +2,37 @@
 
 use super::{BindRef, Dialect, Direction, KeysetColumn, RenderError};
 
-/// Most items that Oracle takes in one `IN (…)`.
-const ORACLE_ITEM_COUNT_MAX: usize = 1_000;
+/// Most items that Oracle takes in one `IN (…)`: ORA-01795. More of them are several `IN`s.
+pub(super) const ORACLE_ITEM_COUNT_MAX: usize = 1_000;
 
 /// Placeholders of a list: so few counts that texts stay few.
 pub(super) fn padded(len: usize, dialect: Dialect) -> usize {
     let padded = len.next_power_of_two();
-    if dialect == Dialect::Oracle { padded.min(ORACLE_ITEM_COUNT_MAX) } else { padded }
+    let is_one = dialect == Dialect::Oracle && len <= ORACLE_ITEM_COUNT_MAX;
+    if is_one { padded.min(ORACLE_ITEM_COUNT_MAX) } else { padded }
 }
 
 pub(super) struct Writer<'p> {
     pub(super) dialect: Dialect,
     pub(super) sql: String,
     pub(super) place: &'p mut dyn FnMut(&mut String, BindRef),
+    /// Whether a parenthesis around several `IN`s is to be closed behind the last one.
+    pub(super) is_open: bool,
 }
 
 impl Writer<'_> {
+    /// Text as written.
+    pub(super) fn text(&mut self, text: &str) {
+        let close = text.find(')').filter(|_| self.is_open);
+        let (before, rest) = text.split_at(close.map_or(0, |at| at + 1));
+        self.sql.push_str(before);
+        if close.is_some() {
+            self.sql.push(')');
+            self.is_open = false;
+        }
+        self.sql.push_str(rest);
+    }
+
     pub(super) fn bind(&mut self, bind: BindRef) {
         (self.place)(&mut self.sql, bind);
     }
@@ -37,16 +52,32 @@ impl Writer<'_> {
             self.sql.push_str("NULL");
             return Ok(());
         }
-        if self.dialect == Dialect::Oracle && len > ORACLE_ITEM_COUNT_MAX {
-            return Err(RenderError::LongList { slot, len, max: ORACLE_ITEM_COUNT_MAX });
-        }
+        let between = if self.dialect == Dialect::Oracle && len > ORACLE_ITEM_COUNT_MAX {
+            let max = ORACLE_ITEM_COUNT_MAX;
+            self.open_several().ok_or(RenderError::LongList { slot, len, max })?
+        } else {
+            String::new()
+        };
         for index in 0..padded(len, self.dialect) {
-            if index > 0 {
+            let begins_another = !between.is_empty() && index % ORACLE_ITEM_COUNT_MAX == 0;
+            if begins_another && index > 0 {
+                self.sql.push_str(&between);
+            } else if index > 0 {
                 self.sql.push_str(", ");
             }
             self.bind(BindRef::ListItem { slot, index: index.min(len - 1) });
         }
         Ok(())
+    }
+
+    /// Opens a parenthesis before the column whose `IN (` was just written; what stands between two of several then:
+    /// `) OR x IN (`, or `) AND x NOT IN (`. `None`: what is compared is no column.
+    fn open_several(&mut self) -> Option<String> {
+        let (start, is_negated) = column_in(&self.sql)?;
+        let condition = self.sql.get(start..)?.trim_start().to_owned();
+        self.sql.insert(start, '(');
+        self.is_open = true;
+        Some(format!("){}{condition}", if is_negated { " AND " } else { " OR " }))
     }
 
     /// `AND (a < ? OR (a = ? AND b < ?))`: what comes behind the cursor's row.
@@ -96,5 +127,52 @@ impl Writer<'_> {
             self.sql.push_str("\nLIMIT ");
             self.bind(BindRef::PageLimit);
         }
+    }
+}
+
+/// Where `x IN (` or `x NOT IN (` begins that a text ends with, x being a column, and whether it is the latter.
+fn column_in(sql: &str) -> Option<(usize, bool)> {
+    let rest = sql.trim_end().strip_suffix('(')?;
+    let rest = before_word(rest, "IN")?;
+    let (rest, is_negated) = match before_word(rest, "NOT") {
+        Some(rest) => (rest, true),
+        None => (rest, false),
+    };
+    let rest = rest.trim_end();
+    let start = rest.rfind(|c: char| !is_of_name(c) && !matches!(c, '.' | '"')).map_or(0, |at| {
+        // Behind that character, however many bytes it has.
+        at + rest.get(at..).and_then(|text| text.chars().next()).map_or(1, char::len_utf8)
+    });
+    (start < rest.len()).then_some((start, is_negated))
+}
+
+fn before_word<'t>(text: &'t str, word: &str) -> Option<&'t str> {
+    let text = text.trim_end();
+    let (rest, last) = text.split_at_checked(text.len().checked_sub(word.len())?)?;
+    let is_whole = !rest.ends_with(is_of_name);
+    (last.eq_ignore_ascii_case(word) && is_whole).then_some(rest)
+}
+
+fn is_of_name(c: char) -> bool {
+    c.is_alphanumeric() || matches!(c, '_' | '$' | '#')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn column_before_a_list_is_found_and_nothing_else_is_taken_for_one() {
+        let check = |sql: &str, expected: Option<(&str, bool)>| {
+            let found = column_in(sql);
+            assert_eq!(found.map(|(at, negated)| (&sql[at..], negated)), expected, "{sql}");
+        };
+        check("WHERE p.id IN (", Some(("p.id IN (", false)));
+        check("WHERE (\"P\".id\n  not in ( ", Some(("\"P\".id\n  not in ( ", true)));
+        check("id IN (", Some(("id IN (", false)));
+        check("é IN (", Some(("é IN (", false)));
+        check("WHERE LOWER(a) IN (", None);
+        check("WHERE (a, b) IN (", None);
+        check("WHERE id = (", None);
     }
 }

@@ -5,12 +5,14 @@ mod call;
 pub mod check;
 pub mod config;
 mod demo;
+mod diff;
 mod doctor;
 mod examine;
 mod journal;
 pub mod key;
 pub mod migrate;
 mod output;
+mod params;
 mod reconcile;
 pub mod render;
 mod seed;
@@ -69,6 +71,8 @@ enum Command {
     },
     /// Compare the rows of a game's database with those of its mirror: what is missing, extra, different.
     Reconcile(reconcile::ReconcileArgs),
+    /// Have one operation answered by a game's database and by its mirror: both answers, and what differs.
+    Diff(diff::DiffArgs),
     /// Move a game from one database to another, step by step.
     Switch(switch::SwitchArgs),
     /// Look after a journal: what waits, dead letters, repair.
@@ -178,6 +182,7 @@ pub fn run() -> ExitCode {
             outcome.print()
         }
         Command::Reconcile(args) => reconcile::run(&args).print(),
+        Command::Diff(args) => diff::run(&args).print(),
         Command::Switch(args) => switch::run(&args).print(),
         Command::Journal(args) => journal::run(&args).print(),
         Command::Key(key) => match key.run(&mut io::stdout(), &mut io::stderr()) {

@@ -9,7 +9,9 @@ use serde_json::{Value, json};
 
 use super::config::refused;
 use super::output::{Outcome, chain};
-use crate::backend::switch::{ColumnDifference, DifferentRow, Reconcile, TableReport, reconcile};
+use crate::backend::switch::{
+    ColumnDifference, DifferentRow, Group, Reconcile, SwitchError, TableReport, by_rows, reconcile,
+};
 use crate::config::{Config, ConnectionConfig, Env};
 use crate::server::CommandRuntime;
 
@@ -69,7 +71,9 @@ pub(super) fn run(args: &ReconcileArgs) -> Outcome {
 }
 
 fn compare(args: &ReconcileArgs, config: &Config) -> Result<Outcome, String> {
+    let runtime = CommandRuntime::new().map_err(|error| error.to_string())?;
     let (owner, mirror) = sides(args, config)?;
+    let (owner, mirror) = directed(args, (owner, mirror), &runtime)?;
     let plan = Reconcile {
         owner,
         mirror,
@@ -81,7 +85,6 @@ fn compare(args: &ReconcileArgs, config: &Config) -> Result<Outcome, String> {
         repair_max: args.repair.as_ref().map(|_| args.repair_max),
         with_values: args.show_values,
     };
-    let runtime = CommandRuntime::new().map_err(|error| error.to_string())?;
     let mut reports = Vec::new();
     let done = runtime.block_on(reconcile(&plan, |report| reports.push(report)));
     done.map_err(|error| chain(&error))?;
@@ -110,6 +113,21 @@ fn sides<'c>(
         found.ok_or_else(|| format!("there is no connection `{name}`"))
     };
     Ok((named(&game.database)?, named(mirror)?))
+}
+
+/// Both in the places that their own rows give them: after a flip the owner is the other one.
+fn directed<'c>(
+    args: &'c ReconcileArgs,
+    (owner, mirror): (&'c ConnectionConfig, &'c ConnectionConfig),
+    runtime: &CommandRuntime,
+) -> Result<(&'c ConnectionConfig, &'c ConnectionConfig), String> {
+    let group = Group { id: args.game.as_str(), owner, mirror };
+    match runtime.block_on(by_rows(group)) {
+        Ok(group) => Ok((group.owner, group.mirror)),
+        // Two databases that the gateway knows nothing of can be compared, but not changed by mistake.
+        Err(SwitchError::Refused(_)) if args.repair.is_none() => Ok((owner, mirror)),
+        Err(error) => Err(chain(&error)),
+    }
 }
 
 fn for_people(

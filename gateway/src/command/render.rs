@@ -9,14 +9,15 @@ use std::borrow::Cow;
 use std::fmt::Write as _;
 use std::path::Path;
 
-use gateway_protocol::{GameId, OpId, PayloadError, Value, json};
+use gateway_protocol::{GameId, OpId};
 use time::OffsetDateTime;
 use time::format_description::BorrowedFormatItem;
 use time::macros::format_description;
 
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
+use super::params::{Written, written};
 use super::variables::Variables;
-use crate::bind::{Param, bind};
+use crate::bind::bind;
 use crate::catalog::{
     BindRef, Dialect, Finding, Plan, RenderError, Scalar, Severity, Shape, Source, Step, StepValue,
     Template, Type, survey,
@@ -67,7 +68,7 @@ pub fn render(dir: &Path, call: &Call<'_>) -> Report {
 }
 
 /// Whether a finding stands in a file of the operation.
-fn is_of(finding: &Finding, game: &GameId, op: &OpId) -> bool {
+pub(super) fn is_of(finding: &Finding, game: &GameId, op: &OpId) -> bool {
     let Some((folder, path)) = finding.place.file.split_once('/') else { return false };
     let stem = path.split('.').next().unwrap_or_default();
     (folder == game.as_str() || folder == "_base") && stem.replace('/', ".") == op.as_str()
@@ -75,29 +76,12 @@ fn is_of(finding: &Finding, game: &GameId, op: &OpId) -> bool {
 
 fn text(template: &Template, call: &Call<'_>) -> Result<String, String> {
     let mut supplied = Supplied { now_micros: call.now_micros, given: Vec::new() };
-    let mut params = Vec::with_capacity(call.params.len());
-    for written in call.params {
-        let (name, value) = written
-            .split_once('=')
-            .ok_or_else(|| format!("`{written}` is not written as name=value"))?;
-        if name.starts_with('_') || name.contains('.') {
-            if !is_supplied(template, name) {
-                return Err(format!("nothing supplies `{name}` to {}", template.op));
-            }
-            supplied.given.push((name, value));
-            continue;
+    let Written { params, supplied: given } = written(template, call.params)?;
+    for (name, value) in given {
+        if !is_supplied(template, name) {
+            return Err(format!("nothing supplies `{name}` to {}", template.op));
         }
-        let slot = template.slots.iter().find(|slot| *slot.name == *name);
-        params.push(param(name, slot.map(|slot| &slot.ty), value)?);
-    }
-    for slot in &template.slots {
-        let is_given = params.iter().any(|param| param.name == *slot.name);
-        if let Some(sample) = slot.sample.as_deref().filter(|_| slot.required && !is_given) {
-            params.push(param(&slot.name, Some(&slot.ty), sample)?);
-        }
-    }
-    if template.page.is_some() && params.iter().any(|param| param.name == "cursor") {
-        return Err("a cursor is opened by the gateway only: leave it out".to_owned());
+        supplied.given.push((name, value));
     }
     let bound = bind(template, params).map_err(|error| error.to_string())?;
     sql(template, &bound.values, bound.given, &supplied)
@@ -109,32 +93,6 @@ fn is_supplied(template: &Template, name: &str) -> bool {
     ["_now", "_id", "_caller", "_trace"].contains(&name)
         || name.starts_with("_claim.")
         || template.write.steps.iter().any(is_step)
-}
-
-/// A parameter from text; a list's items are written `[1,2]`, as for `gateway call`, or `1,2`.
-fn param<'a>(name: &'a str, ty: Option<&Type>, value: &'a str) -> Result<Param<'a>, String> {
-    let is_rows = matches!(ty, Some(Type::Rows(_)));
-    let value = match ty {
-        Some(Type::List(_)) => list(value),
-        Some(Type::Rows(_)) => rows(value).map_err(|error| format!("`{name}`: {error}"))?,
-        _ => Value::Str(Cow::Borrowed(value)),
-    };
-    Ok(Param { name: Cow::Borrowed(name), value, untyped: !is_rows })
-}
-
-fn list(value: &str) -> Value<'_> {
-    if value.starts_with('[') {
-        let mut bytes = value.as_bytes().to_vec();
-        if let Ok(items @ Value::Array(_)) = json::decode(&mut bytes) {
-            return items.into_owned();
-        }
-    }
-    let items = value.split(',').filter(|item| !item.is_empty());
-    Value::Array(items.map(|item| Value::Str(Cow::Borrowed(item))).collect())
-}
-
-fn rows(value: &str) -> Result<Value<'static>, PayloadError> {
-    json::decode(&mut value.as_bytes().to_vec()).map(Value::into_owned)
 }
 
 /// What the gateway supplies to a request.

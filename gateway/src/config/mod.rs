@@ -57,6 +57,7 @@ pub use runtime::{IoUring, RuntimeConfig};
 pub use secret::Secret;
 pub use server::{AdminConfig, CorsConfig, HttpConfig, ServerConfig, TcpConfig};
 pub use setting::{Changes, Effect};
+pub use unit::duration as parse_duration;
 pub use zone::Zone;
 
 use reader::{Fallback, Section, live, read_root, restart};

@@ -12,7 +12,7 @@ const BYTE_UNITS: [(&str, u64); 5] =
     [("TiB", 1 << 40), ("GiB", 1 << 30), ("MiB", 1 << 20), ("KiB", 1 << 10), ("B", 1)];
 
 /// Reads `30s`, `500ms`, `10m`, `1h`, `2d`; a number without a unit is refused.
-pub(super) fn duration(text: &str) -> Option<Duration> {
+pub fn duration(text: &str) -> Option<Duration> {
     let (number, unit) = split(text)?;
     let (_, unit_ms) = DURATION_UNITS.into_iter().find(|(name, _)| *name == unit)?;
     number.checked_mul(unit_ms).map(Duration::from_millis)

@@ -2,20 +2,8 @@
 
 use gateway_protocol::GameId;
 
-use crate::catalog::{Finding, Severity, survey};
+use crate::catalog::Finding;
 use crate::config::{Config, Dialect};
-
-/// What is wrong with the templates of games that have a mirror, in its dialect: one that is missing there would be
-/// found when the game is switched.
-pub(super) fn mirror_faults(config: &Config, games: &[(GameId, Dialect)]) -> Vec<String> {
-    let mirrors = mirror_dialects(config);
-    if mirrors.is_empty() {
-        return Vec::new();
-    }
-    let survey = survey(&config.templates, &[games, &mirrors].concat());
-    let errors = survey.findings.iter().filter(|finding| finding.severity == Severity::Error);
-    errors.map(told).collect()
-}
 
 /// The games, each with the dialect of its database.
 pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dialects::{game_dialects, mirror_faults, told};
+use super::dialects::{game_dialects, mirror_dialects, told};
 use super::watch::{WatchPath, watch_paths};
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
@@ -14,7 +14,7 @@ use crate::config::{AuthConfig, Config, Env, RoleConfig};
 use crate::journal::{JournalError, PendingContract, Served};
 use crate::observe::{Event, Logs, Metrics, emit};
 use crate::pipeline::Core;
-use crate::snapshot::{Parts, Snapshot, build};
+use crate::snapshot::{Parts, Snapshot, build, build_after};
 
 /// How much longer than the longest deadline the pools of before are found.
 const FAREWELL_GRACE: Duration = Duration::from_secs(2);
@@ -121,11 +121,10 @@ impl Loaded {
         samples_allowed: bool,
     ) -> Result<Self, LoadFaults> {
         let mut faults = Vec::new();
-        let games: Vec<_> = game_dialects(&config);
-        let catalog = match Catalog::load(&config.templates, &games) {
+        let (games, mirrors) = (game_dialects(&config), mirror_dialects(&config));
+        let catalog = match Catalog::load_mirrored(&config.templates, &games, &mirrors) {
             Ok(catalog) => {
                 warnings.extend(catalog.warnings.iter().map(ToString::to_string));
-                faults.extend(mirror_faults(&config, &games));
                 Some(catalog)
             }
             Err(findings) => {
@@ -162,10 +161,18 @@ impl Loaded {
     ///
     /// [`LoadFaults`] that show only when configuration and templates meet.
     pub fn into_snapshot(self, generation: u64, metrics: &Metrics) -> Result<Snapshot, LoadFaults> {
+        build(generation, self.into_parts(), metrics).map_err(LoadFaults)
+    }
+
+    /// Makes the snapshot that comes after the running one.
+    fn into_next(self, running: &Snapshot, metrics: &Metrics) -> Result<Snapshot, LoadFaults> {
+        build_after(running, self.into_parts(), metrics).map_err(LoadFaults)
+    }
+
+    fn into_parts(self) -> Parts {
         let Self { config, catalog, authenticator, jwks, .. } = self;
         let authenticator = Arc::new(authenticator);
-        let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks };
-        build(generation, parts, metrics).map_err(LoadFaults)
+        Parts { config: Arc::new(config), catalog, authenticator, jwks }
     }
 }
 
@@ -264,7 +271,7 @@ impl Reloader {
         loaded.config = loaded.config.reloaded_over(&running.config);
         let warnings = std::mem::take(&mut loaded.warnings);
         let needs_restart = changes.restart.iter().map(ToString::to_string).collect();
-        let snapshot = loaded.into_snapshot(running.generation + 1, &core.metrics)?;
+        let snapshot = loaded.into_next(&running, &core.metrics)?;
         if let Some(journal) = &core.journal {
             check_queued(&snapshot, &journal.pending_contracts())?;
         }

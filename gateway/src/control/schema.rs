@@ -124,7 +124,10 @@ async fn came_up(shared: &Shared, states: &SchemaStates) {
 async fn states(config: &Config) -> SchemaStates {
     let mut states = SchemaStates::new();
     for connection in &config.database.connections {
-        let users = config.games.iter().filter(|game| game.database == connection.name);
+        let name = &connection.name;
+        let users = config.games.iter().filter(|game| {
+            game.database == *name || game.mirror.as_ref().is_some_and(|mirror| mirror == name)
+        });
         let games: Vec<&str> = users.map(|game| game.id.as_str()).collect();
         if games.is_empty() {
             continue;

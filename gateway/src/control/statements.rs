@@ -13,7 +13,7 @@ use crate::backend::Examiner;
 use crate::catalog::{Template, combinations};
 use crate::config::ConnectionConfig;
 use crate::observe::{Event, emit};
-use crate::snapshot::{Game, Snapshot};
+use crate::snapshot::{Game, Snapshot, Which};
 
 /// How long all statements of one database may take.
 const PREPARE_TIMEOUT: Duration = Duration::from_mins(1);
@@ -76,11 +76,13 @@ pub(super) async fn prepare(
     Some(prepared)
 }
 
-/// The templates of the games on one database, in order of their names.
+/// The templates of the games on one database, or with it as a mirror, in order of their names.
 fn templates<'s>(snapshot: &'s Snapshot, pool: &str) -> Vec<&'s Template> {
-    let games = snapshot.games().filter(|game| *game.pool == *pool);
-    let operations = games.flat_map(Game::operations);
-    let mut templates: Vec<&Template> = operations.map(|one| &*one.template).collect();
+    let placed = snapshot.games().flat_map(Game::operations).flat_map(|one| {
+        [Which::Database, Which::Mirror].into_iter().filter_map(|which| one.placed(which))
+    });
+    let placed = placed.filter(|placed| placed.pool == pool);
+    let mut templates: Vec<&Template> = placed.map(|placed| &**placed.template).collect();
     templates.sort_by_key(|template| (template.game.as_str(), template.op.as_str()));
     templates
 }

@@ -22,6 +22,7 @@ use std::time::{Duration, Instant};
 
 use tokio::runtime::Runtime;
 
+use crate::backend::switch::verify::Sampler;
 use crate::backend::{BackendError, Dispatch, Fetcher, FetcherParts, IdSource, Job, Pools};
 use crate::cache::{Background, Cache};
 use crate::config::Config;
@@ -163,12 +164,13 @@ impl Server {
         let core = Arc::new(core.with_journal(journal).with_streams(streams));
         let pools = Pools::open(&config.database, backend.handle().clone(), Arc::new(emit));
         let pools = Arc::new(pools);
-        let dispatch = dispatch(&config, &core, &pools)?;
+        let sampler = Arc::<Sampler>::default();
+        let dispatch = dispatch(&config, &core, &pools, &sampler)?;
         let background = cache.spawn(backend.handle());
         let (stop_dispatch, stop) = queue::signal(false);
         spawn_purger(&backend, &core, &pools, stop.clone());
         let dispatch = backend.spawn(dispatch.run(taken, stop));
-        let applying = Applying::start(&core, &pools, producer, &backend);
+        let applying = Applying::start(&core, (&pools, &sampler), producer, &backend);
         let (drain, watch) = queue::signal(false);
         let stop = Stop { drain: watch, tcp: Arc::default(), http: Arc::default() };
         crate::control::register_metrics(&core, &pools, logs, backend.handle());
@@ -238,7 +240,7 @@ impl Server {
                 streams.stop();
             }
             self.applying.end().await;
-            self.pools.close(Instant::now() + BACKEND_END).await;
+            tokio::join!(self.pools.close(Instant::now() + BACKEND_END), break_off());
             if let Some(node) = self.node {
                 node.give_back().await;
             }
@@ -277,8 +279,25 @@ impl Server {
     }
 }
 
+/// Ends what Oracle is still at: everybody had their time, and its threads end with their calls only.
+#[cfg(feature = "oracle")]
+async fn break_off() {
+    let left = crate::backend::break_off(Instant::now() + BACKEND_END).await;
+    if left > 0 {
+        tracing::warn!(left, "calls of Oracle are not answered and go with the process");
+    }
+}
+
+#[cfg(not(feature = "oracle"))]
+async fn break_off() {}
+
 /// What takes jobs and does them.
-fn dispatch(config: &Config, core: &Core, pools: &Arc<Pools>) -> Result<Dispatch, ServerError> {
+fn dispatch(
+    config: &Config,
+    core: &Core,
+    pools: &Arc<Pools>,
+    sampler: &Arc<Sampler>,
+) -> Result<Dispatch, ServerError> {
     let audit = config.logging.audit_file.as_deref().map(Audit::open);
     let parts = FetcherParts {
         snapshot: Arc::clone(&core.snapshot),
@@ -289,6 +308,7 @@ fn dispatch(config: &Config, core: &Core, pools: &Arc<Pools>) -> Result<Dispatch
         audit: audit.transpose().map_err(started)?,
         journal: core.journal.clone(),
         streams: core.streams.clone(),
+        sampler: Arc::clone(sampler),
     };
     let fetcher = Fetcher::new(config, parts).map_err(ServerError::Start)?;
     let running_count_max = config.limits.backend_queue_max as usize;

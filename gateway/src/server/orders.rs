@@ -8,6 +8,7 @@ use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
 use crate::backend::switch::Copiers;
+use crate::backend::switch::verify::{Sampler, Shadows};
 use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
@@ -67,8 +68,8 @@ pub(super) fn open_streams(
     Ok((Some(streams), Some(producer)))
 }
 
-/// What sends queued writes to Redis, applies those of journal and streams, and copies to mirrors, on the backend
-/// threads.
+/// What sends queued writes to Redis, applies those of journal and streams, copies to mirrors and compares with them,
+/// on the backend threads.
 pub(super) struct Applying {
     stop: queue::Signal<bool>,
     tasks: Vec<tokio::task::JoinHandle<()>>,
@@ -78,12 +79,22 @@ impl Applying {
     /// Starts it, as far as there is a journal, or there are streams.
     pub(super) fn start(
         core: &Arc<Core>,
-        pools: &Arc<Pools>,
+        (pools, sampler): (&Arc<Pools>, &Arc<Sampler>),
         producer: Option<Producer>,
         backend: &Runtime,
     ) -> Self {
         let (stop, stopped) = queue::signal(false);
-        let mut tasks = vec![backend.spawn(copiers(core).run(stopped.clone()))];
+        let shadows = Shadows {
+            snapshot: Arc::clone(&core.snapshot),
+            pools: Arc::clone(pools),
+            sampler: Arc::clone(sampler),
+            metrics: Arc::clone(&core.metrics),
+            name: process_name(),
+        };
+        let mut tasks = vec![
+            backend.spawn(copiers(core).run(stopped.clone())),
+            backend.spawn(shadows.run(stopped.clone())),
+        ];
         if let Some(journal) = &core.journal {
             let applier = Applier {
                 journal: Arc::clone(journal),
@@ -122,12 +133,17 @@ impl Applying {
 
 /// What copies for the games that have a mirror.
 fn copiers(core: &Core) -> Copiers {
-    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     Copiers {
         snapshot: Arc::clone(&core.snapshot),
         metrics: Arc::clone(&core.metrics),
-        name: format!("gateway on {}, process {}", host.trim(), std::process::id()).into(),
+        name: process_name(),
     }
+}
+
+/// This process' name in the databases' tables.
+fn process_name() -> Box<str> {
+    let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
+    format!("gateway on {}, process {}", host.trim(), std::process::id()).into()
 }
 
 /// Begins to remove expired keys, until `stop` is true.

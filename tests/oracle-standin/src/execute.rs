@@ -6,6 +6,7 @@ use std::sync::Arc;
 use crate::block::{client, procedure};
 use crate::error::{Failure, OracleError, Outcome, Status};
 use crate::handles;
+use crate::plan;
 use crate::rewrite::{Action, Part, kind};
 use crate::row;
 use crate::session::{Answer, Command, Effect, Session};
@@ -66,6 +67,7 @@ pub fn execute(
             }
             Action::CreateProcedure => procedure::create(session, &sql)?,
             Action::DropProcedure(name) => procedure::drop_named(session, name)?,
+            Action::Explain(id, parts) => plan::explain(statement, session, id.as_deref(), parts)?,
             Action::Run(parts, effect) => {
                 run(statement, session, (parts, *effect), (iterations, modes), errors)?;
                 if modes & mode::COMMIT_ON_SUCCESS != 0 {

@@ -27,6 +27,7 @@ pub mod handles;
 pub mod lob;
 pub mod memory;
 pub mod number;
+pub mod plan;
 pub mod rewrite;
 pub mod row;
 pub mod server;

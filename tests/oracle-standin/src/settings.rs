@@ -20,20 +20,41 @@ const TOLD: &[(u32, &str)] = &[
 /// What `DISABLE COMMIT IN PROCEDURE` sets.
 pub const COMMIT_IN_PROCEDURE: &str = "COMMIT IN PROCEDURE";
 
-/// `ALTER SESSION SET name = value`: the time zone is applied, the rest is Oracle's own affair.
+/// `ALTER SESSION SET name = value`: the time zone, the wait for locks of the schema and whether procedures commit are
+/// applied, the rest is Oracle's own affair.
 ///
 /// # Errors
-/// ORA-01882: no such time zone.
+/// ORA-01882: no such time zone; ORA-02017: no number.
 pub fn set(session: &mut Session, name: &str, value: &str) -> Result<(), OracleError> {
-    if name == COMMIT_IN_PROCEDURE {
-        session.forbids_commit = value == "DISABLE";
-        return Ok(());
+    match name {
+        COMMIT_IN_PROCEDURE => {
+            session.forbids_commit = value == "DISABLE";
+            Ok(())
+        }
+        "TIME_ZONE" => set_zone(session, value),
+        "DDL_LOCK_TIMEOUT" => {
+            let no_number = |_no_number| OracleError::new(2017, "integer value required");
+            session.schema_wait_seconds = Some(value.parse().map_err(no_number)?);
+            Ok(())
+        }
+        _ => Ok(()),
     }
-    if name != "TIME_ZONE" {
-        return Ok(());
-    }
+}
+
+/// A distance from UTC, or a name; moments are told in UTC then, which are the same moments.
+fn set_zone(session: &mut Session, value: &str) -> Result<(), OracleError> {
     let unknown = || OracleError::new(1882, "timezone region not found");
-    let offset = parse_offset(value).ok_or_else(unknown)?;
+    let Some(offset) = parse_offset(value) else {
+        let is_plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '/' | '_' | '-' | '+');
+        let is_name = value.chars().all(is_plain)
+            && (value.contains('/') || value.chars().all(|c| c.is_ascii_alphabetic()));
+        if !is_name || value.is_empty() {
+            return Err(unknown());
+        }
+        session.simple(&format!("SET TIME ZONE '{value}'")).map_err(|_unknown| unknown())?;
+        session.offset_minutes = 0;
+        return Ok(());
+    };
     // An interval, because POSIX turns the sign of an offset around.
     session.simple(&format!("SET TIME ZONE INTERVAL '{}' HOUR TO MINUTE", offset_text(offset)))?;
     session.offset_minutes = offset;

@@ -140,7 +140,15 @@ CREATE FUNCTION ora_to_timestamp_tz(text, text) RETURNS timestamptz LANGUAGE sql
     $$ SELECT to_timestamp($1, ora_format($2)) $$;
 CREATE FUNCTION ora_to_char(timestamp, text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT to_char($1, ora_format($2)) $$;
 CREATE FUNCTION ora_to_char(timestamptz, text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT to_char($1, ora_format($2)) $$;
-CREATE FUNCTION ora_to_char(numeric, text) RETURNS text LANGUAGE sql STABLE AS $$ SELECT to_char($1, $2) $$;
+CREATE FUNCTION ora_to_char(numeric, text) RETURNS text LANGUAGE sql STABLE AS $$
+    SELECT CASE WHEN upper($2) IN ('TM', 'TM9') THEN oracle_standin.ora_to_char($1) ELSE to_char($1, $2) END $$;
+CREATE FUNCTION ora_to_char(numeric, text, text) RETURNS text LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF replace(upper($3), ' ', '') <> 'NLS_NUMERIC_CHARACTERS=''.,''' THEN
+        RAISE EXCEPTION 'not imitated: TO_CHAR with %', $3 USING ERRCODE = '0A000';
+    END IF;
+    RETURN oracle_standin.ora_to_char($1, $2);
+END $$;
 CREATE FUNCTION ora_to_char(numeric) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$ SELECT regexp_replace(trim_scale($1)::text, '^(-?)0\.', '\1.') $$;
 CREATE FUNCTION ora_to_char(timestamp) RETURNS text LANGUAGE sql STABLE AS $$ SELECT $1::text $$;
@@ -160,6 +168,25 @@ CREATE FUNCTION nvl2(anyelement, anycompatible, anycompatible) RETURNS anycompat
     $$ SELECT CASE WHEN $1 IS NULL THEN $3 ELSE $2 END $$;
 CREATE FUNCTION rawtohex(bytea) RETURNS text LANGUAGE sql IMMUTABLE AS $$ SELECT upper(encode($1, 'hex')) $$;
 CREATE FUNCTION hextoraw(text) RETURNS raw LANGUAGE sql IMMUTABLE AS $$ SELECT decode($1, 'hex')::raw $$;
+-- Its bytes, which is all that is imitated of sorting.
+CREATE FUNCTION nlssort(text, text) RETURNS raw LANGUAGE plpgsql STABLE AS $$
+BEGIN
+    IF replace(upper($2), ' ', '') <> 'NLS_SORT=BINARY' THEN
+        RAISE EXCEPTION 'not imitated: NLSSORT with %', $2 USING ERRCODE = '0A000';
+    END IF;
+    RETURN convert_to($1, 'UTF8')::oracle_standin.raw;
+END $$;
+-- ABSENT ON NULL, RETURNING VARCHAR2(4000), as where nothing else is said; of texts only.
+CREATE FUNCTION json_array(VARIADIC text[]) RETURNS text LANGUAGE plpgsql IMMUTABLE AS $$
+DECLARE whole text;
+BEGIN
+    SELECT '[' || coalesce(string_agg(to_json(item)::text, ',' ORDER BY place), '') || ']' INTO whole
+        FROM unnest($1) WITH ORDINALITY AS items (item, place) WHERE item IS NOT NULL AND item <> '';
+    IF octet_length(whole) > 4000 THEN
+        RAISE EXCEPTION 'actual: %, maximum: 4000', octet_length(whole) USING ERRCODE = '22001';
+    END IF;
+    RETURN whole;
+END $$;
 CREATE FUNCTION sys_guid() RETURNS raw LANGUAGE sql VOLATILE AS
     $$ SELECT decode(replace(gen_random_uuid()::text, '-', ''), 'hex')::raw $$;
 CREATE FUNCTION sys_context(text, text) RETURNS text LANGUAGE sql STABLE AS $$
@@ -178,15 +205,17 @@ CREATE FUNCTION told(name) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$ SELECT CASE WHEN $1 LIKE '=%' THEN pg_catalog.substr($1::text, 2) ELSE upper($1::text) END $$;
 CREATE VIEW all_tables AS
     SELECT upper(schemaname) AS owner, told(tablename) AS table_name, 'VALID'::text AS status,
-        (SELECT greatest(reltuples, 0)::numeric FROM pg_class c WHERE c.oid = format('%I.%I', schemaname, tablename)::regclass)
-            AS num_rows
-    FROM pg_tables WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
-CREATE VIEW user_tables AS SELECT table_name, status, num_rows FROM all_tables WHERE owner = upper(current_schema());
-CREATE VIEW all_tab_columns AS
+        greatest(c.reltuples, 0)::numeric AS num_rows, CASE c.relpersistence WHEN 't' THEN 'Y' ELSE 'N' END AS temporary,
+        'NO'::text AS nested, 'N'::text AS secondary, 'NO'::text AS dropped
+    FROM pg_tables JOIN pg_class c ON c.oid = format('%I.%I', schemaname, tablename)::regclass
+    WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
+CREATE VIEW user_tables AS SELECT table_name, status, num_rows, temporary, nested, secondary, dropped
+    FROM all_tables WHERE owner = upper(current_schema());
+CREATE VIEW all_tab_cols AS
     SELECT upper(n.nspname) AS owner, told(c.relname) AS table_name, told(a.attname) AS column_name,
         CASE t.typname WHEN 'numeric' THEN 'NUMBER' WHEN 'int8' THEN 'NUMBER' WHEN 'varchar2' THEN 'VARCHAR2'
             WHEN 'varchar' THEN 'VARCHAR2' WHEN 'bpchar' THEN 'CHAR' WHEN 'float8' THEN 'BINARY_DOUBLE'
-            WHEN 'float4' THEN 'BINARY_FLOAT'
+            WHEN 'float4' THEN 'BINARY_FLOAT' WHEN 'jsonb' THEN 'JSON'
             WHEN 'timestamp' THEN CASE a.atttypmod WHEN 0 THEN 'DATE' ELSE 'TIMESTAMP(' || a.atttypmod || ')' END
             WHEN 'timestamptz' THEN 'TIMESTAMP(' || a.atttypmod || ') WITH TIME ZONE'
             ELSE upper(t.typname) END AS data_type,
@@ -194,17 +223,22 @@ CREATE VIEW all_tab_columns AS
             WHEN 'varchar2' THEN a.atttypmod - 4 WHEN 'raw' THEN a.atttypmod - 4 WHEN 'timestamp' THEN 7 ELSE 22 END)::numeric
             AS data_length,
         CASE WHEN t.typname = 'numeric' AND a.atttypmod > 0 THEN ((a.atttypmod - 4) >> 16 & 65535)::numeric END AS data_precision,
-        CASE WHEN t.typname = 'numeric' AND a.atttypmod > 0 THEN ((a.atttypmod - 4) & 2047)::numeric END AS data_scale,
+        CASE WHEN t.typname = 'numeric' AND a.atttypmod > 0 THEN ((a.atttypmod - 4) & 2047)::numeric
+            WHEN t.typname = 'timestamptz' OR t.typname = 'timestamp' AND a.atttypmod > 0 THEN a.atttypmod::numeric END AS data_scale,
         CASE WHEN a.attnotnull THEN 'N' ELSE 'Y' END AS nullable, a.attnum::numeric AS column_id,
         CASE WHEN t.typname IN ('varchar', 'varchar2', 'bpchar') THEN (a.atttypmod - 4)::numeric END AS char_length,
         CASE t.typname WHEN 'varchar' THEN 'C' WHEN 'varchar2' THEN 'B' WHEN 'bpchar' THEN 'C' END AS char_used,
-        pg_get_expr(d.adbin, d.adrelid) AS data_default
+        pg_get_expr(d.adbin, d.adrelid) AS data_default,
+        CASE a.attgenerated WHEN 's' THEN 'YES' ELSE 'NO' END AS virtual_column, 'NO'::text AS hidden_column
     FROM pg_attribute a JOIN pg_class c ON c.oid = a.attrelid JOIN pg_namespace n ON n.oid = c.relnamespace
         JOIN pg_type t ON t.oid = a.atttypid LEFT JOIN pg_attrdef d ON d.adrelid = a.attrelid AND d.adnum = a.attnum
     WHERE c.relkind IN ('r', 'p', 'v') AND a.attnum > 0 AND NOT a.attisdropped
         AND n.nspname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
+CREATE VIEW all_tab_columns AS
+    SELECT owner, table_name, column_name, data_type, data_length, data_precision, data_scale, nullable, column_id, char_length,
+        char_used, data_default FROM all_tab_cols;
 CREATE VIEW user_tab_columns AS SELECT * FROM all_tab_columns WHERE owner = upper(current_schema());
-CREATE VIEW user_tab_cols AS SELECT * FROM user_tab_columns;
+CREATE VIEW user_tab_cols AS SELECT * FROM all_tab_cols WHERE owner = upper(current_schema());
 CREATE VIEW user_sequences AS
     SELECT told(sequencename) AS sequence_name, min_value::numeric, max_value::numeric, increment_by::numeric,
         cache_size::numeric, coalesce(last_value, start_value)::numeric AS last_number
@@ -221,29 +255,40 @@ CREATE VIEW user_ind_columns AS
         JOIN pg_namespace n ON n.oid = t.relnamespace
         CROSS JOIN LATERAL unnest(x.indkey) WITH ORDINALITY AS k (attnum, position)
         JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum WHERE n.nspname = current_schema();
-CREATE VIEW user_constraints AS
+CREATE VIEW all_constraints AS
     SELECT upper(n.nspname) AS owner, told(c.conname) AS constraint_name, told(t.relname) AS table_name,
-        told(x.relname) AS index_name, CASE c.contype WHEN 'p' THEN 'P' WHEN 'u' THEN 'U' WHEN 'f' THEN 'R' ELSE 'C' END AS constraint_type, 'ENABLED'::text AS status
+        told(x.relname) AS index_name, CASE c.contype WHEN 'p' THEN 'P' WHEN 'u' THEN 'U' WHEN 'f' THEN 'R' ELSE 'C' END AS constraint_type, 'ENABLED'::text AS status,
+        CASE WHEN c.condeferrable THEN 'DEFERRABLE' ELSE 'NOT DEFERRABLE' END AS deferrable
     FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
         LEFT JOIN pg_class x ON x.oid = c.conindid
-    WHERE n.nspname = current_schema();
-CREATE VIEW user_cons_columns AS
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
+CREATE VIEW user_constraints AS SELECT * FROM all_constraints WHERE owner = upper(current_schema());
+CREATE VIEW all_cons_columns AS
     SELECT upper(n.nspname) AS owner, told(c.conname) AS constraint_name, told(t.relname) AS table_name,
         told(a.attname) AS column_name, k.position::numeric AS position
     FROM pg_constraint c JOIN pg_class t ON t.oid = c.conrelid JOIN pg_namespace n ON n.oid = t.relnamespace
         CROSS JOIN LATERAL unnest(c.conkey) WITH ORDINALITY AS k (attnum, position)
-        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum WHERE n.nspname = current_schema();
-CREATE VIEW user_triggers AS
-    SELECT told(g.tgname) AS trigger_name, told(t.relname) AS table_name,
-        CASE g.tgenabled WHEN 'D' THEN 'DISABLED' ELSE 'ENABLED' END AS status
+        JOIN pg_attribute a ON a.attrelid = t.oid AND a.attnum = k.attnum
+    WHERE n.nspname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
+CREATE VIEW user_cons_columns AS SELECT * FROM all_cons_columns WHERE owner = upper(current_schema());
+CREATE VIEW all_triggers AS
+    SELECT upper(n.nspname) AS owner, told(g.tgname) AS trigger_name, upper(n.nspname) AS table_owner,
+        told(t.relname) AS table_name, CASE g.tgenabled WHEN 'D' THEN 'DISABLED' ELSE 'ENABLED' END AS status
     FROM pg_trigger g JOIN pg_class t ON t.oid = g.tgrelid JOIN pg_namespace n ON n.oid = t.relnamespace
-    WHERE NOT g.tgisinternal AND n.nspname = current_schema();
+    WHERE NOT g.tgisinternal;
+CREATE VIEW user_triggers AS
+    SELECT trigger_name, table_owner, table_name, status FROM all_triggers WHERE owner = upper(current_schema());
 CREATE VIEW user_objects AS
     SELECT told(c.relname) AS object_name,
         CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' WHEN 'i' THEN 'INDEX' WHEN 'S' THEN 'SEQUENCE' ELSE 'VIEW' END AS object_type,
         'VALID'::text AS status
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE n.nspname = current_schema() AND c.relkind IN ('r', 'p', 'i', 'S', 'v');
+-- What EXPLAIN PLAN leaves: each session sees its own.
+CREATE TABLE plan_rows (session integer NOT NULL, statement_id text, id numeric, operation text, options text, object_name text,
+    cardinality numeric);
+CREATE VIEW plan_table AS
+    SELECT statement_id, id, operation, options, object_name, cardinality FROM plan_rows WHERE session = pg_backend_pid();
 CREATE VIEW "v$version" AS
     SELECT 'Stand-in for Oracle Database 19c, for tests: PostgreSQL underneath'::text AS banner;
 CREATE VIEW "v$session" AS

@@ -86,6 +86,8 @@ fn translate_names(code: &str, message: &str) -> OracleError {
         "42P01" | "3F000" => OracleError::new(942, "table or view does not exist"),
         "42703" | "42883" => OracleError::new(904, format_args!("invalid identifier ({message})")),
         "42702" => OracleError::new(918, "column ambiguously defined"),
+        "42710" if message.contains("trigger") => OracleError::new(4081, format_args!("{message}")),
+        "42704" if message.contains("trigger") => OracleError::new(4080, format_args!("{message}")),
         "42P07" | "42710" => OracleError::new(955, "name is already used by an existing object"),
         "42701" => OracleError::new(1430, "column being added already exists in table"),
         "42P16" => OracleError::new(2260, "table can have only one primary key"),
@@ -104,6 +106,7 @@ fn translate_names(code: &str, message: &str) -> OracleError {
             OracleError::new(2449, "unique/primary keys in table referenced by foreign keys")
         }
         "42501" => OracleError::new(1031, "insufficient privileges"),
+        "0A000" if message.starts_with("not imitated") => OracleError::not_imitated(message),
         "42601" => OracleError::new(900, format_args!("invalid SQL statement ({message})")),
         _ => OracleError::new(
             600,

@@ -11,6 +11,7 @@ mod bind;
 mod fault;
 mod procedure;
 mod text;
+mod threads;
 mod value;
 mod worker;
 
@@ -27,6 +28,7 @@ use crate::catalog::{Isolation, Scalar, format_timestamp};
 use crate::config::{ConnectionConfig, Endpoint, Zone};
 pub(super) use fault::{Number, OracleFault};
 use text::numbered;
+pub use threads::break_off;
 use value::{Row, Value};
 use worker::{Answer, Label, Login, Order, Page, Sql, Task};
 
@@ -197,7 +199,8 @@ impl Session {
             }
         }
         let named = |Row(row): Row| {
-            names.iter().map(ToString::to_string).zip(row.into_iter().map(shown)).collect()
+            let texts = row.into_iter().map(|value| shown(value, &self.zone));
+            names.iter().map(ToString::to_string).zip(texts).collect()
         };
         Ok(rows.into_iter().map(named).collect())
     }
@@ -275,15 +278,16 @@ fn cut(text: &str, bytes_max: usize) -> &str {
 }
 
 /// A value of a small result as text.
-fn shown(value: Value) -> Option<String> {
+fn shown(value: Value, zone: &Zone) -> Option<String> {
     match value {
         Value::Null => None,
         Value::Int(value) => Some(value.to_string()),
         Value::Float(value) => Some(value.to_string()),
         Value::Decimal(text) | Value::Text(text) | Value::Strange(text) => Some(text.into()),
         Value::Bytes(bytes) => Some(String::from_utf8_lossy(&bytes).into_owned()),
-        Value::Date(micros) | Value::Local(micros) | Value::Moment(micros) => {
-            Some(format_timestamp(micros, 6).as_str().to_owned())
+        Value::Date(local) | Value::Local(local) => {
+            zone.moment(local).map(|micros| format_timestamp(micros, 6).as_str().to_owned())
         }
+        Value::Moment(micros) => Some(format_timestamp(micros, 6).as_str().to_owned()),
     }
 }

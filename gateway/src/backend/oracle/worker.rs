@@ -16,6 +16,7 @@ use tokio::sync::{mpsc, oneshot};
 use super::bind::{Bind, joined};
 use super::procedure::{self, Call, Given, Out};
 use super::text::{ReadAs, read_as, session_setup};
+use super::threads::Thread;
 use super::value::{Row, form};
 use super::{Described, OracleFault};
 use crate::catalog::Scalar;
@@ -143,12 +144,14 @@ pub(super) fn start(name: &str, login: Login) -> std::io::Result<(SyncSender<Ord
     let mut name = format!("ora-{name}");
     name.truncate(name.floor_char_boundary(NAME_BYTES));
     thread::Builder::new().name(name).stack_size(STACK_BYTES).spawn(move || {
+        let thread = Thread::begin();
         match connect(&login) {
             Ok(connection) => {
                 let connection = Arc::new(connection);
+                thread.has(&Arc::downgrade(&connection));
                 // Whoever wanted it may have left: then no order comes, and it ends.
                 if opened.send(Ok(Arc::downgrade(&connection))).is_ok() {
-                    serve(&connection, &login.zone, &orders);
+                    serve((&connection, &thread), &login.zone, &orders);
                 }
             }
             // Nobody waits for the refusal any more.
@@ -171,9 +174,10 @@ fn connect(login: &Login) -> Result<Connection, OracleFault> {
     Ok(connection)
 }
 
-fn serve(connection: &Connection, zone: &Zone, orders: &Receiver<Order>) {
+fn serve((connection, thread): (&Connection, &Thread), zone: &Zone, orders: &Receiver<Order>) {
     let (mut label, mut has_ruled) = (None, false);
     for order in orders {
+        thread.is_busy(!matches!(order.task, Task::Ping(_) | Task::Close(_)));
         // What cannot be set shows in the call that follows.
         let _set_or_shown = connection.set_call_timeout(Some(order.patience));
         if order.label.is_some() && order.label != label {
@@ -218,6 +222,7 @@ fn serve(connection: &Connection, zone: &Zone, orders: &Receiver<Order>) {
                 return;
             }
         }
+        thread.is_busy(false);
     }
 }
 

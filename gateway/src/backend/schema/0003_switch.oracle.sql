@@ -41,7 +41,8 @@ CREATE TABLE gateway_outbox (
     table_name VARCHAR2(128)  NOT NULL,
     row_key    VARCHAR2(4000) NOT NULL,
     attempt    NUMBER(10)     DEFAULT 0 NOT NULL,
-    created_at TIMESTAMP(6)   NOT NULL,
+    -- With its zone: triggers write it in sessions of any zone.
+    created_at TIMESTAMP(6) WITH TIME ZONE NOT NULL,
     CONSTRAINT gateway_outbox_pk PRIMARY KEY (id)
 );
 

@@ -24,3 +24,15 @@ CREATE TABLE gateway_switch_instance (
     pause_ms   BIGINT       NOT NULL,
     PRIMARY KEY (group_name, instance)
 ) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;
+
+-- The last comparison of all rows with the mirror's (`gateway reconcile`), in the owner's database.
+CREATE TABLE gateway_switch_reconcile (
+    group_name  VARCHAR(64) NOT NULL,
+    mirror      VARCHAR(64) NOT NULL,
+    -- Unix milliseconds.
+    began_at    BIGINT      NOT NULL,
+    ended_at    BIGINT      NOT NULL,
+    row_count   BIGINT      NOT NULL,
+    divergences BIGINT      NOT NULL,
+    PRIMARY KEY (group_name)
+) ENGINE = InnoDB DEFAULT CHARACTER SET utf8mb4 COLLATE utf8mb4_bin;

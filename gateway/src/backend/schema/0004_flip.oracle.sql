@@ -23,3 +23,15 @@ CREATE TABLE gateway_switch_instance (
     pause_ms   NUMBER(19)     NOT NULL,
     CONSTRAINT gateway_switch_instance_pk PRIMARY KEY (group_name, instance)
 );
+
+-- The last comparison of all rows with the mirror's (`gateway reconcile`), in the owner's database.
+CREATE TABLE gateway_switch_reconcile (
+    group_name  VARCHAR2(64) NOT NULL,
+    mirror      VARCHAR2(64) NOT NULL,
+    -- Unix milliseconds.
+    began_at    NUMBER(19)   NOT NULL,
+    ended_at    NUMBER(19)   NOT NULL,
+    row_count   NUMBER(19)   NOT NULL,
+    divergences NUMBER(19)   NOT NULL,
+    CONSTRAINT gateway_switch_reconcile_pk PRIMARY KEY (group_name)
+);

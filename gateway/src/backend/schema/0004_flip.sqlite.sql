@@ -23,3 +23,14 @@ CREATE TABLE gateway_switch_instance (
     pause_ms   INTEGER NOT NULL,
     PRIMARY KEY (group_name, instance)
 ) STRICT;
+
+-- The last comparison of all rows with the mirror's (`gateway reconcile`), in the owner's database.
+CREATE TABLE gateway_switch_reconcile (
+    group_name  TEXT    NOT NULL PRIMARY KEY,
+    mirror      TEXT    NOT NULL,
+    -- Unix milliseconds.
+    began_at    INTEGER NOT NULL,
+    ended_at    INTEGER NOT NULL,
+    row_count   INTEGER NOT NULL,
+    divergences INTEGER NOT NULL
+) STRICT;

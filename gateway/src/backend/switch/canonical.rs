@@ -78,7 +78,7 @@ fn put(out: &mut Vec<u8>, tag: u8, bytes: &[u8]) {
 }
 
 /// JSON with its members in the order of their names: MySQL keeps it so, others as it was written.
-fn sorted(text: &str) -> String {
+pub(super) fn sorted(text: &str) -> String {
     match serde_json::from_str::<Json>(text) {
         Ok(mut value) => {
             value.sort_all_objects();
@@ -98,8 +98,8 @@ mod tests {
     use crate::catalog::Type;
 
     fn bytes(ty: Type, empty_is_null: bool, value: &Cell) -> Vec<u8> {
-        let name = "c".into();
-        let column = PairColumn { name, ty, padded: false, empty_is_null, null_as_empty: false };
+        let (name, padded, null_as_empty, local) = ("c".into(), false, false, None);
+        let column = PairColumn { name, ty, padded, empty_is_null, null_as_empty, local };
         let mut out = Vec::new();
         canonical(&column, value, &mut out);
         out
@@ -133,6 +133,7 @@ mod tests {
                 padded: false,
                 empty_is_null: false,
                 null_as_empty: false,
+                local: None,
             })
             .into();
         let row = |one, other| vec![text(one), text(other)];

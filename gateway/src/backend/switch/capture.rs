@@ -24,7 +24,11 @@ const MYSQL_TRIGGERS: &str = "SELECT trigger_name, event_object_table FROM infor
     WHERE trigger_schema = DATABASE() ORDER BY trigger_name";
 const SQLITE_TRIGGERS: &str =
     "SELECT name, tbl_name FROM sqlite_master WHERE type = 'trigger' ORDER BY name";
-const ORACLE_TRIGGERS: &str =
+/// Of whoever they are; one that is disabled does nothing, and counts as one that is not there.
+const ORACLE_TRIGGERS: &str = "SELECT trigger_name, table_name FROM all_triggers WHERE table_owner = USER \
+    AND status = 'ENABLED' ORDER BY trigger_name";
+/// Those that the gateway's user can drop, disabled ones too.
+const ORACLE_OWN_TRIGGERS: &str =
     "SELECT trigger_name, table_name FROM user_triggers ORDER BY trigger_name";
 
 /// A trigger.
@@ -70,7 +74,8 @@ pub(super) fn triggers(dialect: Dialect, pair: &Pair) -> Vec<Trigger> {
     let one = |(prefix, (event, body)): (&str, (&str, String))| {
         let rest = format!("AFTER {event} ON {} FOR EACH ROW {}", names.table, whole(body));
         let name = format!("{prefix}{}", short_digest(&rest));
-        let sql = format!("CREATE TRIGGER {name} {rest}");
+        let create = if dialect == Dialect::Oracle { "CREATE OR REPLACE" } else { "CREATE" };
+        let sql = format!("{create} TRIGGER {name} {rest}");
         Trigger { name, table: pair.name.clone(), sql }
     };
     let events = [("INSERT", new.clone()), ("UPDATE", update), ("DELETE", old.clone())];
@@ -104,32 +109,50 @@ fn key_text(dialect: Dialect, value: &str, column: &PairColumn) -> String {
             format!("DATE_FORMAT({value}, '%Y-%m-%dT%H:%i:%s.%fZ')")
         }
         (Dialect::Mysql, _) => format!("CAST({value} AS CHAR)"),
-        (Dialect::Oracle, Type::Bytes { .. }) => format!("RAWTOHEX({value})"),
-        (Dialect::Oracle, Type::Str { .. }) if column.padded => format!("RTRIM({value})"),
-        (Dialect::Oracle, Type::Str { .. }) => value.to_owned(),
-        (Dialect::Oracle, Type::Date) => format!("TO_CHAR({value}, 'YYYY-MM-DD')"),
-        (Dialect::Oracle, _) => format!("TO_CHAR({value})"),
+        (Dialect::Oracle, ty) => oracle_key_text(value, ty, column.local.is_some()),
+    }
+}
+
+/// Nothing of it depends on the settings of the session that writes, which may be any program's.
+fn oracle_key_text(value: &str, ty: &Type, is_local: bool) -> String {
+    match ty {
+        Type::Bytes { .. } => format!("RAWTOHEX({value})"),
+        Type::Str { .. } => value.to_owned(),
+        Type::Date => format!("TO_CHAR({value}, 'YYYY-MM-DD')"),
+        // What clocks of the connection's zone show, and no `Z`.
+        Type::Timestamp { .. } if is_local => {
+            format!("TO_CHAR(CAST({value} AS TIMESTAMP), 'YYYY-MM-DD\"T\"HH24:MI:SS.FF6')")
+        }
+        Type::Timestamp { .. } => {
+            format!("TO_CHAR(SYS_EXTRACT_UTC({value}), 'YYYY-MM-DD\"T\"HH24:MI:SS.FF6\"Z\"')")
+        }
+        _ => format!("TO_CHAR({value}, 'TM9', 'NLS_NUMERIC_CHARACTERS=''.,''')"),
     }
 }
 
 /// Whether an update changed the key, compared by its bytes: a collation may hold two texts for one.
 fn moved(dialect: Dialect, pair: &Pair) -> String {
     let (new, old) = (row(dialect, "NEW"), row(dialect, "OLD"));
-    let one = |name: &&str| match dialect {
+    let one = |(name, column): (&str, &PairColumn)| match dialect {
         Dialect::Sqlite => format!("CAST({new}.{name} AS BLOB) IS NOT CAST({old}.{name} AS BLOB)"),
         Dialect::Mysql => {
             format!("NOT (CAST({new}.{name} AS BINARY) <=> CAST({old}.{name} AS BINARY))")
         }
+        Dialect::Oracle if matches!(column.ty, Type::Str { .. }) => {
+            let bytes = |row: &str| format!("NLSSORT({row}.{name}, 'NLS_SORT=BINARY')");
+            format!("{} <> {}", bytes(&new), bytes(&old))
+        }
         Dialect::Oracle => format!("{new}.{name} <> {old}.{name}"),
     };
-    pair.key_names(Role::Owner).iter().map(one).collect::<Vec<_>>().join(" OR ")
+    let names = pair.key_names(Role::Owner).into_iter().zip(pair.key_columns());
+    names.map(one).collect::<Vec<_>>().join(" OR ")
 }
 
 const fn moment(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Mysql => "UTC_TIMESTAMP(6)",
         Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')",
-        Dialect::Oracle => "SYS_EXTRACT_UTC(SYSTIMESTAMP)",
+        Dialect::Oracle => "SYSTIMESTAMP",
     }
 }
 
@@ -154,6 +177,11 @@ pub(super) async fn present(side: &mut Side) -> Result<Vec<(String, String)>, Sw
         Dialect::Sqlite => SQLITE_TRIGGERS,
         Dialect::Oracle => ORACLE_TRIGGERS,
     };
+    asked(side, question).await
+}
+
+/// Names of triggers and of their tables.
+async fn asked(side: &mut Side, question: &str) -> Result<Vec<(String, String)>, SwitchError> {
     let rows = side.texts(question, Vec::new()).await?;
     let pair = |row: Vec<Option<String>>| {
         let mut texts = row.into_iter();
@@ -193,25 +221,47 @@ pub(super) async fn install(
     group: &str,
     mirror: &str,
 ) -> Result<usize, SwitchError> {
-    if owner.dialect() == Dialect::Mysql {
-        // A table that a long transaction has read is waited for, and everybody waits behind that.
-        owner.run_text("SET SESSION lock_wait_timeout = 10").await?;
+    // A table that a long transaction uses is waited for, and everybody waits behind that.
+    match owner.dialect() {
+        Dialect::Mysql => owner.run_text("SET SESSION lock_wait_timeout = 10").await?,
+        Dialect::Oracle => owner.run_text("ALTER SESSION SET DDL_LOCK_TIMEOUT = 10").await?,
+        Dialect::Sqlite => {}
     }
     let missing = missing(owner, pairs).await?;
-    for Trigger { name, table, sql } in &missing {
-        owner.run_text(sql).await.map_err(|error| match error {
-            SwitchError::Statement { connection, source } => SwitchError::refused(format!(
-                "the trigger {name} on `{table}` of `{connection}` cannot be made: {}. MySQL needs the right \
-                 TRIGGER, and with a binary log also log_bin_trust_function_creators=1 (or SUPER); a table that \
-                 is in use for more than 10 s is tried again by repeating the command. Or have a DBA run what \
-                 `gateway switch {group} mirror {mirror} --print-sql` prints, and repeat the command",
-                words(&source)
-            )),
-            other => other,
-        })?;
+    for trigger in &missing {
+        if let Err(error) = owner.run_text(&trigger.sql).await {
+            if owner.dialect() == Dialect::Oracle {
+                // One that does not compile is there all the same, and every write to its table would fail.
+                let drop = owner.run_text(&format!("DROP TRIGGER {}", trigger.name)).await;
+                tracing::debug!(is_dropped = drop.is_ok(), "a trigger that was not made");
+            }
+            return Err(not_made(error, trigger, (group, mirror), owner.dialect()));
+        }
     }
     remove(owner, pairs).await?;
     Ok(missing.len())
+}
+
+/// What a database needs that did not take a trigger, and how to have a DBA make it.
+fn not_made(
+    error: SwitchError,
+    Trigger { name, table, .. }: &Trigger,
+    (group, mirror): (&str, &str),
+    dialect: Dialect,
+) -> SwitchError {
+    let SwitchError::Statement { connection, source } = error else { return error };
+    let needs = match dialect {
+        Dialect::Oracle => "Oracle needs the privilege CREATE TRIGGER",
+        Dialect::Mysql | Dialect::Sqlite => {
+            "MySQL needs the right TRIGGER, and with a binary log also log_bin_trust_function_creators=1 (or SUPER)"
+        }
+    };
+    SwitchError::refused(format!(
+        "the trigger {name} on `{table}` of `{connection}` cannot be made: {}. {needs}; a table that is in use for \
+         more than 10 s is tried again by repeating the command. Or have a DBA run what `gateway switch {group} \
+         mirror {mirror} --print-sql` prints, and repeat the command",
+        words(&source)
+    ))
 }
 
 /// Removes the gateway's triggers but those of these pairs.
@@ -226,7 +276,11 @@ pub(super) async fn remove(owner: &mut Side, but: &[Pair]) -> Result<(), SwitchE
         .flat_map(|pair| triggers(dialect, pair))
         .map(|trigger| trigger.name.to_ascii_lowercase())
         .collect();
-    for (name, _) in present(owner).await? {
+    let present = match dialect {
+        Dialect::Oracle => asked(owner, ORACLE_OWN_TRIGGERS).await?,
+        Dialect::Mysql | Dialect::Sqlite => present(owner).await?,
+    };
+    for (name, _) in present {
         if is_ours(&name) && !kept.contains(&name.to_ascii_lowercase()) {
             owner.run_text(&format!("DROP TRIGGER {name}")).await?;
         }

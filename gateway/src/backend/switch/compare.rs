@@ -17,9 +17,10 @@ use super::introspect::tables;
 use super::key::{Key, parse_key, parse_value};
 use super::outbox;
 use super::pair::{Pair, Role, Schema, pairs};
+use super::preflight::enter_reconcile;
 use super::rows::{Columns, Range, Row, bare_key, key_of, read_after, read_keys, text_of};
 use super::side::Side;
-use super::state;
+use super::state::{self, Group};
 use super::transfer::transfer;
 use crate::config::ConnectionConfig;
 
@@ -75,6 +76,7 @@ pub async fn reconcile(
     )?;
     let ranges = pairs.iter().map(|pair| range(plan, pair)).collect::<Result<Vec<_>, _>>()?;
     let is_mirrored = is_mirrored(&mut owner, plan).await?;
+    let (began_at_ms, mut sums) = (state::now_ms(), BTreeMap::new());
     let mut repair_left = plan.repair_max.unwrap_or(0);
     for (pair, range) in pairs.iter().zip(&ranges) {
         let report = TableReport {
@@ -95,7 +97,12 @@ pub async fn reconcile(
         work.walk(Role::Owner).await?;
         work.walk(Role::Mirror).await?;
         repair_left = work.repair_left;
+        let sum = (work.report.row_count, work.report.divergence_count());
+        sums.insert(pair.name.clone(), sum);
         told(work.report);
+    }
+    if is_mirrored && plan.from.is_none() && plan.to.is_none() {
+        enter(&mut owner, plan, began_at_ms, &sums).await?;
     }
     owner.close().await;
     mirror.close().await;
@@ -109,8 +116,23 @@ async fn is_mirrored(owner: &mut Side, plan: &Reconcile<'_>) -> Result<bool, Swi
         Err(SwitchError::Refused(_)) => return Ok(false),
         read => read?,
     };
-    let mirror = Some(&plan.mirror.name);
-    Ok(state.is_some_and(|state| state.phase.copies() && state.mirror.as_ref() == mirror))
+    Ok(state.is_some_and(|state| state.copies(&plan.owner.name, &plan.mirror.name)))
+}
+
+/// Writes down what was found, for the flip, where it was all tables of the group.
+async fn enter(
+    owner: &mut Side,
+    plan: &Reconcile<'_>,
+    began_at_ms: i64,
+    sums: &BTreeMap<Box<str>, (u64, u64)>,
+) -> Result<(), SwitchError> {
+    let group = Group { id: &plan.group, owner: plan.owner, mirror: plan.mirror };
+    let tables = state::read_tables(owner, group.id).await?;
+    let of_group = tables.iter().map(|table| sums.get(&table.name).copied());
+    let all = of_group.collect::<Option<Vec<(u64, u64)>>>();
+    let Some(all) = all.filter(|all| !all.is_empty()) else { return Ok(()) };
+    let sum = all.into_iter().fold((0, 0), |sum, one| (sum.0 + one.0, sum.1 + one.1));
+    enter_reconcile(owner, group, began_at_ms, sum).await
 }
 
 fn range(plan: &Reconcile<'_>, pair: &Pair) -> Result<Range, SwitchError> {

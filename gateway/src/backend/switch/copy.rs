@@ -14,6 +14,7 @@ use std::time::{Duration, Instant};
 use super::capture;
 use super::divergence::RefusedRow;
 use super::error::SwitchError;
+use super::flip::settle;
 use super::introspect::tables;
 use super::key::{Key, parse_key};
 use super::lease::{Takeover, held, lock, raise_fence, take};
@@ -89,6 +90,7 @@ impl Copier {
         let mut mirror = Side::open(group.mirror).await?;
         let pairs = group_pairs(&mut owner, &mut mirror, group).await?;
         all_triggers(&mut owner, &pairs, group).await?;
+        settle(&mut owner, &mut mirror, group).await?;
         prepare(&mut mirror).await?;
         let token = take(&mut owner, group.id, name, takeover).await?;
         Ok(Self {
@@ -136,6 +138,7 @@ impl Copier {
         let group = Group { id: &id, owner: &owner, mirror: &mirror };
         let pairs = group_pairs(&mut self.owner, &mut self.mirror, group).await?;
         all_triggers(&mut self.owner, &pairs, group).await?;
+        settle(&mut self.owner, &mut self.mirror, group).await?;
         if by_name(pairs) != self.pairs {
             let told = "the schema was changed: the tables are read anew, reconcile them when that is done";
             return Err(SwitchError::refused(told));
@@ -146,7 +149,7 @@ impl Copier {
 
     /// Has it look at the schemas at its next batch.
     #[cfg(test)]
-    #[cfg(all(feature = "mysql", feature = "sqlite"))]
+    #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
     pub(super) fn look_next(&mut self) {
         self.looked_at -= LOOK_PAUSE;
     }
@@ -228,12 +231,11 @@ impl Copier {
             return Err(held(&self.group, &holder));
         }
         let state = state::read(&mut self.owner, &self.group).await?;
-        let fits = state.is_some_and(|state| {
-            state.phase.copies()
-                && state.owner == self.owner_config.name
-                && state.mirror.as_ref() == Some(&self.mirror_config.name)
-        });
-        if fits { Ok(()) } else { Err(SwitchError::refused("the mirror is being given up")) }
+        let (owner, mirror) = (&self.owner_config.name, &self.mirror_config.name);
+        if state.is_some_and(|state| state.copies(owner, mirror)) {
+            return Ok(());
+        }
+        Err(SwitchError::refused("the mirror is being given up, or the game was switched to it"))
     }
 
     /// Puts aside what the mirror did not take: for a later try where another row stood in its way. Returns how much
@@ -345,13 +347,27 @@ pub(super) async fn group_pairs(
     mirror: &mut Side,
     group: Group<'_>,
 ) -> Result<Vec<Pair>, SwitchError> {
-    let wanted: Vec<Box<str>> =
-        state::read_tables(owner, group.id).await?.into_iter().map(|table| table.name).collect();
+    let tables = state::read_tables(owner, group.id).await?;
+    let wanted: Vec<Box<str>> = tables.into_iter().map(|table| table.name).collect();
+    pairs_of(owner, mirror, group, &wanted).await
+}
+
+/// These tables on both sides; none named: all.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn pairs_of(
+    owner: &mut Side,
+    mirror: &mut Side,
+    group: Group<'_>,
+    wanted: &[Box<str>],
+) -> Result<Vec<Pair>, SwitchError> {
     let (own, other) = (tables(owner).await?, tables(mirror).await?);
     let owners = Schema { connection: &group.owner.name, dialect: owner.dialect(), tables: &own };
     let connection = &group.mirror.name;
     let mirrors = Schema { connection, dialect: mirror.dialect(), tables: &other };
-    pairs(owners, mirrors, &wanted)
+    pairs(owners, mirrors, wanted)
 }
 
 /// Sets the mirror's session up: rows come in no order that foreign keys could follow.

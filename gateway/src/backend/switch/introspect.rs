@@ -4,7 +4,7 @@ use super::super::connection::TextRow;
 use super::error::SwitchError;
 use super::side::Side;
 use super::table::{Column, Form, Table, mysql_form, oracle_form, sqlite_form};
-use crate::config::Dialect;
+use crate::config::{Dialect, Zone};
 
 const MYSQL_COLUMNS: &str = "SELECT c.table_name, c.column_name, c.column_type, c.is_nullable, c.extra, c.data_type, \
     c.numeric_precision, c.numeric_scale, c.datetime_precision FROM information_schema.columns c \
@@ -23,14 +23,13 @@ const ORACLE_COLUMNS: &str = "SELECT c.table_name, c.column_name, c.data_type, \
     CASE c.virtual_column WHEN 'YES' THEN 'GENERATED' END, c.data_type, \
     c.data_precision, c.data_scale FROM user_tab_cols c \
     JOIN user_tables t ON t.table_name = c.table_name WHERE c.hidden_column = 'NO' \
+    AND t.temporary = 'N' AND t.nested = 'NO' AND t.secondary = 'N' AND t.dropped = 'NO' \
     ORDER BY c.table_name, c.column_id";
 const ORACLE_KEYS: &str = "SELECT k.table_name, k.column_name FROM user_constraints p \
     JOIN user_cons_columns k ON k.constraint_name = p.constraint_name AND k.table_name = p.table_name \
-    WHERE p.constraint_type = 'P' ORDER BY k.table_name, k.position";
+    WHERE p.constraint_type = 'P' AND p.status = 'ENABLED' ORDER BY k.table_name, k.position";
 
 /// Reads every table of the connection's database, or schema, in the order of their names.
-///
-/// Oracle's statements were run on no Oracle so far.
 ///
 /// # Errors
 ///
@@ -43,7 +42,7 @@ pub(super) async fn tables(side: &mut Side) -> Result<Vec<Table>, SwitchError> {
     };
     let mut tables: Vec<Table> = Vec::new();
     for row in side.texts(columns, Vec::new()).await? {
-        let Some((name, column)) = column(side.dialect(), row) else { continue };
+        let Some((name, column)) = column(side.dialect(), row, side.zone()) else { continue };
         if tables.last().is_none_or(|last| *last.name != *name) {
             tables.push(Table { name: name.into(), columns: Vec::new(), key: Vec::new() });
         }
@@ -64,7 +63,7 @@ pub(super) async fn tables(side: &mut Side) -> Result<Vec<Table>, SwitchError> {
 }
 
 /// The table and the column of a row of the dictionary; no column where it is a generated one, which nobody writes.
-fn column(dialect: Dialect, row: TextRow) -> Option<(String, Option<Column>)> {
+fn column(dialect: Dialect, row: TextRow, zone: Option<&Zone>) -> Option<(String, Option<Column>)> {
     let mut texts = row.into_iter();
     let mut next = || texts.next().flatten();
     let (table, name, native, nullable) = (next()?, next()?, next()?, next()?);
@@ -80,7 +79,9 @@ fn column(dialect: Dialect, row: TextRow) -> Option<(String, Option<Column>)> {
         Dialect::Oracle => oracle_form(&kind, number(), number()),
     };
     let nullable = nullable == "YES";
-    Some((table, Some(Column { name: name.into(), native: native.into(), form, nullable })))
+    let is_moment = matches!(form, Form::DayOrMoment | Form::Moment { .. });
+    let local = zone.filter(|_| is_moment && !native.ends_with("TIME ZONE")).cloned();
+    Some((table, Some(Column { name: name.into(), native: native.into(), form, nullable, local })))
 }
 
 /// MySQL says `DEFAULT_GENERATED` of a column whose default is an expression: that one is written.

@@ -8,6 +8,7 @@ use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 
 use super::copy::Copier;
+use super::direction::by_rows;
 use super::error::SwitchError;
 use super::lease::Takeover;
 use super::outbox::{Depth, depth};
@@ -131,10 +132,11 @@ impl Running {
 
 /// Copies one game until `stop` is true.
 async fn keep(of: Mirrored, name: Box<str>, figures: Figures, mut stop: Watch<bool>) {
-    let group = Group { id: &of.game, owner: &of.owner, mirror: &of.mirror };
+    let named = Group { id: &of.game, owner: &of.owner, mirror: &of.mirror };
     let mut told = String::new();
     loop {
-        let pause = match copy(group, &name, &figures, &mut stop).await {
+        let mut group = named;
+        let pause = match copy(&mut group, &name, &figures, &mut stop).await {
             Ok(()) => return,
             Err(error) => {
                 note(&figures, &of.game, |figure| figure.is_copier = false);
@@ -161,12 +163,18 @@ async fn keep(of: Mirrored, name: Box<str>, figures: Figures, mut stop: Watch<bo
 }
 
 /// Copies until `stop` is true, or something fails.
+///
+/// - `group`: as the configuration names it, then as the rows do.
 async fn copy(
-    group: Group<'_>,
+    group: &mut Group<'_>,
     name: &str,
     figures: &Figures,
     stop: &mut Watch<bool>,
 ) -> Result<(), SwitchError> {
+    let late = |_late| SwitchError::Late { connection: group.owner.name.clone() };
+    let directed = tokio::time::timeout(BATCH_TIMEOUT, by_rows(*group)).await.map_err(late)??;
+    *group = directed;
+    let group = directed;
     let late = |_late| SwitchError::Late { connection: group.owner.name.clone() };
     let opening = Copier::open(group, name, Takeover::WhenSilent);
     let mut copier = tokio::time::timeout(BATCH_TIMEOUT, opening).await.map_err(late)??;

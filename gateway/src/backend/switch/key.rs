@@ -38,19 +38,34 @@ pub(super) fn parse_key(pair: &Pair, text: &str) -> Result<Key, Box<str>> {
 pub(super) fn parse_value(column: &PairColumn, text: &str) -> Result<Scalar<'static>, Box<str>> {
     let parsed = match &column.ty {
         Type::Bigint => text.parse().ok().map(Scalar::Int),
-        Type::Decimal { precision, scale } => canonical_decimal(text.into(), *precision, *scale)
-            .ok()
-            .map(|text| Scalar::Decimal(text.into_owned().into())),
+        Type::Decimal { precision, scale } => decimal(text, *precision, *scale),
         Type::Str { .. } => Some(Scalar::Str(own_text(column, text).to_owned().into())),
         Type::Bytes { .. } => bytes(text).map(|bytes| Scalar::Bytes(bytes.into())),
         Type::Date => parse_date(text).ok().map(Scalar::Date),
         Type::Timestamp { fraction } => {
-            parse_timestamp(text, 6).ok().map(|micros| Scalar::Timestamp(cut(micros, *fraction)))
+            moment(column, text).map(|micros| Scalar::Timestamp(cut(micros, *fraction)))
         }
         _ => None,
     };
     let fault = || format!("column `{}` is no {}", column.name, column.ty.as_written()).into();
     parsed.ok_or_else(fault)
+}
+
+/// Oracle's triggers write `.5`.
+fn decimal(text: &str, precision: u8, scale: u8) -> Option<Scalar<'static>> {
+    let (sign, digits) = text.strip_prefix('-').map_or(("", text), |rest| ("-", rest));
+    let zero = if digits.starts_with('.') { "0" } else { "" };
+    let text = canonical_decimal(format!("{sign}{zero}{digits}").into(), precision, scale).ok()?;
+    Some(Scalar::Decimal(text.into_owned().into()))
+}
+
+/// Without a zone it is what the owner's clocks show: its triggers write it so.
+fn moment(column: &PairColumn, text: &str) -> Option<i64> {
+    if let Ok(micros) = parse_timestamp(text, 6) {
+        return Some(micros);
+    }
+    let local = parse_timestamp(&format!("{text}Z"), 6).ok()?;
+    column.local.as_ref()?.moment(local)
 }
 
 /// A moment without the digits that one side does not have.
@@ -95,7 +110,24 @@ mod tests {
     use super::*;
 
     fn column(ty: Type, padded: bool) -> PairColumn {
-        PairColumn { name: "k".into(), ty, padded, empty_is_null: false, null_as_empty: false }
+        let (empty_is_null, null_as_empty, local) = (false, false, None);
+        PairColumn { name: "k".into(), ty, padded, empty_is_null, null_as_empty, local }
+    }
+
+    #[test]
+    fn key_that_a_trigger_of_oracle_wrote_is_read_in_the_connections_zone() {
+        let mut moment = column(Type::Timestamp { fraction: 6 }, false);
+        let utc = Scalar::Timestamp(1_709_210_096_789_999);
+        assert_eq!(parse_value(&moment, "2024-02-29T12:34:56.789999Z"), Ok(utc.clone()));
+        assert!(parse_value(&moment, "2024-02-29T20:34:56.789999").is_err(), "of no zone");
+        moment.local = crate::config::Zone::parse("Asia/Shanghai");
+        assert_eq!(parse_value(&moment, "2024-02-29T20:34:56.789999"), Ok(utc.clone()));
+        assert_eq!(parse_value(&moment, "2024-02-29T12:34:56.789999Z"), Ok(utc));
+        let money = column(Type::Decimal { precision: 20, scale: 2 }, false);
+        for (written, value) in [(".5", "0.50"), ("-.25", "-0.25"), ("7", "7.00")] {
+            assert_eq!(parse_value(&money, written), Ok(Scalar::Decimal(value.into())));
+        }
+        assert!(parse_value(&money, "1,5").is_err() && parse_value(&money, ".").is_err());
     }
 
     #[test]

@@ -13,15 +13,20 @@ mod capture;
 mod check;
 mod compare;
 mod copy;
+mod cutover;
+mod direction;
 mod divergence;
 mod drain;
 mod error;
+mod flip;
+mod instance;
 mod introspect;
 mod keep;
 mod key;
 mod lease;
 mod outbox;
 mod pair;
+mod preflight;
 mod rows;
 mod side;
 mod state;
@@ -29,18 +34,24 @@ mod status;
 mod steps;
 mod table;
 #[cfg(test)]
-#[cfg(all(feature = "mysql", feature = "sqlite"))]
+#[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod tests;
 mod transfer;
+pub mod verify;
 
 pub use compare::{Reconcile, reconcile};
 pub use copy::Batch;
+pub use cutover::{Flip, Flipped, flip};
+pub use direction::by_rows;
 pub use divergence::{ColumnDifference, DifferentRow, RefusedRow, TableReport};
 pub use drain::Progress;
 pub use error::SwitchError;
+pub use flip::{Recovered, recover};
+pub use instance::{Instance, InstanceState};
 pub use keep::Copiers;
 pub use lease::{Holder, Takeover};
 pub use outbox::{Depth, Refused};
+pub use preflight::Check;
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};
 pub use steps::{Mirrored, backfill, copy, mirror, mirror_script, retire, retry_refused};

@@ -59,14 +59,12 @@ pub(super) async fn put(
     table: &str,
     keys: &[(Box<str>, i64)],
 ) -> Result<(), SwitchError> {
-    let at_once = if owner.dialect() == Dialect::Oracle { 1 } else { ROW_COUNT };
-    for these in keys.chunks(at_once) {
+    for these in keys.chunks(ROW_COUNT) {
         let mut sql = String::from(
-            "INSERT INTO gateway_outbox (kind, table_name, row_key, attempt, created_at) VALUES ",
+            "INSERT INTO gateway_outbox (kind, table_name, row_key, attempt, created_at) VALUES (?,?,?,?,?)",
         );
         let mut binds = Vec::with_capacity(these.len() * 5);
-        for (index, (key, attempt)) in these.iter().enumerate() {
-            sql.push_str(if index > 0 { ",(?,?,?,?,?)" } else { "(?,?,?,?,?)" });
+        for (key, attempt) in these {
             binds.extend([
                 Scalar::Int(KIND_ROW),
                 text(table),
@@ -75,7 +73,13 @@ pub(super) async fn put(
                 now(),
             ]);
         }
-        owner.execute(sql, binds).await?;
+        if owner.dialect() == Dialect::Oracle {
+            let outcomes = owner.execute_rows(sql, binds, these.len()).await?;
+            outcomes.into_iter().collect::<Result<Vec<u64>, _>>()?;
+        } else {
+            sql.push_str(&",(?,?,?,?,?)".repeat(these.len() - 1));
+            owner.execute(sql, binds).await?;
+        }
     }
     Ok(())
 }
@@ -189,4 +193,15 @@ pub(super) async fn depth(owner: &mut Side) -> Result<Depth, SwitchError> {
     let since = rows.first().and_then(|row| parse_timestamp(row.first()?.as_ref()?, 6).ok());
     let count_max = u64::try_from(last - first + 1).unwrap_or(0);
     Ok(Depth { count_max, last, first, since })
+}
+
+/// Whether rows wait that the mirror did not take at first.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn has_retries(owner: &mut Side) -> Result<bool, SwitchError> {
+    let sql =
+        format!("SELECT id FROM gateway_outbox WHERE attempt > 0{}", limit(owner.dialect(), 1));
+    Ok(!owner.texts(&sql, Vec::new()).await?.is_empty())
 }

@@ -5,7 +5,7 @@ use super::introspect::is_exact;
 use super::side::quoted;
 use super::table::{Column, Form, Table, empty_is_null, is_own, same_name};
 use crate::catalog::Type;
-use crate::config::Dialect;
+use crate::config::{Dialect, Zone};
 
 /// Most digits of a number whose declaration says none.
 const NUMBER_DIGITS: u8 = 38;
@@ -47,6 +47,8 @@ pub(super) struct PairColumn {
     pub empty_is_null: bool,
     /// Whether NULL is written as '' on the mirror: where '' is NULL on the owner and NULL is refused by the mirror.
     pub null_as_empty: bool,
+    /// Whose clocks the owner's column shows, where it says no zone itself.
+    pub local: Option<Zone>,
 }
 
 /// A table's names on one side.
@@ -58,6 +60,8 @@ pub(super) struct Names {
     pub columns: Vec<Box<str>>,
     /// The same, quoted.
     pub quoted: Vec<Box<str>>,
+    /// What a value of each is compared with: `?`, or that made the column's type, so that an index serves.
+    pub marks: Vec<&'static str>,
 }
 
 impl Pair {
@@ -72,6 +76,12 @@ impl Pair {
     /// The columns of its key.
     pub(super) fn key_columns(&self) -> impl Iterator<Item = &PairColumn> + Clone {
         self.key.iter().filter_map(|index| self.columns.get(*index))
+    }
+
+    /// What values of its key's columns are compared with on one side.
+    pub(super) fn key_marks(&self, role: Role) -> Vec<&'static str> {
+        let marks = &self.names(role).marks;
+        self.key.iter().filter_map(|index| marks.get(*index)).copied().collect()
     }
 
     /// The quoted names of its key's columns on one side.
@@ -163,8 +173,8 @@ fn pair(
         match pair_column(column, twin, owner.dialect, mirror.dialect) {
             Some(paired) => {
                 pair.remarks.extend(remark(&name, column, twin));
-                pair.owner.add(owner.dialect, &column.name);
-                pair.mirror.add(mirror.dialect, &twin.name);
+                pair.owner.add(owner.dialect, column, &paired.ty);
+                pair.mirror.add(mirror.dialect, twin, &paired.ty);
                 pair.columns.push(paired);
             }
             None => faults.push(format!(
@@ -215,6 +225,7 @@ fn pair_column(one: &Column, twin: &Column, owner: Dialect, mirror: Dialect) -> 
         padded: is_text && (is_padded(one) || is_padded(twin)),
         empty_is_null: empty,
         null_as_empty: empty && !twin.nullable && !empty_is_null(mirror),
+        local: one.local.clone(),
         ty,
     })
 }
@@ -222,12 +233,15 @@ fn pair_column(one: &Column, twin: &Column, owner: Dialect, mirror: Dialect) -> 
 impl Names {
     fn of(schema: Schema<'_>, table: &Table) -> Self {
         let table = quoted(schema.dialect, &table.name);
-        Self { table, columns: Vec::new(), quoted: Vec::new() }
+        Self { table, columns: Vec::new(), quoted: Vec::new(), marks: Vec::new() }
     }
 
-    fn add(&mut self, dialect: Dialect, column: &str) {
-        self.columns.push(column.into());
-        self.quoted.push(quoted(dialect, column));
+    fn add(&mut self, dialect: Dialect, column: &Column, ty: &Type) {
+        self.columns.push(column.name.clone());
+        self.quoted.push(quoted(dialect, &column.name));
+        // A moment is bound as a TIMESTAMP, which Oracle makes of each row's DATE else.
+        let is_cast = column.form == Form::DayOrMoment && matches!(ty, Type::Timestamp { .. });
+        self.marks.push(if is_cast { "CAST(? AS DATE)" } else { "?" });
     }
 }
 
@@ -359,7 +373,7 @@ mod tests {
     }
 
     fn column(name: &str, form: Form) -> Column {
-        Column { name: name.into(), native: "it".into(), form, nullable: false }
+        Column { name: name.into(), native: "it".into(), form, nullable: false, local: None }
     }
 
     fn schema(tables: &[Table], dialect: Dialect) -> Schema<'_> {

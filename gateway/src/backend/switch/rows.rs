@@ -59,20 +59,23 @@ pub(super) async fn read_after(
     count: usize,
 ) -> Result<Vec<Row>, SwitchError> {
     let names = pair.key_names(role);
+    let marks = pair.key_marks(role);
     let mut sql = select(pair, role, columns);
     let mut binds = Vec::new();
     let mut join = " WHERE ";
     let first = names.first().copied().unwrap_or_default();
+    let mark = marks.first().copied().unwrap_or("?");
     for (bound, comparison) in [(&range.from, ">="), (&range.to, "<=")] {
         if let Some(value) = bound {
-            sql.extend([join, first, " ", comparison, " ?"]);
+            sql.extend([join, first, " ", comparison, " ", mark]);
             binds.push(value.clone());
             join = " AND ";
         }
     }
     if let Some(after) = after {
         sql.push_str(join);
-        seek(&mut sql, &mut binds, &names, after);
+        let columns: Vec<(&str, &str)> = names.iter().copied().zip(marks).collect();
+        seek(&mut sql, &mut binds, &columns, after);
     }
     sql.push_str(" ORDER BY ");
     sql.push_str(&names.join(", "));
@@ -104,13 +107,14 @@ pub(super) fn push_keys<'k>(
     role: Role,
     keys: &'k [Key],
 ) -> Vec<Scalar<'k>> {
-    let names = pair.key_names(role);
+    let (names, marks) = (pair.key_names(role), pair.key_marks(role));
     let count = KEY_COUNTS.into_iter().find(|count| *count >= keys.len()).unwrap_or(KEY_COUNT_MAX);
     sql.push_str(" WHERE ");
-    if let [name] = *names {
-        sql.extend([name, " IN (?", &",?".repeat(count - 1), ")"]);
+    if let ([name], [mark]) = (&*names, &*marks) {
+        sql.extend([name, " IN (", mark, &format!(",{mark}").repeat(count - 1), ")"]);
     } else {
-        let one: Vec<String> = names.iter().map(|name| format!("{name} = ?")).collect();
+        let columns = names.iter().zip(&marks);
+        let one: Vec<String> = columns.map(|(name, mark)| format!("{name} = {mark}")).collect();
         let one = format!("({})", one.join(" AND "));
         sql.push_str(&one);
         sql.push_str(&[" OR ", &one].concat().repeat(count - 1));
@@ -171,15 +175,15 @@ fn select(pair: &Pair, role: Role, columns: Columns) -> String {
 }
 
 /// `(a > ? OR (a = ? AND b > ?))`: an index is read from there on.
-fn seek(sql: &mut String, binds: &mut Vec<Scalar<'static>>, names: &[&str], after: &Key) {
+fn seek(sql: &mut String, binds: &mut Vec<Scalar<'static>>, columns: &[(&str, &str)], after: &Key) {
     sql.push('(');
-    for (place, name) in names.iter().enumerate() {
+    for (place, (name, mark)) in columns.iter().enumerate() {
         sql.push_str(if place > 0 { " OR (" } else { "(" });
-        for (before, value) in names.iter().zip(after).take(place) {
-            sql.extend([before, " = ? AND "]);
+        for ((before, mark), value) in columns.iter().zip(after).take(place) {
+            sql.extend([before, " = ", mark, " AND "]);
             binds.push(value.clone());
         }
-        sql.extend([name, " > ?)"]);
+        sql.extend([name, " > ", mark, ")"]);
         binds.extend(after.get(place).cloned());
     }
     sql.push(')');

@@ -2,11 +2,12 @@
 
 use std::time::Duration;
 
+use super::super::BackendError;
 use super::super::connection::{Connection, Sink, Statement, TextRow};
 use super::super::fault::Failure;
 use super::error::SwitchError;
 use crate::catalog::{Isolation, Scalar};
-use crate::config::{ConnectionConfig, Dialect};
+use crate::config::{ConnectionConfig, Dialect, Endpoint, Zone};
 
 /// How long a good-bye may take.
 const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -16,6 +17,8 @@ const CLOSE_TIMEOUT: Duration = Duration::from_secs(1);
 pub(super) struct Side {
     connection: Connection,
     name: Box<str>,
+    /// Of columns that say none: Oracle's.
+    zone: Option<Zone>,
 }
 
 impl Side {
@@ -26,9 +29,13 @@ impl Side {
     /// [`SwitchError::Unreachable`], [`SwitchError::Late`].
     pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, SwitchError> {
         let name = config.name.clone();
+        let zone = match &config.endpoint {
+            Endpoint::Oracle { time_zone, .. } => Some(time_zone.clone()),
+            Endpoint::Server { .. } | Endpoint::File(_) => None,
+        };
         let opening = Box::pin(Connection::open(config));
         match tokio::time::timeout(config.connect_timeout, opening).await {
-            Ok(Ok(connection)) => Ok(Self { connection, name }),
+            Ok(Ok(connection)) => Ok(Self { connection, name, zone }),
             Ok(Err(source)) => Err(SwitchError::Unreachable { connection: name, source }),
             Err(_late) => Err(SwitchError::Late { connection: name }),
         }
@@ -37,6 +44,11 @@ impl Side {
     /// Which dialect it speaks.
     pub(super) const fn dialect(&self) -> Dialect {
         self.connection.dialect()
+    }
+
+    /// Whose clocks moments show in columns that say no zone; `None`: there are no such columns.
+    pub(super) const fn zone(&self) -> Option<&Zone> {
+        self.zone.as_ref()
     }
 
     /// The connection's name in the configuration.
@@ -79,6 +91,22 @@ impl Side {
     ) -> Result<u64, SwitchError> {
         let done = self.connection.execute(&Statement { sql: sql.into(), binds }).await;
         done.map_err(|failure| self.failed(failure))
+    }
+
+    /// Runs a statement for each of several rows, in one round trip: what only Oracle has. Each has an outcome of its own.
+    pub(super) async fn execute_rows(
+        &mut self,
+        sql: String,
+        binds: Vec<Scalar<'_>>,
+        runs: usize,
+    ) -> Result<Vec<Result<u64, SwitchError>>, SwitchError> {
+        let statement = Statement { sql: sql.into(), binds };
+        let done = self.connection.execute_array(&statement, runs).await;
+        let outcomes = done.map_err(|failure| self.failed(failure))?;
+        let told = |outcome: Result<u64, BackendError>| {
+            outcome.map_err(|error| self.failed(Failure::Refused(error)))
+        };
+        Ok(outcomes.into_iter().map(told).collect())
     }
 
     /// Runs a statement and gives its rows to `rows`.

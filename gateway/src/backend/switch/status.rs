@@ -3,10 +3,12 @@
 use super::capture;
 use super::copy::group_pairs;
 use super::error::SwitchError;
+use super::instance::{self, Instance};
 use super::lease::{Holder, holder};
 use super::outbox::{self, Depth, Refused};
+use super::preflight::{Check, preflight};
 use super::side::Side;
-use super::state::{self, Group, GroupTable, State, now_ms, text};
+use super::state::{self, Group, GroupTable, Phase, State, now_ms, text};
 
 /// Refused rows that a status shows.
 const REFUSED_SHOWN_MAX: usize = 1000;
@@ -14,8 +16,14 @@ const REFUSED_SHOWN_MAX: usize = 1000;
 /// Where a group stands.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Status {
+    /// The connection in the owner's place; in the middle of a flip the owner of before.
+    pub owner: Box<str>,
+    /// The one in the mirror's.
+    pub mirror: Box<str>,
     /// What the owner says; `None`: there was never a mirror.
     pub state: Option<State>,
+    /// For how long it has been in its phase of a flip, in milliseconds; 0: in none.
+    pub phase_ms: i64,
     /// What the mirror says.
     pub mirror_state: Option<State>,
     /// The tables.
@@ -34,9 +42,15 @@ pub struct Status {
     pub copied: u64,
     /// Triggers that are missing.
     pub missing_trigger_count: usize,
+    /// What has to be right before a flip; empty where there is no mirror.
+    pub checks: Vec<Check>,
+    /// The gateways that run, as they say themselves.
+    pub instances: Vec<Instance>,
 }
 
 /// Says where a group stands.
+///
+/// - `group`: as [`by_rows`](super::by_rows) has it.
 ///
 /// # Errors
 ///
@@ -59,9 +73,21 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
     let holder = holder(&mut owner, group.id, "").await?;
     let silent_ms = holder.as_ref().map_or(0, |holder| (now_ms() - holder.seen_at).max(0));
     let copied = copied(&mut owner, group.id).await?;
+    let instances = instance::read_alive(&mut owner, group.id).await?;
+    let checks = match &state {
+        Some(state) if state.phase != Phase::Single => {
+            preflight(&mut owner, &mut other, group, state).await?
+        }
+        _ => Vec::new(),
+    };
     owner.close().await;
     other.close().await;
+    let flip = state.as_ref().filter(|state| state.phase.is_flip());
+    let phase_ms = flip.map_or(0, |state| (now_ms() - state.flip_at_ms).max(0));
     Ok(Status {
+        owner: group.owner.name.clone(),
+        mirror: group.mirror.name.clone(),
+        phase_ms,
         state,
         mirror_state,
         tables,
@@ -72,6 +98,8 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
         silent_ms,
         copied,
         missing_trigger_count,
+        checks,
+        instances,
     })
 }
 

@@ -3,13 +3,13 @@
 use super::backfill::touch;
 use super::capture::{install, remove, script};
 use super::check::obstacles;
-use super::copy::{Copier, group_pairs};
+use super::copy::{Copier, group_pairs, pairs_of};
 use super::drain::{Drain, Progress};
 use super::error::SwitchError;
-use super::introspect::tables;
+use super::flip::clear;
 use super::lease::{Takeover, holder, lock};
 use super::outbox::{self, Refused};
-use super::pair::{Pair, Schema, pairs};
+use super::pair::Pair;
 use super::side::Side;
 use super::state::{self, Group, GroupTable, Phase, State, text};
 
@@ -17,8 +17,6 @@ use super::state::{self, Group, GroupTable, Phase, State, text};
 const TOUCH_COUNT: usize = 1000;
 /// Rows of the outbox above which a backfill waits.
 const DEPTH_MAX: u64 = 5000;
-/// Rows of the outbox that are removed at once when a mirror is given up.
-const CLEAR_COUNT: usize = 1000;
 /// Refused rows that are tried again at once.
 const REFUSED_COUNT: usize = 1000;
 
@@ -47,13 +45,15 @@ pub async fn mirror(
 ) -> Result<Mirrored, SwitchError> {
     let mut owner = Side::open(group.owner).await?;
     let mut other = Side::open(group.mirror).await?;
-    let before = may_mirror(&mut owner, &mut other, group).await?;
+    let (before, mirrors) = may_mirror(&mut owner, &mut other, group).await?;
     let known = state::read_tables(&mut owner, group.id).await?;
     let pairs = wanted_pairs(&mut owner, &mut other, group, wanted, &known).await?;
-    obstacles(&mut owner, &mut other, &pairs).await?;
-    let epoch = before.as_ref().map_or(1, |state| state.epoch);
-    let phase = before.map_or(Phase::Single, |state| state.phase);
-    if !phase.copies() {
+    obstacles(&mut owner, &mut other, &pairs, mirrors.is_some()).await?;
+    // One that was once an owner itself is not to fall behind what was known of it.
+    let epochs = [&before, &mirrors].map(|state| state.as_ref().map_or(1, |state| state.epoch));
+    let epoch = epochs.into_iter().fold(1, i64::max);
+    let has_one = before.is_some_and(|it| it.copies(&group.owner.name, &group.mirror.name));
+    if !has_one {
         other.begin().await?;
         state::write(&mut other, group, (epoch, Phase::Mirror), by).await?;
         other.commit().await?;
@@ -63,7 +63,7 @@ pub async fn mirror(
         owner.commit().await?;
     }
     let trigger_count = install(&mut owner, &pairs, group.id, &group.mirror.name).await?;
-    if !phase.copies() {
+    if !has_one {
         owner.begin().await?;
         state::write(&mut owner, group, (epoch, Phase::Mirror), by).await?;
         owner.commit().await?;
@@ -83,22 +83,22 @@ pub async fn mirror(
 pub async fn mirror_script(group: Group<'_>, wanted: &[Box<str>]) -> Result<String, SwitchError> {
     let mut owner = Side::open(group.owner).await?;
     let mut other = Side::open(group.mirror).await?;
-    may_mirror(&mut owner, &mut other, group).await?;
+    let (_, mirrors) = may_mirror(&mut owner, &mut other, group).await?;
     let known = state::read_tables(&mut owner, group.id).await?;
     let pairs = wanted_pairs(&mut owner, &mut other, group, wanted, &known).await?;
-    obstacles(&mut owner, &mut other, &pairs).await?;
+    obstacles(&mut owner, &mut other, &pairs, mirrors.is_some()).await?;
     let text = script(owner.dialect(), &pairs);
     owner.close().await;
     other.close().await;
     Ok(text)
 }
 
-/// The state of before, if it allows a mirror.
+/// The states of both sides of before, if they allow a mirror.
 async fn may_mirror(
     owner: &mut Side,
     other: &mut Side,
     group: Group<'_>,
-) -> Result<Option<State>, SwitchError> {
+) -> Result<(Option<State>, Option<State>), SwitchError> {
     let before = state::read(owner, group.id).await?;
     if let Some(state) = &before {
         state::fits(group, state)?;
@@ -114,7 +114,7 @@ async fn may_mirror(
             "`{}` is itself an owner of {}, since {}: a mirror that is one would write its rows back",
             group.mirror.name, group.id, state.changed_at
         ))),
-        _ => Ok(before),
+        other => Ok((before, other)),
     }
 }
 
@@ -125,12 +125,9 @@ async fn wanted_pairs(
     wanted: &[Box<str>],
     known: &[GroupTable],
 ) -> Result<Vec<Pair>, SwitchError> {
-    let (own, others) = (tables(owner).await?, tables(other).await?);
     let known: Vec<Box<str>> = known.iter().map(|table| table.name.clone()).collect();
-    let schema = Schema { connection: &group.owner.name, dialect: owner.dialect(), tables: &own };
-    let connection = &group.mirror.name;
-    let mirrored = Schema { connection, dialect: other.dialect(), tables: &others };
-    let pairs = pairs(schema, mirrored, if wanted.is_empty() { &known } else { wanted })?;
+    let pairs =
+        pairs_of(owner, other, group, if wanted.is_empty() { &known } else { wanted }).await?;
     let names: Vec<&Box<str>> = pairs.iter().map(|pair| &pair.name).collect();
     let is_other = known.len() != names.len() || known.iter().any(|name| !names.contains(&name));
     if !known.is_empty() && is_other {
@@ -184,7 +181,7 @@ pub async fn backfill(
     let pairs = group_pairs(&mut owner, &mut other, group).await?;
     other.close().await;
     if state.phase == Phase::Mirror {
-        advance(&mut owner, group, Phase::Backfill, by).await?;
+        advance(&mut owner, group, &state, Phase::Backfill, by).await?;
     }
     let mut drain = Drain::new(group, name);
     for pair in &pairs {
@@ -203,23 +200,25 @@ pub async fn backfill(
     // What comes later is no business of the backfill.
     let last = outbox::depth(&mut owner).await?.last;
     drain.until(&mut owner, |depth| depth.first == 0 || depth.first > last, told).await?;
-    if state::copied(&mut owner, group).await?.phase == Phase::Backfill {
-        advance(&mut owner, group, Phase::Mirrored, by).await?;
+    let state = state::copied(&mut owner, group).await?;
+    if state.phase == Phase::Backfill {
+        advance(&mut owner, group, &state, Phase::Mirrored, by).await?;
     }
     let progress = drain.end().await;
     owner.close().await;
     Ok(progress)
 }
 
+/// Goes on to a phase, unless somebody else did.
 async fn advance(
     owner: &mut Side,
     group: Group<'_>,
+    seen: &State,
     phase: Phase,
     by: &str,
 ) -> Result<(), SwitchError> {
     owner.begin().await?;
-    let state = state::copied(owner, group).await?;
-    state::write(owner, group, (state.epoch, phase), by).await?;
+    state::advance(owner, group.id, seen, phase, by).await?;
     owner.commit().await
 }
 
@@ -254,7 +253,8 @@ pub async fn copy(
     Ok(progress)
 }
 
-/// Gives the mirror up: nothing is written down any more, and what waits is forgotten.
+/// Gives the mirror up: nothing is written down any more, and what waits is forgotten. A database that was once the
+/// owner keeps a row that says who is: a gateway whose configuration still names it alone writes nothing there.
 ///
 /// # Errors
 ///
@@ -272,35 +272,41 @@ pub async fn retire(group: Group<'_>, by: &str) -> Result<(), SwitchError> {
         let sql = "UPDATE gateway_copier SET token = token + 1, copier = NULL WHERE group_name = ?";
         owner.execute(sql, vec![text(group.id)]).await?;
     }
-    state::write(&mut owner, group, (state.epoch, Phase::Retiring), by).await?;
+    if !state::advance(&mut owner, group.id, &state, Phase::Retiring, by).await? {
+        owner.rollback().await;
+        return Err(SwitchError::refused(
+            "somebody else has changed the state meanwhile: look at it",
+        ));
+    }
     owner.commit().await?;
     remove(&mut owner, &[]).await?;
     clear(&mut owner).await?;
     let mut other = Side::open(group.mirror).await?;
     other.begin().await?;
-    state::forget(&mut other, group.id).await?;
+    if state.epoch > 1 {
+        state::write(&mut other, group, (state.epoch, Phase::Single), by).await?;
+    } else {
+        state::forget(&mut other, group.id).await?;
+    }
+    forget_tables(&mut other, group.id).await?;
     other.commit().await?;
+    // What it may have left of the time when it was the owner.
+    remove(&mut other, &[]).await?;
     other.close().await;
     owner.begin().await?;
-    let sql = "DELETE FROM gateway_switch_table WHERE group_name = ?";
-    owner.execute(sql, vec![text(group.id)]).await?;
+    forget_tables(&mut owner, group.id).await?;
     state::write(&mut owner, group, (state.epoch, Phase::Single), by).await?;
     owner.commit().await?;
     owner.close().await;
     Ok(())
 }
 
-/// Empties the outbox, a little at a time: writers are not to wait for it.
-async fn clear(owner: &mut Side) -> Result<(), SwitchError> {
-    loop {
-        let ids: Vec<i64> =
-            outbox::next(owner, CLEAR_COUNT).await?.into_iter().map(|entry| entry.id).collect();
-        if ids.is_empty() {
-            break;
-        }
-        outbox::take_out(owner, "gateway_outbox", &ids).await?;
+async fn forget_tables(side: &mut Side, group: &str) -> Result<(), SwitchError> {
+    for table in ["gateway_switch_table", "gateway_switch_reconcile"] {
+        let sql = format!("DELETE FROM {table} WHERE group_name = ?");
+        side.execute(sql, vec![text(group)]).await?;
     }
-    owner.execute("DELETE FROM gateway_outbox_refused", Vec::new()).await.map(drop)
+    Ok(())
 }
 
 /// Has the rows that the mirror did not take tried again.

@@ -1,6 +1,6 @@
 //! A table as its database describes it.
 
-use crate::config::Dialect;
+use crate::config::{Dialect, Zone};
 
 /// A table.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -24,6 +24,8 @@ pub(super) struct Column {
     pub form: Form,
     /// Whether it may be NULL.
     pub nullable: bool,
+    /// Whose clocks its moments show: of a column of Oracle that says no zone.
+    pub local: Option<Zone>,
 }
 
 /// Which values a column holds, as far as its declaration says.

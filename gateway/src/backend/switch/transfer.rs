@@ -30,6 +30,19 @@ pub(super) struct Transferred {
     pub refused: Vec<RefusedRow>,
 }
 
+impl Transferred {
+    /// Notes a row that the mirror does not take.
+    ///
+    /// # Errors
+    ///
+    /// The error, where it is not the row's own.
+    fn refuse(&mut self, key: &str, error: SwitchError) -> Result<(), SwitchError> {
+        let Some(is_duplicate) = refusal(&error) else { return Err(error) };
+        self.refused.push(RefusedRow { key: key.into(), is_duplicate, fault: words(&error) });
+        Ok(())
+    }
+}
+
 /// Makes the rows of those keys on the mirror what they are on the owner. A repeat is harmless.
 ///
 /// # Errors
@@ -86,14 +99,36 @@ async fn insert(
 ) -> Result<(), SwitchError> {
     let mut left = rows;
     while !left.is_empty() {
-        let count = row_count(left, pair.columns.len(), mirror.dialect());
+        let count = row_count(left, pair.columns.len());
         let (these, rest) = left.split_at_checked(count).unwrap_or((left, &[]));
         left = rest;
+        if mirror.dialect() == Dialect::Oracle {
+            insert_array(mirror, pair, these, done).await?;
+            continue;
+        }
         match insert_rows(mirror, pair, these).await {
             Ok(()) => done.written += these.len() as u64,
             Err(error) if refusal(&error).is_none() => return Err(error),
             // One of them is at fault; the statement has changed nothing.
             Err(_) => insert_singly(mirror, pair, these, done).await?,
+        }
+    }
+    Ok(())
+}
+
+/// Oracle has no list of rows, but an array, which tells what became of each.
+async fn insert_array(
+    mirror: &mut Side,
+    pair: &Pair,
+    rows: &[Ready],
+    done: &mut Transferred,
+) -> Result<(), SwitchError> {
+    let binds = rows.iter().flat_map(|(_, values)| values.iter().cloned()).collect();
+    let outcomes = mirror.execute_rows(insert_text(pair), binds, rows.len()).await?;
+    for ((key, _), outcome) in rows.iter().zip(outcomes) {
+        match outcome {
+            Ok(_) => done.written += 1,
+            Err(error) => done.refuse(key, error)?,
         }
     }
     Ok(())
@@ -108,13 +143,7 @@ async fn insert_singly(
     for row in rows {
         match insert_rows(mirror, pair, std::slice::from_ref(row)).await {
             Ok(()) => done.written += 1,
-            Err(error) => match refusal(&error) {
-                Some(is_duplicate) => {
-                    let (key, fault) = (row.0.clone(), words(&error));
-                    done.refused.push(RefusedRow { key, is_duplicate, fault });
-                }
-                None => return Err(error),
-            },
+            Err(error) => done.refuse(&row.0, error)?,
         }
     }
     Ok(())
@@ -124,23 +153,24 @@ async fn insert_singly(
 type Ready = (Box<str>, Vec<Scalar<'static>>);
 
 async fn insert_rows(mirror: &mut Side, pair: &Pair, rows: &[Ready]) -> Result<(), SwitchError> {
-    let names = pair.names(Role::Mirror);
-    let one = format!("(?{})", ",?".repeat(names.quoted.len().saturating_sub(1)));
-    let mut sql = format!("INSERT INTO {} ({}) VALUES ", names.table, names.quoted.join(", "));
-    for index in 0..rows.len() {
-        sql.push_str(if index > 0 { "," } else { "" });
-        sql.push_str(&one);
-    }
+    let mut sql = insert_text(pair);
+    sql.push_str(&format!(",{}", marks(pair)).repeat(rows.len().saturating_sub(1)));
     let binds = rows.iter().flat_map(|(_, values)| values.iter().cloned()).collect();
     mirror.execute(sql, binds).await.map(drop)
 }
 
+/// The statement that inserts one row.
+fn insert_text(pair: &Pair) -> String {
+    let names = pair.names(Role::Mirror);
+    format!("INSERT INTO {} ({}) VALUES {}", names.table, names.quoted.join(", "), marks(pair))
+}
+
+fn marks(pair: &Pair) -> String {
+    format!("(?{})", ",?".repeat(pair.columns.len().saturating_sub(1)))
+}
+
 /// Rows of the next statement.
-fn row_count(rows: &[Ready], column_count: usize, dialect: Dialect) -> usize {
-    // Oracle has no list of rows.
-    if dialect == Dialect::Oracle {
-        return 1;
-    }
+fn row_count(rows: &[Ready], column_count: usize) -> usize {
     let fits = |count: &usize| {
         let bytes: usize = rows.iter().take(*count).map(|(_, values)| bytes(values)).sum();
         *count <= rows.len() && count * column_count <= BIND_COUNT_MAX && bytes <= INSERT_BYTES_MAX

@@ -132,7 +132,8 @@ fn of_statement(tokens: &[Token<'_>]) -> Facts {
     facts
 }
 
-fn locks(statement: &Statement<'_>) -> BTreeSet<&'static str> {
+/// How it locks what it reads.
+pub(crate) fn locks(statement: &Statement<'_>) -> BTreeSet<&'static str> {
     const LOCKS: [(&[&str], &str); 6] = [
         (&["for", "update"], "FOR UPDATE"),
         (&["for", "share"], "FOR SHARE"),
@@ -151,7 +152,7 @@ fn locks(statement: &Statement<'_>) -> BTreeSet<&'static str> {
 }
 
 /// The columns of the last `ORDER BY`, without their tables, with ` desc` where they go down.
-fn order(statement: &Statement<'_>) -> Vec<String> {
+pub(crate) fn order(statement: &Statement<'_>) -> Vec<String> {
     const ENDS: [&str; 6] = ["limit", "offset", "fetch", "for", "union", "lock"];
     // What NULLs do is not the same by itself, and not said on both.
     const SILENT: [&str; 4] = ["asc", "nulls", "first", "last"];

@@ -23,7 +23,7 @@ use std::collections::BTreeSet;
 
 use gateway_protocol::OpId;
 
-pub(crate) use bodies::compare;
+pub(crate) use bodies::{compare, locks, order};
 pub use combinations::combinations;
 pub(crate) use portability::check as portability;
 pub(crate) use predicate::check as predicate;

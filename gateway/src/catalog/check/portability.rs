@@ -11,10 +11,8 @@ use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::resolve::Resolved;
 use crate::catalog::tree::Body;
-use crate::catalog::{Dialect, Kind, Type};
+use crate::catalog::{Dialect, Kind};
 
-/// Most items of a list in Oracle.
-const ORACLE_ITEM_COUNT_MAX: u32 = 1_000;
 /// The database's clock: two databases, and a retry, would see different times.
 const CLOCK_WORDS: [&str; 5] =
     ["sysdate", "systimestamp", "current_timestamp", "current_date", "current_time"];
@@ -47,9 +45,6 @@ pub(crate) fn check(resolved: &Resolved, findings: &mut Findings) {
             oracle::check(&body, &code, findings);
         }
     }
-    if dialect == Dialect::Oracle {
-        lists(resolved, findings);
-    }
 }
 
 /// What is run: of a `tx` the steps, those of overrides in the places of others.
@@ -63,24 +58,6 @@ pub(super) fn bodies(resolved: &Resolved) -> Vec<Body> {
     // What is wrong with the steps themselves is told where they are compiled.
     let chunks = chunks(resolved, &mut Findings::default()).unwrap_or_default();
     chunks.into_iter().map(|chunk| chunk.body).collect()
-}
-
-/// A list longer than Oracle takes.
-fn lists(resolved: &Resolved, findings: &mut Findings) {
-    for entry in resolved.all(Key::Param) {
-        let Decl::Param(param) = &*entry.decl else { continue };
-        let is_list = matches!(param.slot.ty, Type::List(_));
-        if is_list && param.slot.item_count_max.is_some_and(|max| max > ORACLE_ITEM_COUNT_MAX) {
-            let name = &param.slot.name;
-            let message = format!("`{name}` may have more than 1000 items, which Oracle refuses");
-            findings.error(
-                Rule::Portability,
-                &entry.place,
-                message,
-                "write max_items=1000 or less",
-            );
-        }
-    }
 }
 
 struct Portability<'a, 'f> {

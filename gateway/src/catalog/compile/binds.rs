@@ -3,7 +3,8 @@
 use super::body::{Cutter, push_text};
 use super::steps;
 use crate::catalog::finding::{Place, Rule};
-use crate::catalog::lexer::Token;
+use crate::catalog::lexer::{Token, TokenKind};
+use crate::catalog::text::ORACLE_ITEM_COUNT_MAX;
 use crate::catalog::{Dialect, Piece, Source, Type};
 
 impl<'a> Cutter<'a, '_, '_> {
@@ -95,11 +96,44 @@ impl<'a> Cutter<'a, '_, '_> {
             let fix = "write `IN (:ids)` on one line, as a condition of its own";
             self.findings.error(Rule::List, place, "a list stands alone in an IN", fix);
         }
-        if self.around.writes || is_negated(back) {
+        let is_dangerous = self.around.writes || is_negated(back);
+        self.long_list(index, place);
+        if is_dangerous {
             let bit = 1_u64.checked_shl(u32::try_from(index).unwrap_or(64)).unwrap_or(0);
             self.cut.nonempty |= bit;
         }
         self.cut.pieces.push(Piece::List(index));
+    }
+
+    /// Oracle takes 1000 items of a list; more are several lists of one column (`text.rs`).
+    fn long_list(&mut self, index: usize, place: &Place) {
+        let max = ORACLE_ITEM_COUNT_MAX;
+        let slot = self.around.slots.list.get(index);
+        let count = slot.and_then(|slot| slot.item_count_max).unwrap_or(0);
+        if self.around.dialect != Dialect::Oracle || count as usize <= max {
+            return;
+        }
+        // `(` and IN are behind it.
+        let mut back = self.history.iter().rev().skip(2).peekable();
+        let _not = back.next_if(|token| token.is_word("not"));
+        let is_name = |token: &Token<'_>| matches!(token.kind, TokenKind::Word | TokenKind::Quoted);
+        let mut is_column = back.next().is_some_and(is_name);
+        while back.next_if(|token| token.is_punct(".")).is_some() {
+            is_column &= back.next().is_some_and(is_name);
+        }
+        let begins = |token: &Token<'_>| {
+            token.is_punct("(")
+                || ["where", "and", "or", "not", "on", "when", "having"]
+                    .iter()
+                    .any(|word| token.is_word(word))
+        };
+        if !is_column || !back.next().is_some_and(begins) {
+            let message = format!(
+                "more than {max} items, and what is compared is no column: Oracle refuses that"
+            );
+            let fix = "compare a column, or write max_items=1000 or less";
+            self.findings.error(Rule::Portability, place, message, fix);
+        }
     }
 
     /// A prefix is escaped with a backslash, which only MySQL expects without being told. It stands behind LIKE,

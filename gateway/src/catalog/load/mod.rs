@@ -43,7 +43,49 @@ impl Catalog {
             let index = templates.iter().enumerate();
             let index = index.map(|(at, one)| (one.op.as_str().into(), at)).collect();
             catalog.index.insert(game.as_str().into(), catalog.games.len());
-            catalog.games.push(GameTemplates { id: game, dialect, templates, index });
+            let mirrored = Vec::new();
+            catalog.games.push(GameTemplates { id: game, dialect, templates, index, mirrored });
+        }
+        catalog.hash = hex(&hash.finalize()).into();
+        Ok(catalog)
+    }
+
+    /// The same, with the templates of games that have a mirror in the mirror's dialect, too.
+    ///
+    /// - `mirrors`: of `games`, those that have one, each with its mirror's dialect.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::load`]; what is wrong in the dialect of a mirror alone, without warnings.
+    pub fn load_mirrored(
+        dir: &Path,
+        games: &[(GameId, Dialect)],
+        mirrors: &[(GameId, Dialect)],
+    ) -> Result<Self, Vec<Finding>> {
+        let mut catalog = Self::load(dir, games)?;
+        if mirrors.is_empty() {
+            return Ok(catalog);
+        }
+        let survey = survey(dir, mirrors);
+        let mut errors = survey.findings;
+        errors.retain(|finding| finding.severity == Severity::Error);
+        if !errors.is_empty() {
+            return Err(errors);
+        }
+        let mut hash = Sha256::new();
+        hash.update(catalog.hash.as_bytes());
+        for (game, dialect, compiled) in survey.games {
+            hash.update(format!("{game}\0{dialect}\0"));
+            for one in &compiled {
+                hash.update(one.digest);
+            }
+            let own = catalog.index.get(game.as_str()).and_then(|at| catalog.games.get_mut(*at));
+            let Some(own) = own else { continue };
+            own.mirrored = if own.dialect == dialect {
+                own.templates.clone()
+            } else {
+                compiled.into_iter().map(|one| Arc::new(one.template)).collect()
+            };
         }
         catalog.hash = hex(&hash.finalize()).into();
         Ok(catalog)

@@ -32,12 +32,14 @@ pub fn create(tokens: &[Token], binds: &[String]) -> Result<Vec<Part>, OracleErr
     let mut body = String::new();
     write_block(&block, binds, &mut body, "RETURN coalesce(NEW, OLD);")?;
     let made = |sql: String| Part { sql, parameters: Vec::new() };
+    let replaces = tokens.iter().take(start).any(|token| token.is("REPLACE"));
+    let create = if replaces { "CREATE OR REPLACE" } else { "CREATE" };
     Ok(vec![
         made(format!(
-            "CREATE OR REPLACE FUNCTION \"trigger_{name}\"() RETURNS trigger LANGUAGE plpgsql AS $trigger$ {body} $trigger$"
+            "{create} FUNCTION \"trigger_{name}\"() RETURNS trigger LANGUAGE plpgsql AS $trigger$ {body} $trigger$"
         )),
         made(format!(
-            "CREATE OR REPLACE TRIGGER \"{name}\" {event} ON {table} FOR EACH ROW {condition}EXECUTE FUNCTION \"trigger_{name}\"()"
+            "{create} TRIGGER \"{name}\" {event} ON {table} FOR EACH ROW {condition}EXECUTE FUNCTION \"trigger_{name}\"()"
         )),
     ])
 }

@@ -126,7 +126,22 @@ fn element(tokens: &[Token]) -> Result<Vec<Token>, OracleError> {
     column(tokens)
 }
 
+/// Words that no column of Oracle's is called without quotes: "Oracle SQL Reserved Words".
+const RESERVED: &str = "ACCESS ADD ALL ALTER AND ANY AS ASC AUDIT BETWEEN BY CHAR CHECK CLUSTER COLUMN COMMENT \
+    COMPRESS CONNECT CREATE CURRENT DATE DECIMAL DEFAULT DELETE DESC DISTINCT DROP ELSE \
+    EXCLUSIVE EXISTS FILE FLOAT FOR FROM GRANT GROUP HAVING IDENTIFIED IMMEDIATE IN \
+    INCREMENT INDEX INITIAL INSERT INTEGER INTERSECT INTO IS LEVEL LIKE LOCK LONG MAXEXTENTS \
+    MINUS MLSLABEL MODE MODIFY NOAUDIT NOCOMPRESS NOT NOWAIT NULL NUMBER OF OFFLINE ON \
+    ONLINE OPTION OR ORDER PCTFREE PRIOR PUBLIC RAW RENAME RESOURCE REVOKE ROW ROWID ROWNUM \
+    ROWS SELECT SESSION SET SHARE SIZE SMALLINT START SUCCESSFUL SYNONYM SYSDATE TABLE THEN \
+    TO TRIGGER UID UNION UNIQUE UPDATE USER VALIDATE VALUES VARCHAR VARCHAR2 VIEW WHENEVER \
+    WHERE WITH";
+
 fn column(tokens: &[Token]) -> Result<Vec<Token>, OracleError> {
+    let is_reserved = |token: &Token| RESERVED.split(' ').any(|word| token.is(word));
+    if tokens.first().is_some_and(is_reserved) {
+        return Err(OracleError::new(904, "invalid identifier (a reserved word)"));
+    }
     let mut result = expression::names(slice(tokens, 0, 1));
     let (name, used) = data_type(tokens.get(1..).unwrap_or_default())?;
     let mut rest = expression::rewrite(without_storage(&slice(tokens, 1 + used, tokens.len())))?;
@@ -140,6 +155,9 @@ fn column(tokens: &[Token]) -> Result<Vec<Token>, OracleError> {
     {
         rest.drain(on_null..on_null + 2);
     }
+    // Virtual columns are kept here; nobody can tell.
+    let rest =
+        rest.into_iter().map(|token| if token.is("VIRTUAL") { made("STORED") } else { token });
     result.extend(rest);
     Ok(result)
 }
@@ -311,11 +329,9 @@ fn alter_table(tokens: &[Token]) -> Result<Vec<Vec<Token>>, OracleError> {
 
 fn add(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
     let mut change = vec![made("ADD")];
-    let tokens = if tokens.first().is_some_and(|token| token.is("COLUMN")) {
-        slice(&tokens, 1, tokens.len())
-    } else {
-        tokens
-    };
+    if tokens.first().is_some_and(|token| token.is("COLUMN")) {
+        return Err(OracleError::new(904, "invalid identifier (ADD takes no word COLUMN)"));
+    }
     change.extend(element(&tokens)?);
     Ok(change)
 }
@@ -373,6 +389,14 @@ mod tests {
     }
 
     #[test]
+    fn column_that_is_virtual_is_a_generated_one() {
+        check(
+            "CREATE TABLE t (id NUMBER(19), twice NUMBER(19) GENERATED ALWAYS AS (id * 2) VIRTUAL)",
+            "CREATE TABLE t ( id numeric(19) , twice numeric(19) GENERATED ALWAYS AS ( id * 2 ) STORED )",
+        );
+    }
+
+    #[test]
     fn tables_are_altered_column_by_column() {
         check(
             "ALTER TABLE t ADD (a NUMBER(3), b DATE)",
@@ -387,6 +411,14 @@ mod tests {
             "ALTER TABLE t ALTER COLUMN a SET NOT NULL , ALTER COLUMN a SET DEFAULT 'x' , ALTER COLUMN a TYPE oracle_standin.varchar2(9)",
         );
         check("ALTER TABLE t DROP COLUMN a", "ALTER TABLE t DROP COLUMN a");
+        let refused = super::super::program("ALTER TABLE t ADD COLUMN a NUMBER").action;
+        assert_eq!(refused.unwrap_err().code, 904, "as Oracle does");
+        let refused = super::super::program("CREATE TABLE t (raw RAW(4))").action;
+        assert_eq!(refused.unwrap_err().code, 904, "a reserved word");
+        check(
+            "CREATE TABLE t (\"RAW\" RAW(4))",
+            "CREATE TABLE t ( \"raw\" oracle_standin.raw(4) )",
+        );
         check("ALTER TABLE t RENAME COLUMN a TO b", "ALTER TABLE t RENAME COLUMN a TO b");
     }
 

@@ -87,7 +87,8 @@ const CONCATENATION: &str = "|||";
 /// # Errors
 /// ORA-00938: a function has not enough arguments.
 pub fn rewrite(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
-    let tokens = likes(decode(tokens)?);
+    short_lists(&tokens)?;
+    let tokens = likes(casts(decode(tokens)?)?);
     let mut made = Vec::with_capacity(tokens.len());
     let mut rest = names(tokens).into_iter().peekable();
     while let Some(token) = rest.next() {
@@ -204,6 +205,39 @@ fn decode(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
     whole.extend(case);
     whole.extend_from_slice(tokens.get(end + 1..).unwrap_or_default());
     decode(whole)
+}
+
+/// Most expressions of one list.
+const LIST_MAX: usize = 1000;
+
+/// # Errors
+/// ORA-01795: a list is longer than Oracle takes.
+fn short_lists(tokens: &[Token]) -> Result<(), OracleError> {
+    for (index, _) in tokens.iter().enumerate().filter(|(_, token)| token.is("IN")) {
+        let opens = tokens.get(index + 1).is_some_and(|token| token.is_symbol("("));
+        if opens && arguments(tokens, index + 1)?.0.len() > LIST_MAX {
+            return Err(OracleError::new(1795, "maximum number of expressions in a list is 1000"));
+        }
+    }
+    Ok(())
+}
+
+/// `CAST(e AS type)`: the type is one of a column's.
+fn casts(mut tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
+    for index in
+        (0..tokens.len()).rev().filter(|index| is_call(&tokens, *index, "CAST")).collect::<Vec<_>>()
+    {
+        let end = closing(&tokens, index + 1)?;
+        let before = |at: &usize| tokens.get(*at).is_some_and(|token| token.is("AS"));
+        let place = (index..end).rev().find(before);
+        let place = place.ok_or_else(|| OracleError::new(905, "missing keyword"))?;
+        let (data_type, used) =
+            super::ddl::data_type(tokens.get(place + 1..end).unwrap_or_default())?;
+        if place + 1 + used == end {
+            tokens.splice(place + 1..end, [Token::Made(data_type)]);
+        }
+    }
+    Ok(tokens)
 }
 
 /// What ends the pattern of a LIKE, besides a comma or a closing parenthesis.
@@ -334,6 +368,22 @@ mod tests {
         check(
             "SELECT a FROM t WHERE (a LIKE :p || '%') AND b NOT LIKE 'x\\_' OR c LIKE 'y' ESCAPE '!'",
             "SELECT a FROM t WHERE ( a LIKE $1 ::text ||| '%' ::text ESCAPE '' ) AND b NOT LIKE 'x\\_' ESCAPE '' OR c LIKE 'y' ESCAPE '!'",
+        );
+    }
+
+    #[test]
+    fn list_of_more_than_1000_is_refused() {
+        let list =
+            |count: usize| format!("SELECT a FROM t WHERE a IN (1{})", ", 1".repeat(count - 1));
+        let of = |count| super::super::program(&list(count)).action.map(drop);
+        assert_eq!((of(1000), of(1001).unwrap_err().code), (Ok(()), 1795));
+    }
+
+    #[test]
+    fn casts_name_types_of_columns() {
+        check(
+            "SELECT CAST(CAST(a AS DATE) AS TIMESTAMP), CAST(:b AS NUMBER(10,2)) FROM t",
+            "SELECT CAST ( CAST ( a AS timestamp(0) ) AS timestamp(6) ) , CAST ( $1 AS numeric(10,2) ) FROM t",
         );
     }
 

@@ -77,6 +77,8 @@ pub enum Action {
     CreateProcedure,
     /// `DROP PROCEDURE`, by its name in capitals.
     DropProcedure(String),
+    /// `EXPLAIN PLAN`: its STATEMENT_ID, and what PostgreSQL is to explain.
+    Explain(Option<String>, Vec<Part>),
 }
 
 /// A statement of Oracle's, understood.
@@ -214,16 +216,27 @@ fn call(tokens: Vec<Token>) -> Result<Action, OracleError> {
     }
 }
 
-/// `EXPLAIN PLAN FOR …`: the plan is PostgreSQL's, and nobody's; what is wrong with the statement shows.
+/// `EXPLAIN PLAN [SET STATEMENT_ID = 'x'] FOR …`: the plan is PostgreSQL's.
 fn explain(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleError> {
-    let statement = tokens.into_iter().skip(3).collect();
+    let (id, start) = match tokens.get(2..6) {
+        Some([set, name, Token::Symbol("="), Token::Text(id)])
+            if set.is("SET") && name.is("STATEMENT_ID") =>
+        {
+            (Some(id.clone()), 6)
+        }
+        _ => (None, 2),
+    };
+    if !tokens.get(start).is_some_and(|token| token.is("FOR")) {
+        return Err(OracleError::new(905, "missing keyword"));
+    }
+    let statement = tokens.into_iter().skip(start + 1).collect();
     let explained = program_of(statement, program.binds.clone());
     program.returning = explained.returning;
     let Action::Run(parts, _) = explained.action? else {
         return Err(OracleError::new(900, "invalid SQL statement"));
     };
     let explain = |part: Part| Part { sql: format!("EXPLAIN {}", part.sql), ..part };
-    Ok(Action::Run(parts.into_iter().map(explain).collect(), Effect::Read))
+    Ok(Action::Explain(id, parts.into_iter().map(explain).collect()))
 }
 
 /// Statements that OCI has no kind for.
@@ -232,7 +245,7 @@ fn other(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErro
     if first.is("SAVEPOINT") {
         return Ok(Action::Savepoint(savepoint(&tokens, "SAVEPOINT")?));
     }
-    if first.is("EXPLAIN") && tokens.get(2).is_some_and(|token| token.is("FOR")) {
+    if first.is("EXPLAIN") && tokens.get(1).is_some_and(|token| token.is("PLAN")) {
         return explain(tokens, program);
     }
     if first.is("LOCK") {

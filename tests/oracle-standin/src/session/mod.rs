@@ -76,6 +76,8 @@ pub struct Session {
     has_lock_timeout: bool,
     timeout: Option<Duration>,
     lost: bool,
+    /// `DDL_LOCK_TIMEOUT`: how long a change of the schema waits for a lock. None: as long as it takes.
+    pub schema_wait_seconds: Option<u32>,
     /// Minutes east of UTC of the session's time zone.
     pub offset_minutes: i16,
     /// `DISABLE COMMIT IN PROCEDURE`: blocks may not end a transaction.
@@ -124,6 +126,7 @@ impl Session {
             has_lock_timeout: false,
             timeout: Some(within),
             lost: false,
+            schema_wait_seconds: None,
             offset_minutes: 0,
             forbids_commit: false,
             told: BTreeMap::new(),
@@ -240,7 +243,26 @@ impl Session {
     ) -> Result<(Vec<Answer>, Statement), OracleError> {
         if command.effect == Effect::Schema {
             self.commit()?;
+            if let Some(seconds) = self.schema_wait_seconds {
+                self.simple(&format!(
+                    "SET lock_timeout = {}",
+                    seconds.saturating_mul(1000).max(1)
+                ))?;
+                let done = self.run_guarded(command, sets);
+                if !self.lost {
+                    self.simple("SET lock_timeout = 0")?;
+                }
+                return done;
+            }
         }
+        self.run_guarded(command, sets)
+    }
+
+    fn run_guarded(
+        &mut self,
+        command: &Command<'_>,
+        sets: &[Vec<Value>],
+    ) -> Result<(Vec<Answer>, Statement), OracleError> {
         self.guarded(command, |session, prefix| {
             let key = (command.sql.to_owned(), command.kinds.to_vec());
             let Some(statement) = session.prepared.get(&key).cloned() else {

@@ -19,7 +19,16 @@ fn what_oracle_cannot_read_is_told_of_a_game_on_oracle() {
         READ.replacen("t.id = :id", "t.level = :id", 1),
         READ.replacen(":id", ":id AND t.s <> ''", 1),
         READ.replacen(":id", ":id FETCH FIRST 1 ROWS ONLY FOR UPDATE", 1),
-        READ.replacen("id int", "id list(int) max_items=1001", 1).replacen("= :id", "IN (:id)", 1),
+        READ.replacen("id int", "id list(int) max_items=1001", 1).replacen(
+            "t.id = :id",
+            "LOWER(t.id) IN (:id)",
+            1,
+        ),
+        READ.replacen("id int", "id list(int) max_items=1001", 1).replacen(
+            "t.id = :id",
+            "1 + t.id IN (:id)",
+            1,
+        ),
         WRITE.replacen("SET a = 1", "SET comment = 1", 1),
     ];
     for text in &oracle {
@@ -27,9 +36,14 @@ fn what_oracle_cannot_read_is_told_of_a_game_on_oracle() {
         let narrowed = text.replacen("-- @allow", "-- @dialects mysql, sqlite\n-- @allow", 1);
         assert_eq!(told(&narrowed, Dialect::Oracle), 0, "{narrowed}");
     }
-    let limit =
-        READ.replacen("id int", "id list(int) max_items=1000", 1).replacen("= :id", "IN (:id)", 1);
-    assert_eq!(told(&limit, Dialect::Oracle), 0);
+    let listed = |count: &str, condition: &str| {
+        let text = READ.replacen("id int", &format!("id list(int) max_items={count}"), 1);
+        told(&text.replacen("t.id = :id", condition, 1), Dialect::Oracle)
+    };
+    assert_eq!(listed("1000", "LOWER(t.id) IN (:id)"), 0);
+    // More of them are several lists.
+    assert_eq!(listed("10000", "t.id IN (:id)"), 0);
+    assert_eq!(listed("1001", "t.a > 5 AND \"T\".id NOT IN (:id)"), 0);
 }
 
 /// `sql` as the one fault of a read or a write on Oracle.

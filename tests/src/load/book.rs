@@ -2,12 +2,12 @@
 
 use std::collections::BTreeMap;
 
-use gateway_tests::Outcome;
+use crate::caller::Outcome;
 use serde_json::Value;
 
 /// What a call changes when it has its effect.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub(crate) enum Effect {
+pub enum Effect {
     /// An order; its row as the database prints it.
     Order {
         /// The row, columns apart by a tab.
@@ -35,7 +35,7 @@ pub(crate) enum Effect {
 
 /// What the client knows about a call.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum Fate {
+pub enum Fate {
     /// It was told that it happened; with the first answer.
     Acknowledged(Value),
     /// It was told that it did not happen.
@@ -46,24 +46,24 @@ pub(crate) enum Fate {
 
 /// One call.
 #[derive(Clone, Debug)]
-pub(crate) struct Entry {
+pub struct Entry {
     /// The operation.
-    pub(crate) operation: &'static str,
+    pub operation: &'static str,
     /// Its idempotency key.
-    pub(crate) key: String,
+    pub key: String,
     /// Its parameters.
-    pub(crate) params: Value,
+    pub params: Value,
     /// The same key with other parameters: never to have an effect.
-    pub(crate) other_params: Value,
+    pub other_params: Value,
     /// What it changes.
-    pub(crate) effect: Effect,
+    pub effect: Effect,
     /// What became of it.
-    pub(crate) fate: Fate,
+    pub fate: Fate,
 }
 
 impl Entry {
     /// Takes down what a call's outcome says. The words of a violation: a code that no such call may have.
-    pub(crate) fn learn(&mut self, outcome: Outcome) -> Result<(), String> {
+    pub fn learn(&mut self, outcome: Outcome) -> Result<(), String> {
         self.fate = match outcome {
             Outcome::Done { body, .. } => Fate::Acknowledged(body),
             Outcome::Unknown => Fate::Unknown,
@@ -80,7 +80,7 @@ impl Entry {
     }
 
     /// Whether the client would send it again.
-    pub(crate) const fn is_open(&self) -> bool {
+    pub const fn is_open(&self) -> bool {
         match self.fate {
             Fate::Acknowledged(_) => false,
             Fate::Refused(code) => code < 1600 || code == 2021,
@@ -89,7 +89,7 @@ impl Entry {
     }
 
     /// Whether it is answered before its effect is in the database.
-    pub(crate) const fn is_async(&self) -> bool {
+    pub const fn is_async(&self) -> bool {
         matches!(self.effect, Effect::Order { .. })
     }
 }
@@ -102,34 +102,34 @@ const fn is_expected(code: u16) -> bool {
 }
 
 /// Rows that the database has of a table, by key.
-pub(crate) type Rows = BTreeMap<String, Vec<String>>;
+pub type Rows = BTreeMap<String, Vec<String>>;
 
 /// What a round proved, or did not.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Tally {
+pub struct Tally {
     /// Orders that were acknowledged.
-    pub(crate) orders: u64,
+    pub orders: u64,
     /// Transfers that were acknowledged.
-    pub(crate) transfers: u64,
+    pub transfers: u64,
     /// Debits and credits that were acknowledged.
-    pub(crate) payments: u64,
+    pub payments: u64,
     /// Calls that stayed without a definite answer.
-    pub(crate) unknown: u64,
+    pub unknown: u64,
     /// Calls that were definitely refused.
-    pub(crate) refused: u64,
+    pub refused: u64,
     /// Acknowledged calls sent again, and calls with a used key and other parameters.
-    pub(crate) repeats: u64,
+    pub repeats: u64,
     /// Acknowledged, and not there.
-    pub(crate) lost: u64,
+    pub lost: u64,
     /// There more than once, or in spite of a refusal.
-    pub(crate) doubled: u64,
+    pub doubled: u64,
     /// Everything that is not as it has to be, in words.
-    pub(crate) violations: Vec<String>,
+    pub violations: Vec<String>,
 }
 
 impl Tally {
     /// Adds another one's counts and violations.
-    pub(crate) fn add(&mut self, other: Self) {
+    pub fn add(&mut self, other: Self) {
         self.orders += other.orders;
         self.transfers += other.transfers;
         self.payments += other.payments;
@@ -144,7 +144,7 @@ impl Tally {
     /// Counts one call by its fate, and compares it with its rows.
     ///
     /// - `rows`: as the database prints them; `row`: as it has to print it.
-    pub(crate) fn judge(&mut self, entry: &Entry, row: &str, rows: &[String]) {
+    pub fn judge(&mut self, entry: &Entry, row: &str, rows: &[String]) {
         let told = |what: &str| format!("{} {}: {what}", entry.operation, entry.key);
         match &entry.fate {
             Fate::Acknowledged(_) => {

@@ -1,5 +1,8 @@
 //! `gateway switch`: a game on its way from one database to another, step by step.
 
+mod flip;
+mod report;
+
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
 use std::path::PathBuf;
@@ -9,18 +12,17 @@ use clap::{Args, Subcommand};
 use gateway_protocol::GameId;
 use serde_json::json;
 
+use self::flip::FlipArgs;
+use self::report::{for_people, for_programs};
 use super::config::refused;
 use super::output::{Outcome, chain};
 use crate::backend::switch::{
-    Group, Phase, Progress, State, Status, SwitchError, Takeover, backfill, copy, mirror,
-    mirror_script, retire, retry_refused, status,
+    Group, Progress, SwitchError, Takeover, backfill, by_rows, copy, mirror, mirror_script, retire,
+    retry_refused, status,
 };
 use crate::config::{Config, ConnectionConfig, Env};
 use crate::observe::{Audit, AuditRecord};
 use crate::server::CommandRuntime;
-
-/// Refused rows that a status for people has.
-const SHOWN_MAX: usize = 20;
 
 /// `gateway switch`.
 #[derive(Args, Clone, Debug)]
@@ -48,7 +50,7 @@ enum Step {
     },
     /// Begin to write down what changes, by triggers on the game's database.
     Mirror {
-        /// The mirror: the connection that `games.GAME.mirror` names.
+        /// The mirror: the one of the game's two connections that is not the owner.
         connection: Box<str>,
         /// Tables, with commas between; default: all but the gateway's own.
         #[arg(long, value_delimiter = ',')]
@@ -79,9 +81,8 @@ enum Step {
     /// Not built yet.
     #[command(hide = true)]
     Verify,
-    /// Not built yet.
-    #[command(hide = true)]
-    Flip,
+    /// Make the mirror the owner, and the owner its mirror, while the game runs: its calls wait for a moment.
+    Flip(FlipArgs),
 }
 
 impl Step {
@@ -93,7 +94,16 @@ impl Step {
             Self::Copy { .. } => "copy",
             Self::Retire { .. } => "retire",
             Self::Verify => "verify",
-            Self::Flip => "flip",
+            Self::Flip(_) => "flip",
+        }
+    }
+
+    /// The connection that it names.
+    fn connection(&self) -> Option<&str> {
+        match self {
+            Self::Mirror { connection, .. } | Self::Retire { connection, .. } => Some(connection),
+            Self::Flip(flip) => flip.to.as_deref(),
+            _ => None,
         }
     }
 
@@ -108,18 +118,36 @@ pub(super) fn run(args: &SwitchArgs) -> Outcome {
         Ok((config, _)) => config,
         Err(faults) => return refused(&args.config, &faults),
     };
-    let done = group(args, &config).and_then(|group| audited(args, &config, group));
+    let done = prepare(args, &config).and_then(|(runtime, group)| {
+        let config = &config;
+        audited(args, config, group, &runtime)
+    });
     done.unwrap_or_else(|text| Outcome::failed(1, format!("gateway switch: {text}\n")))
 }
 
-/// The game's databases, as the configuration and the command line name them.
-fn group<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, String> {
-    if matches!(args.step, Step::Verify | Step::Flip) {
-        let name = args.step.name();
+/// The game's databases, in the places that their own rows give them.
+fn prepare<'c>(
+    args: &'c SwitchArgs,
+    config: &'c Config,
+) -> Result<(CommandRuntime, Group<'c>), String> {
+    let group = configured(args, config)?;
+    let runtime = CommandRuntime::new().map_err(|error| error.to_string())?;
+    let group = runtime.block_on(by_rows(group)).map_err(words)?;
+    if let Step::Mirror { connection, .. } | Step::Retire { connection, .. } = &args.step
+        && *connection != group.mirror.name
+    {
+        let (id, owner) = (group.id, &group.owner.name);
         return Err(format!(
-            "`{name}` is not built yet: a game is moved by `mirror`, `backfill`, `gateway reconcile`, and a stop of \
-             its writers (docs/switching.md)"
+            "`{connection}` is not the mirror of {id}: it is the owner (`{owner}`)"
         ));
+    }
+    Ok((runtime, group))
+}
+
+/// The game's databases, as the configuration and the command line name them.
+fn configured<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, String> {
+    if matches!(args.step, Step::Verify) {
+        return Err("`verify` is not built yet (docs/switching.md)".into());
     }
     let id = args.game.as_str();
     let game = config.games.iter().find(|game| game.id == args.game);
@@ -127,15 +155,19 @@ fn group<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, Stri
     let mirror = game.mirror.as_ref().ok_or_else(|| {
         format!("game `{id}` has no mirror in the configuration: set `games.{id}.mirror` first")
     })?;
-    if let Step::Mirror { connection, .. } | Step::Retire { connection, .. } = &args.step
-        && connection != mirror
+    if let Some(connection) = args.step.connection()
+        && *connection != **mirror
+        && *connection != *game.database
     {
-        return Err(format!("`games.{id}.mirror` is `{mirror}`, not `{connection}`"));
-    }
-    if let Step::Retire { yes: false, .. } = args.step {
         return Err(format!(
-            "without the mirror there is no way to `{mirror}` but `mirror` and `backfill` again, and rows that wait are \
-             not copied: say --yes if that is meant"
+            "`games.{id}` has the connections `{}` and `{mirror}`, not `{connection}`",
+            game.database
+        ));
+    }
+    if let Step::Retire { connection, yes: false } = &args.step {
+        return Err(format!(
+            "without the mirror there is no way to `{connection}` but `mirror` and `backfill` again, and rows that \
+             wait are not copied: say --yes if that is meant"
         ));
     }
     let named = |name: &str| -> Result<&ConnectionConfig, String> {
@@ -148,7 +180,12 @@ fn group<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, Stri
 
 /// Does the step between two records of the audit log, where there is one. A gateway that runs holds that file, so
 /// commands have one of their own beside it.
-fn audited(args: &SwitchArgs, config: &Config, group: Group<'_>) -> Result<Outcome, String> {
+fn audited(
+    args: &SwitchArgs,
+    config: &Config,
+    group: Group<'_>,
+    runtime: &CommandRuntime,
+) -> Result<Outcome, String> {
     let audit = match &config.logging.audit_file {
         Some(path) if args.step.changes() => {
             let mut path = path.clone().into_os_string();
@@ -174,16 +211,18 @@ fn audited(args: &SwitchArgs, config: &Config, group: Group<'_>) -> Result<Outco
         }
         None => Ok(()),
     };
-    let sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
+    let mut sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
+    if let Step::Flip(flip) = &args.step {
+        sides["force"] = flip.force.into();
+    }
     record(&json!({ "begin": sides }).to_string(), 0)?;
-    let done = step(args, group);
+    let done = step(args, group, runtime);
     let code = done.as_ref().map_or(1099, |_| 0);
     record(&json!({ "end": sides }).to_string(), code)?;
     done
 }
 
-fn step(args: &SwitchArgs, group: Group<'_>) -> Result<Outcome, String> {
-    let runtime = CommandRuntime::new().map_err(|error| error.to_string())?;
+fn step(args: &SwitchArgs, group: Group<'_>, runtime: &CommandRuntime) -> Result<Outcome, String> {
     let name = format!("gateway switch, by {}, process {}", args.by, std::process::id());
     let mut told = |progress: &Progress| tell(progress);
     let text = match &args.step {
@@ -229,9 +268,14 @@ fn step(args: &SwitchArgs, group: Group<'_>) -> Result<Outcome, String> {
         }
         Step::Retire { .. } => {
             runtime.block_on(retire(group, &args.by)).map_err(words)?;
-            format!("`{}` is no mirror of {} any more\n", group.mirror.name, group.id)
+            format!(
+                "`{}` is no mirror of {} any more. Next: in every gateway's configuration set `games.{1}.database` to \
+                 `{}`, take `mirror` out, and reload\n",
+                group.mirror.name, group.id, group.owner.name
+            )
         }
-        Step::Verify | Step::Flip => String::new(),
+        Step::Flip(flip) => flip::run(flip, group, runtime, (&name, &args.by))?,
+        Step::Verify => String::new(),
     };
     Ok(Outcome::ok(text))
 }
@@ -263,97 +307,4 @@ fn tell(progress: &Progress) {
         "\r\u{1b}[K{table}: {} put in, {} copied{copier}, {} wait\r",
         progress.touched, progress.copied, progress.waiting
     );
-}
-
-fn for_people(status: &Status) -> String {
-    let mut text = String::new();
-    // Writing to a string does not fail.
-    let _written = write_people(&mut text, status);
-    text
-}
-
-fn write_people(text: &mut String, status: &Status) -> std::fmt::Result {
-    let Some(state) = &status.state else {
-        return writeln!(text, "no mirror was ever begun");
-    };
-    writeln!(
-        text,
-        "phase     {}, since {} by {}\nowner     {} (epoch {})\nmirror    {}",
-        state.phase.name(),
-        state.changed_at,
-        state.changed_by,
-        state.owner,
-        state.epoch,
-        state.mirror.as_deref().unwrap_or("none")
-    )?;
-    if state.phase == Phase::Single {
-        return Ok(());
-    }
-    match &status.holder {
-        Some(holder) => writeln!(
-            text,
-            "copier    {}, {} rows copied",
-            match &holder.name {
-                Some(name) => format!("{name}, heard of {} ms ago", status.silent_ms),
-                None => "nobody".to_owned(),
-            },
-            status.copied
-        )?,
-        None => writeln!(text, "copier    nobody")?,
-    }
-    let (waiting, age) = (status.depth.count_max, status.age_ms);
-    writeln!(text, "outbox    {waiting} rows at most, the first one for {age} ms")?;
-    if status.missing_trigger_count > 0 {
-        let count = status.missing_trigger_count;
-        writeln!(
-            text,
-            "TRIGGERS  {count} are missing: changes were lost; repeat `mirror`, then reconcile"
-        )?;
-    }
-    for table in &status.tables {
-        let done = if table.is_done { "all" } else { "so far" };
-        writeln!(text, "  {}: {} rows put in, {done}", table.name, table.touched)?;
-    }
-    let count = status.refused.len();
-    if count > 0 {
-        writeln!(text, "refused   {count} rows that the mirror does not take:")?;
-    }
-    for row in status.refused.iter().take(SHOWN_MAX) {
-        writeln!(text, "  {} {}: {}", row.table, row.key, row.fault)?;
-    }
-    Ok(())
-}
-
-fn for_programs(status: &Status) -> String {
-    let state = |state: &Option<State>| {
-        state.as_ref().map(|state| {
-            json!({
-                "phase": state.phase.name(), "epoch": state.epoch, "owner": state.owner,
-                "mirror": state.mirror, "changed_at": state.changed_at, "changed_by": state.changed_by,
-            })
-        })
-    };
-    let tables = status.tables.iter().map(|table| {
-        json!({
-            "table": table.name, "rows_put_in": table.touched, "is_done": table.is_done,
-            "last_key": table.last_key,
-        })
-    });
-    let refused = status
-        .refused
-        .iter()
-        .map(|row| json!({ "table": row.table, "key": row.key, "fault": row.fault }));
-    let text = json!({
-        "state": state(&status.state),
-        "mirror_state": state(&status.mirror_state),
-        "tables": tables.collect::<Vec<_>>(),
-        "outbox_rows": status.depth.count_max,
-        "outbox_age_ms": status.age_ms,
-        "copier": status.holder.as_ref().and_then(|holder| holder.name.as_ref()),
-        "copier_silent_ms": status.silent_ms,
-        "copied_rows": status.copied,
-        "missing_triggers": status.missing_trigger_count,
-        "refused": refused.collect::<Vec<_>>(),
-    });
-    format!("{text:#}\n")
 }

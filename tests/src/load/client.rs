@@ -2,10 +2,13 @@
 
 use std::net::SocketAddr;
 use std::sync::atomic::{AtomicBool, Ordering};
+use std::time::{Duration, Instant};
 
-use gateway_tests::{Caller, Outcome, Random, sample};
+use crate::caller::{Caller, Outcome};
+use crate::random::Random;
+use crate::sample;
 
-use crate::book::{Effect, Entry, Fate, Tally};
+use super::book::{Effect, Entry, Fate, Tally};
 
 /// Most calls of a client in a round, so that a round's checks stay short.
 const ENTRY_COUNT_MAX: usize = 3_000;
@@ -14,6 +17,9 @@ const ENTRY_COUNT_MAX: usize = 3_000;
 /// sends orders only, faster than the database takes them.
 const WINDOW_MAX: u64 = 8;
 const SHOP_WINDOW_MAX: u64 = 64;
+
+/// Refusals that are told in words.
+const PUT_OFF_TOLD_MAX: usize = 3;
 
 /// Players that all clients share, so that they meet at the same rows.
 const PLAYERS: (i64, i64) = (1001, 1020);
@@ -33,11 +39,15 @@ enum Draft {
 
 /// A game server.
 #[derive(Debug)]
-pub(crate) struct Client {
+pub struct Client {
     /// Its calls of this round.
-    pub(crate) entries: Vec<Entry>,
+    pub entries: Vec<Entry>,
     /// Repeats of this round, and what was wrong with their answers.
-    pub(crate) tally: Tally,
+    pub tally: Tally,
+    /// How long the slowest of its calls took, in this round's load.
+    pub slowest: Duration,
+    /// The first refusals in this round's load that say "try again", and how many there were.
+    pub put_off: (u64, Vec<String>),
     caller: Caller,
     random: Random,
     prefix: String,
@@ -46,23 +56,33 @@ pub(crate) struct Client {
 
 impl Client {
     /// A client that is not connected yet.
-    pub(crate) fn new(address: SocketAddr, random: Random, is_shop: bool) -> Self {
+    pub fn new(address: SocketAddr, random: Random, is_shop: bool) -> Self {
         let caller = Caller::new(address, sample::GAME);
-        let (entries, prefix) = (Vec::new(), String::new());
-        Self { entries, tally: Tally::default(), caller, random, prefix, is_shop }
+        Self {
+            entries: Vec::new(),
+            tally: Tally::default(),
+            slowest: Duration::ZERO,
+            put_off: (0, Vec::new()),
+            caller,
+            random,
+            prefix: String::new(),
+            is_shop,
+        }
     }
 
     /// Forgets the last round.
     ///
     /// - `prefix`: of the keys of this client in this round.
-    pub(crate) fn begin(&mut self, prefix: String) {
+    pub fn begin(&mut self, prefix: String) {
         self.entries.clear();
         self.tally = Tally::default();
+        self.slowest = Duration::ZERO;
+        self.put_off = (0, Vec::new());
         self.prefix = prefix;
     }
 
     /// Calls until it is told to stop, or nobody listens any more.
-    pub(crate) fn load(&mut self, stop: &AtomicBool) {
+    pub fn load(&mut self, stop: &AtomicBool) {
         while !stop.load(Ordering::Relaxed) && self.entries.len() < ENTRY_COUNT_MAX {
             if self.caller.connect().is_none() {
                 return;
@@ -76,7 +96,7 @@ impl Client {
 
     /// Sends what is open again, with the same key, until the answer is definite. A quarter is given up
     /// instead: what became of that, only the database knows.
-    pub(crate) fn settle(&mut self) {
+    pub fn settle(&mut self) {
         for index in 0..self.entries.len() {
             let entry = &self.entries[index];
             if !entry.is_open() || self.random.chance(25) {
@@ -91,7 +111,7 @@ impl Client {
     /// Repeats some of what was acknowledged, when everything is applied.
     ///
     /// - `knows_keys`: the gateway still knows every key of an order, also of what is applied.
-    pub(crate) fn ask_again(&mut self, knows_keys: bool) {
+    pub fn ask_again(&mut self, knows_keys: bool) {
         for index in 0..self.entries.len() {
             if !matches!(self.entries[index].fate, Fate::Acknowledged(_)) || !self.random.chance(4)
             {
@@ -117,7 +137,15 @@ impl Client {
                 Draft::Reuse(of) => (self.entries[*of].operation, &self.entries[*of].other_params),
             })
             .collect();
+        let begun = Instant::now();
         let outcomes = self.caller.call_all(&calls);
+        self.slowest = self.slowest.max(begun.elapsed());
+        for outcome in outcomes.iter().filter(|outcome| outcome.may_be_repeated()) {
+            self.put_off.0 += 1;
+            if self.put_off.1.len() < PUT_OFF_TOLD_MAX {
+                self.put_off.1.push(format!("{outcome:?}"));
+            }
+        }
         for (draft, outcome) in drafts.into_iter().zip(outcomes) {
             match draft {
                 Draft::New(mut entry) => {

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use gateway_tests::{Server, sample};
+use crate::sample;
+use crate::server::Server;
 
-use crate::book::{Effect, Entry, Rows, Tally};
+use super::book::{Effect, Entry, Rows, Tally};
 
 /// What players own: by player and item type, and by player.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -15,7 +16,7 @@ struct Owned {
 
 /// Compares the game's database with its own ledgers and with the clients' books.
 #[derive(Debug)]
-pub(crate) struct Verifier {
+pub struct Verifier {
     schema: String,
     /// What the players have to own: as at the start, and every ledger row since.
     owned: Owned,
@@ -25,16 +26,21 @@ pub(crate) struct Verifier {
 
 impl Verifier {
     /// Takes down what is there before the first call.
-    pub(crate) fn new(server: &Server, schema: String) -> Self {
+    pub fn new(server: &Server, schema: String) -> Self {
         let owned = owned(server, &schema);
         let row_count = row_count(server, &schema);
         Self { schema, owned, row_count }
     }
 
+    /// Has it look at another schema from now on: the game was switched to it.
+    pub fn look_at(&mut self, schema: String) {
+        self.schema = schema;
+    }
+
     /// Judges every call of a round, then the players' property as a whole.
     ///
     /// - `prefix`: of the keys of this round.
-    pub(crate) fn judge<'e>(
+    pub fn judge<'e>(
         &mut self,
         server: &Server,
         prefix: &str,

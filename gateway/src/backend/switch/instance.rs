@@ -1,0 +1,96 @@
+//! The running gateways of a game, as they register themselves in `gateway_switch_instance`.
+
+use super::error::SwitchError;
+use super::side::Side;
+use super::state::{now_ms, text};
+
+/// How long a gateway that is not heard of counts as running, in milliseconds.
+const ALIVE_MS: i64 = 10_000;
+
+const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms \
+    FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
+
+/// What a gateway says of itself.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum InstanceState {
+    /// Calls go to the owner.
+    Open,
+    /// The same, and it looks at the flip closely.
+    Ready,
+    /// No call is under way, and none begins.
+    Blocked,
+    /// It cannot go along to the other database.
+    Unfit,
+}
+
+impl InstanceState {
+    const ALL: [Self; 4] = [Self::Open, Self::Ready, Self::Blocked, Self::Unfit];
+
+    /// Its word in the table.
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Open => "open",
+            Self::Ready => "ready",
+            Self::Blocked => "blocked",
+            Self::Unfit => "unfit",
+        }
+    }
+}
+
+/// A gateway of a group.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Instance {
+    /// Its name.
+    pub name: Box<str>,
+    /// When it was heard of, in Unix milliseconds.
+    pub seen_at: i64,
+    /// The owner's epoch that it knows.
+    pub epoch: i64,
+    /// The attempt to flip that its state belongs to.
+    pub flip_id: i64,
+    /// What it says of itself.
+    pub state: InstanceState,
+    /// Why it is unfit.
+    pub fault: Option<Box<str>>,
+    /// How long its last pause was, in milliseconds.
+    pub pause_ms: i64,
+}
+
+impl Instance {
+    /// Whether it runs, as far as is known.
+    pub fn is_alive(&self) -> bool {
+        now_ms().saturating_sub(self.seen_at) < ALIVE_MS
+    }
+
+    /// Whether it has come so far in an attempt.
+    pub(super) fn has_reached(&self, flip_id: i64, state: InstanceState) -> bool {
+        let is_further = state == InstanceState::Ready && self.state == InstanceState::Blocked;
+        self.flip_id == flip_id && (self.state == state || is_further)
+    }
+}
+
+/// Reads the gateways of a group that run, from either side: they register on both.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn read_alive(side: &mut Side, group: &str) -> Result<Vec<Instance>, SwitchError> {
+    let rows = side.texts(READ, vec![text(group)]).await?;
+    let instance = |row: Vec<Option<String>>| {
+        let mut texts = row.into_iter();
+        let name = texts.next()??.into();
+        let mut number = || texts.next()??.parse().ok();
+        let (seen_at, epoch, flip_id) = (number()?, number()?, number()?);
+        let word = texts.next()??;
+        let state = InstanceState::ALL.into_iter().find(|state| state.name() == word)?;
+        let fault = texts.next()?.map(Into::into);
+        let pause_ms = texts.next()??.parse().ok()?;
+        Some(Instance { name, seen_at, epoch, flip_id, state, fault, pause_ms })
+    };
+    let all = rows.into_iter().map(|row| {
+        let strange = "gateway_switch_instance holds what this version does not know";
+        instance(row).ok_or_else(|| SwitchError::refused(strange))
+    });
+    let all = all.collect::<Result<Vec<_>, _>>()?;
+    Ok(all.into_iter().filter(Instance::is_alive).collect())
+}

@@ -1,0 +1,213 @@
+//! What has to be right before a flip, looked at without changing anything.
+
+use super::capture;
+use super::check::obstacles;
+use super::copy::group_pairs;
+use super::error::SwitchError;
+use super::instance::{self, Instance, InstanceState};
+use super::lease::holder;
+use super::outbox;
+use super::side::Side;
+use super::state::{self, Group, Phase, State, now_ms, text};
+use crate::catalog::Scalar;
+
+/// Longest time that a row may have waited, in milliseconds.
+const LAG_MS_MAX: i64 = 5000;
+/// Rows that may wait: they are copied within the pause, if they have not been by then.
+const WAITING_COUNT_MAX: u64 = 5000;
+/// How long a comparison of all rows counts.
+const RECONCILED_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// Refused rows that are counted.
+const REFUSED_COUNT_MAX: usize = 1000;
+
+const READ: &str =
+    "SELECT mirror, ended_at, divergences FROM gateway_switch_reconcile WHERE group_name = ?";
+const FORGET: &str = "DELETE FROM gateway_switch_reconcile WHERE group_name = ?";
+const WRITE: &str = "INSERT INTO gateway_switch_reconcile \
+    (group_name, mirror, began_at, ended_at, row_count, divergences) VALUES (?, ?, ?, ?, ?, ?)";
+
+/// One thing that has to be right.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Check {
+    /// Which.
+    pub name: &'static str,
+    /// What is wrong with it, and what to do.
+    pub fault: Option<Box<str>>,
+}
+
+impl Check {
+    fn new(name: &'static str, fault: Option<String>) -> Self {
+        Self { name, fault: fault.map(Into::into) }
+    }
+}
+
+/// Looks at everything.
+///
+/// # Errors
+///
+/// [`SwitchError`]: a database does not answer.
+pub(super) async fn preflight(
+    owner: &mut Side,
+    mirror: &mut Side,
+    group: Group<'_>,
+    state: &State,
+) -> Result<Vec<Check>, SwitchError> {
+    let id = group.id;
+    let phase = (state.phase != Phase::Mirrored)
+        .then(|| format!("it is `{}`, and has to be `mirrored`", state.phase.name()));
+    let instances = instance::read_alive(owner, id).await?;
+    Ok(vec![
+        Check::new("phase", phase),
+        Check::new("tables", tables_fault(owner, group).await?),
+        Check::new("schemas", schemas_fault(owner, mirror, group).await?),
+        Check::new("copier", copier_fault(owner, group).await?),
+        Check::new("lag", lag_fault(owner).await?),
+        Check::new("refused", refused_fault(owner, id).await?),
+        Check::new("reconcile", reconcile_fault(owner, group).await?),
+        Check::new("gateways", instances_fault(&instances)),
+    ])
+}
+
+async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
+    let tables = state::read_tables(owner, group.id).await?;
+    if tables.is_empty() {
+        return Ok(Some("the group has none".into()));
+    }
+    let left: Vec<&str> =
+        tables.iter().filter(|table| !table.is_done).map(|table| &*table.name).collect();
+    let told = || format!("not all rows of {} were copied: `backfill`", left.join(", "));
+    Ok((!left.is_empty()).then(told))
+}
+
+/// Whether what changes is written down, and could be on the other side.
+async fn schemas_fault(
+    owner: &mut Side,
+    mirror: &mut Side,
+    group: Group<'_>,
+) -> Result<Option<String>, SwitchError> {
+    let told = |error| match error {
+        SwitchError::Refused(text) => Ok(Some(text.into_string())),
+        other => Err(other),
+    };
+    let pairs = match group_pairs(owner, mirror, group).await {
+        Ok(pairs) => pairs,
+        Err(error) => return told(error),
+    };
+    let missing = capture::missing(owner, &pairs).await?.len();
+    if missing > 0 {
+        let mirror = &group.mirror.name;
+        return Ok(Some(format!(
+            "{missing} triggers are missing, changes were lost: `mirror {mirror}`, then `gateway reconcile`"
+        )));
+    }
+    let checked = async {
+        let back = back_pairs(owner, mirror, group).await?;
+        obstacles(mirror, owner, &back, true).await
+    };
+    match checked.await {
+        Ok(()) => Ok(None),
+        Err(error) => told(error),
+    }
+}
+
+/// The tables of a group as the mirror's triggers will see them, when it is the owner.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn back_pairs(
+    owner: &mut Side,
+    mirror: &mut Side,
+    group: Group<'_>,
+) -> Result<Vec<super::pair::Pair>, SwitchError> {
+    let tables = state::read_tables(owner, group.id).await?;
+    let wanted: Vec<Box<str>> = tables.into_iter().map(|table| table.name).collect();
+    super::copy::pairs_of(mirror, owner, group.reversed(), &wanted).await
+}
+
+async fn copier_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
+    let is_alive = holder(owner, group.id, "").await?.is_some_and(|holder| holder.is_alive());
+    Ok((!is_alive).then(|| "nobody copies: a gateway of the game has to run".into()))
+}
+
+async fn lag_fault(owner: &mut Side) -> Result<Option<String>, SwitchError> {
+    let depth = outbox::depth(owner).await?;
+    let age_ms = depth.since.map_or(0, |since| (now_ms() - since / 1000).max(0));
+    let count = depth.count_max;
+    let is_large = age_ms > LAG_MS_MAX || count > WAITING_COUNT_MAX;
+    Ok(is_large.then(|| {
+        format!("{count} rows wait, the first one for {age_ms} ms: {WAITING_COUNT_MAX} rows and {LAG_MS_MAX} ms at most")
+    }))
+}
+
+async fn refused_fault(owner: &mut Side, id: &str) -> Result<Option<String>, SwitchError> {
+    let count = outbox::refused(owner, REFUSED_COUNT_MAX).await?.len();
+    Ok((count > 0).then(|| {
+        format!("the mirror does not take {count} rows: `status` shows them, `gateway switch {id} copy --retry-refused`")
+    }))
+}
+
+async fn reconcile_fault(
+    owner: &mut Side,
+    group: Group<'_>,
+) -> Result<Option<String>, SwitchError> {
+    let rows = owner.texts(READ, vec![text(group.id)]).await?;
+    let mut texts = rows.into_iter().next().unwrap_or_default().into_iter().flatten();
+    let (mirror, ended_at, count) = (texts.next(), texts.next(), texts.next());
+    let number = |text: Option<String>| text.and_then(|text| text.parse::<i64>().ok());
+    let command = format!("`gateway reconcile {}`", group.id);
+    let (Some(ended_at), Some(count)) = (number(ended_at), number(count)) else {
+        return Ok(Some(format!(
+            "not all rows were compared since `{}` is the owner: {command}",
+            group.owner.name
+        )));
+    };
+    let hours = now_ms().saturating_sub(ended_at) / 3_600_000;
+    Ok(if mirror.as_deref() != Some(&*group.mirror.name) {
+        Some(format!("the rows were compared with another mirror's: {command}"))
+    } else if count > 0 {
+        Some(format!(
+            "the last comparison found {count} divergences: {command} --repair owner-to-mirror, then again"
+        ))
+    } else if now_ms().saturating_sub(ended_at) > RECONCILED_MS_MAX {
+        Some(format!("all rows were compared {hours} hours ago, 24 at most: {command}"))
+    } else {
+        None
+    })
+}
+
+fn instances_fault(instances: &[Instance]) -> Option<String> {
+    let unfit = instances.iter().filter(|it| it.state == InstanceState::Unfit);
+    let told: Vec<String> = unfit
+        .map(|it| {
+            format!("{} cannot go along: {}", it.name, it.fault.as_deref().unwrap_or("unfit"))
+        })
+        .collect();
+    (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Writes down what a comparison of all rows of a group found, in the owner's database.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn enter_reconcile(
+    owner: &mut Side,
+    group: Group<'_>,
+    began_at_ms: i64,
+    (row_count, divergence_count): (u64, u64),
+) -> Result<(), SwitchError> {
+    let count = |count: u64| Scalar::Int(i64::try_from(count).unwrap_or(i64::MAX));
+    owner.begin().await?;
+    owner.execute(FORGET, vec![text(group.id)]).await?;
+    let binds = vec![
+        text(group.id),
+        text(&group.mirror.name),
+        Scalar::Int(began_at_ms),
+        Scalar::Int(now_ms()),
+        count(row_count),
+        count(divergence_count),
+    ];
+    owner.execute(WRITE, binds).await?;
+    owner.commit().await
+}

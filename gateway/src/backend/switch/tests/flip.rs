@@ -1,0 +1,477 @@
+//! The flip: whoever is killed in the middle of it, one side owns the group, and what was written is there.
+
+use std::collections::BTreeSet;
+use std::pin::pin;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::task::Poll;
+use std::time::Duration;
+
+use super::super::capture::present;
+use super::super::copy::Copier;
+use super::super::error::SwitchError;
+use super::super::flip::{back, forward};
+use super::super::instance::InstanceState;
+use super::super::lease::Takeover;
+use super::super::side::Side;
+use super::super::state::{self, Group, Phase, State, now_ms, text};
+use super::super::{
+    Flip, Flipped, Recovered, backfill, by_rows, copy, flip, mirror, reconcile, recover, retire,
+    status,
+};
+use super::copy::{begin, equal, group};
+use super::world::{World, everywhere, open, put_wallet, run};
+use crate::catalog::Scalar;
+use crate::config::ConnectionConfig;
+
+/// Everything copied, nothing flipped yet.
+async fn mirrored(world: &World) {
+    begin(world).await;
+    backfill(group(world), ("tests", "tests"), &mut |_| {}).await.expect("filled");
+}
+
+fn forced<'c>(group: Group<'c>) -> Flip<'c> {
+    let pause_max = Duration::from_secs(5);
+    Flip { group, to: None, is_forced: true, pause_max, by: "tests", name: "tests" }
+}
+
+async fn flipped(group: Group<'_>) -> Result<Flipped, SwitchError> {
+    Box::pin(flip(&forced(group), &mut |_| {})).await
+}
+
+async fn now(world: &World) -> Group<'_> {
+    by_rows(group(world)).await.expect("one owner")
+}
+
+async fn row(config: &ConnectionConfig) -> State {
+    let mut side = open(config).await;
+    let row = state::read(&mut side, "game1").await.expect("read").expect("a row");
+    side.close().await;
+    row
+}
+
+/// Plays a running gateway: registers on both sides, and says what the phase asks for.
+async fn play(world: &World, name: &str, stop: &AtomicBool) {
+    let mut sides = [open(&world.owner).await, open(&world.mirror).await];
+    while !stop.load(Ordering::Relaxed) {
+        let mut rows = Vec::new();
+        for side in &mut sides {
+            rows.push(state::read(side, "game1").await.expect("read").expect("a row"));
+        }
+        let leaving = rows.iter().find(|row| row.phase.is_flip());
+        let names = [&world.owner.name, &world.mirror.name];
+        let owning = rows.iter().zip(names).find(|(row, name)| row.owner == **name);
+        let seen = leaving.or(owning.map(|(row, _)| row)).expect("one of them");
+        let said = match seen.phase {
+            Phase::Readying => InstanceState::Ready,
+            Phase::Blocking | Phase::Draining | Phase::Flipped => InstanceState::Blocked,
+            _ => InstanceState::Open,
+        };
+        for side in &mut sides {
+            // Somebody else may hold the file for a moment.
+            drop(say(side, name, (seen.epoch, seen.flip_id, said)).await);
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn say(
+    side: &mut Side,
+    name: &str,
+    (epoch, flip_id, said): (i64, i64, InstanceState),
+) -> Result<(), SwitchError> {
+    let sql = "UPDATE gateway_switch_instance SET seen_at = ?, epoch = ?, flip_id = ?, state = ? \
+               WHERE group_name = 'game1' AND instance = ?";
+    let numbers = [now_ms(), epoch, flip_id].map(Scalar::Int);
+    let mut binds = numbers.to_vec();
+    binds.extend([text(said.name()), text(name)]);
+    if side.execute(sql, binds.clone()).await? == 0 {
+        let sql = "INSERT INTO gateway_switch_instance \
+                   (seen_at, epoch, flip_id, state, instance, fault, pause_ms, group_name) \
+                   VALUES (?, ?, ?, ?, ?, NULL, 7, 'game1')";
+        side.execute(sql, binds).await?;
+    }
+    Ok(())
+}
+
+/// Writes as a gateway does that knows nothing of the flip: where it believes the owner to be, under its row's lock.
+async fn write_on(
+    world: &World,
+    player: i64,
+    stop: &AtomicBool,
+    written: &Mutex<BTreeSet<String>>,
+) {
+    let configs = [&world.owner, &world.mirror];
+    let mut sides = [open(&world.owner).await, open(&world.mirror).await];
+    let (mut at, mut number) = (0, 0);
+    while !stop.load(Ordering::Relaxed) {
+        let currency = format!("w{number}");
+        let side = &mut sides[at];
+        let done = async {
+            side.begin().await?;
+            let row = state::read_shared(side, "game1").await?;
+            if row.is_none_or(|row| row.owner != configs[at].name) {
+                return Ok(false);
+            }
+            let sql = "INSERT INTO wallet (player_id, currency, balance) VALUES (?, ?, 1)";
+            side.execute(sql, vec![Scalar::Int(player), text(&currency)]).await?;
+            side.commit().await?;
+            Ok::<_, SwitchError>(true)
+        };
+        match done.await {
+            Ok(true) => {
+                written.lock().expect("whole").insert(format!("{player} {currency}"));
+                number += 1;
+            }
+            Ok(false) => {
+                side.rollback().await;
+                at = 1 - at;
+            }
+            // A commit whose outcome is not known is not told to anybody.
+            Err(_) => {
+                side.rollback().await;
+                number += 1;
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(3)).await;
+    }
+}
+
+/// Everything that was acknowledged is on the owner, once, and both sides are alike when what waits is copied.
+async fn nothing_is_lost(world: &World, written: &Mutex<BTreeSet<String>>) {
+    let group = now(world).await;
+    copy(group, "tests", Takeover::Now, &mut |_| {}).await.expect("copied");
+    equal(world).await;
+    let mut owner = open(group.owner).await;
+    let sql = "SELECT player_id, currency FROM wallet";
+    let rows = owner.texts(sql, Vec::new()).await.expect("rows");
+    let found: BTreeSet<String> = rows
+        .into_iter()
+        .map(|row| row.into_iter().flatten().collect::<Vec<_>>().join(" "))
+        .collect();
+    let written = written.lock().expect("whole");
+    assert!(!written.is_empty());
+    let lost: Vec<_> = written.difference(&found).collect();
+    assert_eq!(lost, Vec::<&String>::new(), "acknowledged, and not on `{}`", group.owner.name);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn game_goes_to_its_mirror_and_back_and_forward_again_beside_writers() {
+    everywhere("flip", async |world| {
+        mirrored(world).await;
+        let (stop, written) = (AtomicBool::new(false), Mutex::default());
+        let work = async {
+            for epoch in 2..=4 {
+                let before = now(world).await;
+                let done = flipped(before).await.expect("flipped");
+                assert_eq!((&*done.owner, done.epoch), (&*before.mirror.name, epoch));
+                assert!(done.pause.expect("there was one") < Duration::from_secs(5));
+                assert_eq!(done.left, None);
+                let names: Vec<_> =
+                    done.instances.iter().map(|it| (&*it.name, it.pause_ms)).collect();
+                assert_eq!(names, [("one", 7), ("two", 7)]);
+                let after = now(world).await;
+                assert_eq!(after.owner.name, before.mirror.name);
+                let told = status(after).await.expect("a status");
+                assert_eq!(told.state.as_ref().map(|it| it.phase), Some(Phase::Mirrored));
+                assert_eq!(told.mirror_state.as_ref().map(|it| it.phase), Some(Phase::Mirror));
+                assert_eq!(told.missing_trigger_count, 0);
+                let mut old = open(after.mirror).await;
+                assert_eq!(present(&mut old).await.expect("triggers"), []);
+                // It is the owner already.
+                let again = Flip { to: Some(&after.owner.name), ..forced(after) };
+                let again = flip(&again, &mut |_| {}).await.expect("nothing to do");
+                assert_eq!((again.epoch, again.pause), (epoch, None));
+                tokio::time::sleep(Duration::from_millis(50)).await;
+            }
+            stop.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(
+            play(world, "one", &stop),
+            play(world, "two", &stop),
+            write_on(world, 1, &stop, &written),
+            write_on(world, 2, &stop, &written),
+            work
+        );
+        nothing_is_lost(world, &written).await;
+        let mut both = 0;
+        for config in [&world.owner, &world.mirror] {
+            both += i64::from(row(config).await.owner == config.name);
+        }
+        assert_eq!(both, 1);
+    })
+    .await;
+}
+
+/// A flip that is dropped the moment it waits for the `limit`th time after it told of so many phases; what it said if it
+/// did not wait so often.
+async fn flip_killed(
+    group: Group<'_>,
+    place: usize,
+    limit: usize,
+) -> Option<Result<Flipped, SwitchError>> {
+    let (told, mut count) = (AtomicUsize::new(0), 0);
+    let plan = forced(group);
+    let mut note = |_: &str| {
+        told.fetch_add(1, Ordering::Relaxed);
+    };
+    let mut future = pin!(flip(&plan, &mut note));
+    std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if told.load(Ordering::Relaxed) < place => Poll::Pending,
+        Poll::Pending if count == limit => Poll::Ready(None),
+        Poll::Pending => {
+            count += 1;
+            Poll::Pending
+        }
+    })
+    .await
+}
+
+/// What ends a flip that was left: a gateway, or the command again.
+async fn heal(world: &World, by_command: bool) {
+    let group = now(world).await;
+    let seen = row(group.owner).await;
+    if !seen.phase.is_flip() {
+        return;
+    }
+    if by_command && matches!(seen.phase, Phase::Draining | Phase::Flipped) {
+        flipped(group).await.expect("it goes on");
+        return;
+    }
+    recover(group, &seen, "tests").await.expect("ended");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn flip_killed_between_any_two_steps_leaves_one_owner_and_loses_nothing() {
+    everywhere("flipkilled", async |world| {
+        mirrored(world).await;
+        let (stop, written) = (AtomicBool::new(false), Mutex::default());
+        let work = async {
+            let mut phases = BTreeSet::new();
+            // Before it begins, then in each of its phases: at its start, a little later, and so on to its end.
+            for (place, step) in [(0, 60), (1, 300), (2, 16), (3, 16), (4, 16)] {
+                let mut limit = 0;
+                loop {
+                    let group = now(world).await;
+                    let begun = std::time::Instant::now();
+                    let done = flip_killed(group, place, limit).await;
+                    println!("{place} {limit} {:?} {done:?}", begun.elapsed());
+                    phases.insert(row(group.owner).await.phase.name());
+                    let mut count = 0;
+                    while let Err(error) = healed(world, limit % 2 == 0).await {
+                        count += 1;
+                        assert!(count < 20, "{error}");
+                    }
+                    match done {
+                        None => limit += step,
+                        Some(Ok(_)) => break,
+                        // It met a writer for too long, and is tried again.
+                        Some(Err(error)) => println!("{error}"),
+                    }
+                }
+                assert!(limit > 0, "killed in phase {place}");
+            }
+            stop.store(true, Ordering::Relaxed);
+            phases
+        };
+        let (.., phases) = tokio::join!(
+            play(world, "one", &stop),
+            write_on(world, 1, &stop, &written),
+            write_on(world, 2, &stop, &written),
+            work
+        );
+        println!("killed in {phases:?}");
+        let all = ["readying", "blocking", "draining", "flipped"];
+        assert!(all.iter().all(|phase| phases.contains(phase)), "{phases:?}");
+        nothing_is_lost(world, &written).await;
+    })
+    .await;
+}
+
+/// That no flip is on its way, after an attempt to end it.
+async fn healed(world: &World, by_command: bool) -> Result<(), String> {
+    heal(world, by_command).await;
+    let phase = row(now(world).await.owner).await.phase;
+    if phase.is_flip() { Err(format!("still {}", phase.name())) } else { Ok(()) }
+}
+
+#[tokio::test]
+async fn of_two_who_want_to_go_on_only_one_does() {
+    everywhere("flipraces", async |world| {
+        mirrored(world).await;
+        let group = group(world);
+        let mut owner = open(&world.owner).await;
+        let mirrored = row(&world.owner).await;
+        let readying =
+            forward(&mut owner, group, &mirrored, Some(100), "one").await.expect("moved");
+        let readying = readying.expect("the first one");
+        assert_eq!((readying.phase, readying.flip_id), (Phase::Readying, 1));
+        let second = forward(&mut owner, group, &mirrored, Some(100), "two").await.expect("asked");
+        assert_eq!(second, None, "it is not `mirrored` any more");
+        let step = async |seen: &State, owner: &mut Side| {
+            forward(owner, group, seen, None, "one").await.expect("moved").expect("still there")
+        };
+        let blocking = step(&readying, &mut owner).await;
+        let draining = step(&blocking, &mut owner).await;
+        assert_eq!((draining.epoch, &*draining.owner), (2, &*world.mirror.name));
+        // A gateway that waited for too long, and the command, which was only slow.
+        assert_eq!(recover(group, &draining, "gateway").await.expect("back"), Recovered::Back);
+        let late = forward(&mut owner, group, &draining, None, "one").await.expect("asked");
+        assert_eq!(late, None, "the way back was first");
+        let again = row(&world.owner).await;
+        assert_eq!(
+            (again.phase, again.epoch, &*again.owner),
+            (Phase::Mirrored, 3, &*world.owner.name)
+        );
+        // And the other way round.
+        let readying = forward(&mut owner, group, &again, None, "one").await.expect("moved");
+        assert_eq!(readying.as_ref().map(|it| it.flip_id), Some(2));
+        let blocking = step(&readying.expect("moved"), &mut owner).await;
+        let draining = step(&blocking, &mut owner).await;
+        let flipped = step(&draining, &mut owner).await;
+        assert_eq!(recover(group, &draining, "gateway").await.expect("late"), Recovered::Nothing);
+        assert!(back(&mut owner, group, &flipped, "gateway").await.is_err());
+        assert_eq!(recover(group, &flipped, "gateway").await.expect("on"), Recovered::Forward);
+        assert_eq!(recover(group, &flipped, "another").await.expect("done"), Recovered::Nothing);
+        let opened = row(&world.mirror).await;
+        assert_eq!(
+            (opened.phase, opened.epoch, &*opened.owner),
+            (Phase::Mirrored, 4, &*world.mirror.name)
+        );
+    })
+    .await;
+}
+
+/// A gateway that does not say that it has blocked: the pause ends at its limit, and nothing has happened.
+#[tokio::test]
+async fn gateway_that_does_not_answer_ends_the_attempt_within_the_longest_pause() {
+    everywhere("flipsilent", async |world| {
+        mirrored(world).await;
+        let silent = async |state: InstanceState, epoch: i64, flip_id: i64| {
+            for config in [&world.owner, &world.mirror] {
+                let mut side = open(config).await;
+                say(&mut side, "silent", (epoch, flip_id, state)).await.expect("said");
+                side.close().await;
+            }
+        };
+        silent(InstanceState::Ready, 1, 1).await;
+        let plan = Flip { pause_max: Duration::from_millis(300), ..forced(group(world)) };
+        let mut phases = Vec::new();
+        let begun = std::time::Instant::now();
+        let told = flip(&plan, &mut |phase| phases.push(phase.to_owned())).await.expect_err("late");
+        let told = told.to_string();
+        assert!(told.contains("did not say `blocked` in time: silent"), "{told}");
+        assert!(told.contains("The game is on `owner` as before"), "{told}");
+        assert!(begun.elapsed() < Duration::from_secs(8), "{:?}", begun.elapsed());
+        assert_eq!(phases.len(), 2, "{phases:?}");
+        let row = row(&world.owner).await;
+        assert_eq!((row.phase, row.epoch), (Phase::Mirrored, 1));
+        // One that is not fit is told before anything happens, and overridden where that is meant.
+        silent(InstanceState::Unfit, 1, 1).await;
+        let plan = Flip { is_forced: false, ..plan };
+        let told = flip(&plan, &mut |_| {}).await.expect_err("unfit").to_string();
+        assert!(told.contains("silent cannot go along"), "{told}");
+        let done = flipped(group(world)).await.expect("forced");
+        assert!(done.overridden.iter().any(|check| check.name == "gateways"), "{done:?}");
+        // One that was not heard of for ten seconds does not count.
+        for config in [&world.owner, &world.mirror] {
+            let sql =
+                "UPDATE gateway_switch_instance SET state = 'open', seen_at = seen_at - 10000";
+            run(config, sql).await;
+        }
+        assert_eq!(flipped(now(world).await).await.expect("alone").instances, []);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn flip_is_refused_with_everything_that_stands_against_it() {
+    everywhere("flipgate", async |world| {
+        begin(world).await;
+        let plan = Flip { is_forced: false, ..forced(group(world)) };
+        let refusal = async || flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
+        let told = refusal().await;
+        for part in ["phase: it is `mirror`", "tables: not all rows", "copier: ", "reconcile: "] {
+            assert!(told.contains(part), "{part} in {told}");
+        }
+        let even_so = flipped(group(world)).await.expect_err("not even by force").to_string();
+        assert!(!even_so.contains("--force"), "{even_so}");
+        backfill(group(world), ("tests", "tests"), &mut |_| {}).await.expect("filled");
+        let copier = Copier::open(group(world), "tests", Takeover::Now).await.expect("taken");
+        let told = refusal().await;
+        assert!(told.contains("reconcile: not all rows were compared"), "{told}");
+        assert!(!told.contains("copier: ") && told.contains("--force"), "{told}");
+        // A row that nobody copied.
+        put_wallet(&mut open(&world.mirror).await, 9, "extra", 1).await;
+        let all = super::super::Reconcile { ..super::reconcile::plan(world) };
+        reconcile(&all, |_| {}).await.expect("compared");
+        assert!(refusal().await.contains("found 1 divergences"));
+        run(&world.mirror, "DELETE FROM wallet WHERE player_id = 9").await;
+        let part = super::super::Reconcile {
+            tables: vec!["thing".into()],
+            ..super::reconcile::plan(world)
+        };
+        reconcile(&part, |_| {}).await.expect("compared");
+        assert!(refusal().await.contains("found 1 divergences"), "a part counts for nothing");
+        reconcile(&all, |_| {}).await.expect("compared");
+        let older = "UPDATE gateway_switch_reconcile SET ended_at = ended_at - 86400001";
+        run(&world.owner, older).await;
+        assert!(refusal().await.contains("24 at most"));
+        reconcile(&all, |_| {}).await.expect("compared");
+        run(
+            &world.owner,
+            "INSERT INTO gateway_outbox_refused (id, table_name, row_key, fault, refused_at) \
+             VALUES (1, 'wallet', '[]', 'no', '2024-01-01 00:00:00')",
+        )
+        .await;
+        assert!(refusal().await.contains("refused: the mirror does not take 1 rows"));
+        run(&world.owner, "DELETE FROM gateway_outbox_refused").await;
+        let checks = status(group(world)).await.expect("a status").checks;
+        assert_eq!(checks.iter().filter(|check| check.fault.is_some()).count(), 0, "{checks:?}");
+        copier.close().await;
+        let copier = Copier::open(group(world), "tests", Takeover::Now).await.expect("taken");
+        let done = Box::pin(flip(&plan, &mut |_| {})).await.expect("nothing is against it");
+        assert_eq!(done.overridden, []);
+        drop(copier);
+        let _ = plan.group;
+        let told = flip(&Flip { group: now(world).await, ..plan }, &mut |_| {}).await;
+        let told = told.expect_err("not compared since").to_string();
+        assert!(told.contains("since `mirror` is the owner"), "{told}");
+    })
+    .await;
+}
+
+/// What the steps are after a flip: the same, whatever order the configuration names the two in.
+#[tokio::test]
+async fn steps_after_a_flip_go_by_the_rows_and_an_owner_of_before_keeps_a_row() {
+    everywhere("flipsteps", async |world| {
+        mirrored(world).await;
+        flipped(group(world)).await.expect("flipped");
+        let told = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
+        assert!(told.expect_err("the other one owns").to_string().contains("`mirror` owns game1"));
+        let back = now(world).await;
+        assert_eq!(
+            by_rows(group(world).reversed()).await.expect("one").owner.name,
+            back.owner.name
+        );
+        put_wallet(&mut open(&world.mirror).await, 1, "after", 1).await;
+        assert_eq!(copy(back, "tests", Takeover::Now, &mut |_| {}).await.expect("back").copied, 1);
+        equal(world).await;
+        let again = mirror(back, &[], "tests").await.expect("repeated");
+        assert_eq!((again.trigger_count, again.tables.len()), (0, 2));
+        retire(back, "tests").await.expect("retired");
+        let left = row(&world.owner).await;
+        assert_eq!(
+            (left.phase, &*left.owner, left.mirror),
+            (Phase::Single, &*world.mirror.name, None)
+        );
+        assert_eq!(by_rows(group(world)).await.expect("one").owner.name, world.mirror.name);
+        // And once more from there.
+        mirror(back, &[], "tests").await.expect("mirrored");
+        backfill(back, ("tests", "tests"), &mut |_| {}).await.expect("filled");
+        assert_eq!(flipped(back).await.expect("flipped").owner, world.owner.name);
+        equal(world).await;
+    })
+    .await;
+}
