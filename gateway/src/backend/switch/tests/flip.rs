@@ -257,7 +257,6 @@ async fn flip_killed_between_any_two_steps_leaves_one_owner_and_loses_nothing() 
                 loop {
                     let group = now(world).await;
                     let done = flip_killed(group, place, limit).await;
-                    println!("{place} {limit} {:?} {done:?}", begun.elapsed());
                     phases.insert(row(group.owner).await.phase.name());
                     let mut count = 0;
                     while let Err(error) = healed(world, limit % 2 == 0).await {
