@@ -7,7 +7,7 @@ use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::compare::{Comparison, Plan};
-use crate::{GateArgs, build_gateway, compare};
+use crate::{GateArgs, build_gateway, compare, own_path};
 
 /// A line of the baseline.
 #[derive(Clone, Debug, Serialize, Deserialize)]
@@ -30,6 +30,7 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         .with_context(|| args.baseline.display().to_string())?;
     let lines: Vec<Line> = serde_json::from_str(&text)?;
     anyhow::ensure!(!lines.is_empty(), "the baseline is empty");
+    let own = own_path()?;
     build_gateway()?;
     let mut found: BTreeMap<String, Comparison> = BTreeMap::new();
     let mut is_worse = false;
@@ -37,6 +38,7 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
         if !found.contains_key(&line.scenario) {
             let plan = Plan {
                 folder: args.folder.clone(),
+                own: own.clone(),
                 scenario: line.scenario.clone(),
                 rounds: args.rounds,
                 seconds: args.seconds,

@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::keeper::{Keeper, Signal, send_signal};
 use crate::lock::TableLock;
+use crate::session::Session;
 use crate::wait::{free_address, wait_until};
 
 /// User and password of the private server.
@@ -180,6 +181,11 @@ impl Mariadb {
     /// is begun in it is open so long, and never happened then.
     pub fn hold(&self, schema: &str, sql: &str) -> TableLock {
         TableLock::of(self.client(schema), sql)
+    }
+
+    /// As [`crate::Server::session`].
+    pub(crate) fn session(&self, schema: &str) -> Session {
+        Session::of(self.client(schema))
     }
 
     /// Connections that wait for a table's lock now.

@@ -7,6 +7,7 @@ use serde_json::Value;
 use crate::keeper::Signal;
 use crate::lock::TableLock;
 use crate::mariadb::Mariadb;
+use crate::session::Session;
 use crate::standin::StandIn;
 
 /// A database server.
@@ -63,6 +64,14 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.hold(schema, sql),
             Self::StandIn(server) => server.hold(schema, sql),
+        }
+    }
+
+    /// A connection that is kept for questions.
+    pub fn session(&self, schema: &str) -> Session {
+        match self {
+            Self::Mariadb(server) => server.session(schema),
+            Self::StandIn(server) => server.session(schema),
         }
     }
 

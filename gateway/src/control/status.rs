@@ -113,6 +113,10 @@ fn contract(template: &Template) -> Map<String, Value> {
         .columns
         .iter()
         .map(|column| json!({ "name": &*column.name, "type": column.ty.as_written() }));
+    let outputs = template
+        .outputs
+        .iter()
+        .map(|output| json!({ "name": output.name(), "type": output.type_as_written() }));
     let roles = template.allow.iter().map(|rule| &*rule.role);
     let idempotent = write.idempotent.map(
         |idempotent| json!({ "key": name(idempotent.key_slot), "ttl_s": idempotent.ttl.as_secs() }),
@@ -127,6 +131,8 @@ fn contract(template: &Template) -> Map<String, Value> {
         ("roles", roles.collect()),
         ("params", params.collect()),
         ("columns", columns.collect()),
+        ("outputs", outputs.collect()),
+        ("writes", json!(template.kind.is_write())),
         ("returns", returns.collect()),
         ("idempotent", json!(idempotent)),
         ("async", json!(write.asynchronous.is_some())),
@@ -165,6 +171,8 @@ mod tests {
                 { "name": "gold", "type": "int", "required": false },
             ],
             "columns": [{ "name": "left", "type": "bigint" }],
+            "outputs": [],
+            "writes": true,
             "returns": ["left", "id"],
             "idempotent": { "key": "order_no", "ttl_s": 3600 },
             "async": false,

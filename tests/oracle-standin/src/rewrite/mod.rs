@@ -12,6 +12,7 @@ pub mod query;
 use crate::block::{self, Block, Step};
 use crate::error::OracleError;
 use crate::session::Effect;
+use crate::settings::COMMIT_IN_PROCEDURE;
 use lexer::Token;
 
 /// `OCI_STMT_*`: the kinds of statements that a driver tells apart.
@@ -292,6 +293,12 @@ fn set_transaction(tokens: &[Token]) -> Result<Action, OracleError> {
 fn alter_session(tokens: &[Token]) -> Result<Action, OracleError> {
     let invalid = || OracleError::new(2248, "invalid option for ALTER SESSION");
     let verb = tokens.get(2).ok_or_else(invalid)?;
+    if verb.is_any(&["ENABLE", "DISABLE"]) && tokens.get(3).is_some_and(|token| token.is("COMMIT"))
+    {
+        let verb = if verb.is("DISABLE") { "DISABLE" } else { "ENABLE" };
+        let setting = (COMMIT_IN_PROCEDURE.to_owned(), verb.to_owned());
+        return Ok(Action::SetSession(vec![setting]));
+    }
     if verb.is_any(&["ENABLE", "DISABLE", "CLOSE", "FORCE"]) {
         return Ok(Action::SetSession(Vec::new()));
     }

@@ -392,7 +392,13 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         let plan = Flip { is_forced: false, ..forced(group(world)) };
         let refusal = async || flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
         let told = refusal().await;
-        for part in ["phase: it is `mirror`", "tables: not all rows", "copier: ", "reconcile: "] {
+        for part in [
+            "phase: it is `mirror`",
+            "tables: not all rows",
+            "copier: ",
+            "reconcile: ",
+            "compares: 0 answers",
+        ] {
             assert!(told.contains(part), "{part} in {told}");
         }
         let even_so = flipped(group(world)).await.expect_err("not even by force").to_string();
@@ -427,6 +433,11 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         .await;
         assert!(refusal().await.contains("refused: the mirror does not take 1 rows"));
         run(&world.owner, "DELETE FROM gateway_outbox_refused").await;
+        compared(world, 99, 0).await;
+        assert!(refusal().await.contains("compares: 99 answers"));
+        compared(world, 1, 1).await;
+        assert!(refusal().await.contains("compares: 1 of 100 answers differed"));
+        run(&world.owner, "UPDATE gateway_switch_shadow SET mismatched = 0").await;
         let checks = status(group(world)).await.expect("a status").checks;
         assert_eq!(checks.iter().filter(|check| check.fault.is_some()).count(), 0, "{checks:?}");
         copier.close().await;
@@ -440,6 +451,16 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         assert!(told.contains("since `mirror` is the owner"), "{told}");
     })
     .await;
+}
+
+/// Answers that two gateways found, as their shadow reads write it down.
+async fn compared(world: &World, count: i64, mismatched: i64) {
+    let mut owner = open(&world.owner).await;
+    let sql = "INSERT INTO gateway_switch_shadow (group_name, instance, operation, compared, mismatched, \
+               undecided, since_ms, last_ms) VALUES ('game1', ?, 'player.get', ?, ?, 0, 0, 0)";
+    let binds = vec![text(&format!("of {count}")), Scalar::Int(count), Scalar::Int(mismatched)];
+    owner.execute(sql, binds).await.expect("entered");
+    owner.close().await;
 }
 
 /// What the steps are after a flip: the same, whatever order the configuration names the two in.

@@ -19,4 +19,4 @@ pub use both::{Answers, Both, NoAnswer, OneSide, answers};
 pub(in crate::backend) use sample::Answered;
 pub use sample::{PPM, Sampler};
 pub use shadow::Shadows;
-pub use steps::{Verified, set_sample, verified};
+pub use steps::{Verified, set_sample, verified, watch};

@@ -38,8 +38,8 @@ const FLUSH_PAUSE: Duration = Duration::from_secs(2);
 const POSITION_PAUSE: Duration = Duration::from_millis(50);
 /// How long a look may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Samples of a game that are compared, or wait for rows to be copied, at once.
-const WORK_COUNT_MAX: usize = 64;
+/// Samples of a game that are compared at once, beside those that wait for rows to be copied.
+const WORK_COUNT_MAX: usize = 8;
 /// Connections of a game's databases that are used for them at once.
 const CONNECTION_COUNT_MAX: usize = 2;
 /// Mismatches of a game that the log is told of, each once.
@@ -117,12 +117,12 @@ impl Shadows {
         let (stop, stopped) = queue::signal(false);
         let (lane, samples) = Lane::new();
         let (position, positions) = watch::channel(Position::default());
-        let lookers = Arc::new(AtomicUsize::new(0));
+        let settling = Arc::new(AtomicUsize::new(0));
         let verifier = Verifier {
             pools: Arc::clone(&self.pools),
             turns: Arc::new(Semaphore::new(CONNECTION_COUNT_MAX)),
             positions,
-            lookers: Arc::clone(&lookers),
+            settling: Arc::clone(&settling),
         };
         let shadow = Shadow {
             game: game.clone(),
@@ -131,7 +131,7 @@ impl Shadows {
             figures: Arc::clone(figures),
             verifier,
             position,
-            lookers,
+            settling,
             lane,
             database: None,
             mirror: None,
@@ -194,7 +194,7 @@ struct Shadow {
     figures: SharedFigures,
     verifier: Verifier,
     position: watch::Sender<Position>,
-    lookers: Arc<AtomicUsize>,
+    settling: Arc<AtomicUsize>,
     lane: Arc<Lane>,
     database: Option<Side>,
     mirror: Option<Side>,
@@ -218,8 +218,8 @@ impl Shadow {
         let mut positions = tokio::time::interval(POSITION_PAUSE);
         positions.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
-            let has_room = work.len() < WORK_COUNT_MAX;
-            let is_awaited = !work.is_empty() && self.lookers.load(Ordering::Relaxed) > 0;
+            let settling = self.settling.load(Ordering::Relaxed);
+            let has_room = work.len() < WORK_COUNT_MAX + settling;
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
                 done = work.join_next(), if !work.is_empty() => {
@@ -237,7 +237,7 @@ impl Shadow {
                         look.reset_after(AWAY_PAUSE);
                     }
                 }
-                _ = positions.tick(), if is_awaited => self.look_at_the_outbox().await,
+                _ = positions.tick(), if !work.is_empty() => self.look_at_the_outbox().await,
             }
         }
         self.sampler.set(&self.game.id, None);
@@ -419,7 +419,11 @@ impl Shadow {
         Err(failed)
     }
 
+    /// Tells those who look again how far copying is.
     async fn look_at_the_outbox(&mut self) {
+        if self.settling.load(Ordering::Relaxed) == 0 {
+            return;
+        }
         let side = match self.now.owner {
             Some((Which::Database, _)) => &mut self.database,
             Some((Which::Mirror, _)) => &mut self.mirror,
