@@ -9,5 +9,6 @@ mod gateway;
 mod oracle;
 mod owners;
 mod reconcile;
+mod shadow;
 mod steps;
 mod world;
