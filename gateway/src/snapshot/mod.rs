@@ -102,10 +102,9 @@ impl Operation {
 
     /// The operation on the database of that name; `None`: its game is not on it.
     pub fn on(&self, pool: &str) -> Option<Placed<'_>> {
-        let placed = [Which::Database, Which::Mirror]
+        [Which::Database, Which::Mirror]
             .into_iter()
-            .find_map(|which| self.placed(which).filter(|placed| placed.pool == pool));
-        placed
+            .find_map(|which| self.placed(which).filter(|placed| placed.pool == pool))
     }
 
     /// The epoch of the game's owner, for cache keys.
