@@ -417,6 +417,8 @@ pub(crate) mod testing {
             kind: Kind::Many,
             not_found: None,
             slots,
+            outputs: Vec::new(),
+            procedure: None,
             columns: vec![],
             version_column: None,
             allow: vec![],

@@ -57,7 +57,8 @@ impl Kill {
 impl Course<'_> {
     /// Begins a flip, kills in its phase, and waits until one side owns the game again.
     pub(crate) fn kill(&mut self, kill: Kill) -> Told {
-        let mut told = Told { is_disturbed: kill.victim != Victim::Command, ..Told::default() };
+        let mut told = Told::default();
+        told.is_disturbed = kill.victim != Victim::Command;
         for attempt in 1..=ATTEMPT_COUNT_MAX {
             let before = self.stage.settled_owner();
             let Some((seen, behind)) = self.kill_once(kill, before) else { continue };

@@ -54,6 +54,11 @@ pub enum ExplainFinding {
         /// Its type in the database.
         native: Box<str>,
     },
+    /// A procedure is not there, or not as it is called.
+    Call {
+        /// What does not agree.
+        what: Box<str>,
+    },
     /// A table, or a whole index of it, is read from end to end.
     Scan {
         /// The table, or its alias in the statement.
@@ -77,6 +82,7 @@ impl fmt::Display for ExplainFinding {
             Self::Form { column, native } => {
                 write!(f, "column `{column}` is {native} in the database, which is not as declared")
             }
+            Self::Call { what } => f.write_str(what),
             Self::Scan { table, rows } => {
                 write!(f, "`{table}` is read from end to end ({rows} rows or more)")
             }
@@ -87,7 +93,7 @@ impl fmt::Display for ExplainFinding {
 /// A connection that statements are examined on. Nothing is changed over it.
 #[derive(Debug)]
 pub struct Examiner {
-    connection: Connection,
+    pub(super) connection: Connection,
 }
 
 impl Examiner {
@@ -250,7 +256,7 @@ fn compare(columns: &[Column], described: &[Described], dialect: Dialect) -> Vec
 }
 
 /// Whether values of that form can have the declared one. `cell::write` decides about each value.
-fn fits(ty: &Type, form: Form, dialect: Dialect) -> bool {
+pub(super) fn fits(ty: &Type, form: Form, dialect: Dialect) -> bool {
     let stored_as_text = dialect == Dialect::Sqlite && form == Form::Text;
     let number = matches!(form, Form::Integer | Form::Decimal);
     form == Form::Unknown

@@ -89,6 +89,23 @@ fn verdict(error: &sqlx::Error) -> Verdict {
     }
 }
 
+/// The database's own number of an error: of a procedure that raises one, the one that it raises.
+pub(super) fn number(error: &sqlx::Error) -> Option<i32> {
+    let sqlx::Error::Database(database) = error else { return None };
+    #[cfg(feature = "mysql")]
+    if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
+        return Some(error.number().into());
+    }
+    #[cfg(feature = "oracle")]
+    if let Some(Number::Ora(number)) =
+        database.try_downcast_ref::<OracleFault>().map(OracleFault::number)
+    {
+        return Some(number);
+    }
+    let _ = database;
+    None
+}
+
 /// Whether a connection was refused for its user or password, by a database that locks accounts for that.
 pub(super) fn is_login_refused(error: &sqlx::Error) -> bool {
     #[cfg(feature = "oracle")]
@@ -117,8 +134,10 @@ const fn mysql_verdict(number: u16) -> Verdict {
         // ER_OPTION_PREVENTS_STATEMENT (--read-only), ER_READ_ONLY_MODE, ER_CANT_EXECUTE_IN_READ_ONLY_TRANSACTION;
         // ER_UNKNOWN_COM_ERROR, which is a Galera node's word while it belongs to no cluster;
         // ER_DISK_FULL, ER_RECORD_FILE_FULL; ER_DBACCESS_DENIED, ER_ACCESS_DENIED, ER_TABLEACCESS_DENIED,
-        // ER_COLUMNACCESS_DENIED: after a switchover rights may follow later.
-        1290 | 1836 | 1792 | 1047 | 1021 | 1114 | 1044 | 1045 | 1142 | 1143 => Verdict::NotWritable,
+        // ER_COLUMNACCESS_DENIED, ER_PROCACCESS_DENIED: after a switchover rights may follow later.
+        1290 | 1836 | 1792 | 1047 | 1021 | 1114 | 1044 | 1045 | 1142 | 1143 | 1370 => {
+            Verdict::NotWritable
+        }
         // ER_QUERY_INTERRUPTED: also the last words to a connection that is being killed.
         // ER_LOCK_TABLE_FULL: ends the transaction.
         1317 | 1206 => Verdict::Interrupted,

@@ -3,8 +3,10 @@
 mod apply;
 mod call;
 mod cell;
+mod compound;
 mod connection;
 mod cursor;
+mod dictionary;
 mod encode;
 mod dispatch;
 mod error;
@@ -27,6 +29,7 @@ mod oracle;
 mod params;
 mod pool;
 mod pools;
+mod procedure;
 mod purger;
 mod queued;
 mod run;

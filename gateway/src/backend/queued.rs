@@ -187,7 +187,7 @@ mod tests {
     fn check(key: &Scalar<'_>, state: &QueuedState, expected: &str) {
         let body = state_body("order_no", key, state);
         let mut json = Vec::new();
-        let form = Form { kind: Kind::Optional, columns: &[], returns: &[] };
+        let form = Form { kind: Kind::Optional, columns: &[], returns: &[], outputs: &[] };
         msgpack_to_json(form, &body.msgpack, &mut json).unwrap();
         assert_eq!(String::from_utf8(json).unwrap(), expected);
     }

@@ -14,7 +14,7 @@ use super::encode::{self, Encoded, Rows, Shape};
 use super::fault::Failure;
 use super::pool::{Lease, Pool};
 use super::statement::{self, Supplied};
-use super::{BackendError, CursorKey};
+use super::{BackendError, CursorKey, procedure};
 use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Scalar, Template};
@@ -59,6 +59,10 @@ pub async fn run(
     limits: &Limits<'_>,
     deadline: Instant,
 ) -> Result<Outcome, BackendError> {
+    if template.procedure.is_some() {
+        return Box::pin(procedure::read(pool, template, (bound, supplied), limits, deadline))
+            .await;
+    }
     let statement = statement::statement(template, bound, supplied, limits.cursor_key)?;
     let order = statement::keyset(template, bound);
     let mut rows = Rows::new(Shape {

@@ -3,6 +3,7 @@
 //! Strings, quoted names and comments are passed over whole, by the rules of the dialect.
 //! Nothing here understands SQL beyond that.
 
+use super::compound::Compound;
 use crate::config::Dialect;
 
 /// A piece of SQL that is neither space nor comment.
@@ -198,8 +199,8 @@ fn is_word(character: char) -> bool {
 ///
 /// # Errors
 ///
-/// [`ScriptFault`] for what it would cut wrongly: a string or comment that never ends, `DELIMITER`, a
-/// compound body (MySQL), and for the statements of transactions, which are the migration's own.
+/// [`ScriptFault`] for what it would cut wrongly: a string, a comment or a body that never ends, `DELIMITER`, and for
+/// the statements of transactions, which are the migration's own.
 pub(super) fn split(sql: &str, dialect: Dialect) -> Result<Vec<Part<'_>>, ScriptFault> {
     let mut tokens = Tokens::new(sql, dialect);
     let mut parts = Vec::new();
@@ -232,6 +233,10 @@ fn statement_end(
     let mut words = Opening::default();
     loop {
         let Some(token) = tokens.next() else {
+            if !words.compound.is_whole() && tokens.unended().is_none() {
+                let fault = "a body is never closed: its BEGIN has no END";
+                return Err(ScriptFault { line: line_of(tokens.sql, start), fault });
+            }
             let end = tokens.at();
             return Ok((end > start).then_some((end, false)));
         };
@@ -263,6 +268,8 @@ struct Opening {
     creates: bool,
     stored: bool,
     body: Body,
+    /// Of a stored program of MySQL.
+    compound: Compound,
     block: Block,
 }
 
@@ -308,7 +315,9 @@ impl Opening {
         if self.count == 1 {
             self.creates = token.is("CREATE");
             if token.is("DELIMITER") {
-                return Some("DELIMITER is the mysql client's own word; write one statement a `;`");
+                return Some(
+                    "DELIMITER is the mysql client's own word; leave it out, a body ends at its END",
+                );
             }
             let transaction = ["BEGIN", "START", "COMMIT", "ROLLBACK", "SAVEPOINT", "END"];
             if transaction.iter().any(|keyword| token.is(keyword)) {
@@ -317,12 +326,9 @@ impl Opening {
         }
         let kinds = ["TRIGGER", "PROCEDURE", "FUNCTION", "EVENT"];
         self.stored |= self.creates && self.count <= 8 && kinds.iter().any(|kind| token.is(kind));
-        if self.stored && token.is("BEGIN") && self.body == Body::None {
-            if dialect != Dialect::Sqlite {
-                return Some(
-                    "compound bodies (BEGIN … END) are not cut; write a body of one statement",
-                );
-            }
+        if self.stored && dialect == Dialect::Mysql {
+            self.compound.take(token);
+        } else if self.stored && token.is("BEGIN") && self.body == Body::None {
             self.body = Body::Open;
         } else {
             self.body = match (self.body, token) {
@@ -356,7 +362,9 @@ impl Opening {
 
     /// Whether a `;` now belongs to a body.
     fn in_body(&self) -> bool {
-        self.block == Block::Yes || matches!(self.body, Body::Open | Body::Between)
+        self.block == Block::Yes
+            || self.compound.is_open()
+            || matches!(self.body, Body::Open | Body::Between)
     }
 }
 
@@ -419,6 +427,26 @@ mod tests {
     }
 
     #[test]
+    fn body_of_mysql_is_one_statement_up_to_the_end_of_its_begin() {
+        let body = "CREATE DEFINER = 'a'@'b' PROCEDURE p(IN a INT, OUT b INT)\nmain: BEGIN\n\
+                    DECLARE c INT DEFAULT CASE a WHEN 1 THEN 2 ELSE 3 END;\n\
+                    DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN ROLLBACK TO s; RESIGNAL; END;\n\
+                    IF a > 1 THEN SET b = IF(a, 1, 2); ELSEIF a THEN BEGIN SELECT ';'; END; END IF;\n\
+                    CASE a WHEN 1 THEN SELECT 1; ELSE BEGIN END; END CASE;\n\
+                    WHILE a DO SET a = a - 1; END WHILE; l: LOOP LEAVE l; END LOOP l;\n\
+                    REPEAT SET a = t.end + t.begin; UNTIL a END REPEAT; -- END;\nEND main";
+        check(Dialect::Mysql, &format!("{body};\nB;\n"), &[body, "B"]);
+        let trigger = "CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW BEGIN SET NEW.x = 1; END";
+        check(Dialect::Mysql, &format!("{trigger}; {body}"), &[trigger, body]);
+        let plain = "CREATE PROCEDURE p() SELECT CASE 1 WHEN 1 THEN 2 END";
+        check(
+            Dialect::Mysql,
+            &format!("{plain}; CREATE TABLE t (a INT); B"),
+            &[plain, "CREATE TABLE t (a INT)", "B"],
+        );
+    }
+
+    #[test]
     fn blocks_of_oracle_end_at_a_line_with_a_slash_and_nothing_else() {
         let trigger = "CREATE OR REPLACE TRIGGER t BEFORE INSERT ON a FOR EACH ROW\nBEGIN\n\
                        :NEW.x := 4 / 2;\n  :NEW.y := ';';\nEND;";
@@ -442,7 +470,8 @@ mod tests {
     #[test]
     fn what_would_be_cut_wrongly_is_refused_with_its_line() {
         check_fault(Dialect::Mysql, "A;\nDELIMITER //\n", 2, "DELIMITER");
-        check_fault(Dialect::Mysql, "CREATE PROCEDURE p() BEGIN SELECT 1; END", 1, "compound");
+        check_fault(Dialect::Mysql, "A;\nCREATE PROCEDURE p() BEGIN SELECT 1;", 2, "never closed");
+        check_fault(Dialect::Mysql, "CREATE PROCEDURE p() BEGIN IF a THEN B; END IF;", 1, "no END");
         check_fault(Dialect::Sqlite, "A;\nBEGIN; B; COMMIT;", 2, "transactions");
         check_fault(Dialect::Sqlite, "A;\nB 'x", 2, "never closed");
         check_fault(Dialect::Mysql, "A; /* x", 1, "never closed");

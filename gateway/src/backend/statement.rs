@@ -196,6 +196,8 @@ impl<'a> RunValues<'a, '_> {
                 Some(Scalar::List(fields)) => fields.get(*field).map_or(Scalar::Null, borrowed),
                 _ => Scalar::Null,
             },
+            // Nothing goes in.
+            Source::Out(_) => Scalar::Null,
             Source::Step { step, value } => {
                 self.steps.get(*step).map_or(Scalar::Null, |left| left.value(*value))
             }

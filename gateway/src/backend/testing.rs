@@ -34,6 +34,8 @@ pub(super) fn template(dialect: Dialect, kind: Kind) -> Template {
         not_found: None,
         slots: Vec::new(),
         columns: Vec::new(),
+        outputs: Vec::new(),
+        procedure: None,
         version_column: None,
         allow: Vec::new(),
         http: None,

@@ -288,7 +288,8 @@ impl Uses {
                     | Source::Id
                     | Source::Trace
                     | Source::Field { .. }
-                    | Source::Step { .. },
+                    | Source::Step { .. }
+                    | Source::Out(_),
                 )
                 | Piece::Text(_)
                 | Piece::List(_)

@@ -21,6 +21,8 @@ pub(crate) fn template(op: &str, scope: Scope, pieces: Vec<Piece>) -> Template {
         kind: Kind::One,
         not_found: None,
         slots: Vec::new(),
+        outputs: Vec::new(),
+        procedure: None,
         columns: Vec::new(),
         version_column: None,
         allow: Vec::new(),

@@ -23,6 +23,7 @@ mod moment;
 mod narrow;
 mod page;
 mod plan;
+mod procedure;
 mod repeatable;
 mod resolve;
 mod result;
@@ -36,6 +37,8 @@ mod tree;
 mod types;
 mod which;
 mod write;
+#[cfg(test)]
+mod procedure_tests;
 #[cfg(test)]
 mod write_check_tests;
 #[cfg(test)]
@@ -59,6 +62,7 @@ pub use moment::{
 };
 pub use page::{Direction, Keyset, KeysetColumn, Order, Page};
 pub use plan::{BindRef, Fold, Piece, Plan, RenderError, Rendered, Shape, Source};
+pub use procedure::{Argument, ArgumentValue, Output, OutputGuard, Procedure, Raised};
 pub use repeatable::{Repeatable, RowOrder};
 pub use result::{Form, msgpack_to_json};
 pub(crate) use rows::{RowsFault, accept as accept_rows};

@@ -5,7 +5,7 @@
 
 use super::contract::{AllowDecl, CacheDecl, Decl, Entry, Key, KindDecl, ParamDecl};
 use super::finding::{Findings, Rule};
-use super::{Column, Guard, Scope};
+use super::{Column, Guard, Output, Scope};
 
 /// Compares an override's line with the line that it replaces.
 pub(crate) fn check(base: &Entry, over: &Entry, findings: &mut Findings) {
@@ -44,6 +44,17 @@ pub(crate) fn check_added(below: &[Entry], over: &Entry, findings: &mut Findings
     }
 }
 
+fn is_same_output(base: &Output, over: &Output) -> bool {
+    match (base, over) {
+        (Output::Value(base), Output::Value(over)) => !differs(base, over),
+        (Output::Rows { columns: base, .. }, Output::Rows { columns: over, .. }) => {
+            base.len() == over.len()
+                && base.iter().zip(over).all(|(a, b)| a.name == b.name && !differs(a, b))
+        }
+        _ => false,
+    }
+}
+
 fn differs(base: &Column, over: &Column) -> bool {
     base.ty != over.ty || base.json_string != over.json_string
 }
@@ -65,10 +76,10 @@ fn widenings(base: &Entry, over: &Entry) -> Vec<Widening> {
             })
             .collect(),
         (Decl::Kind(base), Decl::Kind(over)) => kinds(base, over),
-        (Decl::Unbuilt, Decl::Kind(_)) | (Decl::Kind(_), Decl::Unbuilt) => one(
-            true,
-            "an override cannot change the kind",
-            "write the base's kind, or another name",
+        (Decl::Output(base), Decl::Output(over)) => one(
+            !is_same_output(&base.output, &over.output),
+            "an override cannot change a type",
+            "write the base's type and form",
         ),
         (Decl::Idempotent(base), Decl::Idempotent(over)) => {
             let mut found =

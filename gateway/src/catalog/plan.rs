@@ -108,6 +108,21 @@ pub enum Source {
         /// What of it.
         value: StepValue,
     },
+    /// Nothing goes in, a value comes back: index into the template's outputs, or into those of the step.
+    Out(usize),
+}
+
+impl Source {
+    /// What the gateway supplies under a name: `_now`, `_claim.sub`.
+    pub(crate) fn supplied(name: &str) -> Option<Self> {
+        match name {
+            "_now" => Some(Self::Now),
+            "_id" => Some(Self::Id),
+            "_caller" => Some(Self::Caller),
+            "_trace" => Some(Self::Trace),
+            _ => name.strip_prefix("_claim.").map(|claim| Self::Claim(claim.into())),
+        }
+    }
 }
 
 /// What of a request decides the text.

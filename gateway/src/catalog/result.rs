@@ -7,7 +7,7 @@
 use gateway_protocol::msgpack::{Reader, Token};
 use gateway_protocol::{DEPTH_MAX, PayloadError, json};
 
-use super::{Column, Kind, Returned, ReturnedValue, Template};
+use super::{Column, Kind, Output, Returned, ReturnedValue, Template};
 
 /// What a reply looks like, as far as its bytes do not say it.
 #[derive(Clone, Copy, Debug)]
@@ -19,13 +19,15 @@ pub struct Form<'t> {
     pub columns: &'t [Column],
     /// What a `tx` answers with.
     pub returns: &'t [Returned],
+    /// What a `call` answers with, and an `exec` with a `RETURNING` besides.
+    pub outputs: &'t [Output],
 }
 
 impl<'t> Form<'t> {
     /// The form of a template's replies.
     pub fn of(template: &'t Template) -> Self {
-        let Template { kind, columns, write, .. } = template;
-        Self { kind: *kind, columns, returns: &write.returns }
+        let Template { kind, columns, outputs, write, .. } = template;
+        Self { kind: *kind, columns, returns: &write.returns, outputs }
     }
 }
 
@@ -50,7 +52,7 @@ pub fn msgpack_to_json(
         Kind::One | Kind::Optional | Kind::Tx => writer.row(),
         Kind::Many => writer.rows(),
         Kind::Page => writer.page(),
-        Kind::Exec => writer.outcome(),
+        Kind::Exec | Kind::Call { .. } => writer.outcome(),
         Kind::Batch => writer.batch(),
     };
     let result = written.and_then(|()| writer.reader.finish());
@@ -128,10 +130,19 @@ impl Transcoder<'_> {
         })
     }
 
-    /// What a write answers: its `id`, of 63 bits, is a string, since JSON numbers lose digits.
+    /// What a write or a procedure answers: what it gives back in its declared form, and its `id`, of 63 bits, as
+    /// a string, since JSON numbers lose digits.
     fn outcome(&mut self) -> Result<(), PayloadError> {
-        self.members(|own, _, name| match name {
-            "id" => own.string_or_value(),
+        let outputs = self.form.outputs;
+        self.members(|own, _, name| match outputs.iter().find(|output| output.name() == name) {
+            Some(Output::Rows { columns, .. }) => {
+                let around = std::mem::replace(&mut own.form.columns, columns);
+                let written = own.rows();
+                own.form.columns = around;
+                written
+            }
+            Some(Output::Value(column)) if column.json_string => own.string_or_value(),
+            None if name == "id" => own.string_or_value(),
             _ => own.value(DEPTH_MAX - 1),
         })
     }
@@ -246,7 +257,7 @@ mod tests {
     }
 
     fn form(kind: Kind, columns: &[Column]) -> Form<'_> {
-        Form { kind, columns, returns: &[] }
+        Form { kind, columns, returns: &[], outputs: &[] }
     }
 
     #[track_caller]
@@ -315,12 +326,34 @@ mod tests {
         let count = ReturnedValue::Step { step: 0, value: StepValue::Affected };
         let returns = [returned("order_id", ReturnedValue::Id), returned("id", count)];
         let columns = columns();
-        let form = Form { kind: Kind::Tx, columns: &columns, returns: &returns };
+        let form = Form { kind: Kind::Tx, columns: &columns, returns: &returns, outputs: &[] };
         let mut out = Vec::new();
         assert_eq!(msgpack_to_json(form, &bytes, &mut out), Ok(()));
         let expected = r#"{"order_id":"9007199254740993","player_id":"1","level":7,"id":2}"#;
         assert_eq!(String::from_utf8(out).unwrap(), expected);
         check(Kind::Tx, &Value::Map(Vec::new()), "{}");
+    }
+
+    #[test]
+    fn outputs_of_a_procedure_have_their_declared_forms_in_rows_too() {
+        let columns = columns();
+        let rows = Output::Rows { name: "items".into(), columns: columns.clone().into() };
+        let outputs = [Output::Value(columns[0].clone()), rows];
+        let outcome = Value::Map(vec![
+            ("player_id".into(), 7.into()),
+            ("items".into(), Value::Array(vec![row(Value::Int(1)), row(Value::Null)])),
+            ("id".into(), 5.into()),
+        ]);
+        let mut bytes = Vec::new();
+        msgpack::write_value(&mut bytes, &outcome);
+        let kind = Kind::Call { writes: true };
+        let form = Form { kind, columns: &[], returns: &[], outputs: &outputs };
+        let mut out = Vec::new();
+        assert_eq!(msgpack_to_json(form, &bytes, &mut out), Ok(()));
+        let one = |id| format!(r#"{{"player_id":{id},"level":7,"avatar":"AQID"}}"#);
+        let items = format!("[{},{}]", one("\"1\""), one("null"));
+        let expected = format!(r#"{{"player_id":"7","items":{items},"id":"5"}}"#);
+        assert_eq!(String::from_utf8(out).unwrap(), expected);
     }
 
     #[test]

@@ -293,7 +293,8 @@ fn is_trivial(conjunct: &[Token<'_>]) -> bool {
     !names_something
 }
 
-fn output(item: &[Token<'_>]) -> Output {
+/// What an item of a select list is called.
+pub(crate) fn output(item: &[Token<'_>]) -> Output {
     let is_name = |token: &Token<'_>| matches!(token.kind, TokenKind::Word | TokenKind::Quoted);
     let Some((last, before)) = item.split_last() else { return Output::Unnamed(String::new()) };
     if last.is_punct("*") && before.last().is_none_or(|token| token.is_punct(".")) {

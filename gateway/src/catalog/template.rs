@@ -4,7 +4,7 @@ use std::time::Duration;
 
 use gateway_protocol::{BusinessCode, GameId, OpId};
 
-use super::{Dialect, Order, Page, Plan, Scalar, Slot, Step, WriteContract};
+use super::{Dialect, Order, Output, Page, Plan, Procedure, Scalar, Slot, Step, WriteContract};
 use crate::auth::AllowRule;
 
 /// One operation of one game on one dialect.
@@ -29,6 +29,10 @@ pub struct Template {
     pub slots: Vec<Slot>,
     /// `@result`, in declared order, which is also the order of the encoded reply.
     pub columns: Vec<Column>,
+    /// `@out`, in declared order: what a `call` answers with, and an `exec` with a `RETURNING` besides.
+    pub outputs: Vec<Output>,
+    /// Of a `call`: what is called.
+    pub procedure: Option<Box<Procedure>>,
     /// `@version`: index into `columns`.
     pub version_column: Option<usize>,
     /// `@allow`. The role `public` needs no credential.
@@ -88,6 +92,11 @@ pub enum Kind {
     Tx,
     /// One write for each row of a `rows(…)` parameter: `{affected, rows}`.
     Batch,
+    /// A stored procedure: the values and rows that `@out` names.
+    Call {
+        /// `call writes`; otherwise `call reads`.
+        writes: bool,
+    },
 }
 
 impl Template {
@@ -109,12 +118,13 @@ impl Kind {
             Self::Exec => "exec",
             Self::Tx => "tx",
             Self::Batch => "batch",
+            Self::Call { .. } => "call",
         }
     }
 
     /// Whether it changes data.
     pub const fn is_write(self) -> bool {
-        matches!(self, Self::Exec | Self::Tx | Self::Batch)
+        matches!(self, Self::Exec | Self::Tx | Self::Batch | Self::Call { writes: true })
     }
 }
 

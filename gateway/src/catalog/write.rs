@@ -4,19 +4,21 @@ use std::time::Duration;
 
 use gateway_protocol::OpId;
 
-use super::{BusinessError, Comparison, IncludeArg, Plan, Scalar, Template};
+use super::{BusinessError, Column, Comparison, IncludeArg, Plan, Scalar, Template};
 
 /// The part of a contract that only writes have. A read's is empty.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct WriteContract {
     /// `@kind exec|batch affected = 1 else …`: how many rows must be matched (by each row of a batch).
     pub guard: Option<Guard>,
-    /// `@kind tx isolation=…`. `None`: the session's own.
+    /// `@kind tx isolation=…`, `@kind call writes isolation=…`. `None`: the session's own.
     pub isolation: Option<Isolation>,
     /// `-- @step`, in order; a `tx` has 1 to 32 of them, others none.
     pub steps: Vec<Step>,
     /// `@return`: the members of a `tx`'s reply, in order. None: an empty map.
     pub returns: Vec<Returned>,
+    /// What the RETURNING of an `exec` gives, in its order; [`super::Source::Out`] of its plan points here.
+    pub returning: Vec<Column>,
     /// The slot (index) of a `batch`'s `rows(…)` parameter.
     pub batch_slot: Option<usize>,
     /// `@idempotent`.
@@ -62,6 +64,8 @@ pub struct Step {
     pub when: Option<When>,
     /// The columns that later steps, conditions and `@return` use, lower case; [`super::Source::Step`] points here.
     pub columns: Vec<Box<str>>,
+    /// What its `RETURNING` gives, in its order; [`super::Source::Out`] of its plan points here.
+    pub returning: Vec<Column>,
     /// Its SQL.
     pub plan: Plan,
 }

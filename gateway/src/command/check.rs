@@ -230,9 +230,11 @@ mod tests {
     }
 
     #[test]
-    fn kind_that_nothing_runs_is_not_recommended() {
+    fn kind_that_is_misspelt_gets_the_list_of_those_that_are() {
         let report = checked(&PLAYER_GET.replace("@kind   one ", "@kind   oen "), Format::People);
-        assert!(report.text.contains("fix: use one, optional, many, page, exec, tx, batch\n"));
+        assert!(
+            report.text.contains("fix: use one, optional, many, page, exec, tx, batch, call\n")
+        );
     }
 
     #[test]

@@ -12,8 +12,8 @@ use crate::backend::{
     SCAN_ROWS_MAX,
 };
 use crate::catalog::{
-    BindRef, Finding, Place, Rule, Scalar, Severity, Shape, Source, Surveyed, Template, Type,
-    combinations, survey,
+    BindRef, Column, Finding, Output, Place, Rule, Scalar, Severity, Shape, Source, Surveyed,
+    Template, Type, combinations, survey,
 };
 use crate::config::{Config, ConnectionConfig, Dialect, Endpoint};
 
@@ -95,13 +95,19 @@ async fn examine_game(
     let survey = survey(dir, games);
     let mut examiner = Examiner::open(connection).await?;
     for one in survey.templates() {
+        if one.template.procedure.is_some() {
+            let found = examiner.examine_call(one.template).await?;
+            findings.extend(found.iter().filter_map(|found| finding(&one, &one.place, found)));
+            continue;
+        }
+        let returned = returned(one.template);
         for (plan, place) in one.statements() {
             for shape in combinations(one.template, plan) {
                 let Ok(rendered) = plan.render(connection.dialect, &shape) else { continue };
                 let values = Samples { template: one.template, shape: &shape };
                 let binds = rendered.binds.iter().map(|bind| values.of(bind)).collect();
                 let reads = one.template.write.steps.is_empty();
-                let columns = reads.then_some(&*one.template.columns);
+                let columns = reads.then_some(returned.as_deref().unwrap_or(&one.template.columns));
                 let found = examiner.examine(&rendered.sql, binds, columns, SCAN_ROWS_MAX).await?;
                 findings.extend(found.iter().filter_map(|found| finding(&one, place, found)));
             }
@@ -110,10 +116,32 @@ async fn examine_game(
     Ok(findings)
 }
 
+/// The columns that an `exec` returns.
+fn returned(template: &Template) -> Option<Vec<Column>> {
+    let column = |output: &Output| match output {
+        Output::Value(column) => Some(column.clone()),
+        Output::Rows { .. } => None,
+    };
+    let columns: Vec<Column> = template.outputs.iter().filter_map(column).collect();
+    (!columns.is_empty() && template.dialect != Dialect::Oracle).then_some(columns)
+}
+
+/// What to do about a statement that is refused.
+fn mended(template: &Template) -> &'static str {
+    let mut steps = template.write.steps.iter();
+    let returns = !template.write.returning.is_empty() || steps.any(|s| !s.returning.is_empty());
+    if returns && template.dialect == Dialect::Mysql {
+        return "make it one that the database takes: only MariaDB has RETURNING, and not for UPDATE; for MySQL take ids \
+                from `:_id` and read the row in a step `one`";
+    }
+    "make the statement one that the database takes"
+}
+
 fn finding(one: &Surveyed<'_>, place: &Place, found: &ExplainFinding) -> Option<Finding> {
     let (rule, severity, fix) = match found {
-        ExplainFinding::Refused { .. } => {
-            (Rule::Database, Severity::Error, "make the statement one that the database takes")
+        ExplainFinding::Refused { .. } => (Rule::Database, Severity::Error, mended(one.template)),
+        ExplainFinding::Call { .. } => {
+            (Rule::Database, Severity::Error, "make the call, @out and the procedure agree")
         }
         ExplainFinding::Scan { .. } if one.scan_ok.is_some() => return None,
         ExplainFinding::Scan { .. } => {
@@ -151,7 +179,7 @@ impl Samples<'_> {
             }
             BindRef::Source(Source::Field { slot, field }) => self.field(*slot, *field),
             // Their form is known when the earlier step has run.
-            BindRef::Source(Source::Step { .. }) => Scalar::Null,
+            BindRef::Source(Source::Step { .. } | Source::Out(_)) => Scalar::Null,
             BindRef::Source(Source::Now) => Scalar::Timestamp(1_767_225_600_000_000),
             BindRef::Source(Source::Id) => Scalar::Int(1),
             BindRef::Source(Source::Caller | Source::Claim(_) | Source::Trace) => {

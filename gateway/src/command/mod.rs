@@ -18,6 +18,7 @@ pub mod render;
 mod seed;
 mod serve;
 mod switch;
+mod variables;
 pub mod which;
 
 use std::fmt::Write as _;

@@ -16,6 +16,7 @@ use time::macros::format_description;
 
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines};
 use super::params::{Written, written};
+use super::variables::Variables;
 use crate::bind::bind;
 use crate::catalog::{
     BindRef, Dialect, Finding, Plan, RenderError, Scalar, Severity, Shape, Source, Step, StepValue,
@@ -104,7 +105,7 @@ struct Supplied<'a> {
 impl Supplied<'_> {
     fn value(&self, source: &Source) -> Result<Scalar<'_>, String> {
         let name = match source {
-            Source::Slot(_) | Source::Field { .. } | Source::Step { .. } => {
+            Source::Slot(_) | Source::Field { .. } | Source::Step { .. } | Source::Out(_) => {
                 return Ok(Scalar::Null);
             }
             Source::Now => "_now".to_owned(),
@@ -149,8 +150,9 @@ fn sql(
             text.push_str(&title(template, step));
         }
         for row in rows {
+            let variables = Variables::of(template, step);
             let run = Run { template, values, given, supplied, row };
-            text.push_str(&run.sql(plan)?);
+            text.push_str(&run.sql(plan, &variables)?);
         }
     }
     Ok(text)
@@ -192,12 +194,21 @@ struct Run<'a> {
 }
 
 impl Run<'_> {
-    fn sql(&self, plan: &Plan) -> Result<String, String> {
+    fn sql(&self, plan: &Plan, variables: &Variables<'_>) -> Result<String, String> {
         let template = self.template;
         let shape = Shape::new(plan, self.values, self.given, false);
-        let mut fault = None;
+        let (mut fault, mut count, mut inputs) = (None, 0, Vec::new());
         let mut place = |sql: &mut String, bind: BindRef| {
-            let written = self.push(sql, &bind);
+            let variable = variables.name(count, &bind);
+            count += 1;
+            let mut literal = String::new();
+            let written = self.push(if variable.is_some() { &mut literal } else { sql }, &bind);
+            if let Some(name) = variable {
+                sql.push_str(&name);
+                if !matches!(bind, BindRef::Source(Source::Out(_))) {
+                    inputs.push((name, literal));
+                }
+            }
             if let Err(message) = written {
                 fault.get_or_insert(message);
             }
@@ -210,7 +221,7 @@ impl Run<'_> {
             }
             RenderError::NoOrder(_) => error.to_string(),
         })?;
-        fault.map_or_else(|| Ok(text.trim_end().to_owned() + ";\n"), Err)
+        fault.map_or_else(|| Ok(variables.around(text.trim_end(), &inputs)), Err)
     }
 
     fn push(&self, sql: &mut String, bind: &BindRef) -> Result<(), String> {

@@ -93,6 +93,14 @@ async fn refusals(
     template: &Template,
     prepared: &mut Prepared,
 ) -> Option<()> {
+    if template.procedure.is_some() {
+        prepared.count += 1;
+        if let Some(fault) = examiner.examine_call(template).await.ok()?.first() {
+            let operation = format!("{} {}", template.game, template.op);
+            prepared.refused.push(RefusedStatement { operation, fault: fault.to_string() });
+        }
+        return Some(());
+    }
     for (step, plan) in template.statements() {
         // The last combination is the one with every optional line, on a later page.
         let Some(shape) = combinations(template, plan).pop() else { continue };

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ReloadOutcome, Shared};
+use crate::backend::switch::Ownership;
 use crate::catalog::Template;
 
 /// Whether requests should be sent here, and the state of each dependency.
@@ -36,10 +37,29 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
         "generation": snapshot.generation,
         "catalog": &*snapshot.catalog_hash,
         "databases": databases,
+        "switch": switch(shared),
         "redis": redis,
         "reload": reload(&shared.last.load()),
     });
     (!is_draining, body)
+}
+
+/// Of each game that has two databases: which of them owns it, and whether calls are let to it. `fault` is there where
+/// they wait for an operator.
+fn switch(shared: &Shared) -> Value {
+    let told = |(game, is_open, ownership): (Box<str>, bool, Ownership)| {
+        let Ownership { owner, epoch, phase, pause, fault } = ownership;
+        let state = json!({
+            "owner": owner,
+            "epoch": epoch,
+            "phase": phase,
+            "gate": if is_open { "open" } else { "closed" },
+            "last_pause_ms": pause.map(|pause| pause.as_millis()),
+            "fault": fault,
+        });
+        (String::from(game), state)
+    };
+    Value::Object(shared.core.gates.shown().into_iter().map(told).collect())
 }
 
 /// How the last reload went.
@@ -93,6 +113,10 @@ fn contract(template: &Template) -> Map<String, Value> {
         .columns
         .iter()
         .map(|column| json!({ "name": &*column.name, "type": column.ty.as_written() }));
+    let outputs = template
+        .outputs
+        .iter()
+        .map(|output| json!({ "name": output.name(), "type": output.type_as_written() }));
     let roles = template.allow.iter().map(|rule| &*rule.role);
     let idempotent = write.idempotent.map(
         |idempotent| json!({ "key": name(idempotent.key_slot), "ttl_s": idempotent.ttl.as_secs() }),
@@ -107,6 +131,8 @@ fn contract(template: &Template) -> Map<String, Value> {
         ("roles", roles.collect()),
         ("params", params.collect()),
         ("columns", columns.collect()),
+        ("outputs", outputs.collect()),
+        ("writes", json!(template.kind.is_write())),
         ("returns", returns.collect()),
         ("idempotent", json!(idempotent)),
         ("async", json!(write.asynchronous.is_some())),
@@ -145,6 +171,8 @@ mod tests {
                 { "name": "gold", "type": "int", "required": false },
             ],
             "columns": [{ "name": "left", "type": "bigint" }],
+            "outputs": [],
+            "writes": true,
             "returns": ["left", "id"],
             "idempotent": { "key": "order_no", "ttl_s": 3600 },
             "async": false,

@@ -17,13 +17,20 @@ const TOLD: &[(u32, &str)] = &[
     (485, "dbop"),
 ];
 
-/// `ALTER SESSION SET name = value`: the time zone and the wait for locks of the schema are applied, the rest is
-/// Oracle's own affair.
+/// What `DISABLE COMMIT IN PROCEDURE` sets.
+pub const COMMIT_IN_PROCEDURE: &str = "COMMIT IN PROCEDURE";
+
+/// `ALTER SESSION SET name = value`: the time zone, the wait for locks of the schema and whether procedures commit are
+/// applied, the rest is Oracle's own affair.
 ///
 /// # Errors
 /// ORA-01882: no such time zone; ORA-02017: no number.
 pub fn set(session: &mut Session, name: &str, value: &str) -> Result<(), OracleError> {
     match name {
+        COMMIT_IN_PROCEDURE => {
+            session.forbids_commit = value == "DISABLE";
+            Ok(())
+        }
         "TIME_ZONE" => set_zone(session, value),
         "DDL_LOCK_TIMEOUT" => {
             let no_number = |_no_number| OracleError::new(2017, "integer value required");

@@ -5,6 +5,7 @@
 //! Times are UTC. The driver asks for found rows: `affected` counts what a statement matched.
 
 mod ahead;
+mod procedure;
 mod value;
 
 use std::sync::Arc;
@@ -24,6 +25,7 @@ use sqlx::{
 use super::connection::{Committed, Described, NamedRow, Sink, Statement};
 use super::fault::Failure;
 use super::intake::{Intake, run_all};
+use super::procedure::Answer;
 use super::{moment, upsert};
 use crate::catalog::{Isolation, Scalar};
 use crate::config::{ConnectionConfig, Endpoint, Tls};
@@ -141,6 +143,26 @@ impl Session {
         let mut places = Vec::new();
         let next = |context: &mut Context<'_>| stream.as_mut().poll_next(context);
         Intake::all(next, |row| push(rows, row, &mut places)).await
+    }
+
+    /// Calls a procedure; what it gives goes to `answer`.
+    pub(super) async fn call(
+        &mut self,
+        statement: &Statement<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
+        self.settle().await?;
+        let query = self.query(statement)?;
+        let mut stream = self.driver.fetch_many(query);
+        procedure::take(|context| stream.as_mut().poll_next(context), answer).await
+    }
+
+    /// Begins a transaction that takes no writes.
+    pub(super) async fn begin_reading(&mut self) -> Result<(), sqlx::Error> {
+        self.settle().await?;
+        self.run("START TRANSACTION READ ONLY", |_| {}).await?;
+        self.ahead.enter(None);
+        Ok(())
     }
 
     pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), sqlx::Error> {

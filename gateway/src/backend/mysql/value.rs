@@ -75,6 +75,19 @@ pub(super) fn push(
     })
 }
 
+/// How many columns a row has.
+pub(super) fn width(row: &MySqlRow) -> usize {
+    row.columns().len()
+}
+
+/// The value of a column by its place.
+pub(super) fn read_at(row: &MySqlRow, index: usize) -> Result<Cell<'_>, Box<str>> {
+    let column = row.columns().get(index).ok_or("no such column")?;
+    let native = Native::of(column.type_info());
+    let value = row.try_get_raw(index).map_err(|error| error.to_string())?;
+    read(value, native).map_err(|error| error.to_string().into())
+}
+
 fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynError> {
     if value.is_null() {
         return Ok(Cell::Null);

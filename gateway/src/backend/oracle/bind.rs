@@ -16,7 +16,7 @@ use crate::catalog::Scalar;
 use crate::config::Zone;
 
 /// Characters of a text that is bound as one: as many as fit into 32,767 bytes at four bytes each.
-const TEXT_CHARS_MAX: usize = 8_191;
+pub(super) const TEXT_CHARS_MAX: usize = 8_191;
 /// Bytes that are bound as such.
 const RAW_BYTES_MAX: usize = 32_767;
 /// Digits in a row that the driver can check.

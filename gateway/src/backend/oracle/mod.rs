@@ -9,6 +9,7 @@
 
 mod bind;
 mod fault;
+mod procedure;
 mod text;
 mod threads;
 mod value;

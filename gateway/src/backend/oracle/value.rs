@@ -48,7 +48,7 @@ pub(super) enum Value {
 
 impl Value {
     /// Takes a value out of the driver's row.
-    fn read(value: &SqlValue<'_>) -> Self {
+    pub(super) fn read(value: &SqlValue<'_>) -> Self {
         read(value).unwrap_or_else(|error| Self::Strange(error.to_string().into()))
     }
 

@@ -14,6 +14,7 @@ use oracle::{Connection, Connector, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 use super::bind::{Bind, joined};
+use super::procedure::{self, Call, Given, Out};
 use super::text::{ReadAs, read_as, session_setup};
 use super::threads::Thread;
 use super::value::{Row, form};
@@ -97,6 +98,17 @@ pub(super) enum Task {
         rows_max: u32,
         answer: Answer<Page>,
     },
+    /// A procedure, and what each of its binds gave that gives something back.
+    Call {
+        call: Box<Call>,
+        answer: Answer<Vec<Given>>,
+    },
+    /// A write with `RETURNING … INTO`, and the rows that it returned.
+    Returning {
+        sql: Sql,
+        outs: Vec<Out>,
+        answer: Answer<Vec<Row>>,
+    },
     /// A text without binds.
     Run {
         text: Box<str>,
@@ -163,7 +175,7 @@ fn connect(login: &Login) -> Result<Connection, OracleFault> {
 }
 
 fn serve((connection, thread): (&Connection, &Thread), zone: &Zone, orders: &Receiver<Order>) {
-    let mut label = None;
+    let (mut label, mut has_ruled) = (None, false);
     for order in orders {
         thread.is_busy(!matches!(order.task, Task::Ping(_) | Task::Close(_)));
         // What cannot be set shows in the call that follows.
@@ -189,6 +201,13 @@ fn serve((connection, thread): (&Connection, &Thread), zone: &Zone, orders: &Rec
             Task::Fetch { sql, alone, rows_max, answer } => {
                 let statement = fetching(connection, zone, &sql, rows_max);
                 fetch(connection, statement, alone, answer);
+            }
+            Task::Call { call, answer } => {
+                let given = procedure::call(connection, zone, &call, &mut has_ruled);
+                drop(answer.send(given));
+            }
+            Task::Returning { sql, outs, answer } => {
+                drop(answer.send(procedure::returning(connection, zone, &sql, &outs)));
             }
             Task::Run { text, alone, answer } => {
                 let done = run(connection, &text);

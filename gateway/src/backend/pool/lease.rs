@@ -8,9 +8,10 @@ use std::time::{Duration, Instant};
 use super::super::connection::TextRow;
 use super::super::connection::{Committed, Connection, Purpose, RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
+use super::super::procedure::Answer;
 use super::Shared;
 use super::state::Open;
-use crate::catalog::{Dialect, Isolation};
+use crate::catalog::{Column, Dialect, Isolation};
 
 /// How long an idle connection may take to say that it is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
@@ -83,6 +84,35 @@ impl Lease {
     ) -> Result<(), Failure> {
         let done = self.begin()?.fetch(statement, rows).await;
         self.end(done)
+    }
+
+    /// Calls a procedure; see [`Connection::call`].
+    pub(in crate::backend) async fn call(
+        &mut self,
+        statement: &Statement<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
+        let done = self.begin()?.call(statement, answer).await;
+        self.end(done)
+    }
+
+    /// Runs a write with a `RETURNING`; see [`Connection::fetch_returned`].
+    pub(in crate::backend) async fn fetch_returned(
+        &mut self,
+        statement: &Statement<'_>,
+        returned: &[(usize, &Column)],
+        rows: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        let done = self.begin()?.fetch_returned(statement, returned, rows).await;
+        self.end(done)
+    }
+
+    /// Begins a transaction that takes no writes; see [`Lease::begin_transaction`].
+    pub(in crate::backend) async fn begin_reading(&mut self) -> Result<(), Failure> {
+        self.in_transaction = true;
+        let begun = self.begin()?.begin_reading().await.map_err(Failure::from);
+        self.in_transaction = !matches!(begun, Err(Failure::Refused(_)));
+        self.end(begun)
     }
 
     /// Begins a transaction; see [`Connection::begin`]. Until [`Lease::commit`] or [`Lease::rollback`] has

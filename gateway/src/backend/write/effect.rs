@@ -5,7 +5,7 @@ use super::super::fault::Failure;
 use super::super::statement::{Left, RunValues, row_count, write_statement};
 use super::super::{BackendError, Details, Supplied};
 use super::transaction::Transaction;
-use super::{batch, reply, steps};
+use super::{batch, procedure, reply, returning, steps};
 use crate::bind::{Bound, holds};
 use crate::catalog::{BusinessError, Guard, Kind, Scalar, Template};
 
@@ -64,6 +64,7 @@ pub(in crate::backend) async fn run(
     match params.template.kind {
         Kind::Tx => steps::run(tx, params).await,
         Kind::Batch => batch::run(tx, params).await,
+        Kind::Call { .. } => procedure::run(tx, params).await,
         _ => exec(tx, params).await,
     }
 }
@@ -72,6 +73,15 @@ async fn exec(tx: &mut Transaction, params: &Params<'_, '_>) -> Result<Effect, F
     let template = params.template;
     let statement = render(template, &params.values(&[]))?;
     let place = Place { template, what: "the statement", row: None };
+    if !template.outputs.is_empty() {
+        let names: Vec<Box<str>> = template.outputs.iter().map(|one| one.name().into()).collect();
+        let returned = (template.dialect, &*template.write.returning);
+        let done = returning::fetch(tx, &statement, returned, &names).await;
+        let left = done.map_err(|failure| place.duplicate(failure, None))?;
+        place.check(template.write.guard.as_ref(), left.affected)?;
+        let body = reply::left(params, &left).map_err(Failure::Refused)?;
+        return Ok(Effect { body, affected: left.affected });
+    }
     let done = tx.execute(&statement).await;
     let affected = done.map_err(|failure| place.duplicate(failure, None))?;
     place.check(template.write.guard.as_ref(), affected)?;

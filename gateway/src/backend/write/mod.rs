@@ -13,8 +13,10 @@ mod effect;
 mod fence;
 mod key;
 mod owner;
+mod procedure;
 mod purge;
 mod reply;
+mod returning;
 mod running;
 mod steps;
 mod transaction;
@@ -79,6 +81,7 @@ pub struct Written {
 pub fn needs_transaction(template: &Template) -> bool {
     let write = &template.write;
     template.kind != Kind::Exec
+        || !template.outputs.is_empty()
         || write.guard.is_some()
         || write.idempotent.is_some()
         || write.retry.is_some()

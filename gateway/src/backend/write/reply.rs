@@ -6,7 +6,7 @@ use super::super::statement::Left;
 use super::super::{BackendError, cell, encode, kept};
 use super::batch::RowOutcome;
 use super::effect::Params;
-use crate::catalog::{Comparison, Kind, ReturnedValue, Scalar, StepValue};
+use crate::catalog::{Comparison, Kind, Output, ReturnedValue, Scalar, StepValue};
 
 /// The answer of an `exec`.
 pub(super) fn affected(params: &Params<'_, '_>, count: u64) -> Vec<u8> {
@@ -14,11 +14,38 @@ pub(super) fn affected(params: &Params<'_, '_>, count: u64) -> Vec<u8> {
     encode::outcome(count, id)
 }
 
+/// The answer of an `exec` that returns values: those of its row, NULL where there was none.
+///
+/// # Errors
+///
+/// [`BackendError::Column`] for a value that does not have its declared form.
+pub(super) fn left(params: &Params<'_, '_>, left: &Left) -> Result<Vec<u8>, BackendError> {
+    let template = params.template;
+    let id = template.uses_id().then_some(params.supplied.id);
+    let mut body = Vec::with_capacity(64);
+    let members = 1 + usize::from(id.is_some()) + template.outputs.len();
+    msgpack::write_map_header(&mut body, members);
+    msgpack::write_str(&mut body, "affected");
+    msgpack::write_uint(&mut body, left.affected);
+    if let Some(id) = id {
+        msgpack::write_str(&mut body, "id");
+        msgpack::write_int(&mut body, id);
+    }
+    for (index, output) in template.outputs.iter().enumerate() {
+        let Output::Value(column) = output else { continue };
+        let value = left.value(StepValue::Column(index));
+        msgpack::write_str(&mut body, &column.name);
+        let written = cell::write(&mut body, &column.ty, column.empty_as_null, kept::cell(&value));
+        written.map_err(|fault| BackendError::Column { column: column.name.clone(), fault })?;
+    }
+    Ok(body)
+}
+
 /// The answer, where nothing that the write finds can change it: then the key row is written whole at once.
 pub(super) fn predicted(params: &Params<'_, '_>) -> Option<Vec<u8>> {
     let write = &params.template.write;
     match params.template.kind {
-        Kind::Exec => {
+        Kind::Exec if params.template.outputs.is_empty() => {
             let guard = write.guard.as_ref()?;
             (guard.comparison == Comparison::Eq).then(|| affected(params, guard.count))
         }

@@ -8,8 +8,8 @@ use super::super::fold::folded;
 use super::super::kept::Kept;
 use super::super::statement::{Left, RunValues, write_statement};
 use super::effect::{Effect, Params, Place};
-use super::reply;
 use super::transaction::Transaction;
+use super::{reply, returning};
 use crate::bind::holds;
 use crate::catalog::{Dialect, Fold, Scalar, Step, StepKind, When};
 
@@ -133,7 +133,11 @@ async fn once(
     let template = place.template;
     let statement =
         write_statement(&step.plan, template.dialect, values).map_err(Failure::Refused)?;
-    let left = if step.kind == StepKind::Exec {
+    let left = if !step.returning.is_empty() {
+        let returned = (template.dialect, &*step.returning);
+        let done = returning::fetch(tx, &statement, returned, &step.columns).await;
+        done.map_err(|failure| place.duplicate(failure, step.on_duplicate.as_ref()))?
+    } else if step.kind == StepKind::Exec {
         let done = tx.execute(&statement).await;
         let affected =
             done.map_err(|failure| place.duplicate(failure, step.on_duplicate.as_ref()))?;

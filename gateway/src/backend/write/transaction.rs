@@ -2,12 +2,14 @@
 
 use std::time::Duration;
 
+use super::super::BackendError;
 use super::super::connection::{RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::super::pool::Lease;
+use super::super::procedure::Answer;
 use super::super::switch::Owner;
 use super::owner;
-use crate::catalog::{Dialect, Isolation};
+use crate::catalog::{Column, Dialect, Isolation};
 
 /// How long a rollback may take before the connection is closed instead.
 const ROLLBACK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -98,6 +100,39 @@ impl Transaction {
         rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         self.lease.fetch(statement, rows).await
+    }
+
+    /// Calls a procedure.
+    pub(super) async fn call(
+        &mut self,
+        statement: &Statement<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
+        self.lease.call(statement, answer).await
+    }
+
+    /// Runs a write with a `RETURNING` and gives what it returns to `rows`.
+    pub(super) async fn fetch_returned(
+        &mut self,
+        statement: &Statement<'_>,
+        returned: &[(usize, &Column)],
+        rows: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        self.lease.fetch_returned(statement, returned, rows).await
+    }
+
+    /// Forgets the place that was marked, which says that the transaction is the one that it was.
+    ///
+    /// # Errors
+    ///
+    /// [`BackendError::OutcomeUnknown`] where it has ended meanwhile: somebody committed, or began another one.
+    pub(super) async fn still_has_savepoint(&mut self) -> Result<(), Failure> {
+        match self.lease.run_text("RELEASE SAVEPOINT gateway_row").await {
+            Err(Failure::Refused(BackendError::Query { source })) => {
+                Err(Failure::Unread(BackendError::OutcomeUnknown { source: Some(source) }))
+            }
+            other => other,
+        }
     }
 
     /// Marks a place to go back to.

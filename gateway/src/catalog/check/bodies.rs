@@ -8,12 +8,13 @@ use std::collections::BTreeSet;
 
 use super::phrases::database;
 use super::portability::bodies;
-use crate::catalog::Dialect;
 use crate::catalog::compile::chunks;
+use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::lexer::{self, Token, TokenKind};
 use crate::catalog::resolve::Resolved;
 use crate::catalog::statement::{Code, Output, Statement};
+use crate::catalog::{Dialect, Output as CatalogOutput};
 
 /// Compares an operation's body with that on another dialect.
 ///
@@ -53,6 +54,18 @@ impl Facts {
     fn is_write(&self) -> bool {
         self.verb != "select"
     }
+
+    /// A procedure's name is no table, and rows are an argument on Oracle only.
+    fn of_call(&mut self, resolved: &Resolved) {
+        self.written.clear();
+        for entry in resolved.all(Key::Out) {
+            if let Decl::Output(decl) = &*entry.decl
+                && matches!(decl.output, CatalogOutput::Rows { .. })
+            {
+                self.binds.remove(decl.output.name());
+            }
+        }
+    }
 }
 
 /// The facts of each statement of an operation, in order.
@@ -66,6 +79,9 @@ fn facts(resolved: &Resolved) -> Vec<Facts> {
         };
         let mut facts = of_statement(&tokens);
         facts.place = Some(body.place());
+        if facts.verb == "call" {
+            facts.of_call(resolved);
+        }
         if let Some(step) = steps.get(index) {
             facts.step = step.name.clone();
             facts.header = header(&step.header);

@@ -73,6 +73,8 @@ fn errors(one: &Compiled) -> Vec<(&BusinessError, &Place)> {
                 errors.extend(guard.map(|error| (error, place)));
             }
             Decl::OnDuplicate(error) => errors.push((error, place)),
+            Decl::OnRaised(raised) => errors.push((&raised.error, place)),
+            Decl::Guard(guard) => errors.push((&guard.error, place)),
             Decl::Require(require) => errors.push((&require.error, place)),
             _ => {}
         }

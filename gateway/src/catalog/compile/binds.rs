@@ -72,15 +72,7 @@ impl<'a> Cutter<'a, '_, '_> {
     }
 
     fn supplied(&mut self, name: &str, place: Place) {
-        let claim = name.strip_prefix("_claim.").map(|claim| Source::Claim(claim.into()));
-        let known = match name {
-            "_now" => Some(Source::Now),
-            "_id" => Some(Source::Id),
-            "_caller" => Some(Source::Caller),
-            "_trace" => Some(Source::Trace),
-            _ => claim,
-        };
-        let Some(source) = known else {
+        let Some(source) = Source::supplied(name) else {
             let message = format!("the gateway supplies no `:{name}`");
             let fix = "use :_now, :_id, :_caller, :_claim.sub, :_trace";
             self.findings.error(Rule::ParamUndeclared, &place, message, fix);

@@ -3,6 +3,7 @@
 //! What no marker touches passes through untouched, comments and hints too. Markers: `-- ?` and `-- #keyset`
 //! at the end of a line, `/* #sort */` in an `ORDER BY`.
 
+use super::returning::{self, Returning};
 use super::slots::Slots;
 use super::steps::Earlier;
 use crate::catalog::finding::{Findings, Place, Rule};
@@ -39,6 +40,7 @@ pub(crate) struct CutBody<'a> {
     /// What the gateway supplies to it, and where.
     pub(crate) supplied: Vec<(Source, Place)>,
     pub(crate) statement: Statement<'a>,
+    pub(crate) returning: Returning,
 }
 
 /// Cuts a body; `None` when it cannot be lexed.
@@ -53,6 +55,7 @@ pub(crate) fn cut<'a>(around: Around<'a, '_>, findings: &mut Findings) -> Option
         }
     };
     drop_last_semicolon(&mut tokens);
+    let returning = returning::take(&mut tokens, &around, findings);
     let mut cutter = Cutter {
         around,
         findings,
@@ -68,6 +71,10 @@ pub(crate) fn cut<'a>(around: Around<'a, '_>, findings: &mut Findings) -> Option
         code.extend(line.iter().map(|token| (*token, marker != Marker::None)));
     }
     cutter.cut.statement = Statement::new(code.into_iter());
+    if around.dialect == Dialect::Oracle {
+        returning.push_into(&mut cutter.cut.pieces);
+    }
+    cutter.cut.returning = returning;
     Some(cutter.cut)
 }
 

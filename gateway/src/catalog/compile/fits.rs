@@ -9,7 +9,7 @@ impl Compiler<'_, '_> {
     /// What every template has.
     pub(super) fn mandatory(&mut self) {
         let needed = [
-            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec, tx, batch)"),
+            (Key::Kind, "write `-- @kind one` (or optional, many, page, exec, tx, batch, call)"),
             (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
         ];
         for (key, fix) in needed {
@@ -31,7 +31,6 @@ impl Compiler<'_, '_> {
     pub(super) fn unbuilt(&mut self) {
         for entry in &self.resolved.entries {
             let what = match &*entry.decl {
-                Decl::Unbuilt if entry.key == Key::Kind => format!("@kind {}", entry.value),
                 Decl::Unbuilt => format!("@{}", entry.key.name()),
                 Decl::Cache(cache) if cache.stale => "@cache stale=".to_owned(),
                 _ => continue,
@@ -45,13 +44,23 @@ impl Compiler<'_, '_> {
     /// Keys that say nothing about this kind would be read by nobody.
     pub(super) fn fits(&mut self, kind: Kind) {
         let is_tx = kind == Kind::Tx;
+        let is_call = matches!(kind, Kind::Call { .. });
         for entry in &self.resolved.entries {
             let (fits, goes_with) = match entry.key {
-                Key::Result => (!kind.is_write() || is_tx, "a read, or @kind tx"),
+                Key::Result => ((!kind.is_write() || is_tx) && !is_call, "a read, or @kind tx"),
+                Key::Out => (is_call || is_tx || kind == Kind::Exec, "@kind call, exec or tx"),
+                Key::Guard => (is_call, "@kind call"),
+                Key::On if matches!(*entry.decl, Decl::OnRaised(_)) => (is_call, "@kind call"),
                 Key::Cache | Key::HttpCache => (!kind.is_write(), "a read"),
                 // A batch has a version for each row, and a reply for each.
-                Key::Version => (kind != Kind::Batch, "any kind but batch"),
-                Key::Current => (matches!(kind, Kind::Exec | Kind::Tx), "@kind exec or tx"),
+                Key::Version => {
+                    let fits = !matches!(kind, Kind::Batch | Kind::Call { writes: false });
+                    (fits, "any kind but batch and `call reads`")
+                }
+                Key::Current => (
+                    matches!(kind, Kind::Exec | Kind::Tx | Kind::Call { writes: true }),
+                    "@kind exec, tx or `call writes`",
+                ),
                 Key::Invalidate
                 | Key::On
                 | Key::Idempotent
@@ -61,7 +70,7 @@ impl Compiler<'_, '_> {
                 | Key::Status => (kind.is_write(), "a write"),
                 Key::Page => (kind == Kind::Page, "@kind page"),
                 Key::Order => (matches!(kind, Kind::Page | Kind::Many), "@kind page or many"),
-                Key::Limit => (kind == Kind::Many || is_tx, "@kind many or tx"),
+                Key::Limit => (kind == Kind::Many || is_tx || is_call, "@kind many, tx or call"),
                 Key::Include => {
                     (matches!(kind, Kind::One | Kind::Optional), "@kind one or optional")
                 }

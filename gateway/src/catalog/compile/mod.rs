@@ -9,7 +9,9 @@ mod chunks;
 mod fits;
 mod fold;
 mod lists;
+mod procedure;
 mod relations;
+mod returning;
 mod rows;
 mod slots;
 mod sharing;
@@ -28,8 +30,8 @@ use super::finding::{Finding, Findings, Place, Rule};
 use super::resolve::Resolved;
 use super::tree::Body;
 use super::{
-    BusinessError, Column, Kind, Order, Page, Plan, Returned, Slot, Source, Step, Template,
-    WriteContract, check,
+    BusinessError, Column, Kind, Order, Output, Page, Plan, Procedure, Returned, Slot, Source,
+    Step, Template, WriteContract, check,
 };
 
 /// Most rows of a `many` that does not say.
@@ -103,6 +105,10 @@ struct Parts {
     step_places: Vec<Place>,
     returns: Vec<Returned>,
     columns: Vec<Column>,
+    outputs: Vec<Output>,
+    /// What the one statement's RETURNING gives.
+    returning: Vec<Column>,
+    procedure: Option<Box<Procedure>>,
     orders: Vec<Order>,
     page: Option<Page>,
     supplied: Vec<(Source, Place)>,
@@ -134,6 +140,7 @@ impl Compiler<'_, '_> {
         self.rows_slots(decl.kind, &slots);
         let mut parts = match decl.kind {
             Kind::Tx => self.steps(&slots)?,
+            kind @ Kind::Call { .. } => self.procedure(kind, &slots)?,
             kind => self.single(kind, &slots)?,
         };
         self.supplied(&parts.supplied);
@@ -166,7 +173,8 @@ impl Compiler<'_, '_> {
         digest: &[u8; 32],
     ) -> Template {
         let write = self.write(decl, slots, &parts);
-        let Parts { plan, steps, returns, columns, orders, page, .. } = parts;
+        let procedure = parts.procedure.clone();
+        let Parts { plan, steps, returns, columns, outputs, returning, orders, page, .. } = parts;
         let kind = decl.kind;
         Template {
             game: self.resolved.game.clone(),
@@ -193,9 +201,11 @@ impl Compiler<'_, '_> {
             http_cache: self.duration(Key::HttpCache),
             deprecated: self.text(Key::Deprecated),
             columns,
+            outputs,
+            procedure,
             slots: Vec::new(),
             plan,
-            write: WriteContract { steps, returns, ..write },
+            write: WriteContract { steps, returns, returning, ..write },
             contract: 0,
         }
     }
@@ -219,10 +229,13 @@ impl Compiler<'_, '_> {
         let page = self.page(kind, slots, &columns, &cut);
         let mut plan = self.plan(slots, &orders, page.as_ref(), &mut cut);
         self.placeholders(&plan, slots, body);
-        if kind.is_write() {
+        if kind.is_write() && cut.returning.names.is_empty() {
             plan.fold = fold::fold(&plan.pieces, self.resolved.dialect);
         }
         let mut parts = Parts { plan, columns, orders, page, ..Parts::default() };
+        if kind == Kind::Exec {
+            self.exec_outputs(&cut.returning, &mut parts);
+        }
         parts.absorb(&mut cut);
         Some(parts)
     }
@@ -285,7 +298,9 @@ impl Compiler<'_, '_> {
         match kind {
             Kind::One | Kind::Optional => 1,
             Kind::Page => page.unwrap_or(1),
-            Kind::Many | Kind::Exec | Kind::Tx | Kind::Batch => limit.unwrap_or(ROW_COUNT_DEFAULT),
+            Kind::Many | Kind::Exec | Kind::Tx | Kind::Batch | Kind::Call { .. } => {
+                limit.unwrap_or(ROW_COUNT_DEFAULT)
+            }
         }
     }
 
@@ -304,10 +319,10 @@ impl Compiler<'_, '_> {
     }
 
     fn on_duplicate(&self) -> Option<BusinessError> {
-        match &*self.resolved.one(Key::On)?.decl {
+        self.resolved.all(Key::On).find_map(|entry| match &*entry.decl {
             Decl::OnDuplicate(error) => Some(error.clone()),
             _ => None,
-        }
+        })
     }
 
     fn plan(

@@ -25,6 +25,8 @@ pub(crate) struct Earlier {
     each: bool,
     /// What it selects; `None`: its own faults keep that from being known, and no other is told for it.
     outputs: Option<Vec<Output>>,
+    /// What the RETURNING of a write gives.
+    returning: Vec<Box<str>>,
     /// The columns that others use.
     columns: RefCell<Vec<Box<str>>>,
 }
@@ -39,6 +41,9 @@ impl Earlier {
         let Some(outputs) = &self.outputs else {
             return Ok(StepValue::Column(self.remember(lower.into())));
         };
+        if self.returning.iter().any(|one| **one == *lower) && !self.each {
+            return Ok(StepValue::Column(self.remember(lower.into())));
+        }
         if self.kind == StepKind::Exec {
             let fix = format!("use `{name}.affected`, or read the value in a step of its own");
             return Err((format!("`{name}` writes, and has no column `{member}`"), fix));
@@ -116,12 +121,14 @@ impl Compiler<'_, '_> {
                 kind: line.as_ref().map_or(StepKind::Exec, |line| line.kind),
                 each: line.as_ref().is_some_and(|line| line.each.is_some()),
                 outputs: known.map(|(_, cut)| cut.statement.outputs()),
+                returning: known.map_or_else(Vec::new, |(_, cut)| cut.returning.names.clone()),
                 columns: RefCell::default(),
             });
             if let Some((line, cut)) = line.zip(cut) {
                 self.step(chunk, (line, cut), &mut parts, slots);
             }
         }
+        self.step_outputs(&parts);
         parts.columns = self.declared_columns();
         parts.returns = self.returns(&earlier, &parts.columns);
         // Steps with faults are not in `parts`, and then nothing of it is used.
@@ -170,7 +177,8 @@ impl Compiler<'_, '_> {
         // No step is a page: markers of one are findings.
         self.page(Kind::Tx, slots, &[], &cut);
         let dialect = self.resolved.dialect;
-        let fold = fold::fold(&cut.pieces, dialect);
+        let returning = self.step_returning(&chunk.name, &cut);
+        let fold = fold::fold(&cut.pieces, dialect).filter(|_| returning.is_empty());
         let pieces = std::mem::take(&mut cut.pieces);
         let plan = Plan { pieces, nonempty: cut.nonempty, fold, ..Plan::default() };
         self.placeholders(&plan, slots, &chunk.body);
@@ -184,6 +192,7 @@ impl Compiler<'_, '_> {
             on_duplicate: line.on_duplicate,
             when: line.when,
             columns: Vec::new(),
+            returning,
             plan: plan.sealed(dialect),
         });
     }
@@ -231,6 +240,7 @@ impl Compiler<'_, '_> {
     pub(super) fn has_guard(&self, parts: &Parts) -> bool {
         self.kind().is_some_and(|decl| decl.guard.is_some())
             || parts.steps.iter().any(|step| step.guard.is_some())
+            || parts.procedure.as_ref().is_some_and(|procedure| !procedure.guards.is_empty())
     }
 }
 

@@ -22,6 +22,7 @@ impl Compiler<'_, '_> {
             isolation: decl.isolation,
             steps: Vec::new(),
             returns: Vec::new(),
+            returning: Vec::new(),
             batch_slot: batch_slot(decl.kind, slots),
             asynchronous: self.asynchronous(decl.kind),
             lane: self.lane(slots),
@@ -89,6 +90,7 @@ impl Compiler<'_, '_> {
             );
         }
         let contradictions = [
+            (Key::Out, "the reply leaves before there is a value"),
             (Key::Audit, "an audit record tells what was done, and nothing is done yet"),
             (Key::Return, "the reply leaves before there is a value to return"),
             (Key::Current, "the reply leaves before a guard can fail"),
@@ -229,7 +231,7 @@ impl Compiler<'_, '_> {
     }
 
     /// Where a key stands, or the file's start.
-    fn place(&self, key: Key) -> Place {
+    pub(super) fn place(&self, key: Key) -> Place {
         self.resolved.one(key).map_or(&self.resolved.place, |entry| &entry.place).clone()
     }
 }

@@ -7,6 +7,7 @@ pub(crate) enum Key {
     Kind,
     Param,
     Result,
+    Out,
     Version,
     Return,
     Include,
@@ -17,6 +18,7 @@ pub(crate) enum Key {
     Page,
     Order,
     Require,
+    Guard,
     On,
     Idempotent,
     Async,
@@ -56,11 +58,12 @@ pub(crate) enum Merge {
 
 impl Key {
     /// Every key, in the order in which `gateway which` shows them.
-    pub(crate) const ALL: [Self; 36] = [
+    pub(crate) const ALL: [Self; 38] = [
         Self::Desc,
         Self::Kind,
         Self::Param,
         Self::Result,
+        Self::Out,
         Self::Version,
         Self::Return,
         Self::Include,
@@ -71,6 +74,7 @@ impl Key {
         Self::Page,
         Self::Order,
         Self::Require,
+        Self::Guard,
         Self::On,
         Self::Idempotent,
         Self::Async,
@@ -102,6 +106,7 @@ impl Key {
             Self::Kind => "kind",
             Self::Param => "param",
             Self::Result => "result",
+            Self::Out => "out",
             Self::Version => "version",
             Self::Return => "return",
             Self::Include => "include",
@@ -112,6 +117,7 @@ impl Key {
             Self::Page => "page",
             Self::Order => "order",
             Self::Require => "require",
+            Self::Guard => "guard",
             Self::On => "on",
             Self::Idempotent => "idempotent",
             Self::Async => "async",
@@ -150,14 +156,21 @@ impl Key {
     /// How an override's line meets its base's.
     pub(crate) const fn merge(self) -> Merge {
         match self {
-            Self::Param | Self::Order | Self::On | Self::Return | Self::Include | Self::Replace => {
-                Merge::Named
-            }
+            Self::Param
+            | Self::Out
+            | Self::Order
+            | Self::On
+            | Self::Return
+            | Self::Include
+            | Self::Replace => Merge::Named,
             Self::Result => Merge::Group,
             // What protects adds up: an override cannot lose a condition, a tag or a mask.
-            Self::Invalidate | Self::Require | Self::Mask | Self::Encrypt | Self::Emit => {
-                Merge::Additive
-            }
+            Self::Invalidate
+            | Self::Require
+            | Self::Guard
+            | Self::Mask
+            | Self::Encrypt
+            | Self::Emit => Merge::Additive,
             _ => Merge::Single,
         }
     }

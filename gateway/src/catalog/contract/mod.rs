@@ -7,6 +7,7 @@ mod access;
 mod caching;
 mod column;
 mod key;
+mod output;
 mod param;
 mod reader;
 mod rules;
@@ -20,6 +21,7 @@ use std::time::Duration;
 pub(crate) use access::{AllowDecl, path_names};
 pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
 pub(crate) use key::{Key, Merge};
+pub(crate) use output::{GuardDecl, OutputDecl};
 pub(crate) use param::ParamDecl;
 pub(crate) use reader::{Fault, Reader};
 pub(crate) use rules::{
@@ -30,7 +32,7 @@ pub(crate) use writing::{IdempotentDecl, ReturnDecl, guard};
 
 use super::finding::{Findings, Place, Rule};
 use super::header::Line;
-use super::{Asynchronous, BusinessError, Column, Dialect, HttpRoute, Retry};
+use super::{Asynchronous, BusinessError, Column, Dialect, HttpRoute, Raised, Retry};
 
 /// A header line, read.
 #[derive(Clone, Debug)]
@@ -65,6 +67,9 @@ pub(crate) enum Decl {
     Order(OrderDecl),
     Require(RequireDecl),
     OnDuplicate(BusinessError),
+    OnRaised(Raised),
+    Output(OutputDecl),
+    Guard(GuardDecl),
     /// `@timeout`, `@http_cache`.
     Duration(Duration),
     /// `@limit`.
@@ -174,9 +179,14 @@ fn declaration(key: Key, reader: &mut Reader<'_>) -> Read {
         }
         Key::Require => Decl::Require(rules::require(reader)?),
         Key::On => {
-            let (name, error) = rules::on(reader)?;
-            return Ok((Some(name), Decl::OnDuplicate(error)));
+            let (name, decl) = rules::on(reader)?;
+            return Ok((Some(name), decl));
         }
+        Key::Out => {
+            let output = output::output(reader)?;
+            return Ok((Some(output.title()), Decl::Output(output)));
+        }
+        Key::Guard => Decl::Guard(output::guard(reader)?),
         Key::Timeout => Decl::Duration(timeout(reader)?),
         Key::Limit => Decl::Count(limit(reader)?),
         Key::Mask => Decl::Names(reader.list(|reader| reader.name().map(Into::into))?),

@@ -3,8 +3,8 @@
 use gateway_protocol::{BusinessCode, OpId};
 
 use super::reader::{Fault, Reader};
-use super::{Decl, writing};
-use crate::catalog::{BusinessError, Comparison, Guard, Isolation, Kind};
+use super::{Decl, output, writing};
+use crate::catalog::{BusinessError, Comparison, Guard, Isolation, Kind, Raised};
 
 /// `@kind`.
 #[derive(Clone, Debug, PartialEq)]
@@ -14,7 +14,7 @@ pub(crate) struct KindDecl {
     pub(crate) not_found: Option<BusinessError>,
     /// What must hold of the rows (`exec` and `batch` only).
     pub(crate) guard: Option<Guard>,
-    /// Of a `tx`.
+    /// Of a `tx` or a `call` that writes.
     pub(crate) isolation: Option<Isolation>,
 }
 
@@ -62,9 +62,9 @@ pub(super) fn kind(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
         "exec" => Kind::Exec,
         "tx" => Kind::Tx,
         "batch" => Kind::Batch,
-        "call" => return Ok(Decl::Unbuilt),
+        "call" => Kind::Call { writes: writes(reader)? },
         other => {
-            let fix = "use one, optional, many, page, exec, tx, batch";
+            let fix = "use one, optional, many, page, exec, tx, batch, call";
             return Err(Fault::new(at, format!("there is no kind `{other}`"), fix));
         }
     };
@@ -72,10 +72,20 @@ pub(super) fn kind(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
     match kind {
         Kind::One if reader.eat_word("else") => decl.not_found = Some(business_error(reader, 404)?),
         Kind::Exec | Kind::Batch => decl.guard = writing::kind_guard(reader)?,
-        Kind::Tx => decl.isolation = writing::isolation(reader)?,
-        Kind::One | Kind::Optional | Kind::Many | Kind::Page => {}
+        Kind::Tx | Kind::Call { writes: true } => decl.isolation = writing::isolation(reader)?,
+        Kind::One | Kind::Optional | Kind::Many | Kind::Page | Kind::Call { writes: false } => {}
     }
     Ok(Decl::Kind(decl))
+}
+
+/// What a procedure does cannot be seen, so it is said: `reads` or `writes`.
+fn writes(reader: &mut Reader<'_>) -> Result<bool, Fault> {
+    let writes = reader.eat_word("writes");
+    if !writes && !reader.eat_word("reads") {
+        let fix = "write `call reads` or `call writes`";
+        return reader.fault("whether the procedure reads or writes is missing", fix);
+    }
+    Ok(writes)
 }
 
 /// `=`, `<>`, `<`, `<=`, `>`, `>=`.
@@ -158,10 +168,17 @@ pub(super) fn require(reader: &mut Reader<'_>) -> Result<RequireDecl, Fault> {
     Ok(RequireDecl { left, comparison, right, error: business_error(reader, 422)? })
 }
 
-pub(super) fn on(reader: &mut Reader<'_>) -> Result<(Box<str>, BusinessError), Fault> {
+/// `duplicate_key else …`, `raised 20101 else …`.
+pub(super) fn on(reader: &mut Reader<'_>) -> Result<(Box<str>, Decl), Fault> {
+    if reader.eat_word("raised") {
+        let number = output::raised(reader)?;
+        reader.expect_word("else")?;
+        let raised = Raised { number, error: business_error(reader, 409)? };
+        return Ok((format!("raised {number}").into(), Decl::OnRaised(raised)));
+    }
     reader.expect_word("duplicate_key")?;
     reader.expect_word("else")?;
-    Ok(("duplicate_key".into(), business_error(reader, 409)?))
+    Ok(("duplicate_key".into(), Decl::OnDuplicate(business_error(reader, 409)?)))
 }
 
 pub(super) fn include(reader: &mut Reader<'_>) -> Result<IncludeDecl, Fault> {

@@ -34,7 +34,8 @@ fn kinds_are_those_of_the_language() {
             "kind exec",
             "kind tx isolation=serializable",
             "kind batch",
-            "kind call",
+            "kind call reads",
+            "kind call writes isolation=serializable",
         ],
         &[
             "kind",
@@ -46,6 +47,8 @@ fn kinds_are_those_of_the_language() {
             "kind one else 2101 A [200]",
             "kind many else 2101 A",
             "kind tx isolation=none",
+            "kind call",
+            "kind call reads isolation=serializable",
         ],
     );
 }

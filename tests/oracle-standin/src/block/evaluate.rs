@@ -4,7 +4,7 @@ use super::run::{Cell, Run, no_data};
 use crate::error::OracleError;
 use crate::execute;
 use crate::rewrite::lexer::Token;
-use crate::rewrite::{self, Action, Part};
+use crate::rewrite::{self, Action, Part, kind};
 use crate::row;
 use crate::session::{Answer, Command, Session};
 use crate::value::{Kind, Value};
@@ -150,6 +150,11 @@ impl Run<'_> {
         let program = rewrite::program_of(tokens, vec![String::new(); operands.len()]);
         let none = Answer { rows: Vec::new(), count: 0 };
         match program.action.clone()? {
+            Action::Commit | Action::Rollback if self.session.forbids_commit => {
+                let verb = if program.kind == kind::COMMIT { "COMMIT" } else { "ROLLBACK" };
+                let text = format_args!("cannot {verb} in current PL/SQL session");
+                Err(OracleError::new(34, text))
+            }
             Action::Commit => self.session.commit().map(|()| (None, none)),
             Action::Rollback => self.session.rollback().map(|()| (None, none)),
             Action::Savepoint(sql) => self.session.savepoint(&sql).map(|()| (None, none)),

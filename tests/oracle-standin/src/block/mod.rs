@@ -3,6 +3,7 @@
 //! [`parse`] reads a block; [`run`] runs it, its SQL being PostgreSQL's statements one by one; [`trigger`] makes a
 //! trigger a function of PostgreSQL's. What is not read is refused (ORA-06550, ORA-03001).
 
+pub mod arguments;
 pub mod builtin;
 pub mod client;
 pub mod evaluate;

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 
+use super::arguments;
 use super::evaluate::kind_of;
 use super::parse::Reader;
 use super::run::{Cell, Run};
@@ -14,11 +15,17 @@ use crate::value::{Kind, Value};
 
 /// A parameter.
 #[derive(Debug, Clone, PartialEq, Eq)]
-struct Parameter {
-    name: String,
-    data_type: Vec<Token>,
-    is_out: bool,
-    default: Vec<Token>,
+pub struct Parameter {
+    /// Its name, in capitals.
+    pub name: String,
+    /// Its type's tokens.
+    pub data_type: Vec<Token>,
+    /// Whether a value goes in.
+    pub is_in: bool,
+    /// Whether one comes back.
+    pub is_out: bool,
+    /// What is passed where nothing is.
+    pub default: Vec<Token>,
 }
 
 /// A procedure.
@@ -49,13 +56,14 @@ fn read(text: &str) -> Result<Procedure, OracleError> {
         }
         let mut reader = Reader::new(&tokens);
         let name = reader.name()?;
-        reader.take("IN");
+        let says_in = reader.take("IN");
         let is_out = reader.take("OUT");
         reader.take("NOCOPY");
         let data_type = reader.until(&["DEFAULT"], &[":="]);
         let rest = reader.until(&[], &[]);
         let default = rest.split_first().map(|(_, rest)| rest.to_vec()).unwrap_or_default();
-        parameters.push(Parameter { name, data_type, is_out, default });
+        let is_in = says_in || !is_out;
+        parameters.push(Parameter { name, data_type, is_in, is_out, default });
     }
     if !reader.take("IS") {
         reader.take("AS");
@@ -73,6 +81,7 @@ pub fn create(session: &mut Session, text: &str) -> Result<(), OracleError> {
                ON CONFLICT (owner, name) DO UPDATE SET source = excluded.source";
     let kinds = [Kind::DeclaredText, Kind::DeclaredText];
     let command = Command { sql, kinds: &kinds, effect: Effect::Schema, wait_seconds: None };
+    arguments::tell(session, &procedure.name, &procedure.parameters)?;
     session.run(&command, &[Value::Text(procedure.name), Value::Text(text.to_owned())]).map(drop)
 }
 
@@ -84,6 +93,7 @@ pub fn drop_named(session: &mut Session, name: &str) -> Result<(), OracleError> 
     let sql = "DELETE FROM oracle_standin.source WHERE owner = current_schema() AND name = $1";
     let command =
         Command { sql, kinds: &[Kind::DeclaredText], effect: Effect::Schema, wait_seconds: None };
+    arguments::forget(session, name)?;
     let (answer, _) = session.run(&command, &[Value::Text(name.to_owned())])?;
     if answer.count == 0 {
         return Err(OracleError::new(4043, format_args!("object {name} does not exist")));
@@ -144,7 +154,8 @@ pub fn call(run: &mut Run<'_>, name: &str, arguments: &[Vec<Token>]) -> Result<(
             cursors.insert(parameter.name.clone(), *occurrence);
             continue;
         }
-        let value = run.evaluate(&argument)?.value;
+        // What is OUT alone begins as NULL, whatever the bind holds.
+        let value = if parameter.is_in { run.evaluate(&argument)?.value } else { Value::Null };
         if parameter.is_out {
             outs.push((parameter.name.clone(), Reader::new(&argument).target()?));
         }

@@ -27,7 +27,7 @@ use transaction::Transaction;
 const PREPARED_MAX: usize = 200;
 
 /// What a session is set up with: types, functions and views that Oracle has and PostgreSQL has not.
-const SETUP: &str = include_str!("../setup.sql");
+const SETUP: &str = concat!(include_str!("../setup.sql"), include_str!("../procedures.sql"));
 
 /// Says whether [`SETUP`] of this text is there. The advisory lock lets one session set up.
 const SETUP_KEY: i64 = 0x0A_5A_1D;
@@ -80,6 +80,8 @@ pub struct Session {
     pub schema_wait_seconds: Option<u32>,
     /// Minutes east of UTC of the session's time zone.
     pub offset_minutes: i16,
+    /// `DISABLE COMMIT IN PROCEDURE`: blocks may not end a transaction.
+    pub forbids_commit: bool,
     /// What the server knows of module, action and client.
     told: BTreeMap<&'static str, String>,
     /// Some of it was told in the open transaction.
@@ -126,6 +128,7 @@ impl Session {
             lost: false,
             schema_wait_seconds: None,
             offset_minutes: 0,
+            forbids_commit: false,
             told: BTreeMap::new(),
             told_in_transaction: false,
         };

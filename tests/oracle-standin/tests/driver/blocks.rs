@@ -95,6 +95,48 @@ fn procedure_gives_back_values_and_a_cursor() {
 }
 
 #[test]
+fn dictionary_tells_the_arguments_of_a_procedure() {
+    let Some(place) = Place::new() else { return };
+    let connection = place.connect();
+    connection.execute("CREATE TABLE t (id NUMBER(9) PRIMARY KEY, a VARCHAR2(9))", &[]).unwrap();
+    let create = "CREATE PROCEDURE p(p_id NUMBER, p_a IN OUT t.a%TYPE, p_rows OUT SYS_REFCURSOR, p_n IN DATE DEFAULT NULL) IS
+        BEGIN NULL; END;";
+    connection.execute(create, &[]).unwrap();
+    let sql = "SELECT argument_name || ' ' || in_out || ' ' || data_type || ' ' || defaulted FROM user_arguments
+        WHERE object_name = :1 ORDER BY position";
+    let told = || -> Vec<String> {
+        connection.query_as::<String>(sql, &[&"P"]).unwrap().map(Result::unwrap).collect()
+    };
+    let expected =
+        ["P_ID IN NUMBER N", "P_A IN/OUT VARCHAR2 N", "P_ROWS OUT REF CURSOR N", "P_N IN DATE Y"];
+    assert_eq!(told(), expected);
+    connection.execute("CREATE OR REPLACE PROCEDURE p IS BEGIN NULL; END;", &[]).unwrap();
+    assert_eq!(told(), Vec::<String>::new());
+    let count = "SELECT COUNT(*) FROM user_procedures WHERE object_name = 'P'";
+    assert_eq!(connection.query_row_as::<i64>(count, &[]).unwrap(), 1);
+    connection.execute("DROP PROCEDURE p", &[]).unwrap();
+    assert_eq!(connection.query_row_as::<i64>(count, &[]).unwrap(), 0);
+}
+
+#[test]
+fn procedure_may_not_commit_where_the_session_says_so() {
+    let Some(place) = Place::new() else { return };
+    let connection = place.connect();
+    connection.execute("CREATE TABLE t (id NUMBER)", &[]).unwrap();
+    connection
+        .execute("CREATE PROCEDURE p IS BEGIN INSERT INTO t VALUES (1); COMMIT; END;", &[])
+        .unwrap();
+    connection.execute("ALTER SESSION DISABLE COMMIT IN PROCEDURE", &[]).unwrap();
+    assert_eq!(code(&connection.execute("BEGIN p; END;", &[]).unwrap_err()), 34);
+    connection.rollback().unwrap();
+    assert_eq!(connection.query_row_as::<i64>("SELECT COUNT(*) FROM t", &[]).unwrap(), 0);
+    connection.execute("ALTER SESSION ENABLE COMMIT IN PROCEDURE", &[]).unwrap();
+    connection.execute("BEGIN p(); END;", &[]).unwrap();
+    connection.rollback().unwrap();
+    assert_eq!(connection.query_row_as::<i64>("SELECT COUNT(*) FROM t", &[]).unwrap(), 1);
+}
+
+#[test]
 fn trigger_writes_down_what_changed() {
     let Some(place) = Place::new() else { return };
     let connection = place.connect();

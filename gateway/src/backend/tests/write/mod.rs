@@ -4,6 +4,7 @@ mod ahead;
 mod apply;
 mod keys;
 mod lost;
+mod procedure;
 pub(super) mod purge;
 mod rows;
 mod steps;
@@ -100,6 +101,7 @@ fn guard(comparison: Comparison, count: u64, error: Option<BusinessError>) -> Op
 
 fn step(name: &str, kind: StepKind, sql: &str) -> Step {
     Step {
+        returning: Vec::new(),
         name: name.into(),
         kind,
         each: None,
@@ -136,6 +138,10 @@ fn rows_slot(fields: &[&str]) -> Slot {
 
 fn row(values: &[i64]) -> Scalar<'static> {
     Scalar::List(values.iter().map(|value| Scalar::Int(*value)).collect())
+}
+
+fn ints(values: &[i64]) -> Vec<Scalar<'static>> {
+    values.iter().map(|value| Scalar::Int(*value)).collect()
 }
 
 fn text(value: &str) -> Scalar<'static> {

@@ -23,10 +23,6 @@ fn transfer() -> Template {
     tx(vec![debit, credit, open])
 }
 
-fn ints(values: &[i64]) -> Vec<Scalar<'static>> {
-    values.iter().map(|value| Scalar::Int(*value)).collect()
-}
-
 #[tokio::test]
 async fn steps_commit_together_and_a_condition_decides_about_each() {
     let beds = beds("w_steps").await;
