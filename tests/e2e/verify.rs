@@ -124,7 +124,7 @@ fn planted_divergences_are_found_and_nothing_else_is() {
         mismatches,
         [
             "item.list_by_player player_id=\"1003\": 1 row missing on the mirror",
-            "order.list_by_player player_id=\"1006\": 1 row different in amount",
+            "order.list_by_player player_id=\"1006\" limit=\"20\": 1 row different in amount",
             "player.get player_id=\"1002\": 1 row different in vip_level",
             "player.get player_id=\"1004\": 1 row different in last_login_at",
             "player.get player_id=\"1005\": 1 row different in nickname",
@@ -185,7 +185,7 @@ fn writers_at_full_load_make_no_mismatch() {
     let compared = |op| world.gateway.metric("gateway_shadow_compared_total", &["game1", op]);
     let mismatched = |op| world.gateway.metric("gateway_shadow_mismatched_total", &["game1", op]);
     for op in ["item.list_by_player", "order.list_by_player"] {
-        assert!(compared(op) > 100.0, "{op}: {}", compared(op));
+        assert!(compared(op) > 20.0, "{op}: {}", compared(op));
         assert!(mismatched(op) < 0.5, "{op}: {} {}", mismatched(op), world.gateway.log());
     }
     assert_eq!(world.found()["sample_ppm"], json!(0), "its time is over");

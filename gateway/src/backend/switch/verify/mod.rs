@@ -15,6 +15,9 @@ mod steps;
 
 pub use answer::{AnswerRow, Difference, RowDifference, Rules, Verdict, answer_rows};
 pub use book::{Mismatch, ShadowFigures};
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+pub(super) use book::{Tally, add as add_tallies};
 pub use both::{Answers, Both, NoAnswer, OneSide, answers};
 pub(in crate::backend) use sample::Answered;
 pub use sample::{PPM, Sampler};

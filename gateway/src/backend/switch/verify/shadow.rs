@@ -305,6 +305,10 @@ impl Shadow {
             self.tallies.clear();
             self.known.clear();
         }
+        if now.ppm != self.now.ppm {
+            let share = f64::from(now.ppm) / 10_000.0;
+            tracing::info!(game = %self.game.id, "{share} % of the reads are compared with the mirror's");
+        }
         self.now = now;
         let sampling = now.owner.filter(|_| now.ppm > 0).map(|(owner, _)| Sampling {
             ppm: now.ppm,
@@ -313,8 +317,6 @@ impl Shadow {
             lane: Arc::clone(&self.lane),
         });
         self.sampler.set(&self.game.id, sampling.as_ref());
-        let share = f64::from(now.ppm) / 10_000.0;
-        tracing::info!(game = %self.game.id, "{share} % of the reads are compared with the mirror's");
     }
 
     fn begin(&mut self, work: &mut JoinSet<Done>, sample: Sample) {
