@@ -315,6 +315,9 @@ async fn of_two_who_want_to_go_on_only_one_does() {
             forward(owner, group, seen, None, "one").await.expect("moved").expect("still there")
         };
         let blocking = step(&readying, &mut owner).await;
+        let other = Flip { to: Some(&world.owner.name), ..forced(group) };
+        let told = flip(&other, &mut |_| {}).await.expect_err("the other way").to_string();
+        assert!(told.contains("a flip to `mirror` is on its way"), "{told}");
         let draining = step(&blocking, &mut owner).await;
         assert_eq!((draining.epoch, &*draining.owner), (2, &*world.mirror.name));
         // A gateway that waited for too long, and the command, which was only slow.
