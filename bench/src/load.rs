@@ -7,6 +7,7 @@ use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
+use anyhow::Context as _;
 use hdrhistogram::Histogram;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
@@ -112,7 +113,7 @@ async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Co
     let active = active(args);
     let (mut busy, mut silent) = (Vec::new(), Vec::new());
     for index in 0..args.connections {
-        let mut connection = connect(args).await?;
+        let mut connection = connect(args, index).await?;
         // The active ones lie among the others.
         if busy.len() < active && index * active >= busy.len() * args.connections {
             busy.push(connection);
@@ -147,19 +148,30 @@ fn begin_when_told() -> anyhow::Result<()> {
     Ok(())
 }
 
-async fn open(args: &LoadArgs) -> anyhow::Result<TcpStream> {
+/// The first ports that connections come from, where their address is chosen: those of the second row where one of the
+/// first is somebody else's.
+const PORTS: [u16; 2] = [2_000, 33_000];
+
+/// - `index`: which connection it is.
+async fn open(args: &LoadArgs, index: usize) -> anyhow::Result<TcpStream> {
     let Some(source) = args.source else {
         return Ok(TcpStream::connect_addr(args.address).await?);
     };
-    // On loopback a connection stands, or does not, before anybody waits for it.
+    // On loopback a connection stands, or does not, before anybody waits for it. The port is named: left to the kernel,
+    // each is looked for among all that are taken, which takes seconds for the last thousands.
     let socket = Socket::new(Domain::for_address(args.address), Type::STREAM, None)?;
-    socket.bind(&SocketAddr::new(source, 0).into())?;
+    socket.set_reuse_address(true)?;
+    let bound = PORTS.iter().find_map(|first| {
+        let port = first.checked_add(u16::try_from(index).ok()?)?;
+        socket.bind(&SocketAddr::new(source, port).into()).ok()
+    });
+    bound.context("the port is taken, or there are more connections than ports")?;
     socket.connect(&args.address.into())?;
     Ok(TcpStream::from_std(socket.into())?)
 }
 
-async fn connect(args: &LoadArgs) -> anyhow::Result<Connection> {
-    let stream = open(args).await?;
+async fn connect(args: &LoadArgs, index: usize) -> anyhow::Result<Connection> {
+    let stream = open(args, index).await?;
     stream.set_nodelay(true)?;
     let mut connection = Connection { stream, received: Vec::with_capacity(64 << 10) };
     if let Some(hello) = message::hello(args)? {
@@ -260,7 +272,7 @@ async fn log_in_and_out(
         let begun = Instant::now();
         let mut connection = match next.take() {
             Some(connection) => connection,
-            None => connect(args).await?,
+            None => connect(args, usize::try_from(index)?).await?,
         };
         note(count, begun, (1, &[]))?;
         for id in 1..=LOGIN_CALLS {

@@ -300,8 +300,7 @@ impl Worker {
     ) {
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
-        let epoch = operation.owner_epoch();
-        operation.key_spec.build_in(epoch, bound, principal, hasher, keys);
+        operation.key_spec.build_in(operation.owner_epoch(), bound, principal, hasher, keys);
     }
 
     /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
@@ -397,6 +396,5 @@ fn hex_digit(bits: u64) -> Option<char> {
 
 /// Seconds since 1970, by the wall clock.
 pub fn unix_seconds() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, |elapsed| elapsed.as_secs())
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }

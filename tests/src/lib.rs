@@ -25,6 +25,7 @@ mod schemas;
 mod lock;
 mod session;
 mod mariadb;
+mod oracle;
 mod standin;
 mod redis;
 mod need;

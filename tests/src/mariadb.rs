@@ -191,7 +191,9 @@ impl Mariadb {
     /// Connections that wait for a table's lock now.
     pub fn waiting_count(&self, schema: &str) -> usize {
         let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{schema}' AND state LIKE 'Waiting for table%'"
+            "SELECT COUNT(*) FROM information_schema.processlist p LEFT JOIN information_schema.innodb_trx t \
+             ON t.trx_mysql_thread_id = p.id WHERE p.db = '{schema}' \
+             AND (p.state LIKE 'Waiting for table%' OR t.trx_state = 'LOCK WAIT')"
         );
         self.query("", &sql).trim().parse().expect("a number")
     }

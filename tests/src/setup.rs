@@ -68,11 +68,17 @@ impl<'a> Setup<'a> {
         setup.limits = library_line(server);
         if !server.is_filled() {
             setup.write_config();
-            run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
-            for game in GAMES {
-                for scope in ["_base", game] {
-                    if let Some(seed) = seed_of(scope, "mysql") {
-                        server.query(&schemas.name(game), &seed);
+            let config = setup.config_path().display().to_string();
+            if matches!(server, Server::Oracle(_)) {
+                let players = PLAYERS.to_string();
+                run(&["migrate", "--config", &config, "--seed", &players]).succeeded();
+            } else {
+                run(&["migrate", "--config", &config]).succeeded();
+                for game in GAMES {
+                    for scope in ["_base", game] {
+                        if let Some(seed) = seed_of(scope, "mysql") {
+                            server.query(&schemas.name(game), &seed);
+                        }
                     }
                 }
             }

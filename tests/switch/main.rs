@@ -31,7 +31,7 @@ use std::time::Instant;
 
 use gateway_tests::{Random, Redis, Schemas, Server, fresh_seed, shared_mariadb, shared_stand_in};
 
-use crate::course::{Course, Sums};
+use crate::course::{Course, Sums, Told};
 use crate::kill::Kill;
 use crate::stage::Stage;
 
@@ -62,23 +62,13 @@ fn run(arguments: &Arguments, (server, other): (&Server, &Server), redis: &Redis
     let stage = Stage::start(server, &mirror, redis);
     let mut course = Course::new(stage, &mut random);
     let mut sums = Sums::default();
-    let mut steps: Vec<Step> = vec![(
-        "mirror and backfill".to_owned(),
-        Box::new(|course: &mut Course<'_>| course.prepare()),
-    )];
-    for number in 1..=arguments.flips {
-        steps.push((format!("flip {number}"), Box::new(|course: &mut Course<'_>| course.flip())));
-    }
-    for kill in Kill::drawn(arguments.kills, &mut random) {
-        steps.push((kill.to_string(), Box::new(move |course| course.kill(kill))));
-    }
-    steps.push((
-        "planted divergences".to_owned(),
-        Box::new(|course: &mut Course<'_>| course.plant()),
-    ));
-    for (number, (name, step)) in steps.into_iter().enumerate() {
-        let at = Instant::now();
-        let done = catch_unwind(AssertUnwindSafe(|| course.step(number, step)));
+    let mut steps = vec![Step::Prepare];
+    steps.extend((1..=arguments.flips).map(Step::Flip));
+    steps.extend(Kill::drawn(arguments.kills, &mut random).into_iter().map(Step::Kill));
+    steps.push(Step::Plant);
+    for (number, step) in steps.into_iter().enumerate() {
+        let (at, name) = (Instant::now(), step.to_string());
+        let done = catch_unwind(AssertUnwindSafe(|| course.step(number, |it| step.run(it))));
         let Ok(done) = done else {
             sums.violations.push(format!("`{name}` did not come to its end"));
             break;
@@ -101,7 +91,36 @@ fn run(arguments: &Arguments, (server, other): (&Server, &Server), redis: &Redis
     sums.is_right()
 }
 
-type Step = (String, Box<dyn FnOnce(&mut Course<'_>) -> course::Told>);
+/// What is done while the load goes on.
+#[derive(Clone, Copy, Debug)]
+enum Step {
+    Prepare,
+    Flip(usize),
+    Kill(Kill),
+    Plant,
+}
+
+impl Step {
+    fn run(self, course: &mut Course<'_>) -> Told {
+        match self {
+            Self::Prepare => course.prepare(),
+            Self::Flip(_) => course.flip(),
+            Self::Kill(kill) => course.kill(kill),
+            Self::Plant => course.plant(),
+        }
+    }
+}
+
+impl std::fmt::Display for Step {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Prepare => f.write_str("mirror and backfill"),
+            Self::Flip(number) => write!(f, "flip {number}"),
+            Self::Kill(kill) => kill.fmt(f),
+            Self::Plant => f.write_str("planted divergences"),
+        }
+    }
+}
 
 /// Where the mirror is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

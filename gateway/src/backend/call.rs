@@ -19,9 +19,8 @@ use super::{BackendError, Current, Supplied, row_count};
 use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
-use crate::catalog::Template;
 use crate::observe::{CacheOutcome, Event, Stage, emit};
-use crate::snapshot::{Operation, Placed, Which};
+use crate::snapshot::{Operation, Placed};
 
 /// One job on its way.
 #[derive(Clone, Copy)]
@@ -117,7 +116,7 @@ impl Call<'_> {
     ) -> Result<Written, BackendError> {
         let (template, owner) = (entered.placed.template, entered.owner());
         if !self.dry_run && owner.is_none() && !write::needs_transaction(template) {
-            let outcome = self.run_on(template, pool).await?;
+            let outcome = self.run_on(entered.placed, pool).await?;
             return Ok(Written { outcome, replayed: false });
         }
         let ids = self.ids()?;
@@ -160,7 +159,7 @@ impl Call<'_> {
         let call = Call { operation, bound: &bound, dry_run: false, ..self };
         // The refusal stands, whether the row can be read or not.
         let Some(placed) = operation.on(entered.placed.pool) else { return error };
-        let Ok(outcome) = call.run_on(placed.template, pool).await else { return error };
+        let Ok(outcome) = call.run_on(placed, pool).await else { return error };
         match (outcome.stored, &operation.template.not_found) {
             (Stored::Present(body), _) => {
                 let stored = Arc::new(Stored::Present(body));
@@ -210,7 +209,7 @@ impl Call<'_> {
 
     async fn run(self) -> Result<Outcome, BackendError> {
         let outcome = match self.enter(self.deadline).await {
-            Ok(Entry { entered, pool }) => self.run_on(entered.placed.template, &pool).await,
+            Ok(Entry { entered, pool }) => self.run_on(entered.placed, &pool).await,
             Err(error) => Err(error),
         };
         self.record(outcome.as_ref().err()).await?;
@@ -220,15 +219,16 @@ impl Call<'_> {
     /// Has the call let to its game's database.
     async fn enter(&self, deadline: Instant) -> Result<Entry<'_>, BackendError> {
         let entered = self.fetcher.gates.enter(self.operation, deadline).await?;
-        let Placed { pool: name, template } = entered.placed;
+        let Placed { pool: name, template, .. } = entered.placed;
         match self.fetcher.pools.get(name, template.dialect) {
             Some(pool) => Ok(Entry { entered, pool }),
             None => Err(BackendError::Unreachable { pool: name.into(), source: None }),
         }
     }
 
-    /// - `template`: the operation's, on the database of `pool`.
-    async fn run_on(self, template: &Template, pool: &Pool) -> Result<Outcome, BackendError> {
+    /// - `placed`: the operation on the database of `pool`.
+    async fn run_on(self, placed: Placed<'_>, pool: &Pool) -> Result<Outcome, BackendError> {
+        let template = placed.template;
         let ids = self.ids()?;
         let config = Arc::clone(&self.fetcher.snapshot.load().config);
         let limits = Limits {
@@ -241,11 +241,7 @@ impl Call<'_> {
         if !template.kind.is_write() {
             self.fetcher.sampler.offer(Answered {
                 operation: self.operation,
-                which: if *pool.name() == *self.operation.pool {
-                    Which::Database
-                } else {
-                    Which::Mirror
-                },
+                which: placed.which,
                 bound: self.bound,
                 supplied: &supplied,
                 asker: self.asker,

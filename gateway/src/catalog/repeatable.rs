@@ -58,6 +58,9 @@ impl Repeatable {
         if template.kind.is_write() {
             return Err("it writes".to_owned());
         }
+        if template.procedure.is_some() {
+            return Err("what a procedure does, and in which order, cannot be seen".to_owned());
+        }
         let text = flat(template);
         let tokens = lexer::lex(&text, template.dialect, 1)
             .map_err(|fault| format!("its text cannot be read: {}", fault.message))?;

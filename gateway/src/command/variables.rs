@@ -1,7 +1,7 @@
 //! What `gateway render` writes around a statement that gives values back: an SQL editor's variables.
 //!
 //! On MySQL a procedure's OUT arguments are user variables, which are selected behind the call; on Oracle they are
-//! variables of the client (SQL*Plus, SQLcl, SQL Developer), which are declared before it and printed behind it.
+//! variables of the client (SQL*Plus, `SQLcl`, SQL Developer), which are declared before it and printed behind it.
 
 use crate::catalog::{BindRef, Column, Dialect, Output, Source, Step, Template, Type};
 

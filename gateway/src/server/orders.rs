@@ -89,12 +89,12 @@ impl Applying {
             pools: Arc::clone(pools),
             sampler: Arc::clone(sampler),
             metrics: Arc::clone(&core.metrics),
-            name: instance(),
+            name: process_name(),
         };
         let mut tasks = vec![
             backend.spawn(copiers(core).run(stopped.clone())),
-            backend.spawn(owners(core).run(stopped.clone())),
             backend.spawn(shadows.run(stopped.clone())),
+            backend.spawn(owners(core).run(stopped.clone())),
         ];
         if let Some(journal) = &core.journal {
             let applier = Applier {
@@ -139,7 +139,7 @@ fn copiers(core: &Core) -> Copiers {
     Copiers {
         snapshot: Arc::clone(&core.snapshot),
         metrics: Arc::clone(&core.metrics),
-        name: instance(),
+        name: process_name(),
     }
 }
 
@@ -149,12 +149,12 @@ fn owners(core: &Core) -> Owners {
         snapshot: Arc::clone(&core.snapshot),
         gates: Arc::clone(&core.gates),
         metrics: Arc::clone(&core.metrics),
-        name: instance(),
+        name: process_name(),
     }
 }
 
-/// This process' name among all gateways.
-fn instance() -> Box<str> {
+/// This process' name in the databases' tables.
+fn process_name() -> Box<str> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
     format!("gateway on {}, process {}", host.trim(), std::process::id()).into()
 }

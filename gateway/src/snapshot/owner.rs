@@ -37,6 +37,8 @@ impl Which {
 /// An operation on one of its game's databases.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed<'o> {
+    /// On which of them.
+    pub which: Which,
     /// The connection's name in the configuration.
     pub pool: &'o str,
     /// Contract and SQL.

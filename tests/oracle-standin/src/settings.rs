@@ -20,7 +20,7 @@ const TOLD: &[(u32, &str)] = &[
 /// What `DISABLE COMMIT IN PROCEDURE` sets.
 pub const COMMIT_IN_PROCEDURE: &str = "COMMIT IN PROCEDURE";
 
-/// `ALTER SESSION SET name = value`: the time zone, the wait for locks of the schema and COMMIT in procedures are
+/// `ALTER SESSION SET name = value`: the time zone, the wait for locks of the schema and whether procedures commit are
 /// applied, the rest is Oracle's own affair.
 ///
 /// # Errors

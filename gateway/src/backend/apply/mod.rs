@@ -16,6 +16,7 @@
 //!
 //! Invariant: a record is marked as applied only after the transaction that applied it is committed.
 
+mod attempt;
 mod batch;
 mod burial;
 mod desk;

@@ -10,7 +10,7 @@ use tokio::sync::Notify;
 
 use super::super::BackendError;
 use super::gate::{Gate, Owner, Permit, Standing};
-use crate::snapshot::{Operation, Placed};
+use crate::snapshot::{Operation, Placed, Which};
 
 /// The gates, for everybody who calls a database. A game without one is none of theirs.
 #[derive(Debug, Default)]
@@ -42,13 +42,13 @@ pub(in crate::backend) struct Entered<'o> {
     /// The operation as it is there.
     pub(in crate::backend) placed: Placed<'o>,
     /// Its stay; `None`: the game has one database, and nothing to do with a switch.
-    pub(in crate::backend) permit: Option<Permit>,
+    pub(in crate::backend) permit: Option<Box<Permit>>,
 }
 
 impl Entered<'_> {
     /// What a write has to find in the database.
     pub(in crate::backend) fn owner(&self) -> Option<&Owner> {
-        self.permit.as_ref().map(Permit::owner)
+        self.permit.as_deref().map(Permit::owner)
     }
 }
 
@@ -65,13 +65,15 @@ impl Gates {
         deadline: Instant,
     ) -> Result<Entered<'o>, BackendError> {
         while let Some(gate) = self.of(operation) {
-            let Some(permit) = gate.enter(deadline).await? else { continue };
+            // Boxed: most calls have no gate, and would have room for it.
+            let Some(permit) = Box::pin(gate.enter(deadline)).await? else { continue };
             return match operation.on(&permit.owner().pool) {
-                Some(placed) => Ok(Entered { placed, permit: Some(permit) }),
+                Some(placed) => Ok(Entered { placed, permit: Some(Box::new(permit)) }),
                 None => Err(gate.paused()),
             };
         }
-        let placed = Placed { pool: &operation.pool, template: &operation.template };
+        let which = Which::Database;
+        let placed = Placed { which, pool: &operation.pool, template: &operation.template };
         Ok(Entered { placed, permit: None })
     }
 
@@ -79,7 +81,7 @@ impl Gates {
     fn of(&self, operation: &Operation) -> Option<Arc<Gate>> {
         let game = operation.template.game.as_str();
         match self.named(game) {
-            Some(gate) => Some(gate),
+            Some(known) => Some(known),
             None if operation.mirror.is_some() => Some(self.make(game)),
             None => None,
         }
@@ -105,15 +107,15 @@ impl Gates {
 
     /// The game has nothing to do with a switch any more.
     pub(super) fn remove(&self, game: &str) {
-        let gate = self.named(game);
+        let before = self.named(game);
         self.by_game.rcu(|gates| {
             let mut gates = HashMap::clone(gates);
             gates.remove(game);
             gates
         });
         // Who waits there looks for another one, and finds none.
-        if let Some(gate) = gate {
-            gate.end_look(gate.begin_look(), Standing::Gone);
+        if let Some(before) = before {
+            before.end_look(before.begin_look(), Standing::Gone);
         }
         self.lock_shown().remove(game);
     }

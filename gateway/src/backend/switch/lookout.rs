@@ -5,15 +5,14 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 
-use super::error::SwitchError;
 use super::flip::recover;
 use super::gate::{Epoch, Gate, Standing};
 use super::gates::{Gates, Ownership};
 use super::instance::InstanceState;
 use super::ownership::{Conclusion, Said, Voice, conclude, conclude_alone};
-use super::registration::{Registration, leave, register};
-use super::side::Side;
-use super::state::{self, Group, Phase, State, text};
+use super::post::Post;
+use super::registration::Registration;
+use super::state::{Group, Phase, State};
 use crate::config::ConnectionConfig;
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
@@ -23,8 +22,6 @@ const LOOK_PAUSE: Duration = Duration::from_secs(1);
 /// The same while a flip is about to begin, and while it goes on.
 const READY_PAUSE: Duration = Duration::from_millis(20);
 const FLIP_PAUSE: Duration = Duration::from_millis(5);
-/// How long a database may take to answer a look; and how long one that did not is left alone.
-const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
 /// Between two signs of life.
 const BEAT_PAUSE: Duration = Duration::from_secs(1);
 /// How long a flip may be without anybody who drives it, beyond the longest pause that it may make.
@@ -79,28 +76,11 @@ pub(super) struct Lookout {
 /// What a flip would change.
 type Step = (Phase, i64, i64);
 
-/// A connection to one of the databases, for looks.
-#[derive(Debug)]
-struct Post {
-    config: ConnectionConfig,
-    side: Option<Side>,
-    /// It did not answer: not asked before then.
-    resume_at: Option<Instant>,
-    /// It had a row once: that it has no table any more is not to be believed.
-    has_told: bool,
-}
-
 impl Lookout {
     /// A lookout that has not looked yet.
     pub(super) fn new(of: Watched, around: Around) -> Self {
         let gate = around.gates.make(&of.game);
-        let post = |config: &ConnectionConfig| Post {
-            config: config.clone(),
-            side: None,
-            resume_at: None,
-            has_told: false,
-        };
-        let (database, mirror) = (post(&of.database), of.mirror.as_ref().map(post));
+        let (database, mirror) = (Post::new(&of.database), of.mirror.as_ref().map(Post::new));
         let shown = Ownership::default();
         Self { of, around, gate, database, mirror, flip: None, closed_at: None, shown, said: None }
     }
@@ -114,7 +94,7 @@ impl Lookout {
                 () = self.gate.rest(pause) => {}
             }
         }
-        self.end().await;
+        Box::pin(self.end()).await;
     }
 
     /// One look, and what follows from it. How long until the next one.
@@ -147,7 +127,8 @@ impl Lookout {
         let moving = rows.iter().find(is_moving).copied().cloned();
         self.note_flip(moving.as_ref());
         let standing = self.standing(conclusion.as_ref(), moving.as_ref());
-        self.shown.phase = moving.as_ref().or(owning(&rows, &standing)).map(|row| row.phase.name());
+        self.shown.phase =
+            moving.as_ref().or(owning(&rows, standing.as_ref())).map(|row| row.phase.name());
         match standing {
             Some(standing) => {
                 self.gate.end_look(look, standing.clone());
@@ -161,7 +142,13 @@ impl Lookout {
         }
         self.around.gates.show(&self.of.game, self.shown.clone());
         if rows.iter().any(|row| row.phase != Phase::Single) {
-            self.beat(moving.as_ref(), &rows).await;
+            let away = match (&first, &second) {
+                (Said::Away, _) => Some(&self.of.database.name),
+                (_, Some(Said::Away)) => self.of.mirror.as_ref().map(|mirror| &mirror.name),
+                _ => None,
+            };
+            let away = away.map(|name| format!("`{name}` does not answer it").into());
+            self.beat(moving.as_ref(), &rows, away).await;
         }
         self.heal(moving.as_ref()).await;
         match moving.map(|row| row.phase) {
@@ -256,14 +243,16 @@ impl Lookout {
     }
 
     /// Says what was seen, at once where it is new.
-    async fn beat(&mut self, moving: Option<&State>, rows: &[&State]) {
+    ///
+    /// - `away`: why it could not go along to the other database.
+    async fn beat(&mut self, moving: Option<&State>, rows: &[&State], away: Option<Box<str>>) {
         let owner = self.gate.owner();
         let is_empty = owner.is_none() && self.gate.inside() == 0;
         let fault = match (&self.of.mirror, &self.shown.fault) {
             (None, _) => {
                 Some(format!("`games.{}.mirror` is not in its configuration", self.of.game).into())
             }
-            (Some(_), fault) => fault.clone(),
+            (Some(_), fault) => fault.clone().or(away),
         };
         let state = match moving.map(|row| row.phase) {
             _ if fault.is_some() => InstanceState::Unfit,
@@ -336,17 +325,11 @@ impl Lookout {
         }
         if self.said.is_some() && self.gate.inside() == 0 {
             for post in [Some(&mut self.database), self.mirror.as_mut()].into_iter().flatten() {
-                let Some(side) = &mut post.side else { continue };
-                let left = leave(side, &self.of.game, &self.around.name);
-                if let Ok(Err(error)) = tokio::time::timeout(LOOK_TIMEOUT, left).await {
-                    tracing::debug!(%error, "this gateway is still registered");
-                }
+                post.leave(&self.of.game, &self.around.name).await;
             }
         }
         for post in [Some(self.database), self.mirror].into_iter().flatten() {
-            if let Some(side) = post.side {
-                side.close().await;
-            }
+            post.close().await;
         }
     }
 }
@@ -365,72 +348,7 @@ fn is_over(moving: &State, conclusion: Option<&Conclusion>) -> bool {
 }
 
 /// The row of whoever calls are let to.
-fn owning<'r>(rows: &[&'r State], standing: &Option<Standing>) -> Option<&'r State> {
+fn owning<'r>(rows: &[&'r State], standing: Option<&Standing>) -> Option<&'r State> {
     let Some(Standing::Open(owner)) = standing else { return rows.first().copied() };
     rows.iter().find(|row| *row.owner == *owner.pool).copied()
-}
-
-impl Post {
-    /// Asks for the game's row.
-    async fn ask(&mut self, game: &str) -> Said {
-        if self.resume_at.is_some_and(|at| Instant::now() < at) {
-            return Said::Away;
-        }
-        let asked = tokio::time::timeout(LOOK_TIMEOUT, self.ask_patiently(game)).await;
-        match asked {
-            Ok(Ok(said)) => {
-                self.resume_at = None;
-                self.has_told |= matches!(said, Said::Row(_));
-                if said == Said::Untold && self.has_told { Said::Away } else { said }
-            }
-            Ok(Err(error)) => {
-                tracing::debug!(connection = %self.config.name, %error, "no look at the rows of a switch");
-                self.rest()
-            }
-            Err(_late) => self.rest(),
-        }
-    }
-
-    fn rest(&mut self) -> Said {
-        // Whatever state it is in: the next look begins anew.
-        self.side = None;
-        self.resume_at = Some(Instant::now() + LOOK_TIMEOUT);
-        Said::Away
-    }
-
-    async fn ask_patiently(&mut self, game: &str) -> Result<Said, SwitchError> {
-        let side = match &mut self.side {
-            Some(side) => side,
-            None => self.side.insert(Side::open(&self.config).await?),
-        };
-        match state::read(side, game).await {
-            Ok(Some(state)) => Ok(Said::Row(Box::new(state))),
-            Ok(None) => Ok(Said::Absent),
-            Err(error @ SwitchError::Refused(_)) => {
-                let sql = "SELECT flip_id FROM gateway_switch WHERE group_name = ?";
-                match side.texts(sql, vec![text(game)]).await {
-                    Err(SwitchError::Statement { .. }) => Ok(Said::Untold),
-                    // There is a row, of a version that this one does not know.
-                    _ => Err(error),
-                }
-            }
-            Err(error) => Err(error),
-        }
-    }
-
-    /// Registers; false: it was not heard.
-    async fn say(&mut self, (game, name): (&str, &str), said: &Registration) -> bool {
-        let Some(side) = &mut self.side else { return false };
-        match tokio::time::timeout(LOOK_TIMEOUT, register(side, (game, name), said)).await {
-            Ok(Ok(())) => true,
-            Ok(Err(error)) => {
-                tracing::debug!(connection = %self.config.name, %error, "this gateway is not registered");
-                false
-            }
-            Err(_late) => {
-                self.side = None;
-                false
-            }
-        }
-    }
 }

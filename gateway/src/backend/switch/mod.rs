@@ -31,6 +31,7 @@ mod outbox;
 mod owners;
 mod ownership;
 mod pair;
+mod post;
 mod preflight;
 mod registration;
 mod rows;

@@ -8,9 +8,11 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use tokio::task::JoinHandle;
 
+use super::error::SwitchError;
 use super::gates::{Gates, Ownership};
 use super::lookout::{Around, Lookout, Watched};
 use super::side::Side;
+use super::state::text;
 use crate::config::{Config, ConnectionConfig, GameConfig};
 use crate::observe::{Kind, Metrics, Samples};
 use crate::queue::{self, Watch};
@@ -167,16 +169,21 @@ fn alone(config: &Config) -> HashMap<Box<str>, ConnectionConfig> {
 async fn ask(connection: ConnectionConfig, found: Found, mut stop: Watch<bool>) {
     let mut side = None;
     loop {
-        let asked = known(&mut side, &connection);
-        let pause = match tokio::time::timeout(ASK_TIMEOUT, asked).await {
-            Ok(Some(games)) => {
+        let asked = tokio::select! {
+            () = stop.until(|stop| *stop) => break,
+            asked = tokio::time::timeout(ASK_TIMEOUT, known(&mut side, &connection)) => asked,
+        };
+        let pause = match asked {
+            Ok(Ok(games)) => {
                 let mut found = lock(&found);
                 found.retain(|(name, _)| *name != connection.name);
                 found.extend(games.into_iter().map(|game| (connection.name.clone(), game)));
                 ASK_PAUSE
             }
+            // It does not have the table.
+            Ok(Err(SwitchError::Statement { .. })) => AWAY_PAUSE,
             // Of a database that does not answer nothing new is known.
-            Ok(None) | Err(_) => {
+            Ok(Err(_)) | Err(_) => {
                 side = None;
                 AWAY_PAUSE
             }
@@ -192,15 +199,16 @@ async fn ask(connection: ConnectionConfig, found: Found, mut stop: Watch<bool>) 
     }
 }
 
-/// `None`: it does not answer, or does not have the table.
-async fn known(side: &mut Option<Side>, connection: &ConnectionConfig) -> Option<Vec<Box<str>>> {
+async fn known(
+    side: &mut Option<Side>,
+    connection: &ConnectionConfig,
+) -> Result<Vec<Box<str>>, SwitchError> {
     let side = match side {
         Some(side) => side,
-        None => side.insert(Side::open(connection).await.ok()?),
+        None => side.insert(Side::open(connection).await?),
     };
-    let rows = side.texts(KNOWN, vec![super::state::text(&connection.name)]).await.ok()?;
-    let names = rows.into_iter().filter_map(|row| Some(row.into_iter().next()??.into()));
-    Some(names.collect())
+    let rows = side.texts(KNOWN, vec![text(&connection.name)]).await?;
+    Ok(rows.into_iter().filter_map(|row| Some(row.into_iter().next()??.into())).collect())
 }
 
 fn lock(found: &Found) -> MutexGuard<'_, BTreeSet<(Box<str>, Box<str>)>> {

@@ -102,8 +102,6 @@ async fn answer(
             template: side.template,
             bound: side.bound,
             supplied: both.supplied,
-            owner: None,
-            has_unknown: false,
             dry_run: true,
             result_bytes_max: both.result_bytes_max,
         };

@@ -170,7 +170,7 @@ impl Verifier {
 
     /// Has one side answer, when no caller waits for its connections; `None`: it does not.
     async fn ask(&self, sample: &Sample, which: Which) -> Option<Answer> {
-        let Placed { pool, template } = sample.operation.placed(which)?;
+        let Placed { pool, template, .. } = sample.operation.placed(which)?;
         let pool = self.pools.get(pool, template.dialect)?;
         let deadline = Instant::now() + ASK_TIMEOUT;
         let _turn = self.turns.acquire().await.ok()?;
