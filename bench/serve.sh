@@ -1,8 +1,9 @@
 #!/usr/bin/env bash
 # Starts servers for `gateway-bench compare`, which runs this: ./bench/serve.sh NAME...
 #
-# Prints `server NAME PID ADDRESS` for each that runs, `absent NAME REASON` for each that cannot, `token JWT`, `key SECRET`, and
-# `ready`. Ends, with everything it started, when its input ends. PEER_AXUM and PEER_GO name binaries of `bench/peers`.
+# Prints `server NAME PID,PID ADDRESS` for each that runs, `absent NAME REASON` for each that cannot, `token JWT`, `key SECRET`, and
+# `ready`. Ends, with everything it started, when its input ends. PEER_AXUM and PEER_GO name binaries of `bench/peers`. GATEWAYS: how
+# many processes of the gateway share its ports.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 # shellcheck source=bench/setup.sh
@@ -21,8 +22,9 @@ serve_gateway() {
         "${cache[@]}"
     echo "key $GATEWAY_API_KEY"
     echo "token $(bench_token)"
-    if wants gateway; then tell gateway "$gateway_pid" 18110; fi
-    if wants gatewayhttp; then tell gatewayhttp "$gateway_pid" 18111; fi
+    more_gateways "${GATEWAYS:-1}"
+    if wants gateway; then tell gateway "$gateway_pids" 18110; fi
+    if wants gatewayhttp; then tell gatewayhttp "$gateway_pids" 18111; fi
 }
 
 serve_nginx() {

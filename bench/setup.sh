@@ -49,7 +49,7 @@ start_gateway() {
     export GATEWAY_API_KEY
     cat >"$home/gateway.yaml" <<Y
 runtime: { frontend_threads: 1, backend_threads: 1, pin: false }
-server: { tcp: { address: "127.0.0.1:18110", max_connections: 20000 }, http: { address: "127.0.0.1:18111" } }
+server: { reuse_port: true, tcp: { address: "127.0.0.1:18110", max_connections: 20000, heartbeat: 5m }, http: { address: "127.0.0.1:18111" } }
 admin: { address: "127.0.0.1:18112" }
 templates: $PWD/bench/templates
 database:
@@ -68,6 +68,20 @@ Y
     "$gateway" migrate --config "$home/gateway.yaml" >"$home/migrate"
     on 0 "$gateway" serve --config "$home/gateway.yaml"; gateway_pid=$!
     until_open 18110; until_open 18111
+}
+
+# more_gateways COUNT: so many that share the first one's ports, each with a journal and an admin port of its own; their
+# processes are added to $gateway_pids.
+more_gateways() {
+    local number
+    gateway_pids=$gateway_pid
+    for ((number = 2; number <= $1; number++)); do
+        sed -e "s#$home/journal#$home/journal-$number#; s#127.0.0.1:18112#127.0.0.1:$((18200 + number))#" \
+            -e "s#^runtime: {#runtime: { node: $number,#" "$home/gateway.yaml" >"$home/gateway-$number.yaml"
+        on 0 "$gateway" serve --config "$home/gateway-$number.yaml"
+        gateway_pids+=",$!"
+        until_open $((18200 + number))
+    done
 }
 
 # Prints a token without an end in sight, signed with the secret of the benchmarks' configuration.

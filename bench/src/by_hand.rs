@@ -10,7 +10,7 @@ use hdrhistogram::Histogram;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Executor};
 
-use crate::report::Report;
+use crate::report::{Report, histogram};
 use crate::{ByHandArgs, cpu};
 
 const LEDGER: &str = "INSERT INTO gold_ledger (request_id, from_player, to_player, amount, created_at) \
@@ -46,7 +46,7 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
         is_over: Cell::new(false),
         done: Cell::new(0),
         errors: Cell::new(0),
-        latency: RefCell::new(Histogram::new_with_bounds(1, 60_000_000_000, 3)?),
+        latency: RefCell::new(histogram()?),
     });
     let mut tasks = Vec::with_capacity(args.connections);
     for index in 0..args.connections {
@@ -55,13 +55,13 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
         tasks.push(tokio::task::spawn_local(drive(connection, args, count, index as u64)));
     }
     tokio::time::sleep(Duration::from_secs(1)).await;
-    let own = std::process::id();
-    let cpu_before = cpu::seconds(own)?;
+    let own = [std::process::id()];
+    let cpu_before = cpu::seconds_of(&own)?;
     let started = Instant::now();
     count.is_counting.set(true);
     tokio::time::sleep(Duration::from_secs(args.seconds)).await;
     count.is_counting.set(false);
-    let (elapsed, cpu_after) = (started.elapsed(), cpu::seconds(own)?);
+    let (elapsed, cpu_after) = (started.elapsed(), cpu::seconds_of(&own)?);
     count.is_over.set(true);
     for task in tasks {
         task.await??;
@@ -71,7 +71,7 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
         answers: count.done.get(),
         errors: Some((1, count.errors.get())).filter(|(_, count)| *count > 0).into_iter().collect(),
         elapsed,
-        cpu_seconds: Some(cpu_after - cpu_before),
+        cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
         grown_bytes: None,
         latency,
     })

@@ -6,13 +6,14 @@
 use std::collections::BTreeMap;
 use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
-use std::process::{Command, Stdio};
-use std::time::SystemTime;
+use std::process::{Child, Command, Stdio};
+use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
+use crate::measured::{self, Measured, Span};
 use crate::scenario::{Scenario, Side};
 use crate::servers::{Running, Servers};
 
@@ -21,26 +22,12 @@ use crate::servers::{Running, Servers};
 pub(crate) struct Plan {
     /// The folder `bench`.
     pub(crate) folder: PathBuf,
+    /// This program, which is the echo and the load, too.
+    pub(crate) own: PathBuf,
     pub(crate) scenario: String,
     pub(crate) rounds: u32,
     /// Seconds of each measurement.
     pub(crate) seconds: u32,
-}
-
-/// What `gateway-bench load --json` prints, as far as it is used here.
-#[derive(Clone, Debug, Deserialize)]
-struct Measured {
-    requests: u64,
-    errors: u64,
-    errors_by_code: BTreeMap<String, u64>,
-    requests_per_s: f64,
-    cpu_us_per_request: Option<f64>,
-    bytes_per_connection: Option<f64>,
-    p50_us: f64,
-    p99_us: f64,
-    p999_us: f64,
-    p9999_us: f64,
-    percentiles_us: Vec<(f64, f64)>,
 }
 
 /// A figure over all rounds.
@@ -75,6 +62,9 @@ pub(crate) struct Ratio {
 #[derive(Clone, Copy, Debug, Serialize, Deserialize)]
 pub(crate) struct AtRate {
     pub(crate) requests_per_s: f64,
+    /// Those whose answers were hoped for; the latencies are theirs.
+    pub(crate) good_per_s: f64,
+    pub(crate) cpu_us_per_request: Option<f64>,
     pub(crate) p50_us: f64,
     pub(crate) p99_us: f64,
     pub(crate) p999_us: f64,
@@ -121,27 +111,32 @@ pub(crate) struct Comparison {
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let scenario = Scenario::read(&plan.folder.join("scenarios"), &plan.scenario)?;
     let machine = Machine::read();
-    let own = std::env::current_exe()?;
     let mut wanted: Vec<_> = scenario.sides.iter().map(|side| side.server).collect();
     wanted.sort_unstable();
     wanted.dedup();
     progress(&format!("{}: starting servers", plan.scenario));
-    let servers = Servers::start(&plan.folder, &own, &wanted)?;
+    let servers = Servers::start(&plan.folder, &plan.own, &wanted, scenario.gateways)?;
     let mut absent = BTreeMap::new();
     let mut present: Vec<(&Side, Running, Vec<Measured>)> = Vec::new();
     for side in &scenario.sides {
         if let Some(running) = servers.running.get(&side.server) {
-            present.push((side, *running, Vec::new()));
+            present.push((side, running.clone(), Vec::new()));
         } else {
             let reason =
                 servers.absent.get(&side.server).map_or("it did not start", String::as_str);
             absent.insert(side.name.clone(), reason.to_owned());
         }
     }
+    // At a fixed rate a cold cache would be measured, or the refusals that it leads to.
+    if let Some((side, running, _)) = present.first().filter(|(side, ..)| side.rate > 0) {
+        progress("warming up");
+        let side = Side { rate: 0, ..Side::clone(side) };
+        let _not_counted = load(&plan.own, plan, &servers, (&side, running), None)?;
+    }
     for round in 1..=plan.rounds {
         for (side, running, measured) in &mut present {
             progress(&format!("round {round} of {}: {}", plan.rounds, side.about));
-            measured.push(load(&own, plan, &servers, (side, *running), None)?);
+            measured.push(load(&plan.own, plan, &servers, (side, running), None)?);
         }
     }
     let mut sides = Vec::new();
@@ -150,9 +145,11 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
         for share in &scenario.rates_of_peak {
             let rate = outcome.requests_per_s.median * share;
             progress(&format!("{}: {rate:.0} requests/s", side.about));
-            let at = load(&own, plan, &servers, (side, *running), Some(rate))?;
+            let at = load(&plan.own, plan, &servers, (side, running), Some(rate))?;
             outcome.at_rates.push(AtRate {
                 requests_per_s: at.requests_per_s,
+                good_per_s: at.good_per_s,
+                cpu_us_per_request: at.cpu_us_per_request,
                 p50_us: at.p50_us,
                 p99_us: at.p99_us,
                 p999_us: at.p999_us,
@@ -178,40 +175,73 @@ fn load(
     own: &Path,
     plan: &Plan,
     servers: &Servers,
-    (side, running): (&Side, Running),
+    (side, running): (&Side, &Running),
     rate: Option<f64>,
 ) -> anyhow::Result<Measured> {
-    let mut command = Command::new("taskset");
-    command.args(["-c", "1"]).arg(own).args(["load", "--json", "--first", "1"]);
-    let mut option = |name: &str, value: String| {
-        command.arg(format!("--{name}={value}"));
-    };
-    option("address", running.address.to_string());
-    option("pid", running.pid.to_string());
-    option("seconds", plan.seconds.to_string());
-    option("mode", side.mode.clone());
-    option("connections", side.connections.to_string());
-    option("pipeline", side.pipeline.to_string());
-    option("count", side.count.to_string());
-    option("param", side.param.clone());
-    option("path", side.path.clone());
-    option("label", side.name.clone());
-    // Keys of their own in each round: a repeat would be answered and not run.
-    let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
-    option("prefix", format!("{now:x}"));
-    if !side.operation.is_empty() {
-        option("operation", side.operation.clone());
-    }
-    if let Some(rate) = rate {
+    let span =
+        Span { warm_up: Duration::from_secs(1), counted: Duration::from_secs(plan.seconds.into()) };
+    let beside = side.beside.as_ref().map(|beside| {
+        let mut command = loader(own, servers, side, running);
+        command.arg(format!("--operation={}", beside.operation));
+        command.arg(format!("--connections={}", beside.connections));
+        // It is ended before that.
+        command.args(["--mode=call", "--seconds=3600"]).stdout(Stdio::null()).spawn()
+    });
+    let beside = beside.transpose().context("taskset")?.map(Ended);
+    let rate = rate.unwrap_or_else(|| side.rate.into()) / f64::from(side.processes);
+    let commands = (0..side.processes).map(|place| {
+        let mut command = loader(own, servers, side, running);
+        let mut option = |name: &str, value: String| {
+            command.arg(format!("--{name}={value}"));
+        };
+        option("mode", side.mode.clone());
+        option("seconds", plan.seconds.to_string());
+        option("warm-up", span.warm_up.as_secs().to_string());
+        option("connections", (side.connections / side.processes).to_string());
+        option("active", (side.active / side.processes).to_string());
+        option("pipeline", side.pipeline.to_string());
+        option("batch", side.batch.to_string());
+        option("path", side.path.clone());
+        option("label", side.name.clone());
         option("rate", format!("{rate:.0}"));
-    }
+        // Keys of their own in each round: a repeat would be answered and not run.
+        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default().as_millis();
+        option("prefix", format!("{now:x}{place}"));
+        if !side.operation.is_empty() {
+            option("operation", side.operation.clone());
+        }
+        if side.processes > 1 {
+            option("source", format!("127.0.1.{}", place + 1));
+        }
+        command.args(["--json", "--wait"]);
+        command
+    });
+    let commands = commands.collect();
+    let measured = measured::measure(commands, &running.pids, side.connections, span);
+    drop(beside);
+    measured.with_context(|| format!("the load on {}", side.about))
+}
+
+/// `gateway-bench load` on a server, with what every load of a side has.
+fn loader(own: &Path, servers: &Servers, side: &Side, running: &Running) -> Command {
+    let mut command = Command::new("taskset");
+    command.args(["-c", "1"]).arg(own).args(["load", "--first=1"]);
+    command.arg(format!("--address={}", running.address));
+    command.arg(format!("--count={}", side.count)).arg(format!("--param={}", side.param));
     // In the environment, where other users of the machine do not see them.
     command.env("GATEWAY_API_KEY", &servers.key);
     command.env("GATEWAY_BENCH_TOKEN", if side.token { &servers.token } else { "" });
-    let output = command.stderr(Stdio::inherit()).output().context("taskset")?;
-    // With errors among the answers it ends with 1, and has its figures all the same.
-    let measured = serde_json::from_slice(&output.stdout);
-    measured.with_context(|| format!("the load on {} gave no figures", side.about))
+    command.stderr(Stdio::inherit());
+    command
+}
+
+/// A process that ends with this.
+struct Ended(Child);
+
+impl Drop for Ended {
+    fn drop(&mut self) {
+        let _ended = self.0.kill().and_then(|()| self.0.wait()).is_ok();
+    }
 }
 
 fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
@@ -234,8 +264,8 @@ fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
         errors_by_code,
         requests_per_s: spread(|round| round.requests_per_s)?,
         cpu_us_per_request: of_some(|round| round.cpu_us_per_request),
-        bytes_per_connection: (side.mode == "idle")
-            .then(|| of_some(|round| round.bytes_per_connection))
+        bytes_per_connection: (side.mode == "idle" || side.active > 0)
+            .then(|| spread(|round| round.bytes_per_connection))
             .flatten(),
         p50_us: spread(|round| round.p50_us)?,
         p99_us: spread(|round| round.p99_us)?,
@@ -320,8 +350,12 @@ impl Comparison {
                     out,
                     "{:<36} {:>24} {:>22} {:>8.0} {:>8.0} {:>9.0}",
                     "  at a fixed rate",
-                    format!("{:.0}", at.requests_per_s),
-                    "",
+                    if at.good_per_s < at.requests_per_s {
+                        format!("{:.0}, good {:.0}", at.requests_per_s, at.good_per_s)
+                    } else {
+                        format!("{:.0}", at.requests_per_s)
+                    },
+                    at.cpu_us_per_request.map_or_else(String::new, |cpu| format!("{cpu:.2}")),
                     at.p50_us,
                     at.p99_us,
                     at.p999_us

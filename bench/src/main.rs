@@ -11,6 +11,7 @@ mod gate;
 mod html;
 mod load;
 mod machine;
+mod measured;
 mod message;
 mod report;
 mod scenario;
@@ -144,16 +145,26 @@ struct LoadArgs {
     /// The server.
     #[arg(long)]
     address: SocketAddr,
-    /// The server's process, for its CPU time.
-    #[arg(long)]
-    pid: Option<u32>,
+    /// The server's processes, for their CPU time and memory.
+    #[arg(long = "pid", value_delimiter = ',')]
+    pids: Vec<u32>,
     /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `order` and `transfer` (each with a
-    /// key of its own), `idle` (nothing), `http` (GET of a path), `redis` (GET of a key).
+    /// key of its own), `login` (a connection, a HELLO and eight calls, over and over), `idle` (nothing), `http` (GET of
+    /// a path), `redis` (GET of a key).
     #[arg(long, default_value = "call")]
     mode: message::Mode,
     /// Connections.
     #[arg(long, default_value_t = 64)]
     connections: usize,
+    /// How many of them send anything; the others log in and are silent. 0: all.
+    #[arg(long, default_value_t = 0)]
+    active: usize,
+    /// The address that connections come from: each has some 28,000 ports. Unset: the system chooses.
+    #[arg(long)]
+    source: Option<std::net::IpAddr>,
+    /// Print a line when all connections stand, and begin when one is read from standard input.
+    #[arg(long)]
+    wait: bool,
     /// Calls in flight on each connection.
     #[arg(long, default_value_t = 1)]
     pipeline: usize,
@@ -179,9 +190,12 @@ struct LoadArgs {
     /// Game.
     #[arg(long, default_value = "game1")]
     game: String,
-    /// Operation.
+    /// Operation; several with their weights are mixed: `player.get=80,player.read=20`.
     #[arg(long, default_value = "player.get")]
-    operation: String,
+    operation: message::Mix,
+    /// Calls in each frame of `call`: above 1 they are sent as batches, and each of them counts.
+    #[arg(long, default_value_t = 1)]
+    batch: usize,
     /// The parameter that varies.
     #[arg(long, default_value = "player_id")]
     param: String,
@@ -217,7 +231,11 @@ fn main() -> anyhow::Result<ExitCode> {
         Command::Disk(args) => disk::run(&args.folder, args.groups, &args.sizes)?,
         Command::Load(args) => {
             let seconds = Duration::from_secs(args.seconds);
-            anyhow::ensure!(args.connections > 0 && args.pipeline > 0, "at least one of each");
+            let is_some = args.connections > 0 && args.pipeline > 0 && args.batch > 0;
+            anyhow::ensure!(
+                is_some,
+                "at least one connection, one call in flight and one in a batch"
+            );
             let report = load::run(&args, Duration::from_secs(args.warm_up), seconds)?;
             report.print(&args)?;
             if report.error_count() > 0 {
@@ -231,6 +249,7 @@ fn main() -> anyhow::Result<ExitCode> {
 /// Compares one scenario or all of them.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
 fn compare(args: &CompareArgs) -> anyhow::Result<()> {
+    let own = own_path()?;
     build_gateway()?;
     let is_all = args.scenario == "all";
     let names = if is_all {
@@ -242,6 +261,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     for name in names {
         let plan = compare::Plan {
             folder: args.folder.clone(),
+            own: own.clone(),
             scenario: name,
             rounds: args.rounds,
             seconds: args.seconds,
@@ -264,6 +284,11 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// This program. Asked for before [`build_gateway`], which may put another file in its place.
+fn own_path() -> std::io::Result<PathBuf> {
+    std::env::current_exe()
+}
+
 /// `report.html` and `cached-read`: `report.cached-read.html`.
 fn beside(path: &Path, name: &str) -> PathBuf {
     let extension = path.extension().unwrap_or_default().to_string_lossy();
@@ -271,13 +296,16 @@ fn beside(path: &Path, name: &str) -> PathBuf {
 }
 
 /// Builds the gateway, where `GATEWAY` does not name a binary: what is measured is what stands in the folder.
+///
+/// Together with this program, because cargo makes libraries anew for every choice of packages that asks other
+/// features of them: alone it would be built once more, beside what `cargo build --release -p gateway -p gateway-bench` left.
 fn build_gateway() -> anyhow::Result<()> {
     if std::env::var_os("GATEWAY").is_some() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let built = std::process::Command::new(cargo)
-        .args(["build", "--release", "--locked", "-p", "gateway"])
+        .args(["build", "--release", "--locked", "-p", "gateway", "-p", "gateway-bench"])
         .status()?;
     anyhow::ensure!(built.success(), "the gateway was not built");
     Ok(())

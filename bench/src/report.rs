@@ -21,15 +21,26 @@ pub(crate) struct Report {
     pub(crate) cpu_seconds: Option<f64>,
     /// Memory that the server took meanwhile.
     pub(crate) grown_bytes: Option<u64>,
-    /// In nanoseconds.
+    /// Of those that were hoped for, in nanoseconds.
     pub(crate) latency: Histogram<u64>,
 }
 
 /// What a plot of the latency is drawn from, in per cent.
-const PERCENTILES: [f64; 17] = [
+pub(crate) const PERCENTILES: [f64; 17] = [
     10.0, 25.0, 50.0, 75.0, 80.0, 90.0, 95.0, 97.5, 99.0, 99.5, 99.75, 99.9, 99.95, 99.975, 99.99,
     99.995, 99.999,
 ];
+
+/// What latencies are counted in: nanoseconds up to a minute, with three digits.
+pub(crate) fn histogram() -> anyhow::Result<Histogram<u64>> {
+    Ok(Histogram::new_with_bounds(1, 60_000_000_000, 3)?)
+}
+
+/// Latencies, and how many answers took so long.
+fn counts(latency: &Histogram<u64>) -> Vec<(u64, u64)> {
+    let recorded = latency.iter_recorded();
+    recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
+}
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]
 impl Report {
@@ -53,6 +64,8 @@ impl Report {
                 "p50_us": quantile(0.5), "p90_us": quantile(0.9), "p99_us": quantile(0.99),
                 "p999_us": quantile(0.999), "p9999_us": quantile(0.9999),
                 "max_us": self.latency.max() as f64 / 1e3,
+                "seconds": self.elapsed.as_secs_f64(), "cpu_seconds": self.cpu_seconds,
+                "grown_bytes": self.grown_bytes, "latency_counts": counts(&self.latency),
                 "percentiles_us": PERCENTILES.map(|percent| (percent, quantile(percent / 100.0))),
             });
             writeln!(std::io::stdout().lock(), "{value}")?;

@@ -16,6 +16,9 @@ pub(crate) struct Scenario {
     /// Shares of each side's own peak at which it is measured once more, each call at its own time.
     #[serde(default)]
     pub(crate) rates_of_peak: Vec<f64>,
+    /// Processes of the gateway that share its ports.
+    #[serde(default = "one")]
+    pub(crate) gateways: u32,
 }
 
 /// One server, and what is sent to it.
@@ -48,6 +51,33 @@ pub(crate) struct Side {
     /// How many rows or keys are asked for, from 1 on.
     #[serde(default = "default_count")]
     pub(crate) count: u32,
+    /// How many of the connections send anything; 0: all.
+    #[serde(default)]
+    pub(crate) active: u32,
+    /// Calls in each frame.
+    #[serde(default = "one")]
+    pub(crate) batch: u32,
+    /// Processes that the connections are spread over, each with an address of its own.
+    #[serde(default = "one")]
+    pub(crate) processes: u32,
+    /// Calls a second, each at its own time; 0: as fast as they are answered.
+    #[serde(default)]
+    pub(crate) rate: u32,
+    /// What is put on the same server meanwhile, and not measured.
+    #[serde(default)]
+    pub(crate) beside: Option<Beside>,
+}
+
+/// Load that is not measured: an operation, as fast as it is answered.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Beside {
+    pub(crate) operation: String,
+    pub(crate) connections: u32,
+}
+
+const fn one() -> u32 {
+    1
 }
 
 const fn default_connections() -> u32 {
@@ -127,14 +157,20 @@ impl Scenario {
         for (at, side) in scenario.sides.iter().enumerate() {
             let is_twice = scenario.sides.iter().skip(at + 1).any(|other| other.name == side.name);
             anyhow::ensure!(!is_twice, "two sides are called {}", side.name);
-            anyhow::ensure!(side.connections > 0 && side.pipeline > 0, "{}: nothing", side.name);
+            let counts = [side.connections, side.pipeline, side.batch, side.processes];
+            anyhow::ensure!(!counts.contains(&0), "{}: a count of 0", side.name);
+            anyhow::ensure!(side.active <= side.connections, "{}: more are active", side.name);
+            let is_even =
+                side.connections % side.processes == 0 && side.active % side.processes == 0;
+            anyhow::ensure!(is_even, "{}: processes share connections evenly", side.name);
         }
         for share in &scenario.rates_of_peak {
             anyhow::ensure!(
-                (0.01..=2.0).contains(share),
-                "rates_of_peak: {share} is not 0.01 to 2"
+                (0.01..=10.0).contains(share),
+                "rates_of_peak: {share} is not 0.01 to 10"
             );
         }
+        anyhow::ensure!((1..=64).contains(&scenario.gateways), "gateways: not 1 to 64");
         Ok(scenario)
     }
 
@@ -177,7 +213,8 @@ mod tests {
             (format!("about: x\nsides: [{side}]\nround: 3"), "unknown field"),
             (format!("about: x\nsides: [{side}, {side}]"), "two sides"),
             ("about: x\nsides: []".to_owned(), "no sides"),
-            (format!("about: x\nsides: [{side}]\nrates_of_peak: [2.5]"), "rates_of_peak"),
+            (format!("about: x\nsides: [{side}]\nrates_of_peak: [10.5]"), "rates_of_peak"),
+            (format!("about: x\nsides: [{side}]\ngateways: 65"), "gateways"),
         ] {
             let error = format!("{:#}", Scenario::parse(&text).unwrap_err());
             assert!(error.contains(fault), "{error}");

@@ -11,10 +11,11 @@ use anyhow::Context as _;
 use crate::scenario::Server;
 
 /// A server that runs.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub(crate) struct Running {
     pub(crate) address: SocketAddr,
-    pub(crate) pid: u32,
+    /// Its processes.
+    pub(crate) pids: Vec<u32>,
 }
 
 /// Everything that `serve.sh` told.
@@ -36,9 +37,16 @@ impl Servers {
     ///
     /// - `folder`: `bench`.
     /// - `own`: this program, for the echo.
-    pub(crate) fn start(folder: &Path, own: &Path, wanted: &[Server]) -> anyhow::Result<Self> {
+    /// - `gateways`: processes of the gateway.
+    pub(crate) fn start(
+        folder: &Path,
+        own: &Path,
+        wanted: &[Server],
+        gateways: u32,
+    ) -> anyhow::Result<Self> {
         let mut command = Command::new("bash");
         command.arg(folder.join("serve.sh")).args(wanted.iter().map(|server| server.name()));
+        command.env("GATEWAYS", gateways.to_string());
         command.env("BENCH", own).stdin(Stdio::piped()).stdout(Stdio::piped());
         let mut script = command.spawn().context("bench/serve.sh")?;
         let input = script.stdin.take();
@@ -73,8 +81,9 @@ impl Servers {
             }
             "server" => {
                 let server = Server::of(word())?;
-                let (pid, address) = word().split_once(' ').context("a server without address")?;
-                let running = Running { pid: pid.parse()?, address: address.parse()? };
+                let (pids, address) = word().split_once(' ').context("a server without address")?;
+                let pids = pids.split(',').map(str::parse).collect::<Result<_, _>>()?;
+                let running = Running { pids, address: address.parse()? };
                 self.running.insert(server, running);
             }
             _ => {}

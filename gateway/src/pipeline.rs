@@ -17,7 +17,7 @@ use gateway_protocol::Code;
 use crate::auth::{Admission, AuthError, Principal};
 use crate::backend::{Asker, BackendError, Job, RefusedAttempt, Run, row_count};
 use crate::bind::{Bound, Param, bind_each, bind_scalars};
-use crate::cache::{KeyRef, Stored};
+use crate::cache::{Hit, KeyRef, Keys};
 use crate::catalog::{Scalar, Template};
 use crate::config::QueueKind;
 use crate::error::Error;
@@ -105,7 +105,7 @@ impl Worker {
         request: &Request<'_>,
         routed: Routed<'_>,
         params: impl IntoIterator<Item = Result<Param<'p>, Error>>,
-        hit: impl FnOnce(&Operation, &Stored) -> R,
+        hit: impl FnOnce(&Operation, &Hit<'_>) -> R,
     ) -> Result<Served<R>, Error> {
         let Routed { game, operation } = routed;
         let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
@@ -122,7 +122,7 @@ impl Worker {
         if !operation.included.is_empty() {
             return Ok(Served::Wait(self.begin_parts(request, game, operation, bound)?));
         }
-        let found = self.look_up(operation, request, &bound, |stored| hit(operation, stored));
+        let found = self.look_up(operation, request, &bound, |found| hit(operation, found));
         if let Some(answer) = found {
             return Ok(Served::Hit(answer));
         }
@@ -136,16 +136,35 @@ impl Worker {
         operation: &Operation,
         request: &Request<'_>,
         bound: &Bound<'_>,
-        read: impl FnOnce(&Stored) -> R,
+        read: impl FnOnce(&Hit<'_>) -> R,
     ) -> Option<R> {
         operation.template.cache.as_ref()?;
         self.with_key(operation, request.principal.map(Arc::as_ref), bound, |key: KeyRef<'_>| {
-            self.core.cache.l1().read(
-                key,
-                self.core.cache.ms_at(request.arrived),
-                |stored, _life| read(stored),
-            )
+            self.core.cache.l1().read(key, self.core.cache.ms_at(request.arrived), read)
         })
+    }
+
+    /// Puts the key under which L1 may have the answer to a request behind others: the stages of [`Worker::serve`]
+    /// up to the look-up, without a trace. False: it has no such key, or a stage refuses; `serve` says which.
+    pub fn put_key<'p>(
+        &self,
+        request: &Request<'_>,
+        routed: Routed<'_>,
+        params: impl IntoIterator<Item = Result<Param<'p>, Error>>,
+        keys: &mut Keys,
+    ) -> bool {
+        let Routed { game, operation } = routed;
+        if operation.template.cache.is_none() || !operation.included.is_empty() || request.dry_run {
+            return false;
+        }
+        let principal = request.principal.map(Arc::as_ref);
+        let Ok(admission) = operation.access.admits(principal, &game.id) else { return false };
+        let Ok(bound) = bind_each(&operation.template, params) else { return false };
+        if check_claims(operation, request.principal, admission, &bound).is_err() {
+            return false;
+        }
+        self.add_key(operation, principal, &bound, keys);
+        true
     }
 
     /// Hands a request to the backend.
@@ -380,7 +399,7 @@ mod tests {
     use super::*;
     use crate::auth::{Authenticator, new_key};
     use crate::backend::{BackendError, Current, Details, IdSource};
-    use crate::cache::{Body, Cache};
+    use crate::cache::{Body, Cache, Stored};
     use crate::catalog::{BusinessError, Catalog, Dialect};
     use crate::config::{Config, Env};
     use crate::observe::Metrics;
@@ -515,6 +534,44 @@ mod tests {
         assert_eq!(code(path.call(0, 7)), 1002);
     }
 
+    /// A request of nobody.
+    fn bare_request() -> Request<'static> {
+        Request {
+            principal: None,
+            trace: Trace::Text("test"),
+            peer: (Ipv4Addr::LOCALHOST, 1).into(),
+            arrived: Instant::now(),
+            deadline: None,
+            dry_run: false,
+        }
+    }
+
+    /// A call that cannot be a hit has no key: it is served alone, and told by what it is.
+    #[test]
+    fn only_a_call_that_l1_may_answer_has_a_key() {
+        for (template, role, id, expected) in [
+            (GET.replace("-- @audit", "-- @cache l1=1m tag=t:{id}"), 0, 7, true),
+            (GET.replace("-- @audit", "-- @cache l1=1m tag=t:{id}"), 0, 0, false),
+            (GET.replace("-- @audit", "-- @cache l1=1m tag=t:{id}"), 1, 7, false),
+            (GET.to_owned(), 0, 7, false),
+        ] {
+            let mut path = Path::of(&template, 1);
+            let snapshot = path.worker.snapshot();
+            let principal = path.worker.api_key(&snapshot, &path.keys[role]).unwrap();
+            for dry_run in [false, true] {
+                let request = Request { principal: Some(&principal), dry_run, ..bare_request() };
+                let value = gateway_protocol::Value::Int(id);
+                let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+                let routed = route(&snapshot, "game1", "t.get").unwrap();
+                let mut keys = Keys::default();
+                let is_put = path.worker.put_key(&request, routed, params, &mut keys);
+                assert_eq!(is_put, expected && !dry_run, "{role} {id}");
+                assert_eq!(keys.iter().count(), usize::from(is_put));
+            }
+            assert!(path.job().is_none(), "nothing of an attempt shows");
+        }
+    }
+
     /// From the decoded parameters to the copied answer; login, decoding and the outbox come before and after.
     #[test]
     fn hit_allocates_nothing_after_decoding() {
@@ -547,10 +604,9 @@ mod tests {
             let value = gateway_protocol::Value::Int(id);
             let params = [Ok(Param { name: "id".into(), value, untyped: false })];
             let routed = route(&snapshot, "game1", "t.get").unwrap();
-            let served = path.worker.serve(&request, routed, params, |_, stored| {
-                let Stored::Present(body) = stored else { panic!("it is there") };
+            let served = path.worker.serve(&request, routed, params, |_, hit| {
                 outbox.clear();
-                outbox.extend_from_slice(&body.msgpack);
+                outbox.extend_from_slice(hit.msgpack().unwrap());
             });
             matches!(served, Ok(Served::Hit(())))
         };
@@ -562,6 +618,24 @@ mod tests {
             }
         });
         assert_eq!(counted.count_total, 0, "{counted:?}");
+        let mut keys = Keys::default();
+        let mut ask_together = || {
+            keys.clear();
+            for id in [7, 8] {
+                let request = Request { principal: Some(&principal), ..bare_request() };
+                let value = gateway_protocol::Value::Int(id);
+                let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+                let routed = route(&snapshot, "game1", "t.get").unwrap();
+                assert!(path.worker.put_key(&request, routed, params, &mut keys));
+            }
+            let cache = &path.worker.core().cache;
+            let reading = cache.l1().reading();
+            let found = keys.iter().map(|key| reading.find(key));
+            found.flatten().filter_map(|found| reading.serve(found, cache.now_ms(), |_| ())).count()
+        };
+        assert_eq!(ask_together(), 1);
+        let together = allocation_counter::measure(|| assert_eq!(ask_together(), 1));
+        assert_eq!(together.count_total, 0, "{together:?}");
         let missed = allocation_counter::measure(|| assert!(!ask(8)));
         assert!(missed.count_total > 0, "the counter counts: {missed:?}");
     }

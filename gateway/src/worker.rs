@@ -14,9 +14,10 @@ use std::time::Instant;
 use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
+use crate::backend::switch::Gates;
 use crate::backend::{BackendError, IdSource, Job};
 use crate::bind::Bound;
-use crate::cache::{Cache, KeyRef};
+use crate::cache::{Cache, KeyRef, Keys};
 use crate::config::RequestLog;
 use crate::error::Error;
 use crate::journal::Journal;
@@ -85,6 +86,8 @@ pub struct Core {
     pub metrics: Arc<Metrics>,
     /// Where `:_id` comes from, on every thread.
     pub ids: Arc<IdSource>,
+    /// Who is let to the database of a game that is on its way from one to another.
+    pub gates: Arc<Gates>,
     /// Nonces of hellos that were accepted; outlives every reload.
     pub nonces: NonceBook,
     /// Orders that are acknowledged before they are in a database; `None`: none is configured.
@@ -110,6 +113,7 @@ impl Core {
             backend,
             metrics,
             ids,
+            gates: Arc::default(),
             nonces: NonceBook::default(),
             journal: None,
             streams: None,
@@ -193,7 +197,13 @@ impl Worker {
 
     /// A new request id: random by thread, counted by request.
     pub fn next_trace(&self) -> String {
-        format!("{:08x}{:08x}", self.trace_prefix, self.requests.get())
+        let Ok(number) = u32::try_from(self.requests.get()) else {
+            return format!("{:08x}{:08x}", self.trace_prefix, self.requests.get());
+        };
+        let id = u64::from(self.trace_prefix) << 32 | u64::from(number);
+        let mut text = String::with_capacity(16);
+        text.extend((0..16).rev().filter_map(|place| hex_digit(id >> (place * 4))));
+        text
     }
 
     /// What the threads share.
@@ -280,21 +290,38 @@ impl Worker {
         ))
     }
 
+    /// Puts an operation's cache key behind others.
+    pub(crate) fn add_key(
+        &self,
+        operation: &Operation,
+        principal: Option<&Principal>,
+        bound: &Bound<'_>,
+        keys: &mut Keys,
+    ) {
+        let principal = principal.unwrap_or(&self.nobody);
+        let hasher = self.core.cache.hasher();
+        operation.key_spec.build_in(operation.owner_epoch(), bound, principal, hasher, keys);
+    }
+
     /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
     /// in the log.
     ///
     /// Call `settle` before the next await.
-    pub fn finish_hit(&self, finished: &Finished<'_>) {
+    pub fn finish_hit<'a>(
+        &self,
+        operation: &Operation,
+        arrived: Instant,
+        finished: impl FnOnce() -> Finished<'a>,
+    ) {
         let picks = self.current.borrow().config.logging.requests;
-        let Some(operation) = finished.operation else { return };
         if !matches!(picks, RequestLog::Off | RequestLog::Errors) {
-            return self.finish(finished);
+            return self.finish(&finished());
         }
         let (index, count) = self.hits.get();
         if index == operation.index {
             self.hits.set((index, count.saturating_add(1)));
         } else {
-            self.settle(finished.arrived);
+            self.settle(arrived);
             self.hits.set((operation.index, 1));
         }
     }
@@ -362,8 +389,12 @@ fn trace_prefix() -> u32 {
     u32::from_be_bytes(bytes)
 }
 
+/// The lowest four bits as a hexadecimal digit.
+fn hex_digit(bits: u64) -> Option<char> {
+    char::from_digit(u32::try_from(bits & 0xf).ok()?, 16)
+}
+
 /// Seconds since 1970, by the wall clock.
 pub fn unix_seconds() -> u64 {
-    let since = std::time::SystemTime::UNIX_EPOCH.elapsed();
-    since.map_or(0, |elapsed| elapsed.as_secs())
+    std::time::SystemTime::UNIX_EPOCH.elapsed().map_or(0, |elapsed| elapsed.as_secs())
 }

@@ -2,6 +2,7 @@
 
 use crate::mariadb::Mariadb;
 use crate::need::{shared_mariadb, shared_stand_in};
+use crate::oracle::Oracle;
 use crate::server::Server;
 use crate::setup::Setup;
 use crate::standin::StandIn;
@@ -40,6 +41,12 @@ impl Database {
         match self {
             Self::Sqlite => None,
             Self::Mysql => Mariadb::start().map(Server::Mariadb),
+            Self::Oracle if Oracle::named().is_some() => {
+                eprintln!(
+                    "SKIPPED: the server that ORACLE_TEST_DSN names is not killed or stopped; only the stand-in is"
+                );
+                None
+            }
             Self::Oracle => StandIn::start().map(Server::StandIn).inspect(crate::setup::fill),
         }
     }

@@ -6,9 +6,20 @@ use std::process::{Child, ChildStdin, ChildStdout, Command};
 /// A connection that holds locks; dropping it ends it.
 #[derive(Debug)]
 pub struct TableLock {
-    client: Child,
-    stdin: Option<ChildStdin>,
-    _stdout: BufReader<ChildStdout>,
+    _holder: Holder,
+}
+
+#[derive(Debug)]
+enum Holder {
+    Client {
+        client: Child,
+        stdin: Option<ChildStdin>,
+        _stdout: BufReader<ChildStdout>,
+    },
+    /// Its end rolls back.
+    Session {
+        _session: oracle::Connection,
+    },
 }
 
 impl TableLock {
@@ -24,13 +35,20 @@ impl TableLock {
         let mut line = String::new();
         reader.read_line(&mut line).expect("an answer");
         assert_eq!(line.trim(), "held");
-        Self { client, stdin: Some(stdin), _stdout: reader }
+        Self { _holder: Holder::Client { client, stdin: Some(stdin), _stdout: reader } }
+    }
+
+    /// Keeps a session whose statements have run.
+    pub(crate) const fn of_session(session: oracle::Connection) -> Self {
+        Self { _holder: Holder::Session { _session: session } }
     }
 }
 
-impl Drop for TableLock {
+impl Drop for Holder {
     fn drop(&mut self) {
-        drop(self.stdin.take());
-        self.client.wait().expect("the client ends");
+        if let Self::Client { client, stdin, .. } = self {
+            drop(stdin.take());
+            client.wait().expect("the client ends");
+        }
     }
 }

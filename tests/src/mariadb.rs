@@ -12,6 +12,7 @@ use tempfile::TempDir;
 
 use crate::keeper::{Keeper, Signal, send_signal};
 use crate::lock::TableLock;
+use crate::session::Session;
 use crate::wait::{free_address, wait_until};
 
 /// User and password of the private server.
@@ -182,10 +183,17 @@ impl Mariadb {
         TableLock::of(self.client(schema), sql)
     }
 
+    /// As [`crate::Server::session`].
+    pub(crate) fn session(&self, schema: &str) -> Session {
+        Session::of(self.client(schema))
+    }
+
     /// Connections that wait for a table's lock now.
     pub fn waiting_count(&self, schema: &str) -> usize {
         let sql = format!(
-            "SELECT COUNT(*) FROM information_schema.processlist WHERE db = '{schema}' AND state LIKE 'Waiting for table%'"
+            "SELECT COUNT(*) FROM information_schema.processlist p LEFT JOIN information_schema.innodb_trx t \
+             ON t.trx_mysql_thread_id = p.id WHERE p.db = '{schema}' \
+             AND (p.state LIKE 'Waiting for table%' OR t.trx_state = 'LOCK WAIT')"
         );
         self.query("", &sql).trim().parse().expect("a number")
     }

@@ -3,6 +3,7 @@
 use std::sync::OnceLock;
 
 use crate::mariadb::Mariadb;
+use crate::oracle::Oracle;
 use crate::redis::Redis;
 use crate::server::Server;
 use crate::standin::StandIn;
@@ -29,11 +30,16 @@ pub(crate) fn is_found(found: bool, what: &str) -> bool {
     found
 }
 
-/// The stand-in for Oracle of this test program, with both games' databases to copy. It is not Oracle.
+/// The stand-in for Oracle of this test program, with both games' databases to copy. It is not Oracle. Or the Oracle that
+/// `ORACLE_TEST_DSN` names.
 pub fn shared_stand_in() -> Option<&'static Server> {
     static SERVER: OnceLock<Option<Server>> = OnceLock::new();
     SERVER
         .get_or_init(|| {
+            if let Some(named) = Oracle::named() {
+                eprintln!("on the Oracle that ORACLE_TEST_DSN names, and not on the stand-in");
+                return Some(Server::Oracle(named));
+            }
             let server = Server::StandIn(StandIn::start_shared()?);
             crate::setup::fill(&server);
             Some(server)

@@ -19,7 +19,7 @@ pub struct Schemas<'a> {
 
 impl<'a> Schemas<'a> {
     /// Makes the schemas of one test.
-    pub(crate) fn new(server: &'a Server, games: &[&str]) -> Self {
+    pub fn new(server: &'a Server, games: &[&str]) -> Self {
         let number = NUMBER.fetch_add(1, Ordering::Relaxed);
         let own = format!("e2e_{}_{number}", std::process::id());
         let schemas = Self { server, own, games: games.iter().map(ToString::to_string).collect() };

@@ -7,7 +7,12 @@ use serde_json::Value;
 use crate::keeper::Signal;
 use crate::lock::TableLock;
 use crate::mariadb::Mariadb;
+use crate::oracle::Oracle;
+use crate::session::Session;
 use crate::standin::StandIn;
+
+/// No test asks for it: `Database::start` gives no such server.
+const NOT_OURS: &str = "a server that is not ours is not stopped";
 
 /// A database server.
 #[derive(Debug)]
@@ -16,6 +21,8 @@ pub enum Server {
     Mariadb(Mariadb),
     /// What stands in for Oracle, and is not Oracle.
     StandIn(StandIn),
+    /// The Oracle that `ORACLE_TEST_DSN` names.
+    Oracle(Oracle),
 }
 
 impl Server {
@@ -29,7 +36,7 @@ impl Server {
     pub fn folder(&self) -> Option<&Path> {
         match self {
             Self::Mariadb(server) => server.folder(),
-            Self::StandIn(_) => None,
+            Self::StandIn(_) | Self::Oracle(_) => None,
         }
     }
 
@@ -37,7 +44,7 @@ impl Server {
     pub fn keep_folder(&mut self) {
         match self {
             Self::Mariadb(server) => server.keep_folder(),
-            Self::StandIn(_) => {}
+            Self::StandIn(_) | Self::Oracle(_) => {}
         }
     }
 
@@ -46,6 +53,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.query(schema, sql),
             Self::StandIn(server) => server.query(schema, sql),
+            Self::Oracle(server) => server.query(schema, sql),
         }
     }
 
@@ -54,6 +62,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.lock(schema, table),
             Self::StandIn(server) => server.lock(schema, table),
+            Self::Oracle(server) => server.lock(schema, table),
         }
     }
 
@@ -63,14 +72,35 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.hold(schema, sql),
             Self::StandIn(server) => server.hold(schema, sql),
+            Self::Oracle(server) => server.hold(schema, sql),
         }
     }
 
-    /// Connections that wait for a table's lock now.
+    /// Whether [`Server::lock`] keeps readers waiting, too. Of a real Oracle nothing does; a test that needs it is
+    /// skipped there, and said so.
+    pub fn makes_readers_wait(&self) -> bool {
+        let makes = !matches!(self, Self::Oracle(_));
+        if !makes {
+            eprintln!("SKIPPED: no reader of an Oracle waits for a lock; only the stand-in's do");
+        }
+        makes
+    }
+
+    /// A connection that is kept for questions.
+    pub fn session(&self, schema: &str) -> Session {
+        match self {
+            Self::Mariadb(server) => server.session(schema),
+            Self::StandIn(server) => server.session(schema),
+            Self::Oracle(_) => panic!("{NOT_OURS}"),
+        }
+    }
+
+    /// Connections that wait for a lock now.
     pub fn waiting_count(&self, schema: &str) -> usize {
         match self {
             Self::Mariadb(server) => server.waiting_count(schema),
             Self::StandIn(server) => server.waiting_count(schema),
+            Self::Oracle(server) => server.waiting_count(schema),
         }
     }
 
@@ -79,6 +109,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.end_connections(schema),
             Self::StandIn(server) => server.end_connections(schema),
+            Self::Oracle(server) => server.end_connections(schema),
         }
     }
 
@@ -87,6 +118,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.kill(),
             Self::StandIn(server) => server.kill(),
+            Self::Oracle(_) => panic!("{NOT_OURS}"),
         }
     }
 
@@ -95,6 +127,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.restart(),
             Self::StandIn(server) => server.restart(),
+            Self::Oracle(_) => panic!("{NOT_OURS}"),
         }
     }
 
@@ -103,13 +136,14 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.signal(signal),
             Self::StandIn(server) => server.signal(signal),
+            Self::Oracle(_) => panic!("{NOT_OURS}"),
         }
     }
 
     /// The folder in which a gateway finds the library that this server is spoken to with. `None`: it needs none.
     pub fn library_folder(&self) -> Option<&Path> {
         match self {
-            Self::Mariadb(_) => None,
+            Self::Mariadb(_) | Self::Oracle(_) => None,
             Self::StandIn(server) => Some(server.library_folder()),
         }
     }
@@ -124,6 +158,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.create_schema(name),
             Self::StandIn(server) => server.create_schema(name, game),
+            Self::Oracle(server) => server.create_schema(name),
         }
     }
 
@@ -132,6 +167,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.drop_schema(name),
             Self::StandIn(server) => server.drop_schema(name),
+            Self::Oracle(server) => server.drop_schema(name),
         }
     }
 
@@ -140,6 +176,7 @@ impl Server {
         match self {
             Self::Mariadb(server) => server.connection(schema),
             Self::StandIn(server) => server.connection(schema, game),
+            Self::Oracle(server) => server.connection(schema),
         }
     }
 }

@@ -68,11 +68,17 @@ impl<'a> Setup<'a> {
         setup.limits = library_line(server);
         if !server.is_filled() {
             setup.write_config();
-            run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
-            for game in GAMES {
-                for scope in ["_base", game] {
-                    if let Some(seed) = seed_of(scope, "mysql") {
-                        server.query(&schemas.name(game), &seed);
+            let config = setup.config_path().display().to_string();
+            if matches!(server, Server::Oracle(_)) {
+                let players = PLAYERS.to_string();
+                run(&["migrate", "--config", &config, "--seed", &players]).succeeded();
+            } else {
+                run(&["migrate", "--config", &config]).succeeded();
+                for game in GAMES {
+                    for scope in ["_base", game] {
+                        if let Some(seed) = seed_of(scope, "mysql") {
+                            server.query(&schemas.name(game), &seed);
+                        }
                     }
                 }
             }
@@ -91,6 +97,28 @@ impl<'a> Setup<'a> {
         setup.config["runtime"]["node"] = json!(1);
         let server = gateway.schemas().map(Schemas::server);
         setup.limits = server.map(library_line).unwrap_or_default();
+        setup
+    }
+
+    /// The first game alone, with a mirror `mirror` on a schema of another place; both get their tables.
+    #[must_use]
+    pub fn mirrored_on(mut self, mirror: &Schemas<'_>) -> Self {
+        let mut connections = self.config["database"]["connections"].clone();
+        if let Some(connections) = connections.as_object_mut() {
+            connections.retain(|name, _| name == GAMES[0]);
+        }
+        connections["mirror"] = mirror.connection(GAMES[0]);
+        let mut game = self.config["games"][GAMES[0]].clone();
+        game["mirror"] = json!("mirror");
+        self.limits.push_str(&library_line(mirror.server()));
+        let setup = self
+            .set("/database/connections", connections)
+            .set("/games", json!({ GAMES[0]: game }))
+            .set("/auth/game_servers/0/games", json!([GAMES[0]]));
+        setup.write_config();
+        let library = mirror.server().library_folder();
+        let config = setup.config_path().display().to_string();
+        run_with(library, &["migrate", "--config", &config]).succeeded();
         setup
     }
 
@@ -120,6 +148,11 @@ impl<'a> Setup<'a> {
             },
         });
         Self { config, folder, schemas: None, limits: String::new() }
+    }
+
+    /// The schemas that it is to work on, when they are on a server.
+    pub const fn schemas(&self) -> Option<&Schemas<'a>> {
+        self.schemas.as_ref()
     }
 
     /// With a Redis, in a namespace of its own.

@@ -14,6 +14,7 @@ use tempfile::TempDir;
 
 use crate::keeper::{Janitor, Signal, send_signal, try_send_signal};
 use crate::lock::TableLock;
+use crate::session::Session;
 
 /// A private PostgreSQL, and the library that makes it look like Oracle.
 #[derive(Debug)]
@@ -125,6 +126,11 @@ impl StandIn {
     /// As [`crate::Server::lock`].
     pub(crate) fn lock(&self, name: &str, table: &str) -> TableLock {
         self.hold(name, &format!("BEGIN; LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE"))
+    }
+
+    /// As [`crate::Server::session`].
+    pub(crate) fn session(&self, name: &str) -> Session {
+        Session::of(self.client(name))
     }
 
     /// Connections that wait for a lock now.

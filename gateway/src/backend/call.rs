@@ -12,6 +12,7 @@ use super::params::{reading_params, shown_params};
 use super::pool::Pool;
 use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
+use super::switch::Entered;
 use super::switch::verify::Answered;
 use super::write::{self, Write, Written};
 use super::{BackendError, Current, Supplied, row_count};
@@ -19,7 +20,7 @@ use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
 use crate::observe::{CacheOutcome, Event, Stage, emit};
-use crate::snapshot::{Operation, Which};
+use crate::snapshot::{Operation, Placed};
 
 /// One job on its way.
 #[derive(Clone, Copy)]
@@ -41,18 +42,61 @@ pub(super) struct Call<'a> {
 impl Call<'_> {
     /// A write: its tags are closed before it begins and opened, with new generations, before its reply.
     pub(super) async fn write(self) -> Result<Fetched, Arc<BackendError>> {
+        let free =
+            queued::lane_is_free(self.fetcher.queues(), self.operation, self.bound, self.deadline);
+        if let Err(error) = free.await {
+            // What it waits for may itself wait for the end of a flip.
+            return Err(Arc::new(self.fetcher.gates.is_closed(self.operation).unwrap_or(error)));
+        }
+        let mut has_unknown = false;
+        loop {
+            let entered = match self.enter(self.deadline).await {
+                Err(_) if has_unknown => Err(BackendError::OutcomeUnknown { source: None }),
+                entered => entered,
+            };
+            let Entry { entered, pool } = match entered {
+                Ok(entry) => entry,
+                Err(error) => {
+                    self.record(Some(&error)).await?;
+                    return Err(Arc::new(error));
+                }
+            };
+            let written = self.write_to(&entered, &pool, has_unknown).await;
+            if let Err(BackendError::OwnerMoved { is_unknown }) = &written {
+                has_unknown |= is_unknown;
+                // The owner is asked for anew, and the write is tried there.
+                if let Some(permit) = &entered.permit {
+                    permit.doubt();
+                    continue;
+                }
+            }
+            self.record(written.as_ref().err()).await?;
+            let Written { outcome, replayed } = match written {
+                Ok(written) => written,
+                Err(error) => {
+                    return Err(Arc::new(self.with_current(&entered, &pool, error).await));
+                }
+            };
+            let stored = Arc::new(outcome.stored);
+            return Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed });
+        }
+    }
+
+    /// One attempt on one database, with the cache's protocol around it.
+    async fn write_to(
+        self,
+        entered: &Entered<'_>,
+        pool: &Pool,
+        has_unknown: bool,
+    ) -> Result<Written, BackendError> {
         let template = &self.operation.template;
-        queued::lane_is_free(self.fetcher.queues(), self.operation, self.bound, self.deadline)
-            .await
-            .map_err(Arc::new)?;
-        let pool = self.pool().map_err(Arc::new)?;
         // A dry run changes nothing, so nothing becomes stale.
         let invalidate = if self.dry_run { &[][..] } else { &template.invalidate };
         let tags = write_tags(&template.game, invalidate, self.bound);
         // Waiting for a connection and for the database both end at the deadline.
         let longest = self.deadline.saturating_duration_since(Instant::now());
         let in_flight = self.fetcher.cache.begin_write(tags, longest + WRITE_MARGIN).await;
-        let written = self.write_on(&pool).await;
+        let written = self.write_on(entered, pool, has_unknown).await;
         if matches!(written, Err(BackendError::OutcomeUnknown { .. })) {
             // The statement may still be at work: its tags stay closed until it cannot be any more.
             drop(in_flight);
@@ -60,21 +104,19 @@ impl Call<'_> {
             // After a rollback, too: what was closed must open, with nothing kept.
             in_flight.finish().await;
         }
-        self.record(written.as_ref().err()).await?;
-        let written = match written {
-            Ok(written) => written,
-            Err(error) => return Err(Arc::new(self.with_current(&pool, error).await)),
-        };
-        let Written { outcome, replayed } = written;
-        let stored = Arc::new(outcome.stored);
-        Ok(Fetched { stored, outcome: CacheOutcome::Bypass, replayed })
+        written
     }
 
-    /// Runs a write, in a transaction where it needs one.
-    async fn write_on(self, pool: &Pool) -> Result<Written, BackendError> {
-        let template = &self.operation.template;
-        if !self.dry_run && !write::needs_transaction(template) {
-            let outcome = self.run_on(pool).await?;
+    /// Runs a write, in a transaction where it needs one. That it has to find its game's owner needs one.
+    async fn write_on(
+        self,
+        entered: &Entered<'_>,
+        pool: &Pool,
+        has_unknown: bool,
+    ) -> Result<Written, BackendError> {
+        let (template, owner) = (entered.placed.template, entered.owner());
+        if !self.dry_run && owner.is_none() && !write::needs_transaction(template) {
+            let outcome = self.run_on(entered.placed, pool).await?;
             return Ok(Written { outcome, replayed: false });
         }
         let ids = self.ids()?;
@@ -83,6 +125,8 @@ impl Call<'_> {
             bound: self.bound,
             supplied: self.supplied(&ids),
             dry_run: self.dry_run,
+            owner,
+            has_unknown,
             result_bytes_max: self.fetcher.snapshot.load().config.limits.result_bytes_max,
         };
         let written = write::write(pool, &self.fetcher.keys, &request, self.deadline).await?;
@@ -92,7 +136,12 @@ impl Call<'_> {
 
     /// Adds the row that stands in the database to a refusal, where the template has `@current`; where none
     /// stands, that is the answer. Who may not read the row is not told of it.
-    async fn with_current(self, pool: &Pool, error: BackendError) -> BackendError {
+    async fn with_current(
+        self,
+        entered: &Entered<'_>,
+        pool: &Pool,
+        error: BackendError,
+    ) -> BackendError {
         let mut error = error;
         let Some(reading) = &self.operation.template.write.current else { return error };
         if error.details_mut().is_none() {
@@ -109,7 +158,8 @@ impl Call<'_> {
         }
         let call = Call { operation, bound: &bound, dry_run: false, ..self };
         // The refusal stands, whether the row can be read or not.
-        let Ok(outcome) = call.run_on(pool).await else { return error };
+        let Some(placed) = operation.on(entered.placed.pool) else { return error };
+        let Ok(outcome) = call.run_on(placed, pool).await else { return error };
         match (outcome.stored, &operation.template.not_found) {
             (Stored::Present(body), _) => {
                 let stored = Arc::new(Stored::Present(body));
@@ -158,36 +208,40 @@ impl Call<'_> {
     }
 
     async fn run(self) -> Result<Outcome, BackendError> {
-        let outcome = match self.pool() {
-            Ok(pool) => self.run_on(&pool).await,
+        let outcome = match self.enter(self.deadline).await {
+            Ok(Entry { entered, pool }) => self.run_on(entered.placed, &pool).await,
             Err(error) => Err(error),
         };
         self.record(outcome.as_ref().err()).await?;
         outcome
     }
 
-    fn pool(&self) -> Result<Pool, BackendError> {
-        let name = &self.operation.pool;
-        self.fetcher
-            .pools
-            .get(name, self.operation.template.dialect)
-            .ok_or_else(|| BackendError::Unreachable { pool: name.clone(), source: None })
+    /// Has the call let to its game's database.
+    async fn enter(&self, deadline: Instant) -> Result<Entry<'_>, BackendError> {
+        let entered = self.fetcher.gates.enter(self.operation, deadline).await?;
+        let Placed { pool: name, template, .. } = entered.placed;
+        match self.fetcher.pools.get(name, template.dialect) {
+            Some(pool) => Ok(Entry { entered, pool }),
+            None => Err(BackendError::Unreachable { pool: name.into(), source: None }),
+        }
     }
 
-    async fn run_on(self, pool: &Pool) -> Result<Outcome, BackendError> {
+    /// - `placed`: the operation on the database of `pool`.
+    async fn run_on(self, placed: Placed<'_>, pool: &Pool) -> Result<Outcome, BackendError> {
+        let template = placed.template;
         let ids = self.ids()?;
         let config = Arc::clone(&self.fetcher.snapshot.load().config);
         let limits = Limits {
             result_bytes_max: config.limits.result_bytes_max,
             cursor_key: &self.fetcher.cursor_key,
         };
-        let (template, supplied) = (&self.operation.template, self.supplied(&ids));
+        let supplied = self.supplied(&ids);
         let outcome = run(pool, template, self.bound, &supplied, &limits, self.deadline).await?;
         self.observe(&outcome);
         if !template.kind.is_write() {
             self.fetcher.sampler.offer(Answered {
                 operation: self.operation,
-                which: Which::Database,
+                which: placed.which,
                 bound: self.bound,
                 supplied: &supplied,
                 asker: self.asker,
@@ -283,6 +337,12 @@ fn may_read(operation: &Operation, principal: &Principal, bound: &Bound<'_>) -> 
         }
         _ => false,
     }
+}
+
+/// A call at its game's database.
+struct Entry<'o> {
+    entered: Entered<'o>,
+    pool: Pool,
 }
 
 /// What the gateway itself gives to one request.

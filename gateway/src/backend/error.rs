@@ -58,6 +58,20 @@ pub enum BackendError {
         /// Game and operation.
         operation: Box<str>,
     },
+    /// The game is on its way from one database to the other, and was for as long as the caller could wait. Nothing
+    /// was begun.
+    #[error("`{game}` is being switched between its databases")]
+    SwitchPaused {
+        /// The game.
+        game: Box<str>,
+    },
+    /// The database says that it does not own the game, or under another epoch: nothing was changed, and whoever asked
+    /// tries again where the owner is.
+    #[error("the game has moved to another database")]
+    OwnerMoved {
+        /// Whether an attempt before may have taken effect.
+        is_unknown: bool,
+    },
     /// The statement failed.
     #[error("statement failed")]
     Query {
@@ -165,6 +179,9 @@ impl BackendError {
             Self::Unreachable { .. } | Self::NotWritable { .. } => {
                 "database unreachable, retry later".into()
             }
+            Self::SwitchPaused { .. } | Self::OwnerMoved { .. } => {
+                "the game is being switched between databases, retry later".into()
+            }
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => {
                 "the statement failed".into()
             }
@@ -223,6 +240,7 @@ impl BackendError {
         match self {
             Self::PoolExhausted { .. } => Code::PoolExhausted,
             Self::Unreachable { .. } | Self::NotWritable { .. } => Code::DatabaseUnreachable,
+            Self::SwitchPaused { .. } | Self::OwnerMoved { .. } => Code::SwitchPaused,
             Self::Query { .. } | Self::Column { .. } | Self::Guard { .. } => Code::QueryFailed,
             Self::VersionConflict { .. } => Code::VersionConflict,
             Self::NoSuchRow => Code::NoSuchRow,

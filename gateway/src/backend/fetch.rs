@@ -9,6 +9,7 @@ use super::call::Call;
 use super::dispatch::{Asker, Fetched, RefusedAttempt};
 use super::params::shown_params;
 use super::queued::Queues;
+use super::switch::Gates;
 use super::switch::verify::Sampler;
 use super::write::RunningKeys;
 use super::{BackendError, CursorKey, IdSource, Pools};
@@ -28,6 +29,7 @@ const FLIGHT_GRACE: Duration = Duration::from_secs(1);
 pub struct Fetcher {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) pools: Arc<Pools>,
+    pub(super) gates: Arc<Gates>,
     pub(super) cache: Arc<Cache<BackendError>>,
     pub(super) metrics: Arc<Metrics>,
     audit: Option<Arc<Audit>>,
@@ -59,6 +61,8 @@ pub struct FetcherParts {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The databases.
     pub pools: Arc<Pools>,
+    /// Who is let to which.
+    pub gates: Arc<Gates>,
     /// The cache.
     pub cache: Arc<Cache<BackendError>>,
     /// The metrics.
@@ -82,8 +86,8 @@ impl Fetcher {
     ///
     /// A sentence, when there is no randomness for the cursors' key.
     pub fn new(config: &Config, parts: FetcherParts) -> Result<Self, String> {
-        let FetcherParts { snapshot, pools, cache, metrics, ids, audit, journal, streams, sampler } =
-            parts;
+        let FetcherParts { snapshot, pools, gates, cache, metrics, ids, .. } = parts;
+        let FetcherParts { audit, journal, streams, sampler, .. } = parts;
         let cursor_key = if let Some(secret) = &config.auth.cursor_secret {
             // A key is what the secret is for.
             CursorKey::new(secret.expose().as_bytes())
@@ -97,6 +101,7 @@ impl Fetcher {
         Ok(Self {
             snapshot,
             pools,
+            gates,
             cache,
             metrics,
             audit,
@@ -202,7 +207,8 @@ impl Fetcher {
         let fetch = || call.read();
         let loaded = self.cache.load(load, fetch);
         let loaded = tokio::time::timeout_at(deadline.into(), loaded).await;
-        let (found, outcome) = match loaded.map_err(|_late| Arc::new(BackendError::Deadline))? {
+        let late = || self.gates.is_closed(operation).unwrap_or(BackendError::Deadline);
+        let (found, outcome) = match loaded.map_err(|_late| Arc::new(late()))? {
             Ok((stored, outcome)) => (Ok(stored), outcome),
             Err(error) => (Err(error), cache::Outcome::Miss),
         };

@@ -1,19 +1,20 @@
 //! Removes the keys of idempotent requests that have expired, beside everything else: once a minute, and round
 //! after round while there are more than one round removes. Clients make keys as fast as they write.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::sync::Arc;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::Pools;
+use super::switch::Gates;
 use super::write::{Expired, Mark, Place, Purged, purge};
-use crate::config::{Dialect, QueueKind};
+use crate::config::{GameConfig, QueueKind};
 use crate::journal::Journal;
 use crate::observe::Counter;
 use crate::queue::Watch;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Operation, Snapshot};
 use crate::stream::{StreamError, Streams};
 
 /// Between two rounds.
@@ -35,6 +36,8 @@ pub struct Purger {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The databases.
     pub pools: Arc<Pools>,
+    /// Who is let to which.
+    pub gates: Arc<Gates>,
     /// Whose records still need their keys.
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis.
@@ -67,14 +70,22 @@ impl Purger {
         let mut pause = PAUSE;
         let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
         let now_ms = i64::try_from(now.as_millis()).unwrap_or(i64::MAX);
-        for (name, dialect) in self.databases() {
+        for operation in self.databases() {
+            // In the middle of a flip it is the next round's turn.
+            let Ok(entered) = self.gates.enter(&operation, Instant::now()).await else { continue };
+            let (name, owner) = (Box::<str>::from(entered.placed.pool), entered.owner().cloned());
+            let dialect = entered.placed.template.dialect;
+            // A flip is not to wait for a round: each of its transactions asks for the owner.
+            drop(entered);
             let Some(pool) = self.pools.get(&name, dialect) else { continue };
             let Ok(until_ms) = self.until_ms(&name, now_ms).await else { continue };
             let Ok(streams) = self.stream_ids(&name).await else { continue };
             let last = places.entry(name.clone()).or_default();
             let journal = self.journal.as_deref();
             let is_kept = |row: &Expired| is_kept(journal, &streams, row, now_ms);
-            match purge(&pool, until_ms, last, &is_kept).await {
+            let game = operation.template.game.as_str();
+            let holds = owner.as_ref().map(|owner| (game, owner));
+            match purge(&pool, holds, until_ms, last, &is_kept).await {
                 Ok(Purged { count, is_complete }) => {
                     self.purged.add(count);
                     // Where all were kept, the next ones may as well wait.
@@ -99,7 +110,7 @@ impl Purger {
         let Some(streams) = &self.streams else { return Ok(now_ms) };
         let snapshot = self.snapshot.load_full();
         let mut until_ms = now_ms;
-        for game in snapshot.config.games.iter().filter(|game| *game.database == *pool) {
+        for game in snapshot.config.games.iter().filter(|game| is_on(game, pool)) {
             if game.queue == QueueKind::Stream
                 && let Some(oldest) = streams.oldest_micros(game.id.as_str()).await?
             {
@@ -118,7 +129,7 @@ impl Purger {
         let mut ids = BTreeSet::new();
         let Some(streams) = &self.streams else { return Ok(ids) };
         let snapshot = self.snapshot.load_full();
-        for game in snapshot.config.games.iter().filter(|game| *game.database == *pool) {
+        for game in snapshot.config.games.iter().filter(|game| is_on(game, pool)) {
             if game.queue == QueueKind::Stream {
                 ids.extend(streams.ids(game.id.as_str()).await?);
             }
@@ -126,15 +137,21 @@ impl Purger {
         Ok(ids)
     }
 
-    /// The connections of games with idempotent operations.
-    fn databases(&self) -> BTreeSet<(Box<str>, Dialect)> {
+    /// Of each connection that games with idempotent operations are on one of those operations: of a game with a mirror
+    /// its owner is purged, and the mirror is made like it.
+    fn databases(&self) -> Vec<Arc<Operation>> {
         let snapshot = self.snapshot.load();
         let operations = snapshot.games().flat_map(crate::snapshot::Game::operations);
-        operations
-            .filter(|operation| operation.template.write.idempotent.is_some())
-            .map(|operation| (operation.pool.clone(), operation.template.dialect))
-            .collect()
+        let keyed = operations.filter(|operation| operation.template.write.idempotent.is_some());
+        let by_pool: BTreeMap<&str, &Arc<Operation>> =
+            keyed.map(|operation| (&*operation.pool, operation)).collect();
+        by_pool.into_values().map(Arc::clone).collect()
     }
+}
+
+/// Whether a game's data may be in a database.
+fn is_on(game: &GameConfig, pool: &str) -> bool {
+    *game.database == *pool || game.mirror.as_deref() == Some(pool)
 }
 
 /// Whether a row is all that stands between a record and its second effect: a start hands out what is not below the

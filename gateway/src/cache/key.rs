@@ -89,6 +89,18 @@ impl KeySpec {
         scratch: &'a mut Vec<u8>,
     ) -> KeyRef<'a> {
         scratch.clear();
+        self.append(owner_epoch, bound, principal, scratch);
+        KeyRef { hash: hasher.hash(scratch), bytes: scratch }
+    }
+
+    /// Appends the key of one request to `scratch`. As [`KeySpec::build`].
+    fn append(
+        &self,
+        owner_epoch: u32,
+        bound: &Bound<'_>,
+        principal: &Principal,
+        scratch: &mut Vec<u8>,
+    ) {
         scratch.extend_from_slice(&self.prefix);
         scratch.extend_from_slice(&owner_epoch.to_be_bytes());
         if self.caller {
@@ -102,7 +114,51 @@ impl KeySpec {
         for value in &bound.values {
             put_scalar(scratch, value);
         }
-        KeyRef { hash: hasher.hash(scratch), bytes: scratch }
+    }
+
+    /// Puts the key of one request behind those of others. As [`KeySpec::build`].
+    pub fn build_in(
+        &self,
+        owner_epoch: u32,
+        bound: &Bound<'_>,
+        principal: &Principal,
+        hasher: &KeyHasher,
+        keys: &mut Keys,
+    ) {
+        let start = keys.bytes.len();
+        self.append(owner_epoch, bound, principal, &mut keys.bytes);
+        let bytes = keys.bytes.get(start..).unwrap_or_default();
+        keys.ends.push((hasher.hash(bytes), keys.bytes.len()));
+    }
+}
+
+/// Memory that [`Keys`] keep for the next ones, in bytes.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
+/// The keys of several requests, one behind the other.
+#[derive(Debug, Default)]
+pub struct Keys {
+    bytes: Vec<u8>,
+    /// Hash of each, and where it ends.
+    ends: Vec<(u64, usize)>,
+}
+
+impl Keys {
+    /// Forgets them, and keeps the memory of keys of a usual length.
+    pub fn clear(&mut self) {
+        self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
+        self.ends.clear();
+    }
+
+    /// The keys, in the order in which they were put in.
+    pub fn iter(&self) -> impl Iterator<Item = KeyRef<'_>> {
+        let mut start = 0;
+        self.ends.iter().map(move |(hash, end)| {
+            let bytes = self.bytes.get(start..*end).unwrap_or_default();
+            start = *end;
+            KeyRef { hash: *hash, bytes }
+        })
     }
 }
 
@@ -414,6 +470,33 @@ mod tests {
         let with = |given| key(&spec, &Bound { given, ..ints(&[1, 2]) }, &asked);
         assert_ne!(with(0b11), with(0b01));
         assert_eq!(with(0b11), with(0b10));
+    }
+
+    #[test]
+    fn keys_behind_one_another_are_those_of_each_alone() {
+        let spec = KeySpec::new(&template("a.b", Scope::Global, Vec::new()));
+        let (asked, hasher) = (principal("k", ""), KeyHasher::default());
+        let mut keys = Keys::default();
+        for _ in 0..2 {
+            keys.clear();
+            let values: [&[i64]; 3] = [&[1], &[], &[2, 3]];
+            for values in values {
+                spec.build_in(1, &ints(values), &asked, &hasher, &mut keys);
+            }
+            assert_eq!(keys.iter().count(), 3);
+            for (values, key) in values.into_iter().zip(keys.iter()) {
+                let mut scratch = Vec::new();
+                assert_eq!(spec.build(1, &ints(values), &asked, &hasher, &mut scratch), key);
+            }
+        }
+    }
+
+    #[test]
+    fn memory_of_long_keys_is_given_back() {
+        let mut keys = Keys::default();
+        keys.bytes.reserve(KEPT_BYTES_MAX + 1);
+        keys.clear();
+        assert_eq!(keys.bytes.capacity(), KEPT_BYTES_MAX);
     }
 
     #[test]

@@ -26,6 +26,7 @@ pub fn disagreements(own: &Template, other: &Template) -> Vec<&'static str> {
         ("@mask", own.masked == other.masked),
         ("@audit", own.audit == other.audit),
         ("@return", write.returns == others.returns),
+        ("@out", own.outputs == other.outputs),
         ("@idempotent", write.idempotent == others.idempotent),
         ("@async", write.asynchronous == others.asynchronous),
         ("@lane", write.lane == others.lane),

@@ -3,6 +3,7 @@
 use serde_json::{Map, Value, json};
 
 use super::{ReloadOutcome, Shared};
+use crate::backend::switch::Ownership;
 use crate::catalog::Template;
 
 /// Whether requests should be sent here, and the state of each dependency.
@@ -36,10 +37,29 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
         "generation": snapshot.generation,
         "catalog": &*snapshot.catalog_hash,
         "databases": databases,
+        "switch": switch(shared),
         "redis": redis,
         "reload": reload(&shared.last.load()),
     });
     (!is_draining, body)
+}
+
+/// Of each game that has two databases: which of them owns it, and whether calls are let to it. `fault` is there where
+/// they wait for an operator.
+fn switch(shared: &Shared) -> Value {
+    let told = |(game, is_open, ownership): (Box<str>, bool, Ownership)| {
+        let Ownership { owner, epoch, phase, pause, fault } = ownership;
+        let state = json!({
+            "owner": owner,
+            "epoch": epoch,
+            "phase": phase,
+            "gate": if is_open { "open" } else { "closed" },
+            "last_pause_ms": pause.map(|pause| pause.as_millis()),
+            "fault": fault,
+        });
+        (String::from(game), state)
+    };
+    Value::Object(shared.core.gates.shown().into_iter().map(told).collect())
 }
 
 /// How the last reload went.

@@ -17,6 +17,13 @@ pub(super) fn catch<F: Future>(future: F) -> impl Future<Output = Result<F::Outp
     std::future::poll_fn(move |context| poll(future.as_mut(), context))
 }
 
+/// The same for a future that stands where it is.
+pub(super) fn catch_pinned<F: Future>(
+    mut future: Pin<&mut F>,
+) -> impl Future<Output = Result<F::Output, String>> {
+    std::future::poll_fn(move |context| poll(future.as_mut(), context))
+}
+
 fn poll<F: Future>(
     future: Pin<&mut F>,
     context: &mut Context<'_>,
@@ -46,5 +53,9 @@ mod tests {
         assert_eq!(caught, Poll::Ready(Err("on purpose".to_owned())));
         let mut passes = std::pin::pin!(catch(async { 7 }));
         assert_eq!(passes.as_mut().poll(&mut context), Poll::Ready(Ok(7)));
+        let mut stands = std::pin::pin!(async { panic!("where it stands") });
+        let mut caught = std::pin::pin!(catch_pinned(stands.as_mut()));
+        let polled: Poll<Result<(), String>> = caught.as_mut().poll(&mut context);
+        assert_eq!(polled, Poll::Ready(Err("where it stands".to_owned())));
     }
 }

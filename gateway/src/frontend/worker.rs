@@ -45,6 +45,7 @@ pub struct Stop {
 pub(super) struct Thread {
     pub(super) worker: Worker,
     pub(super) buffers: BufferPool,
+    pub(super) scratch: tcp::Scratch,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
 }
@@ -155,6 +156,7 @@ async fn serve(
     let thread = Rc::new(Thread {
         worker: Worker::new(core),
         buffers: BufferPool::default(),
+        scratch: tcp::Scratch::default(),
         tcp: Rc::default(),
         http: Rc::default(),
     });
@@ -260,8 +262,10 @@ impl Accept {
         let transport = self.transport;
         self.thread.worker.recorder.connection_opened(transport);
         let thread = Rc::clone(&self.thread);
+        // Made out here: the task would keep room for what it is made of.
+        let serving = catch(serve(Rc::clone(&thread), stream));
         monoio::spawn(async move {
-            if let Err(message) = catch(serve(Rc::clone(&thread), stream)).await {
+            if let Err(message) = serving.await {
                 thread.panicked(&message);
             }
             thread.worker.recorder.connection_closed(transport);

@@ -302,6 +302,7 @@ fn dispatch(
     let parts = FetcherParts {
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
+        gates: Arc::clone(&core.gates),
         cache: Arc::clone(&core.cache),
         metrics: Arc::clone(&core.metrics),
         ids: Arc::clone(&core.ids),

@@ -7,8 +7,8 @@ use std::thread::JoinHandle;
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
-use crate::backend::switch::Copiers;
 use crate::backend::switch::verify::{Sampler, Shadows};
+use crate::backend::switch::{Copiers, Owners};
 use crate::backend::{Applier, Keeper, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
@@ -94,12 +94,14 @@ impl Applying {
         let mut tasks = vec![
             backend.spawn(copiers(core).run(stopped.clone())),
             backend.spawn(shadows.run(stopped.clone())),
+            backend.spawn(owners(core).run(stopped.clone())),
         ];
         if let Some(journal) = &core.journal {
             let applier = Applier {
                 journal: Arc::clone(journal),
                 snapshot: Arc::clone(&core.snapshot),
                 pools: Arc::clone(pools),
+                gates: Arc::clone(&core.gates),
                 cache: Arc::clone(&core.cache),
                 metrics: Arc::clone(&core.metrics),
             };
@@ -110,6 +112,7 @@ impl Applying {
                 streams: Arc::clone(streams),
                 snapshot: Arc::clone(&core.snapshot),
                 pools: Arc::clone(pools),
+                gates: Arc::clone(&core.gates),
                 cache: Arc::clone(&core.cache),
                 metrics: Arc::clone(&core.metrics),
             };
@@ -140,6 +143,16 @@ fn copiers(core: &Core) -> Copiers {
     }
 }
 
+/// What finds out who owns the games.
+fn owners(core: &Core) -> Owners {
+    Owners {
+        snapshot: Arc::clone(&core.snapshot),
+        gates: Arc::clone(&core.gates),
+        metrics: Arc::clone(&core.metrics),
+        name: process_name(),
+    }
+}
+
 /// This process' name in the databases' tables.
 fn process_name() -> Box<str> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
@@ -157,6 +170,7 @@ pub(super) fn spawn_purger(
     let expired = Purger {
         snapshot: Arc::clone(&core.snapshot),
         pools: Arc::clone(pools),
+        gates: Arc::clone(&core.gates),
         journal: core.journal.clone(),
         streams: core.streams.clone(),
         purged: count.clone(),

@@ -92,12 +92,19 @@ impl Operation {
     /// The operation on that database; `None`: its game has no mirror.
     pub fn placed(&self, which: Which) -> Option<Placed<'_>> {
         match which {
-            Which::Database => Some(Placed { pool: &self.pool, template: &self.template }),
+            Which::Database => Some(Placed { which, pool: &self.pool, template: &self.template }),
             Which::Mirror => {
                 let Mirrored { pool, template } = self.mirror.as_ref()?;
-                Some(Placed { pool, template })
+                Some(Placed { which, pool, template })
             }
         }
+    }
+
+    /// The operation on the database of that name; `None`: its game is not on it.
+    pub fn on(&self, pool: &str) -> Option<Placed<'_>> {
+        [Which::Database, Which::Mirror]
+            .into_iter()
+            .find_map(|which| self.placed(which).filter(|placed| placed.pool == pool))
     }
 
     /// The epoch of the game's owner, for cache keys.

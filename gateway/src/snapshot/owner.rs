@@ -37,6 +37,8 @@ impl Which {
 /// An operation on one of its game's databases.
 #[derive(Clone, Copy, Debug)]
 pub struct Placed<'o> {
+    /// On which of them.
+    pub which: Which,
     /// The connection's name in the configuration.
     pub pool: &'o str,
     /// Contract and SQL.
@@ -54,7 +56,7 @@ impl OwnerEpoch {
         self.0.load(Ordering::Relaxed)
     }
 
-    /// Sets it. Only while nobody is let to either database.
+    /// Sets it, when calls are let to the new owner: who reads the new one reads there.
     pub fn set(&self, epoch: u32) {
         self.0.store(epoch, Ordering::Relaxed);
     }

@@ -294,7 +294,8 @@ CREATE VIEW "v$version" AS
 CREATE VIEW "v$session" AS
     SELECT pid::numeric AS sid, 1::numeric AS "serial#", upper(usename) AS username, upper(state) AS status,
         nullif(split_part(application_name, '|', 1), '') AS module, nullif(split_part(application_name, '|', 2), '') AS action,
-        nullif(split_part(application_name, '|', 3), '') AS client_identifier, 'USER'::text AS type
+        nullif(split_part(application_name, '|', 3), '') AS client_identifier, 'USER'::text AS type,
+        (pg_blocking_pids(pid))[1]::numeric AS blocking_session
     FROM pg_stat_activity WHERE datname = current_database() AND backend_type = 'client backend';
 CREATE VIEW nls_session_parameters AS
     SELECT * FROM (VALUES ('NLS_CHARACTERSET', 'AL32UTF8'), ('NLS_LENGTH_SEMANTICS', 'BYTE')) AS p (parameter, value);

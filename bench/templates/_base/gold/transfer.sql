@@ -10,6 +10,7 @@
 -- @retry  3 on=deadlock,lock_timeout
 -- @allow  game_server
 -- @invalidate player:{from_player}, player:{to_player}
+-- @stale_ok lists of players may be as old as they are kept
 
 -- @step ledger exec affected = 1
 INSERT INTO gold_ledger (request_id, from_player, to_player, amount, created_at)

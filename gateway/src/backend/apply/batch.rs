@@ -13,18 +13,15 @@ use super::outcome::{Ended, Outcome, cause_of};
 use super::source::Source;
 use super::told::What;
 use super::unwound::unwound;
-use crate::backend::pool::Pool;
-use crate::backend::write::{Applied, ApplyError, Mark, Params, RecordState, apply as transact};
-use crate::backend::{BackendError, Supplied};
-use crate::cache::{Tag, WRITE_MARGIN, write_tags};
+use crate::backend::BackendError;
+use crate::backend::write::{ApplyError, RecordState};
 use crate::catalog::Template;
 use crate::identity::Lane;
-use crate::journal::{Record, now_micros};
-use crate::observe::{Event, Stage, emit};
+use crate::journal::Record;
+use crate::observe::{Event, emit};
+use crate::snapshot::Operation;
 use crate::stream::StreamError;
 
-/// How long a transaction may take in the database.
-const BATCH_TIMEOUT: Duration = Duration::from_secs(if cfg!(test) { 2 } else { 15 });
 /// How often a batch that met a lock is tried again at once.
 const LOCKED_MAX: u32 = 5;
 /// Between those, at least and at most, in milliseconds.
@@ -44,16 +41,14 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
     let Some(first) = records.first() else { return Ended { outcomes, ..Ended::default() } };
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&first.payload.game).ok();
-    let template = game.and_then(|game| game.template(&first.payload.op));
-    let pool = game.zip(template);
-    let pool = pool.and_then(|(game, one)| shared.applier.pools.get(&game.pool, one.dialect));
-    let (Some(template), Some(pool)) = (template, pool) else {
+    let Some(known) = game.and_then(|game| game.known(&first.payload.op)) else {
         // A reload that takes these away is refused while records wait, so this is a moment's matter.
         outcomes.extend(records.iter().map(|record| (record.sequence, Outcome::Lost)));
         let pool = game.map(|game| game.pool.clone()).unwrap_or_default();
         let lost = Some(BackendError::Unreachable { pool, source: None });
         return Ended { outcomes, lost, ..Ended::default() };
     };
+    let template = &known.template;
     if matches!(shared.source, Source::Stream(_)) {
         hold_others(template, &mut records, &mut outcomes);
     }
@@ -65,7 +60,7 @@ pub(super) async fn apply(shared: &Shared, work: Work) -> Ended {
         return Ended { outcomes, lost, ..Ended::default() };
     }
     let ended = Ended { outcomes, ..Ended::default() };
-    let mut run = Run { shared, template, operation, pool: &pool, failures, ended };
+    let mut run = Run { shared, template, known, operation, failures, ended };
     run.all(&records).await;
     run.ended
 }
@@ -141,12 +136,13 @@ async fn read(
     outcomes.extend(records.drain(end..).map(|record| (record.sequence, Outcome::Held)));
 }
 
-struct Run<'a> {
-    shared: &'a Shared,
-    template: &'a Template,
+pub(super) struct Run<'a> {
+    pub(super) shared: &'a Shared,
+    /// The contract; the SQL is that of the game's owner, at each transaction anew.
+    pub(super) template: &'a Template,
+    pub(super) known: &'a Operation,
     /// Game and operation, for the log.
     operation: String,
-    pool: &'a Pool,
     failures: HashMap<u64, u32, RandomState>,
     ended: Ended,
 }
@@ -214,6 +210,8 @@ impl Run<'_> {
                         self.put(&part, Outcome::Held);
                     }
                 }
+                // The gateway ends while the game is on its way.
+                Err(ApplyError::Moved) => self.put(&part, Outcome::Held),
                 Err(ApplyError::Lost(error)) => {
                     self.ended.lost = Some(error);
                     self.put(&part, Outcome::Lost);
@@ -237,47 +235,6 @@ impl Run<'_> {
                 Err(ApplyError::Refused(error))
             }
         }
-    }
-
-    async fn transact_unguarded(&self, part: &[&Record]) -> Result<Vec<RecordState>, ApplyError> {
-        let template = self.template;
-        let applied: Vec<Applied<'_, '_>> = part
-            .iter()
-            .map(|record| Applied {
-                params: params(template, record),
-                key: record.key,
-                mark: Mark {
-                    journal: self.shared.source.id(),
-                    sequence: i64::try_from(record.sequence).unwrap_or(i64::MAX),
-                },
-            })
-            .collect();
-        let tags = self.tags(part);
-        let in_flight =
-            self.shared.applier.cache.begin_write(tags, BATCH_TIMEOUT + WRITE_MARGIN).await;
-        let started = Instant::now();
-        let (fence, deadline) = (self.shared.source.fence(), started + BATCH_TIMEOUT);
-        let done = transact(self.pool, template, &applied, fence, now_micros(), deadline).await;
-        self.shared.applier.metrics.stage(Stage::Apply, started.elapsed());
-        if matches!(done, Err(ApplyError::Lost(BackendError::OutcomeUnknown { .. }))) {
-            // It may still be committed: its tags stay closed until it cannot be any more.
-            drop(in_flight);
-        } else {
-            in_flight.finish().await;
-        }
-        done
-    }
-
-    fn tags(&self, part: &[&Record]) -> Box<[Tag]> {
-        let template = self.template;
-        let mut tags: Vec<Tag> = Vec::new();
-        for record in part {
-            let own = write_tags(&template.game, &template.invalidate, &record.payload.bound);
-            tags.extend_from_slice(&own);
-        }
-        tags.sort_unstable();
-        tags.dedup();
-        tags.into()
     }
 
     async fn applied(&mut self, part: &[&Record], states: &[RecordState]) {
@@ -365,25 +322,6 @@ impl Run<'_> {
             emit(&Event::RecordsDead { operation, record_count, sequence, error });
         }
     }
-}
-
-fn params<'r>(template: &'r Template, record: &'r Record) -> Params<'r, 'static> {
-    let payload = &record.payload;
-    #[cfg(test)]
-    super::faults::in_transaction(record);
-    let (id, row_ids) = match payload.ids.split_first() {
-        Some((id, rest)) if template.uses_id() => (*id, rest),
-        _ => (0, &payload.ids[..]),
-    };
-    let supplied = Supplied {
-        now_micros: payload.now_micros,
-        id,
-        row_ids,
-        caller: &payload.caller,
-        claims: &payload.claims,
-        trace: &payload.trace,
-    };
-    Params { template, bound: &payload.bound, supplied }
 }
 
 fn locked_pause() -> Duration {

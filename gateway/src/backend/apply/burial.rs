@@ -137,14 +137,21 @@ async fn decide(
     }
 }
 
-/// Whether the record's key stands in its game's database.
+/// Whether the record's key stands in the database that owns its game.
 async fn is_in_database(shared: &Shared, record: &Record) -> Result<bool, BackendError> {
     let snapshot = shared.applier.snapshot.load_full();
     let game = snapshot.game(&record.payload.game).ok();
-    let pool = game.and_then(|game| shared.applier.pools.named(&game.pool));
-    let Some(pool) = pool else {
-        let pool = game.map(|game| game.pool.clone()).unwrap_or_default();
-        return Err(BackendError::Unreachable { pool, source: None });
+    let deadline = Instant::now() + ASK_TIMEOUT;
+    let lost = |pool: &str| BackendError::Unreachable { pool: pool.into(), source: None };
+    // An operation that is gone has its game's database still.
+    let any =
+        game.and_then(|game| game.known(&record.payload.op).or_else(|| game.operations().next()));
+    let Some(operation) = any else {
+        return Err(lost(game.map_or("", |game| &game.pool)));
     };
-    has_effect(&pool, &record.key, Instant::now() + ASK_TIMEOUT).await
+    let entered = shared.applier.gates.enter(operation, deadline).await?;
+    let Some(pool) = shared.applier.pools.named(entered.placed.pool) else {
+        return Err(lost(entered.placed.pool));
+    };
+    has_effect(&pool, &record.key, deadline).await
 }

@@ -14,6 +14,7 @@ use super::share::{Place, Share};
 use super::source::Source;
 use super::teller::Teller;
 use super::{Around, Loop, READ_COUNT_MAX, Shared, sleep_until};
+use crate::backend::switch::Gates;
 use crate::backend::{BackendError, Pools};
 use crate::cache::Cache;
 use crate::config::QueueKind;
@@ -41,6 +42,8 @@ pub struct Keeper {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The databases.
     pub pools: Arc<Pools>,
+    /// Who is let to which.
+    pub gates: Arc<Gates>,
     /// What is made stale.
     pub cache: Arc<Cache<BackendError>>,
     /// The metrics.
@@ -55,6 +58,7 @@ impl Keeper {
         let around = Around {
             snapshot: self.snapshot,
             pools: self.pools,
+            gates: self.gates,
             cache: self.cache,
             metrics: self.metrics,
         };

@@ -16,6 +16,7 @@
 //!
 //! Invariant: a record is marked as applied only after the transaction that applied it is committed.
 
+mod attempt;
 mod batch;
 mod burial;
 mod desk;
@@ -43,6 +44,7 @@ use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
 use tokio::task::{Id, JoinError, JoinHandle, JoinSet};
 
+use super::switch::Gates;
 use super::{BackendError, Pools};
 use crate::cache::Cache;
 use crate::catalog::Dialect;
@@ -50,7 +52,7 @@ use crate::config::ConnectionConfig;
 use crate::journal::{Burial, Journal, OpenError, Reader, Record};
 use crate::observe::{Event, Metrics, emit};
 use crate::queue::Watch;
-use crate::snapshot::Snapshot;
+use crate::snapshot::{Snapshot, Which};
 use desk::{Desk, Word};
 use figures::JOURNAL_NAMES;
 pub use keeper::Keeper;
@@ -80,6 +82,8 @@ pub struct Applier {
     pub snapshot: Arc<ArcSwap<Snapshot>>,
     /// The databases.
     pub pools: Arc<Pools>,
+    /// Who is let to which.
+    pub gates: Arc<Gates>,
     /// What is made stale.
     pub cache: Arc<Cache<BackendError>>,
     /// The metrics.
@@ -276,9 +280,15 @@ impl Loop {
         let applier = &self.shared.applier;
         let snapshot = applier.snapshot.load();
         for (name, desk) in self.desks.iter_mut().filter(|(_, desk)| !desk.is_idle()) {
-            let pool = snapshot.game(name).ok().and_then(|game| applier.pools.named(&game.pool));
+            // Of a game with two databases either may own it when the batch comes to it.
+            let game = snapshot.game(name).ok();
+            let pools = [Which::Database, Which::Mirror]
+                .into_iter()
+                .filter_map(|which| applier.pools.named(game?.pool_of(which)?));
             let count_max = match &self.shared.source {
-                Source::Journal(_) => pool.map_or(1, |pool| batch_count_max(&pool.config())),
+                Source::Journal(_) => {
+                    pools.map(|pool| batch_count_max(&pool.config())).min().unwrap_or(1)
+                }
                 // A stream's transactions wait for each other at its row; a game has several streams.
                 Source::Stream(_) => 1,
             };

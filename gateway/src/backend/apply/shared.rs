@@ -14,6 +14,7 @@ use super::figures::Figures;
 use super::source::Source;
 use super::teller::Teller;
 use super::told::{Told, What};
+use crate::backend::switch::Gates;
 use crate::backend::{BackendError, Pools};
 use crate::cache::Cache;
 use crate::observe::{Event, Metrics, emit};
@@ -24,6 +25,7 @@ use crate::snapshot::Snapshot;
 pub(super) struct Around {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
     pub(super) pools: Arc<Pools>,
+    pub(super) gates: Arc<Gates>,
     pub(super) cache: Arc<Cache<BackendError>>,
     pub(super) metrics: Arc<Metrics>,
 }
@@ -48,9 +50,9 @@ pub(super) struct Shared {
 impl Shared {
     /// For the journal.
     pub(super) fn new(applier: Applier) -> Self {
-        let Applier { journal, snapshot, pools, cache, metrics } = applier;
+        let Applier { journal, snapshot, pools, gates, cache, metrics } = applier;
         let teller = Teller::start(Arc::clone(&cache));
-        let around = Around { snapshot, pools, cache, metrics };
+        let around = Around { snapshot, pools, gates, cache, metrics };
         Self::of(around, Source::Journal(journal), teller, Figures::default())
     }
 

@@ -85,7 +85,13 @@ pub async fn flip(
             "there is no mirror yet: `gateway switch {id} mirror {mirror}`"
         ))
     })?;
-    if !state.phase.is_flip() && plan.to == Some(&*group.owner.name) {
+    if plan.to == Some(&*group.owner.name) {
+        if state.phase.is_flip() {
+            let (id, mirror) = (group.id, &group.mirror.name);
+            let told =
+                format!("a flip to `{mirror}` is on its way: `gateway switch {id} flip` ends it");
+            return Err(SwitchError::refused(told));
+        }
         return is_owner(owner, mirror, group, &state).await;
     }
     let (state, overridden) = begin(plan, (&mut owner, &mut mirror), state).await?;
@@ -157,8 +163,24 @@ async fn begin(
         return Err(SwitchError::refused(told));
     }
     let pause_max_ms = i64::try_from(plan.pause_max.as_millis()).unwrap_or(i64::MAX);
-    let begun = flip::forward(owner, group, &state, Some(pause_max_ms), plan.by).await?;
-    Ok((begun.ok_or_else(overtaken)?, found))
+    let until = Instant::now() + READY_MAX;
+    Ok((forward(owner, plan, &state, Some(pause_max_ms), until).await?, found))
+}
+
+/// To the next phase, while transactions that are in its way may end until then.
+async fn forward(
+    owner: &mut Side,
+    plan: &Flip<'_>,
+    seen: &State,
+    pause_max_ms: Option<i64>,
+    until: Instant,
+) -> Result<State, SwitchError> {
+    loop {
+        match flip::forward(owner, plan.group, seen, pause_max_ms, plan.by).await {
+            Err(error) if error.is_locked() && Instant::now() < until => {}
+            done => return done?.ok_or_else(overtaken),
+        }
+    }
 }
 
 fn overtaken() -> SwitchError {
@@ -245,20 +267,10 @@ impl Course<'_> {
         self.begun.unwrap_or_else(Instant::now) + self.plan.pause_max
     }
 
-    /// To the next phase, while transactions that are in its way may end until then.
+    /// To the next phase.
     async fn advance(&mut self, until: Instant) -> Result<(), SwitchError> {
-        loop {
-            let Flip { group, by, .. } = *self.plan;
-            match flip::forward(&mut self.owner, group, &self.state, None, by).await {
-                Ok(Some(state)) => {
-                    self.state = state;
-                    return Ok(());
-                }
-                Ok(None) => return Err(overtaken()),
-                Err(error) if error.is_locked() && Instant::now() < until => {}
-                Err(error) => return Err(error),
-            }
-        }
+        self.state = forward(&mut self.owner, self.plan, &self.state, None, until).await?;
+        Ok(())
     }
 
     /// Has written down on the mirror what will change there. Nothing is lost before its triggers are all there.

@@ -27,14 +27,22 @@ const MOVE: &str = "UPDATE gateway_switch SET phase = ?, epoch = ?, owner = ?, m
     pause_max_ms = ?, flip_at_ms = ?, changed_at = ?, changed_by = ? \
     WHERE group_name = ? AND phase = ? AND epoch = ? AND flip_id = ?";
 const OPEN: &str = "UPDATE gateway_switch SET phase = ?, epoch = ?, owner = ?, mirror = ?, flip_id = ?, \
-    pause_max_ms = ?, flip_at_ms = ?, changed_at = ?, changed_by = ?, sample_ppm = ? \
+    pause_max_ms = ?, flip_at_ms = ?, changed_at = ?, changed_by = ?, sample_ppm = 0 \
     WHERE group_name = ? AND epoch < ?";
 const ENTER: &str = "INSERT INTO gateway_switch (phase, epoch, owner, mirror, flip_id, pause_max_ms, flip_at_ms, \
-    changed_at, changed_by, sample_ppm, group_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    changed_at, changed_by, group_name) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const ENTER_TABLE: &str = "INSERT INTO gateway_switch_table \
     (group_name, table_name, last_key, touched, is_done) VALUES (?, ?, NULL, 0, 1)";
 const ENTER_LEASE: &str = "INSERT INTO gateway_copier (group_name, token, copier, seen_at, copied) \
     VALUES (?, 0, NULL, 0, 0)";
+
+/// What an owner knows of its tables and of comparisons: nothing of the time before it was one.
+pub(super) const OF_AN_OWNER: [&str; 4] = [
+    "gateway_switch_table",
+    "gateway_switch_reconcile",
+    "gateway_switch_shadow",
+    "gateway_switch_mismatch",
+];
 
 /// A connection that waits no longer than a second for those who write: whoever asks behind it waits as long.
 ///
@@ -211,7 +219,7 @@ async fn open_within(
     lock_writers_out(mirror).await?;
     let opened = State { phase: Phase::Mirrored, flip_at_ms: now_ms(), ..seen.clone() };
     let mut binds = row(&opened, by);
-    binds.extend([Scalar::Int(seen.sample_ppm), text(group.id)]);
+    binds.push(text(group.id));
     let mut update = binds.clone();
     update.push(Scalar::Int(seen.epoch));
     if mirror.execute(OPEN, update).await? == 0 {
@@ -221,7 +229,7 @@ async fn open_within(
         mirror.execute(ENTER, binds).await?;
     }
     // What it knew of the time when it was the owner before is old.
-    for table in ["gateway_switch_table", "gateway_switch_reconcile"] {
+    for table in OF_AN_OWNER {
         let sql = format!("DELETE FROM {table} WHERE group_name = ?");
         mirror.execute(sql, vec![text(group.id)]).await?;
     }

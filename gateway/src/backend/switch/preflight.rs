@@ -9,6 +9,7 @@ use super::lease::holder;
 use super::outbox;
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms, text};
+use super::verify::verified;
 use crate::catalog::Scalar;
 
 /// Longest time that a row may have waited, in milliseconds.
@@ -17,6 +18,8 @@ const LAG_MS_MAX: i64 = 5000;
 const WAITING_COUNT_MAX: u64 = 5000;
 /// How long a comparison of all rows counts.
 const RECONCILED_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// Answers of both sides that have to have been compared.
+const COMPARED_COUNT_MIN: u64 = 100;
 /// Refused rows that are counted.
 const REFUSED_COUNT_MAX: usize = 1000;
 
@@ -64,6 +67,7 @@ pub(super) async fn preflight(
         Check::new("lag", lag_fault(owner).await?),
         Check::new("refused", refused_fault(owner, id).await?),
         Check::new("reconcile", reconcile_fault(owner, group).await?),
+        Check::new("compares", compares_fault(group).await?),
         Check::new("gateways", instances_fault(&instances)),
     ])
 }
@@ -171,6 +175,22 @@ async fn reconcile_fault(
         ))
     } else if now_ms().saturating_sub(ended_at) > RECONCILED_MS_MAX {
         Some(format!("all rows were compared {hours} hours ago, 24 at most: {command}"))
+    } else {
+        None
+    })
+}
+
+async fn compares_fault(group: Group<'_>) -> Result<Option<String>, SwitchError> {
+    let found = verified(group, 1).await?;
+    let (compared, mismatched) = (found.compared(), found.mismatched());
+    let command = format!("`gateway switch {} verify", group.id);
+    Ok(if mismatched > 0 {
+        Some(format!("{mismatched} of {compared} answers differed: {command}` shows them"))
+    } else if compared < COMPARED_COUNT_MIN {
+        Some(format!(
+            "{compared} answers of the owner were compared with the mirror's, {COMPARED_COUNT_MIN} at least: \
+             {command} --sample 5%`"
+        ))
     } else {
         None
     })

@@ -6,7 +6,7 @@ use super::check::obstacles;
 use super::copy::{Copier, group_pairs, pairs_of};
 use super::drain::{Drain, Progress};
 use super::error::SwitchError;
-use super::flip::clear;
+use super::flip::{OF_AN_OWNER, clear};
 use super::lease::{Takeover, holder, lock};
 use super::outbox::{self, Refused};
 use super::pair::Pair;
@@ -302,7 +302,7 @@ pub async fn retire(group: Group<'_>, by: &str) -> Result<(), SwitchError> {
 }
 
 async fn forget_tables(side: &mut Side, group: &str) -> Result<(), SwitchError> {
-    for table in ["gateway_switch_table", "gateway_switch_reconcile"] {
+    for table in OF_AN_OWNER {
         let sql = format!("DELETE FROM {table} WHERE group_name = ?");
         side.execute(sql, vec![text(group)]).await?;
     }

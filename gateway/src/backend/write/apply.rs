@@ -15,6 +15,7 @@ use super::super::connection::Purpose;
 use super::super::fault::Failure;
 use super::super::fold::folded;
 use super::super::pool::Pool;
+use super::super::switch::Owner;
 use super::effect::{self, Params, Place};
 use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
@@ -49,6 +50,15 @@ pub(in crate::backend) enum RecordState {
     KeyReused,
 }
 
+/// What a transaction has to hold before it may write.
+#[derive(Clone, Copy, Debug, Default)]
+pub(in crate::backend) struct Holds<'o> {
+    /// What the database has to say of the game's owner; `None`: it is not asked.
+    pub owner: Option<&'o Owner>,
+    /// Who applies the records; `None`: there is nobody else.
+    pub fence: Option<Fence>,
+}
+
 /// Why nothing was applied.
 #[derive(Debug)]
 pub(in crate::backend) enum ApplyError {
@@ -61,6 +71,8 @@ pub(in crate::backend) enum ApplyError {
     Refused(BackendError),
     /// The stream that they come from has a newer owner.
     Fenced,
+    /// The database does not own the game any more.
+    Moved,
 }
 
 impl ApplyError {
@@ -75,6 +87,7 @@ impl ApplyError {
                 error @ (BackendError::Query { .. } | BackendError::NotWritable { .. }),
             )
             | Failure::Refused(error @ BackendError::TimedOut) => Self::Lost(error),
+            Failure::Refused(BackendError::OwnerMoved { .. }) => Self::Moved,
             Failure::Refused(error @ BackendError::Locked { .. }) => Self::Locked(error),
             Failure::Refused(error) | Failure::Unread(error) => Self::Refused(error),
         }
@@ -83,7 +96,6 @@ impl ApplyError {
 
 /// Applies records in their order. Returns what became of each.
 ///
-/// - `fence`: who applies them; `None`: there is nobody else.
 /// - `now_micros`: from when their keys' time to live is counted.
 ///
 /// # Errors
@@ -93,14 +105,14 @@ pub(in crate::backend) async fn apply(
     pool: &Pool,
     template: &Template,
     records: &[Applied<'_, '_>],
-    fence: Option<Fence>,
+    holds: Holds<'_>,
     now_micros: i64,
     deadline: Instant,
 ) -> Result<Vec<RecordState>, ApplyError> {
     let mut lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
     lease.serve(&Purpose::of(template, "", deadline));
     let mut tx = Transaction::new(lease);
-    let work = transact(&mut tx, template, records, fence, now_micros);
+    let work = transact(&mut tx, template, records, holds, now_micros);
     let error = match tokio::time::timeout_at(deadline.into(), work).await {
         Ok(Ok(Some(states))) => return Ok(states),
         Ok(Ok(None)) => ApplyError::Fenced,
@@ -147,11 +159,13 @@ async fn transact(
     tx: &mut Transaction,
     template: &Template,
     records: &[Applied<'_, '_>],
-    fence: Option<Fence>,
+    holds: Holds<'_>,
     now_micros: i64,
 ) -> Result<Option<Vec<RecordState>>, Failure> {
     tx.begin(template.write.isolation).await?;
-    if let Some(fence) = fence
+    let (game, isolation) = (template.game.as_str(), template.write.isolation);
+    tx.hold_owner(game, holds.owner, isolation).await?;
+    if let Some(fence) = holds.fence
         && !fence::hold(tx, fence).await?
     {
         return Ok(None);

@@ -12,6 +12,7 @@ mod batch;
 mod effect;
 mod fence;
 mod key;
+mod owner;
 mod procedure;
 mod purge;
 mod reply;
@@ -26,12 +27,13 @@ use std::time::{Duration, Instant};
 use super::connection::Purpose;
 use super::fault::Failure;
 use super::pool::Pool;
+use super::switch::Owner;
 use super::{BackendError, Outcome, Supplied};
 use crate::bind::Bound;
 use crate::cache::{Body, Stored};
 use crate::catalog::{Kind, Template};
 use crate::identity::RequestKey;
-pub(super) use apply::{Applied, ApplyError, RecordState, apply, has_effect};
+pub(super) use apply::{Applied, ApplyError, Holds, RecordState, apply, has_effect};
 use effect::Effect;
 pub(super) use fence::Fence;
 
@@ -58,6 +60,10 @@ pub struct Write<'a, 'b> {
     pub supplied: Supplied<'a>,
     /// Whether everything is undone at the end.
     pub dry_run: bool,
+    /// What the database has to say of the game's owner; `None`: it is not asked.
+    pub(super) owner: Option<&'a Owner>,
+    /// Whether an attempt on another database may have taken effect.
+    pub(super) has_unknown: bool,
     /// Most bytes of its answer; `limits.result_bytes_max`.
     pub result_bytes_max: u32,
 }
@@ -108,11 +114,12 @@ pub async fn write(
         params,
         key,
         dry_run: request.dry_run,
+        owner: request.owner,
         result_bytes_max: request.result_bytes_max,
         deadline,
         limit: deadline,
         started: None,
-        attempts: Attempts::default(),
+        attempts: Attempts { has_unknown: request.has_unknown, ..Attempts::default() },
     };
     if turn.as_ref().is_some_and(running::Turn::has_waited)
         && let Some(written) = work.replay().await?
@@ -128,6 +135,7 @@ struct Work<'w, 'a, 'b> {
     params: Params<'a, 'b>,
     key: Option<RequestKey>,
     dry_run: bool,
+    owner: Option<&'a Owner>,
     result_bytes_max: u32,
     /// The request's own.
     deadline: Instant,
@@ -155,22 +163,24 @@ struct Attempts {
 enum Stop {
     /// The answer; nothing was changed.
     Failed(BackendError),
-    /// A lock was not to be had, while the key's row was written or later; nothing was changed.
-    Locked { error: BackendError, is_at_key: bool },
+    /// The database does not own the game any more; nothing was changed.
+    Moved,
+    /// A lock was not to be had, in that phase; nothing was changed.
+    Locked { error: BackendError, phase: Phase },
     /// The connection was lost before COMMIT was sent: nothing was changed.
     Lost(sqlx::Error),
     /// It was lost, or time was over, after that.
     Unknown(Option<sqlx::Error>),
     /// The key's row stands already.
     KeyTaken,
-    /// Time was over before COMMIT was sent: nothing was changed.
-    Late { is_at_key: bool },
+    /// Time was over in that phase, before COMMIT was sent: nothing was changed.
+    Late { phase: Phase },
 }
 
 impl Stop {
     fn of(failure: Failure, phase: Phase) -> Self {
-        let is_at_key = phase == Phase::Key;
         match failure {
+            Failure::Refused(BackendError::OwnerMoved { .. }) => Self::Moved,
             Failure::Lost(source) if phase == Phase::Commit => Self::Unknown(Some(source)),
             // What a COMMIT answers that is not allowed: it was rolled back.
             Failure::Unread(error @ BackendError::NotWritable { .. }) => Self::Failed(error),
@@ -180,10 +190,10 @@ impl Stop {
                 Self::Unknown(None)
             }
             Failure::Lost(source) => Self::Lost(source),
-            Failure::Refused(BackendError::Duplicate { .. }) if is_at_key => Self::KeyTaken,
-            Failure::Refused(error @ BackendError::Locked { .. }) => {
-                Self::Locked { error, is_at_key }
+            Failure::Refused(BackendError::Duplicate { .. }) if phase == Phase::Key => {
+                Self::KeyTaken
             }
+            Failure::Refused(error @ BackendError::Locked { .. }) => Self::Locked { error, phase },
             Failure::Refused(error) | Failure::Unread(error) => Self::Failed(error),
         }
     }
@@ -203,7 +213,7 @@ impl Work<'_, '_, '_> {
                         return Ok(written);
                     }
                 }
-                Stop::Locked { is_at_key: true, .. } if has_time => {}
+                Stop::Locked { phase: Phase::Owner | Phase::Key, .. } if has_time => {}
                 Stop::Locked { error, .. } if has_time && self.may_retry(error) => {
                     self.attempts.retry_count += 1;
                 }
@@ -246,7 +256,7 @@ impl Work<'_, '_, '_> {
             Ok(Err(failure)) => Stop::of(failure, tx.phase()),
             // Dropping it closes the connection, which rolls back.
             Err(_late) if tx.phase() == Phase::Commit => return Err(Stop::Unknown(None)),
-            Err(_late) => return Err(Stop::Late { is_at_key: tx.phase() == Phase::Key }),
+            Err(_late) => return Err(Stop::Late { phase: tx.phase() }),
         };
         tx.end().await;
         Err(stop)
@@ -256,6 +266,7 @@ impl Work<'_, '_, '_> {
         let params = &self.params;
         let write = &params.template.write;
         tx.begin(write.isolation).await?;
+        tx.hold_owner(params.template.game.as_str(), self.owner, write.isolation).await?;
         let predicted = reply::predicted(params);
         if let (Some(key), Some(idempotent)) = (self.key, &write.idempotent) {
             tx.enter(Phase::Key);
@@ -302,7 +313,7 @@ impl Work<'_, '_, '_> {
                 Ok(Err(Failure::Refused(error) | Failure::Unread(error))) => {
                     return Err(self.judged(error));
                 }
-                Err(_late) => return Err(self.told(Stop::Late { is_at_key: false })),
+                Err(_late) => return Err(self.told(Stop::Late { phase: Phase::Begin })),
             }
         };
         let Some(found) = found else { return Ok(None) };
@@ -349,17 +360,19 @@ impl Work<'_, '_, '_> {
     /// What the caller is told when there is no other attempt.
     fn told(&self, stop: Stop) -> BackendError {
         let error = match stop {
-            Stop::Failed(error) | Stop::Locked { error, is_at_key: false } => error,
             Stop::KeyTaken
-            | Stop::Locked { is_at_key: true, .. }
-            | Stop::Late { is_at_key: true } => BackendError::KeyRunning,
+            | Stop::Locked { phase: Phase::Key, .. }
+            | Stop::Late { phase: Phase::Key } => BackendError::KeyRunning,
+            Stop::Failed(error) | Stop::Locked { error, .. } => error,
+            // Where it is now, the key's row or another attempt will tell.
+            Stop::Moved => {
+                return BackendError::OwnerMoved { is_unknown: self.attempts.has_unknown };
+            }
             Stop::Lost(source) => self.pool.unreachable(Some(source)),
             Stop::Unknown(source) => return BackendError::OutcomeUnknown { source },
             // What was shorter: the request's own time, or the database's.
-            Stop::Late { is_at_key: false } if self.limit == self.deadline => {
-                BackendError::Deadline
-            }
-            Stop::Late { is_at_key: false } => BackendError::TimedOut,
+            Stop::Late { .. } if self.limit == self.deadline => BackendError::Deadline,
+            Stop::Late { .. } => BackendError::TimedOut,
         };
         self.judged(error)
     }

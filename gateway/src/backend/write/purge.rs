@@ -7,7 +7,9 @@ use super::super::connection::Statement;
 use super::super::fault::Failure;
 use super::super::kept::Table;
 use super::super::pool::{Lease, Pool};
+use super::super::switch::Owner;
 use super::key::Mark;
+use super::transaction::Transaction;
 use crate::catalog::{Dialect, Scalar};
 
 /// Rows looked at, and removed, at once: a power of two, so that the text is one.
@@ -63,6 +65,7 @@ pub(in crate::backend) struct Purged {
 
 /// Removes rows that have expired, up to a bound; the next call goes on.
 ///
+/// - `holds`: the game, and what the database has to say of its owner; `None`: it is not asked.
 /// - `last`: where the call before ended. Rows that are kept are passed over until all were looked at, so that many
 ///   of them do not hide what comes behind.
 /// - `now_ms`: what is older has expired, in Unix milliseconds.
@@ -73,6 +76,7 @@ pub(in crate::backend) struct Purged {
 /// [`BackendError`]; what was removed before stays so.
 pub(in crate::backend) async fn purge(
     pool: &Pool,
+    holds: Option<(&str, &Owner)>,
     now_ms: i64,
     last: &mut Place,
     keep: Keep<'_>,
@@ -82,7 +86,10 @@ pub(in crate::backend) async fn purge(
         let deadline = Instant::now() + STATEMENT_TIMEOUT;
         // Given back after each batch: requests come first.
         let mut lease = pool.acquire(deadline).await?;
-        let batch = batch(&mut lease, now_ms, last, keep);
+        let batch = async {
+            let (seen, expired) = batch(&mut lease, now_ms, last, keep).await?;
+            Ok((seen, remove(lease, holds, expired).await?))
+        };
         let done = tokio::time::timeout_at(deadline.into(), batch).await;
         let done = done.map_err(|_late| BackendError::TimedOut)?;
         let (seen, count) = done.map_err(|failure| match failure {
@@ -99,13 +106,13 @@ pub(in crate::backend) async fn purge(
     Ok(purged)
 }
 
-/// One batch: how many rows were seen, and how many of them removed.
+/// One batch: how many rows were seen, and what removes those that are not kept.
 async fn batch(
     lease: &mut Lease,
     now_ms: i64,
     last: &mut Place,
     keep: Keep<'_>,
-) -> Result<(usize, u64), Failure> {
+) -> Result<(usize, Option<Statement<'static>>), Failure> {
     let Place { expires_at, request } = *last;
     let binds = vec![
         Scalar::Int(now_ms),
@@ -127,7 +134,7 @@ async fn batch(
             expired.push(Scalar::Bytes(row.request.to_vec().into()));
         }
     }
-    let Some(first) = expired.first().cloned() else { return Ok((seen, 0)) };
+    let Some(first) = expired.first().cloned() else { return Ok((seen, None)) };
     // Padded, so that the text is one; and asked again whether they have expired: a key may have been written
     // anew since it was looked at.
     expired.resize(ROW_COUNT, first);
@@ -136,8 +143,30 @@ async fn batch(
     sql.push_str(&",?".repeat(ROW_COUNT - 1));
     sql.push_str(") AND expires_at < ?");
     expired.push(Scalar::Int(now_ms));
-    let count = lease.execute(&Statement { sql: sql.into(), binds: expired }).await?;
-    Ok((seen, count))
+    Ok((seen, Some(Statement { sql: sql.into(), binds: expired })))
+}
+
+/// Removes them, where the database is the one that owns the game.
+async fn remove(
+    mut lease: Lease,
+    holds: Option<(&str, &Owner)>,
+    expired: Option<Statement<'static>>,
+) -> Result<u64, Failure> {
+    let Some(expired) = expired else { return Ok(0) };
+    let Some((game, owner)) = holds else { return lease.execute(&expired).await };
+    let mut tx = Transaction::new(lease);
+    let done = async {
+        tx.begin(None).await?;
+        tx.hold_owner(game, Some(owner), None).await?;
+        let count = tx.execute(&expired).await?;
+        tx.commit().await?;
+        Ok(count)
+    };
+    let done = done.await;
+    if done.is_err() {
+        tx.end().await;
+    }
+    done
 }
 
 fn decode(row: &[Scalar<'_>]) -> Option<Expired> {

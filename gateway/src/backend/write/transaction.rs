@@ -7,6 +7,8 @@ use super::super::connection::{RowOutcomes, Sink, Statement};
 use super::super::fault::Failure;
 use super::super::pool::Lease;
 use super::super::procedure::Answer;
+use super::super::switch::Owner;
+use super::owner;
 use crate::catalog::{Column, Dialect, Isolation};
 
 /// How long a rollback may take before the connection is closed instead.
@@ -24,6 +26,8 @@ pub(super) struct Transaction {
 pub(super) enum Phase {
     /// It is beginning.
     Begin,
+    /// It asks whether it writes to the game's owner.
+    Owner,
     /// Its key row is being written.
     Key,
     /// Its effects are.
@@ -41,6 +45,28 @@ impl Transaction {
     /// Begins; see [`Lease::begin_transaction`].
     pub(super) async fn begin(&mut self, isolation: Option<Isolation>) -> Result<(), Failure> {
         self.lease.begin_transaction(isolation).await
+    }
+
+    /// Asks whether the database owns the game; see [`owner::hold`].
+    pub(super) async fn hold_owner(
+        &mut self,
+        game: &str,
+        owner: Option<&Owner>,
+        isolation: Option<Isolation>,
+    ) -> Result<(), Failure> {
+        let Some(owner) = owner else { return Ok(()) };
+        self.phase = Phase::Owner;
+        Box::pin(owner::hold(self, game, owner, isolation)).await
+    }
+
+    /// Which dialect its database speaks.
+    pub(super) fn dialect(&self) -> Dialect {
+        self.lease.dialect()
+    }
+
+    /// Runs a text of the gateway's own.
+    pub(super) async fn run_text(&mut self, sql: &str) -> Result<(), Failure> {
+        self.lease.run_text(sql).await
     }
 
     /// Says what comes next.

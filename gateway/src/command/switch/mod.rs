@@ -2,6 +2,7 @@
 
 mod flip;
 mod report;
+mod verify;
 
 use std::fmt::Write as _;
 use std::net::{Ipv4Addr, SocketAddr};
@@ -14,6 +15,7 @@ use serde_json::json;
 
 use self::flip::FlipArgs;
 use self::report::{for_people, for_programs};
+use self::verify::VerifyArgs;
 use super::config::refused;
 use super::output::{Outcome, chain};
 use crate::backend::switch::{
@@ -78,9 +80,8 @@ enum Step {
         #[arg(long)]
         yes: bool,
     },
-    /// Not built yet.
-    #[command(hide = true)]
-    Verify,
+    /// Have a share of the reads answered by the mirror, too, and compared; or say what came of it.
+    Verify(VerifyArgs),
     /// Make the mirror the owner, and the owner its mirror, while the game runs: its calls wait for a moment.
     Flip(FlipArgs),
 }
@@ -93,7 +94,7 @@ impl Step {
             Self::Backfill => "backfill",
             Self::Copy { .. } => "copy",
             Self::Retire { .. } => "retire",
-            Self::Verify => "verify",
+            Self::Verify(_) => "verify",
             Self::Flip(_) => "flip",
         }
     }
@@ -108,7 +109,11 @@ impl Step {
     }
 
     const fn changes(&self) -> bool {
-        !matches!(self, Self::Status { .. } | Self::Mirror { print_sql: true, .. })
+        match self {
+            Self::Status { .. } | Self::Mirror { print_sql: true, .. } => false,
+            Self::Verify(verify) => verify.changes(),
+            _ => true,
+        }
     }
 }
 
@@ -146,9 +151,6 @@ fn prepare<'c>(
 
 /// The game's databases, as the configuration and the command line name them.
 fn configured<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>, String> {
-    if matches!(args.step, Step::Verify) {
-        return Err("`verify` is not built yet (docs/switching.md)".into());
-    }
     let id = args.game.as_str();
     let game = config.games.iter().find(|game| game.id == args.game);
     let game = game.ok_or_else(|| format!("there is no game `{id}`"))?;
@@ -215,6 +217,9 @@ fn audited(
     if let Step::Flip(flip) = &args.step {
         sides["force"] = flip.force.into();
     }
+    if let Step::Verify(verify) = &args.step {
+        sides["verify"] = verify.audited();
+    }
     record(&json!({ "begin": sides }).to_string(), 0)?;
     let done = step(args, group, runtime);
     let code = done.as_ref().map_or(1099, |_| 0);
@@ -275,7 +280,7 @@ fn step(args: &SwitchArgs, group: Group<'_>, runtime: &CommandRuntime) -> Result
             )
         }
         Step::Flip(flip) => flip::run(flip, group, runtime, (&name, &args.by))?,
-        Step::Verify => String::new(),
+        Step::Verify(verify) => return verify::run(verify, group, runtime),
     };
     Ok(Outcome::ok(text))
 }

@@ -98,7 +98,7 @@ pub(super) fn for_programs(status: &Status) -> String {
             json!({
                 "phase": state.phase.name(), "epoch": state.epoch, "owner": state.owner,
                 "mirror": state.mirror, "changed_at": state.changed_at, "changed_by": state.changed_by,
-                "flip_id": state.flip_id,
+                "flip_id": state.flip_id, "sample_ppm": state.sample_ppm,
             })
         })
     };

@@ -100,8 +100,8 @@ fn begin(
         let routed = Routed { game, operation: game.operation(&op)? };
         operation = Some(Arc::clone(routed.operation));
         let params = params.into_iter().map(|(name, value)| Ok(typed(name, value)));
-        context.worker().serve(request, routed, params, |operation, stored| {
-            let body: &[u8] = match body_of(operation, stored)? {
+        context.worker().serve(request, routed, params, |operation, hit| {
+            let body: &[u8] = match body_of(operation, hit.stored())? {
                 Some(body) => json_of(operation, body)?,
                 None => b"null",
             };

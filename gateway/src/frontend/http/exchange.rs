@@ -1,5 +1,6 @@
 //! One request and its response.
 
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
 
@@ -16,7 +17,7 @@ use crate::auth::Principal;
 use crate::bind::Param;
 use crate::catalog::HttpMethod;
 use crate::error::Error;
-use crate::frontend::catch::catch;
+use crate::frontend::catch::catch_pinned;
 use crate::frontend::registry::Phase;
 use crate::frontend::wait_for;
 use crate::observe::Stage;
@@ -41,7 +42,11 @@ pub(super) async fn exchange(
     let answered = if head.method == Method::OPTIONS {
         cors::preflight(&snapshot, &head)
     } else {
-        match catch(answer(&mut context, &snapshot, &head, body)).await {
+        let caught = {
+            let answering = pin!(answer(&mut context, &snapshot, &head, body));
+            catch_pinned(answering).await
+        };
+        match caught {
             Ok(answered) => answered,
             Err(message) => {
                 connection.thread.panicked(&message);
@@ -173,8 +178,8 @@ impl Call<'_> {
             dry_run: context.dry_run,
         };
         let params = params.into_iter().map(Ok);
-        let served = worker.serve(&request, self.routed, params, |operation, stored| {
-            response::of_hit(operation, stored, &head.headers)
+        let served = worker.serve(&request, self.routed, params, |operation, hit| {
+            response::of_hit(operation, hit.stored(), &head.headers)
         })?;
         match served {
             Served::Hit(answer) => {

@@ -30,6 +30,9 @@ const X_TEMPLATE: HeaderName = HeaderName::from_static("x-template");
 const X_DEPRECATED: HeaderName = HeaderName::from_static("x-deprecated");
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Headers of an answer with a body, without those for pages of other origins.
+const HEADERS_USUAL: usize = 8;
+
 /// How long a refused client is asked to wait, in seconds.
 const RETRY_AFTER_SECONDS: u32 = 1;
 
@@ -223,6 +226,8 @@ fn not_modified(operation: &Operation, etag: &str) -> Response<Full<Bytes>> {
 
 fn with_body(operation: &Operation, body: Bytes, etag: Option<&str>) -> Response<Full<Bytes>> {
     let mut response = Response::new(Full::new(body));
+    // Room for all that an answer usually has: the map does not grow on the way.
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS_USUAL);
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, HeaderValue::from_static("application/json"));
     cache_headers(operation, etag, headers);
@@ -234,8 +239,7 @@ fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut Header
     let template = &operation.template;
     let is_cacheable = template.cache.is_some() || template.version_column.is_some();
     let etag = etag.filter(|_| is_cacheable && !template.kind.is_write());
-    let Some(etag) = etag.and_then(|etag| HeaderValue::from_str(&format!("\"{etag}\"")).ok())
-    else {
+    let Some(etag) = etag.and_then(quoted) else {
         headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
         return;
     };
@@ -248,6 +252,12 @@ fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut Header
         }
     };
     headers.insert(CACHE_CONTROL, control);
+}
+
+/// A tag as its header has it.
+fn quoted(etag: &str) -> Option<HeaderValue> {
+    let text = [b"\"", etag.as_bytes(), b"\""].concat();
+    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
 }
 
 /// A refusal (RFC 9457), with the members that every refusal of the gateway has.

@@ -106,8 +106,8 @@ fn begin(
         let (name, value) = entry?;
         Ok(Param { name, value, untyped: false })
     });
-    let served = connection.worker().serve(&request, routed, params, |operation, stored| {
-        let body: &[u8] = match (body_of(operation, stored)?, asked.codec) {
+    let served = connection.worker().serve(&request, routed, params, |operation, hit| {
+        let body: &[u8] = match (body_of(operation, hit.stored())?, asked.codec) {
             (Some(body), Codec::MsgPack) => &body.msgpack,
             (Some(body), Codec::Json) => json_of(operation, body)?,
             (None, codec) => nothing(codec),

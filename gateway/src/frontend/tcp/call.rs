@@ -14,13 +14,16 @@ use super::connection::{Connection, Login, write_refusal};
 use super::login;
 use crate::auth::Principal;
 use crate::bind::Param;
-use crate::cache::Stored;
+use crate::cache::Hit;
 use crate::error::Error;
 use crate::frontend::wait_for;
 use crate::observe::{CacheOutcome, Stage, Transport};
 use crate::pipeline::{Finished, Request, Routed, Served, Trace, route};
 use crate::reply::{Reply, Waiting, body_of, json_of};
 use crate::snapshot::{Operation, RouteError, Snapshot};
+
+/// Room for a frame's header and the meta before a body, in bytes: made with the body's at once.
+const ROOM_BYTES: usize = 64;
 
 /// Serves a CALL: answers it, or starts a task that will.
 pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
@@ -49,16 +52,16 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
         let (name, value) = entry?;
         Ok(Param { name, value, untyped: false })
     });
-    let served = worker.serve(&request, routed, params, |operation, stored| {
-        connection.append(|out| asked.write_hit(out, operation, stored))
+    let served = worker.serve(&request, routed, params, |operation, hit| {
+        connection.append(|out| asked.write_hit(out, operation, hit))
     });
     match served {
         Ok(Served::Hit(Ok(()))) => {
             worker.lap(Stage::Encode);
             let principal = &login.principal;
-            let finished =
-                asked.finished(connection, routed.operation, principal, CacheOutcome::L1);
-            worker.finish_hit(&finished);
+            worker.finish_hit(routed.operation, asked.arrived, || {
+                asked.finished(connection, routed.operation, principal, CacheOutcome::L1)
+            });
         }
         Ok(Served::Wait(waiting)) => spawn(connection, asked, routed.operation, login, waiting),
         Ok(Served::Hit(Err(error))) | Err(error) => {
@@ -143,13 +146,19 @@ impl Asked {
     }
 
     /// Appends the reply to a hit. Called under the cache's guard.
-    fn write_hit(
+    pub(super) fn write_hit(
         &self,
         out: &mut Vec<u8>,
         operation: &Operation,
-        stored: &Stored,
+        hit: &Hit<'_>,
     ) -> Result<(), Error> {
-        let body = body_of(operation, stored)?;
+        if let (Some(body), Codec::MsgPack) = (hit.msgpack(), self.codec) {
+            out.reserve(body.len() + ROOM_BYTES);
+            let start = self.begin(out, operation, CacheOutcome::L1, false);
+            out.extend_from_slice(body);
+            return self.end(out, start);
+        }
+        let body = body_of(operation, hit.stored())?;
         let start = self.begin(out, operation, CacheOutcome::L1, false);
         match (body, self.codec) {
             (Some(body), Codec::MsgPack) => out.extend_from_slice(&body.msgpack),
@@ -277,7 +286,7 @@ impl Asked {
     }
 
     /// What there is to tell of a request that was answered.
-    fn finished<'a>(
+    pub(super) fn finished<'a>(
         &self,
         connection: &Connection,
         operation: &'a Operation,

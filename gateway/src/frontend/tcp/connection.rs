@@ -32,6 +32,8 @@ pub(super) enum Flow {
     Continue,
     /// Nothing is served before [`login::finish`] has answered the HELLO.
     Claim,
+    /// No further call may begin now.
+    Full,
     Close,
 }
 
@@ -51,7 +53,7 @@ pub(super) struct Connection {
     pub(super) presence: Rc<Presence>,
     pub(super) login: RefCell<Option<Login>>,
     /// A HELLO that waits for other instances.
-    pub(super) claimed: RefCell<Option<login::Claimed>>,
+    pub(super) claimed: RefCell<Option<Box<login::Claimed>>>,
     pub(super) inflight: InFlight,
     pub(super) heartbeat_ms: u32,
     pub(super) inflight_max: u32,
@@ -189,10 +191,15 @@ impl Connection {
         self.frame_bytes_max
     }
 
+    /// The client sent a payload of values in this codec.
+    pub(super) fn speaks(&self, codec: Codec) {
+        self.codec.set(codec);
+    }
+
     /// Serves one frame.
     pub(super) fn serve_frame(self: &Rc<Self>, header: &FrameHeader, payload: &mut [u8]) -> Flow {
         if !matches!(header.kind, FrameKind::Ping | FrameKind::Pong) {
-            self.codec.set(header.codec);
+            self.speaks(header.codec);
         }
         match header.kind {
             FrameKind::Hello => return login::serve(self, header, payload),

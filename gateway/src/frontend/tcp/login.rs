@@ -47,7 +47,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
         }
         Ok((login, Some(answer))) => {
             let claimed = Claimed { header: *header, snapshot, login, answer };
-            connection.claimed.replace(Some(claimed));
+            connection.claimed.replace(Some(Box::new(claimed)));
             Flow::Claim
         }
         Err(error) => refuse(connection, header, &error),
@@ -57,7 +57,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
 /// Waits for what other instances say of a HELLO's nonce, and answers the HELLO.
 pub(super) async fn finish(connection: &Rc<Connection>) -> Flow {
     let Some(claimed) = connection.claimed.take() else { return Flow::Continue };
-    let Claimed { header, snapshot, login, answer } = claimed;
+    let Claimed { header, snapshot, login, answer } = *claimed;
     let claim = monoio::time::timeout(NONCE_TIMEOUT, answer).await.ok().and_then(Result::ok);
     match verdict(claim.as_ref()) {
         Ok(()) => {

@@ -1,8 +1,8 @@
 //! The game servers' protocol: frames in, frames out.
 //!
 //! [`serve`] reads a connection; [`login`] takes its HELLO, [`call`] serves its calls,
-//! [`batch`] its batches, and [`outbox`] sends the replies. A hit is answered while the frames of one receive are
-//! gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
+//! [`batch`] its batches, [`pipelined`] looks calls up that arrived together, and [`outbox`] sends the replies. A hit is
+//! answered while the frames of one receive are gone through, and all of them leave in one send. A miss becomes a task of its own, so replies may
 //! come out of order.
 //!
 //! Invariant: nothing is read while `inflight_max` calls are under way or a megabyte of replies
@@ -14,6 +14,7 @@ mod connection;
 mod inflight;
 mod login;
 mod outbox;
+mod pipelined;
 mod reader;
 
 use std::os::fd::AsRawFd;
@@ -23,16 +24,26 @@ use monoio::io::Splitable;
 use monoio::net::TcpStream;
 
 use self::connection::Connection;
+pub(super) use self::pipelined::Scratch;
 use self::reader::Reader;
 use super::registry::{Phase, PhaseLimits, Place, whole_seconds};
 use super::worker::Thread;
 
 /// Serves one connection to its end.
-pub(super) async fn serve(thread: Rc<Thread>, stream: TcpStream) {
-    // What stays across an await is memory of every idle connection: the rest is made in `open`.
-    let Some((mut reader, connection, end)) = open(&thread, stream) else { return };
-    reader.run(&connection).await;
-    drop(end);
+///
+/// What the future holds is memory of every idle connection: what it begins with stands in a box until it is opened, because
+/// a future keeps the room of its arguments to its end.
+pub(super) fn serve(thread: Rc<Thread>, stream: TcpStream) -> impl Future<Output = ()> {
+    let beginning = Box::new((thread, stream));
+    async move {
+        let opened = {
+            let (thread, stream) = *beginning;
+            open(&thread, stream)
+        };
+        let Some((mut reader, connection, end)) = opened else { return };
+        reader.run(&connection).await;
+        drop(end);
+    }
 }
 
 /// The end of a connection, also by a panic of its reader: what still runs for it has nobody to answer to.

@@ -12,7 +12,7 @@ use monoio::io::{AsyncReadRent, CancelableAsyncReadRent};
 use monoio::net::tcp::TcpOwnedReadHalf;
 
 use super::connection::{Connection, Flow};
-use super::login;
+use super::{login, pipelined};
 use crate::frontend::buffer::BUFFER_BYTES;
 
 /// What an idle connection keeps to be woken with, in bytes: most calls fit.
@@ -54,7 +54,18 @@ impl Reader {
                 Received::End => break,
             }
             connection.arrived();
-            let flow = self.serve_frames(connection).await;
+            let flow = loop {
+                // Boxed: what comes seldom is not to stand in every connection's task.
+                match self.serve_frames(connection) {
+                    Flow::Claim => {
+                        if matches!(Box::pin(login::finish(connection)).await, Flow::Close) {
+                            break Flow::Close;
+                        }
+                    }
+                    Flow::Full => Box::pin(hold_back(connection)).await,
+                    flow => break flow,
+                }
+            };
             connection.settle();
             connection.flush().await;
             connection.wait_for_room().await;
@@ -78,7 +89,7 @@ impl Reader {
         let slice = SliceMut::new(buffer, filled, capacity);
         let (read, slice) = if capacity > IDLE_BUFFER_BYTES {
             let handle = connection.watch();
-            self.socket.cancelable_read(slice, handle).await
+            Box::pin(self.socket.cancelable_read(slice, handle)).await
         } else {
             self.socket.read(slice).await
         };
@@ -117,13 +128,26 @@ impl Reader {
         }
     }
 
-    /// Serves every whole frame of the buffer.
-    async fn serve_frames(&mut self, connection: &Rc<Connection>) -> Flow {
+    /// Serves every whole frame of the buffer, or up to one that something must be waited for after.
+    fn serve_frames(&mut self, connection: &Rc<Connection>) -> Flow {
+        // Frames that begin before this are served one by one.
+        let mut alone_until = 0;
         loop {
             let skipped = self.skip.min(self.buffer.len() - self.served);
             self.served += skipped;
             self.skip -= skipped;
             let rest = self.buffer.get_mut(self.served..).unwrap_or_default();
+            if self.served >= alone_until {
+                let progress = pipelined::serve(connection, rest);
+                alone_until = self.served + progress.tried;
+                if progress.served > 0 {
+                    self.served += progress.served;
+                    if connection.is_full() {
+                        return Flow::Full;
+                    }
+                    continue;
+                }
+            }
             let header = match decode_header(rest, connection.frame_bytes_max()) {
                 Ok(Some(header)) => header,
                 Ok(None) => return Flow::Continue,
@@ -138,23 +162,23 @@ impl Reader {
             let Some(payload) = rest.get_mut(HEADER_BYTES..header.frame_bytes()) else {
                 return Flow::Continue;
             };
-            let mut flow = connection.serve_frame(&header, payload);
+            let flow = connection.serve_frame(&header, payload);
             self.served += header.frame_bytes();
-            if flow == Flow::Claim {
-                // Boxed: it comes once, and every connection's task would carry its state.
-                flow = Box::pin(login::finish(connection)).await;
-            }
-            if flow == Flow::Close {
+            if flow != Flow::Continue {
                 return flow;
             }
             if connection.is_full() {
-                // Answer what was served before waiting for a place.
-                connection.settle();
-                connection.flush().await;
-                connection.wait_for_place().await;
+                return Flow::Full;
             }
         }
     }
+}
+
+/// Answers what was served, then waits for a place for the next call.
+async fn hold_back(connection: &Connection) {
+    connection.settle();
+    connection.flush().await;
+    connection.wait_for_place().await;
 }
 
 /// What a buffer grows to that a receive has filled; `None`: it stays.

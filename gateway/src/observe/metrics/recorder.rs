@@ -130,6 +130,11 @@ impl Recorder {
         number.is_multiple_of(SAMPLE_EVERY)
     }
 
+    /// How many of the next requests [`Self::samples_stages`] will not pick.
+    pub fn unsampled_next(&self) -> u32 {
+        (SAMPLE_EVERY - self.requests.get() % SAMPLE_EVERY) % SAMPLE_EVERY
+    }
+
     /// Counts the time of a stage, of a request that [`Self::samples_stages`] picked.
     pub fn stage(&self, stage: Stage, elapsed: Duration) {
         if let Some(histogram) = self.table.thread.stages.get(stage as usize) {

@@ -118,6 +118,19 @@ fn blocks_of_two_operations_share_no_cache_line() {
 }
 
 #[test]
+fn request_after_the_unsampled_ones_is_sampled_and_none_of_them() {
+    let recorder = Metrics::new().recorder();
+    for _ in 0..200 {
+        let unsampled = recorder.unsampled_next();
+        for _ in 0..unsampled {
+            assert!(!recorder.samples_stages());
+        }
+        assert_eq!(recorder.unsampled_next(), 0);
+        assert!(recorder.samples_stages());
+    }
+}
+
+#[test]
 fn label_values_are_escaped_so_that_a_sample_stays_one_line() {
     let metrics = Metrics::new();
     metrics.gauge("gateway_test_bytes", "A test.", &[("pool", "a\"b\\c\nd")], || 7_u64);

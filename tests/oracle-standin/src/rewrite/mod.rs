@@ -8,6 +8,7 @@ pub mod dml;
 pub mod expression;
 pub mod lexer;
 pub mod query;
+pub mod users;
 
 use crate::block::{self, Block, Step};
 use crate::error::OracleError;
@@ -77,7 +78,7 @@ pub enum Action {
     CreateProcedure,
     /// `DROP PROCEDURE`, by its name in capitals.
     DropProcedure(String),
-    /// `EXPLAIN PLAN`: its STATEMENT_ID, and what PostgreSQL is to explain.
+    /// `EXPLAIN PLAN`: its `STATEMENT_ID`, and what PostgreSQL is to explain.
     Explain(Option<String>, Vec<Part>),
 }
 
@@ -174,6 +175,12 @@ fn action(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErr
         kind::DROP if is_of(&tokens, "TRIGGER") => {
             Ok(Action::Run(vec![block::trigger::drop_named(&name_of(&tokens)?)], Effect::Schema))
         }
+        kind::CREATE | kind::DROP if tokens.get(1).is_some_and(|token| token.is("USER")) => {
+            users::rewrite(&tokens)
+        }
+        kind::ALTER if tokens.get(1).is_some_and(|token| token.is("SYSTEM")) => {
+            users::kill_session(&tokens)
+        }
         kind::CREATE | kind::DROP | kind::ALTER => ddl::rewrite(tokens),
         kind::COMMIT => Ok(Action::Commit),
         kind::ROLLBACK if tokens.iter().any(|token| token.is("TO")) => {
@@ -259,6 +266,10 @@ fn other(tokens: Vec<Token>, program: &mut Program) -> Result<Action, OracleErro
             .into_iter()
             .filter(|token| !token.is_any(&["REUSE", "DROP", "STORAGE", "PURGE"]));
         return Ok(Action::Run(vec![part(kept.collect())], Effect::Schema));
+    }
+    if first.is_any(&["GRANT", "REVOKE"]) && !tokens.iter().any(|token| token.is("ON")) {
+        // Rights of the whole system: everybody has all of them here.
+        return Ok(Action::Run(Vec::new(), Effect::Schema));
     }
     if first.is_any(&["COMMENT", "GRANT", "REVOKE", "ANALYZE"]) {
         return Ok(Action::Run(vec![part(expression::names(tokens))], Effect::Schema));

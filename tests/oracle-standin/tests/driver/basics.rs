@@ -11,8 +11,7 @@ fn session_begins_and_wrong_password_service_and_port_are_told_apart() {
     let connection = place.connect();
     connection.ping().unwrap();
     let (version, banner) = connection.server_version().unwrap();
-    assert_eq!((version.major(), version.minor()), (19, 3));
-    assert!(banner.contains("Stand-in"), "{banner}");
+    assert!(version.major() >= 18 && !banner.is_empty(), "{version} {banner}");
     let refused = |password: &str, to: &str| {
         let error = Connection::connect(&place.name, password, to).unwrap_err();
         code(&error)
@@ -20,7 +19,10 @@ fn session_begins_and_wrong_password_service_and_port_are_told_apart() {
     assert_eq!(refused("wrong", &place.connect_string()), 1017);
     assert_eq!(refused("x", "//127.0.0.1:1/game"), 12541);
     assert_eq!(refused("x", "nowhere"), 12154);
-    let missing = place.server.connect_string("missing");
+    let Some(server) = place.stand_in() else { return };
+    assert_eq!((version.major(), version.minor()), (19, 3));
+    assert!(banner.contains("Stand-in"), "{banner}");
+    let missing = server.connect_string("missing");
     let error =
         Connection::connect(&place.name, oracle_standin::server::PASSWORD, missing).unwrap_err();
     assert_eq!(code(&error), 12514);

@@ -1,4 +1,7 @@
 //! Where the tests run: one server for all of them, a database for each, and the library under its name.
+//!
+//! Where `ORACLE_TEST_DSN` names an Oracle, with `ORACLE_TEST_USER` and `ORACLE_TEST_PASSWORD`, they run there, with the
+//! client library that the environment has, each as a user of its own. What only the stand-in can do is skipped then.
 
 use std::sync::OnceLock;
 use std::sync::atomic::{AtomicU32, Ordering};
@@ -48,9 +51,42 @@ pub(crate) fn load_library() {
     Connection::connect("x", "x", "nowhere").unwrap_err();
 }
 
-/// A database of a test's own, dropped at its end.
+/// An Oracle that is there already, and who may make users in it.
+#[derive(Clone)]
+struct Named {
+    connect: String,
+    user: String,
+    password: String,
+}
+
+impl Named {
+    /// The one that the environment names.
+    fn get() -> Option<Self> {
+        let variable = |name: &str| std::env::var(name).ok();
+        let connect = variable("ORACLE_TEST_DSN")?;
+        let user = variable("ORACLE_TEST_USER").expect("it goes with ORACLE_TEST_DSN");
+        let password = variable("ORACLE_TEST_PASSWORD").expect("it goes with ORACLE_TEST_DSN");
+        Some(Self { connect, user, password })
+    }
+
+    fn run(&self, sql: &str) {
+        let admin = Connection::connect(&self.user, &self.password, &self.connect).unwrap();
+        admin.execute(sql, &[]).unwrap();
+    }
+}
+
+/// What a test's user may do.
+const RIGHTS: &str = "CREATE SESSION, CREATE TABLE, CREATE SEQUENCE, CREATE TRIGGER, CREATE PROCEDURE, \
+    CREATE VIEW, UNLIMITED TABLESPACE";
+
+enum Home {
+    StandIn(&'static Postgres),
+    Named(Named),
+}
+
+/// A database, or a user, of a test's own, dropped at its end.
 pub(crate) struct Place {
-    pub(crate) server: &'static Postgres,
+    home: Home,
     pub(crate) name: String,
 }
 
@@ -58,14 +94,35 @@ impl Place {
     /// `None`: PostgreSQL is not installed.
     pub(crate) fn new() -> Option<Self> {
         static NUMBER: AtomicU32 = AtomicU32::new(0);
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        if let Some(named) = Named::get() {
+            let name = format!("driver_{}_{number}", std::process::id());
+            named.run(&format!("CREATE USER {name} IDENTIFIED BY \"{PASSWORD}\""));
+            named.run(&format!("GRANT {RIGHTS} TO {name}"));
+            return Some(Self { home: Home::Named(named), name });
+        }
         let server = server()?;
-        let name = format!("game{}", NUMBER.fetch_add(1, Ordering::Relaxed));
+        let name = format!("game{number}");
         server.create_database(&name).unwrap();
-        Some(Self { server, name })
+        Some(Self { home: Home::StandIn(server), name })
+    }
+
+    /// The stand-in's server. `None`, with a word on it: the tests run on a real Oracle.
+    pub(crate) fn stand_in(&self) -> Option<&'static Postgres> {
+        match &self.home {
+            Home::StandIn(server) => Some(server),
+            Home::Named(_) => {
+                eprintln!("SKIPPED, the rest of this test: only the stand-in can do that");
+                None
+            }
+        }
     }
 
     pub(crate) fn connect_string(&self) -> String {
-        self.server.connect_string(&self.name)
+        match &self.home {
+            Home::StandIn(server) => server.connect_string(&self.name),
+            Home::Named(named) => named.connect.clone(),
+        }
     }
 
     pub(crate) fn connect(&self) -> Connection {
@@ -75,9 +132,15 @@ impl Place {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        let dropped = self.server.drop_database(&self.name);
-        if !std::thread::panicking() {
-            dropped.unwrap();
+        match &self.home {
+            Home::StandIn(server) => {
+                let dropped = server.drop_database(&self.name);
+                if !std::thread::panicking() {
+                    dropped.unwrap();
+                }
+            }
+            Home::Named(_) if std::thread::panicking() => {}
+            Home::Named(named) => named.run(&format!("DROP USER {} CASCADE", self.name)),
         }
     }
 }

@@ -86,7 +86,13 @@ async fn each_kind_of_divergence_is_told_by_its_column_and_what_is_alike_is_not(
         assert_eq!(told(world, THING, 3).await, "1 row missing on the mirror");
         assert_eq!(told(world, THING, 4).await, "Same", "the same number");
         assert_eq!(told(world, THING, 5).await, "1 row different in at");
-        assert_eq!(told(world, THING, 6).await, "1 row different in name");
+        let empty = told(world, THING, 6).await;
+        // There '' is NULL, in the answer or in the comparison.
+        let is_alike = ["Same", "Alike"].contains(&empty.as_str());
+        assert!(
+            if world.has_oracle() { is_alike } else { empty == "1 row different in name" },
+            "{empty}"
+        );
         assert_eq!(told(world, THING, 7).await, "1 row different in amount");
         assert_eq!(told(world, THING, 8).await, "Same", "neither has it");
     })
@@ -102,6 +108,10 @@ async fn order_that_nobody_asked_for_is_no_divergence() {
         assert_eq!(told(world, THINGS, 1).await, "Alike");
         let ordered = THINGS.replace(":id\n", ":id ORDER BY t.id\n");
         assert_eq!(told(world, &ordered, 1).await, "Same");
+        if world.has_oracle() {
+            // It has other words for a limit.
+            return;
+        }
         let cut = THINGS.replace(":id\n", ":id LIMIT 2\n");
         let answers = asked(world, &cut, 1).await;
         assert!(matches!(answers.verdict, Verdict::Different(_)), "{:?}", answers.verdict);
@@ -140,7 +150,7 @@ async fn side_that_does_not_answer_is_named_and_nothing_is_compared() {
         match &mut gone.endpoint {
             crate::config::Endpoint::File(path) => *path = "no/such/folder/mirror.db".into(),
             crate::config::Endpoint::Server { port, .. } => *port = 1,
-            crate::config::Endpoint::Oracle { .. } => {}
+            crate::config::Endpoint::Oracle { connect, .. } => *connect = "//127.0.0.1:1/no".into(),
         }
         let supplied =
             Supplied { now_micros: 0, id: 1, row_ids: &[], caller: "", claims: &[], trace: "" };

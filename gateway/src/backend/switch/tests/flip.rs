@@ -20,8 +20,8 @@ use super::super::{
     status,
 };
 use super::copy::{begin, equal, group};
-use super::world::{World, everywhere, open, put_wallet, run};
-use crate::catalog::Scalar;
+use super::world::{World, between, everywhere, open, put_wallet, run};
+use crate::catalog::{Dialect, Scalar};
 use crate::config::ConnectionConfig;
 
 /// Everything copied, nothing flipped yet.
@@ -133,7 +133,8 @@ async fn write_on(
                 number += 1;
             }
         }
-        tokio::time::sleep(Duration::from_millis(3)).await;
+        // A pace that a mirror in a debug build keeps up with.
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
@@ -244,25 +245,26 @@ async fn heal(world: &World, by_command: bool) {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn flip_killed_between_any_two_steps_leaves_one_owner_and_loses_nothing() {
-    everywhere("flipkilled", async |world| {
+    let directions = [(Dialect::Mysql, Dialect::Mysql), (Dialect::Mysql, Dialect::Oracle)];
+    between("flipkilled", &directions, async |world| {
         mirrored(world).await;
         let (stop, written) = (AtomicBool::new(false), Mutex::default());
         let work = async {
             let mut phases = BTreeSet::new();
             // Before it begins, then in each of its phases: at its start, a little later, and so on to its end.
-            for (place, step) in [(0, 60), (1, 300), (2, 16), (3, 16), (4, 16)] {
+            for (place, step) in [(0, 700), (1, 500), (2, 80), (3, 30), (4, 15)] {
                 let mut limit = 0;
                 loop {
                     let group = now(world).await;
-                    let begun = std::time::Instant::now();
                     let done = flip_killed(group, place, limit).await;
-                    println!("{place} {limit} {:?} {done:?}", begun.elapsed());
                     phases.insert(row(group.owner).await.phase.name());
                     let mut count = 0;
                     while let Err(error) = healed(world, limit % 2 == 0).await {
                         count += 1;
                         assert!(count < 20, "{error}");
                     }
+                    // What a copier does meanwhile.
+                    drop(copy(now(world).await, "tests", Takeover::Now, &mut |_| {}).await);
                     match done {
                         None => limit += step,
                         Some(Ok(_)) => break,
@@ -313,6 +315,9 @@ async fn of_two_who_want_to_go_on_only_one_does() {
             forward(owner, group, seen, None, "one").await.expect("moved").expect("still there")
         };
         let blocking = step(&readying, &mut owner).await;
+        let other = Flip { to: Some(&world.owner.name), ..forced(group) };
+        let told = flip(&other, &mut |_| {}).await.expect_err("the other way").to_string();
+        assert!(told.contains("a flip to `mirror` is on its way"), "{told}");
         let draining = step(&blocking, &mut owner).await;
         assert_eq!((draining.epoch, &*draining.owner), (2, &*world.mirror.name));
         // A gateway that waited for too long, and the command, which was only slow.
@@ -392,7 +397,13 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         let plan = Flip { is_forced: false, ..forced(group(world)) };
         let refusal = async || flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
         let told = refusal().await;
-        for part in ["phase: it is `mirror`", "tables: not all rows", "copier: ", "reconcile: "] {
+        for part in [
+            "phase: it is `mirror`",
+            "tables: not all rows",
+            "copier: ",
+            "reconcile: ",
+            "compares: 0 answers",
+        ] {
             assert!(told.contains(part), "{part} in {told}");
         }
         let even_so = flipped(group(world)).await.expect_err("not even by force").to_string();
@@ -427,6 +438,11 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         .await;
         assert!(refusal().await.contains("refused: the mirror does not take 1 rows"));
         run(&world.owner, "DELETE FROM gateway_outbox_refused").await;
+        compared(world, 99, 0).await;
+        assert!(refusal().await.contains("compares: 99 answers"));
+        compared(world, 1, 1).await;
+        assert!(refusal().await.contains("compares: 1 of 100 answers differed"));
+        run(&world.owner, "UPDATE gateway_switch_shadow SET mismatched = 0").await;
         let checks = status(group(world)).await.expect("a status").checks;
         assert_eq!(checks.iter().filter(|check| check.fault.is_some()).count(), 0, "{checks:?}");
         copier.close().await;
@@ -440,6 +456,16 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         assert!(told.contains("since `mirror` is the owner"), "{told}");
     })
     .await;
+}
+
+/// Answers that two gateways found, as their shadow reads write it down.
+async fn compared(world: &World, count: i64, mismatched: i64) {
+    let mut owner = open(&world.owner).await;
+    let sql = "INSERT INTO gateway_switch_shadow (group_name, instance, operation, compared, mismatched, \
+               undecided, since_ms, last_ms) VALUES ('game1', ?, 'player.get', ?, ?, 0, 0, 0)";
+    let binds = vec![text(&format!("of {count}")), Scalar::Int(count), Scalar::Int(mismatched)];
+    owner.execute(sql, binds).await.expect("entered");
+    owner.close().await;
 }
 
 /// What the steps are after a flip: the same, whatever order the configuration names the two in.

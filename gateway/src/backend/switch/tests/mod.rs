@@ -5,7 +5,10 @@
 mod answers;
 mod copy;
 mod flip;
+mod gateway;
 mod oracle;
+mod owners;
 mod reconcile;
+mod shadow;
 mod steps;
 mod world;

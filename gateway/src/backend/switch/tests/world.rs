@@ -63,9 +63,18 @@ const DIRECTIONS: [(Dialect, Dialect); 5] = [
 
 /// Runs a check in each direction, on new databases.
 pub(super) async fn everywhere(name: &str, check: impl AsyncFn(&World)) {
+    between(name, &DIRECTIONS, check).await;
+}
+
+/// The same between databases of these dialects only.
+pub(super) async fn between(
+    name: &str,
+    directions: &[(Dialect, Dialect)],
+    check: impl AsyncFn(&World),
+) {
     let Some(server) = Server::get() else { return };
     let _turn = server.share().await;
-    for (number, (owner, mirror)) in DIRECTIONS.into_iter().enumerate() {
+    for (number, (owner, mirror)) in directions.iter().copied().enumerate() {
         let folder = tempfile::tempdir().expect("a folder");
         let standin = if [owner, mirror].contains(&Dialect::Oracle) {
             let Some(standin) = Standin::get() else { continue };

@@ -86,13 +86,13 @@ pub struct Mismatch {
 
 /// What one gateway has to write down.
 #[derive(Clone, Debug, Default)]
-pub(super) struct Tally {
-    pub(super) compared: u64,
-    pub(super) mismatched: u64,
-    pub(super) undecided: u64,
-    pub(super) fault: Option<Box<str>>,
+pub(in crate::backend::switch) struct Tally {
+    pub(in crate::backend::switch) compared: u64,
+    pub(in crate::backend::switch) mismatched: u64,
+    pub(in crate::backend::switch) undecided: u64,
+    pub(in crate::backend::switch) fault: Option<Box<str>>,
     /// Parameters and what differed, and how often.
-    pub(super) mismatches: BTreeMap<(Box<str>, Box<str>), u64>,
+    pub(in crate::backend::switch) mismatches: BTreeMap<(Box<str>, Box<str>), u64>,
 }
 
 /// Reads what a database says; nothing where it never heard of the group.
@@ -155,7 +155,7 @@ pub(super) async fn set(
 /// # Errors
 ///
 /// [`SwitchError`]; nothing was added then.
-pub(super) async fn add(
+pub(in crate::backend::switch) async fn add(
     side: &mut Side,
     (group, instance): (&str, &str),
     run: i64,
@@ -241,7 +241,7 @@ async fn trim(side: &mut Side, group: &str) -> Result<(), SwitchError> {
 /// # Errors
 ///
 /// [`SwitchError`].
-pub(in super::super) async fn figures(
+pub(in crate::backend::switch) async fn figures(
     side: &mut Side,
     group: &str,
 ) -> Result<Vec<ShadowFigures>, SwitchError> {

@@ -2,7 +2,7 @@
 //!
 //! A mirror is behind by as long as copying takes. So the owner is asked again, then the mirror when what the owner had
 //! written by then was copied, then the owner: when its answer is the same before and after, and the mirror's another
-//! one, twice in the same way, no write in between explains it.
+//! one, twice in the same way, no write in between explains it. Rows that change at every look stay undecided.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -23,8 +23,12 @@ use crate::snapshot::{Placed, Which};
 const ASK_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a difference is looked at again.
 const SETTLE_TIMEOUT: Duration = Duration::from_secs(10);
-/// Between two looks at a difference.
-const SETTLE_PAUSE: Duration = Duration::from_millis(200);
+/// Looks at a difference.
+const SETTLE_COUNT_MAX: u32 = 10;
+/// Between two of them.
+const SETTLE_PAUSE: Duration = Duration::from_millis(100);
+/// Samples of a game that are looked at again at once; what differs beyond them stays undecided.
+const SETTLING_COUNT_MAX: usize = 16;
 /// Between two looks at a pool whose connections callers wait for.
 const YIELD_PAUSE: Duration = Duration::from_millis(20);
 
@@ -64,21 +68,23 @@ pub(super) struct Verifier {
     /// Connections of a side that are used at once.
     pub(super) turns: Arc<Semaphore>,
     pub(super) positions: watch::Receiver<Position>,
-    /// How many look at the positions.
-    pub(super) lookers: Arc<AtomicUsize>,
+    /// How many look again at what differs, and so at the positions.
+    pub(super) settling: Arc<AtomicUsize>,
 }
 
-/// Counts itself among those who look at the positions.
-struct Looking(Arc<AtomicUsize>);
+/// Counts itself among those who look again.
+struct Settling(Arc<AtomicUsize>);
 
-impl Looking {
-    fn begin(lookers: &Arc<AtomicUsize>) -> Self {
-        lookers.fetch_add(1, Ordering::Relaxed);
-        Self(Arc::clone(lookers))
+impl Settling {
+    /// `None`: there are enough.
+    fn begin(settling: &Arc<AtomicUsize>) -> Option<Self> {
+        let count = settling.fetch_add(1, Ordering::Relaxed);
+        let one = Self(Arc::clone(settling));
+        (count < SETTLING_COUNT_MAX).then_some(one)
     }
 }
 
-impl Drop for Looking {
+impl Drop for Settling {
     fn drop(&mut self) {
         self.0.fetch_sub(1, Ordering::Relaxed);
     }
@@ -121,17 +127,21 @@ impl Verifier {
     }
 
     /// Asks both sides until they agree, or differ twice in the same way with nothing in between: then what differs.
-    /// `None`: one of them does not answer.
+    /// `None`: one of them does not answer, or the rows change all the time.
     async fn settle(&mut self, sample: &Sample, rules: &Rules<'_>) -> Option<Option<Box<str>>> {
-        let _looking = Looking::begin(&self.lookers);
+        let _settling = Settling::begin(&self.settling)?;
         let mut seen = None;
-        loop {
+        for _ in 0..SETTLE_COUNT_MAX {
             let before = self.ask(sample, sample.which).await?;
             self.until_copied().await?;
             let theirs = self.ask(sample, sample.which.other()).await?;
             let after = self.ask(sample, sample.which).await?;
             let verdict = rules.compare(stored(&after), stored(&theirs));
             let Verdict::Different(difference) = verdict else { return Some(None) };
+            // Not behind what the owner had, and not yet what it has.
+            if !matches!(rules.compare(stored(&before), stored(&theirs)), Verdict::Different(_)) {
+                return Some(None);
+            }
             let now = (told(&after), told(&theirs));
             if told(&before) == now.0 {
                 if seen.as_ref() == Some(&now) {
@@ -141,6 +151,7 @@ impl Verifier {
             }
             tokio::time::sleep(SETTLE_PAUSE).await;
         }
+        None
     }
 
     /// Waits until what the owner had written by now is copied; `None`: nobody looks any more.
@@ -159,7 +170,7 @@ impl Verifier {
 
     /// Has one side answer, when no caller waits for its connections; `None`: it does not.
     async fn ask(&self, sample: &Sample, which: Which) -> Option<Answer> {
-        let Placed { pool, template } = sample.operation.placed(which)?;
+        let Placed { pool, template, .. } = sample.operation.placed(which)?;
         let pool = self.pools.get(pool, template.dialect)?;
         let deadline = Instant::now() + ASK_TIMEOUT;
         let _turn = self.turns.acquire().await.ok()?;

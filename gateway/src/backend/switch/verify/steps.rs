@@ -1,9 +1,16 @@
 //! What an operator asks of shadow reads: that they begin, that they end, what they found.
 
+use std::time::{Duration, Instant};
+
 use super::super::error::SwitchError;
 use super::super::side::Side;
 use super::super::state::{Group, now_ms};
 use super::book::{self, Mismatch, Said, ShadowFigures};
+
+/// Between two looks, while somebody waits for the end.
+const WATCH_PAUSE: Duration = Duration::from_secs(1);
+/// For how long gateways may still look again at what differed at the end.
+const SETTLE_TIME: Duration = Duration::from_secs(5);
 
 /// What shadow reads found.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -73,6 +80,27 @@ pub async fn verified(group: Group<'_>, count_max: usize) -> Result<Verified, Sw
     let name = owner.name().into();
     owner.close().await;
     Ok(Verified { owner: Some(name), ppm: said.ppm, figures, mismatches })
+}
+
+/// Waits until shadow reads of that time have ended, and what differed was looked at again.
+///
+/// - `told`: hears every second what was found, and how much time is left.
+///
+/// # Errors
+///
+/// [`SwitchError`]; they go on and end all the same.
+pub async fn watch(
+    group: Group<'_>,
+    duration: Duration,
+    told: &mut impl FnMut(&Verified, Duration),
+) -> Result<(), SwitchError> {
+    let until = Instant::now() + duration + SETTLE_TIME;
+    while Instant::now() < until {
+        tokio::time::sleep(WATCH_PAUSE).await;
+        let found = verified(group, 0).await?;
+        told(&found, until.saturating_duration_since(Instant::now()));
+    }
+    Ok(())
 }
 
 /// The side that owns the group and has everything copied, whichever order the configuration names them in.

@@ -178,6 +178,7 @@ impl Bed {
             journal: Arc::clone(&self.journal),
             snapshot: Arc::clone(&self.snapshot),
             pools: Arc::clone(&self.pools),
+            gates: Arc::default(),
             cache: Arc::new(cache.expect("no Redis")),
             metrics: Arc::clone(&self.metrics),
         };

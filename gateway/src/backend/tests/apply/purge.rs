@@ -16,6 +16,7 @@ async fn purger_comes_back_soon_while_a_round_leaves_expired_keys_behind() {
     let purger = Purger {
         snapshot: Arc::clone(&bed.snapshot),
         pools: Arc::clone(&bed.pools),
+        gates: Arc::default(),
         journal: Some(Arc::clone(&bed.journal)),
         streams: None,
         purged: Counter::default(),

@@ -1,6 +1,7 @@
 //! Oracle: here what needs no server, in `live` what the stand-in serves.
 
 mod live;
+mod speed;
 
 use std::process::Command;
 use std::time::{Duration, Instant};

@@ -183,6 +183,7 @@ impl Instance {
             streams: Arc::clone(&self.streams),
             snapshot: Arc::clone(&self.snapshot),
             pools: Arc::clone(&self.pools),
+            gates: Arc::default(),
             cache: Arc::new(cache.expect("no Redis")),
             metrics: Arc::clone(&self.metrics),
         };

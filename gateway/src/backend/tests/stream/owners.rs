@@ -1,6 +1,8 @@
 //! Owners that die, that are replaced, and a Redis that goes and comes back.
 
-use super::super::super::write::{Applied, ApplyError, Fence, Mark, Params, RecordState, apply};
+use super::super::super::write::{
+    Applied, ApplyError, Fence, Holds, Mark, Params, RecordState, apply,
+};
 use super::*;
 use crate::backend::Supplied;
 use crate::stream::Owned;
@@ -100,7 +102,7 @@ async fn write(
     let mark = Mark { journal: owned.id(), sequence: 1 };
     let records = [Applied { params, key: draft.key, mark }];
     let fence = Fence { stream: owned.id(), token: owned.token() };
-    apply(&bed.pool, template, &records, Some(fence), 0, far()).await
+    apply(&bed.pool, template, &records, Holds { owner: None, fence: Some(fence) }, 0, far()).await
 }
 
 #[tokio::test]

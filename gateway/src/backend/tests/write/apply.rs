@@ -1,6 +1,6 @@
 //! Journalled records, many in one transaction.
 
-use super::super::super::write::{Applied, ApplyError, Mark, Params, RecordState, apply};
+use super::super::super::write::{Applied, ApplyError, Holds, Mark, Params, RecordState, apply};
 use super::*;
 use crate::identity::RequestKey;
 use RecordState::{Done, DoneBefore, KeyReused, Repeat};
@@ -30,7 +30,7 @@ impl Bed {
             mark: Mark { journal: 7, sequence: *sequence },
         };
         let records: Vec<_> = records.iter().zip(&bounds).map(record).collect();
-        apply(&self.pool, template, &records, None, 0, far()).await
+        apply(&self.pool, template, &records, Holds::default(), 0, far()).await
     }
 
     async fn ids(&self) -> String {

@@ -204,8 +204,15 @@ impl Bed {
         template.dialect = self.dialect;
         let bound = Bound { given: (1 << values.len()) - 1, values: values.into() };
         let (supplied, result_bytes_max) = (supplied(), self.result_bytes_max);
-        let request =
-            Write { template: &template, bound: &bound, supplied, dry_run, result_bytes_max };
+        let request = Write {
+            template: &template,
+            bound: &bound,
+            supplied,
+            dry_run,
+            owner: None,
+            has_unknown: false,
+            result_bytes_max,
+        };
         write(&self.pool, &self.keys, &request, deadline).await
     }
 

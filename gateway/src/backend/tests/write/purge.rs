@@ -40,12 +40,13 @@ async fn expired_keys_are_purged_but_those_that_are_kept_and_those_still_young()
         bed.body(&template, vec![text("young")]).await;
         let keep = |row: &Expired| row.request[15] == 9;
         let mut last = Place::default();
-        let removed = purge(&bed.pool, now_ms, &mut last, &keep).await.expect("purged");
+        let removed = purge(&bed.pool, None, now_ms, &mut last, &keep).await.expect("purged");
         // Of 0 to 599 these end in the byte 9: 9, 265, 521.
         assert_eq!(removed, Purged { count: 597, is_complete: true });
         assert_eq!(bed.key_count().await, "4");
         for (now_ms, count) in [(now_ms, 3), (now_ms + 1_001, 1)] {
-            let removed = purge(&bed.pool, now_ms, &mut last, &|_| false).await.expect("purged");
+            let removed =
+                purge(&bed.pool, None, now_ms, &mut last, &|_| false).await.expect("purged");
             assert_eq!(removed, Purged { count, is_complete: true });
         }
         assert_eq!(bed.key_count().await, "0");
@@ -71,7 +72,8 @@ async fn purge_is_told_which_journal_s_record_wrote_a_row() {
             seen.lock().expect("no panic").push((row.request[15], row.expires_at, row.mark));
             row.mark.is_some()
         };
-        let removed = purge(&bed.pool, 6, &mut Place::default(), &keep).await.expect("purged");
+        let removed =
+            purge(&bed.pool, None, 6, &mut Place::default(), &keep).await.expect("purged");
         assert_eq!((removed.count, &*bed.key_count().await), (1, "1"));
         let mark = Some(Mark { journal: -7, sequence: 3 });
         assert_eq!(seen.into_inner().expect("no panic"), [(1, 5, mark), (2, 5, None)]);

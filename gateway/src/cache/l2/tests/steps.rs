@@ -195,7 +195,7 @@ async fn entry_of_redis_lives_in_process_no_longer_than_there() {
     one.filled().await;
     assert_eq!(two.read(&database, "row").await.1, Outcome::L2);
     let key = key_of(two.cache.hasher(), "row");
-    let left = two.cache.l1().read(key.as_ref(), two.cache.now_ms(), |_, life| life.left_ms);
+    let left = two.cache.l1().read(key.as_ref(), two.cache.now_ms(), |hit| hit.life().left_ms);
     assert!((1..=30_000).contains(&left.unwrap()));
 }
 

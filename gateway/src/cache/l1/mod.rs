@@ -1,21 +1,26 @@
 //! L1: entries in process, shared by every thread.
 //!
-//! A hit is a look-up in a lock-free map, a comparison of generations and whatever the caller does
+//! A hit (`read.rs`) is a look-up in a lock-free map, a comparison of generations and whatever the caller does
 //! with the entry under the map's guard. Filling, evicting, sweeping take a lock that hits never see.
 //!
 //! Invariant: a hit writes to no memory that another core reads or writes, except that it sets the
 //! eviction bit when that is clear, and counts an entry's JSON when it is first seen.
 
+mod read;
+
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use bytes::Bytes;
 use papaya::Guard;
+
+pub use read::{Found, Hit, Life, Reading};
 
 use super::eviction::{NODE_BYTES, Order, Queue};
 use super::generation::{Generations, View};
 use super::key::CarriedHash;
-use super::{Key, KeyRef, Stored};
+use super::{Key, Stored};
 
 /// An entry larger than this share of the budget is not kept.
 const ENTRY_SHARE: u64 = 16;
@@ -35,7 +40,7 @@ const GONE: u64 = u64::MAX;
 pub struct L1 {
     map: papaya::HashMap<Key, Entry, CarriedHash>,
     generations: Arc<Generations>,
-    /// See [`L1::is_valid`].
+    /// What is older is not served while messages of other instances may be missing.
     blind_ttl_ms: u64,
     bytes_max: AtomicU64,
     /// JSON made after its entry was kept.
@@ -89,18 +94,11 @@ pub struct L1Stats {
     pub counts: L1Counts,
 }
 
-/// When an entry was fetched, and how long it is good for.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Life {
-    /// Milliseconds since its fetch began.
-    pub age_ms: u64,
-    /// Milliseconds until it expires.
-    pub left_ms: u64,
-}
-
 #[derive(Debug)]
 struct Entry {
     stored: Arc<Stored>,
+    /// The body's own bytes, found without going through `stored`: one wait for memory less. `None`: no such row.
+    msgpack: Option<Bytes>,
     view: View,
     fetched_ms: u64,
     expires_ms: u64,
@@ -127,32 +125,6 @@ impl L1 {
                 cursor: 0,
             })),
         }
-    }
-
-    /// Runs `read` on the entry of `key` if there is a valid one.
-    ///
-    /// - `now_ms`: from [`Cache::now_ms`](super::Cache::now_ms); may be a few milliseconds old.
-    ///
-    /// Cost: no allocation, no lock, no reference count. Keep `read` short: it holds memory of
-    /// entries that left from being freed.
-    pub fn read<R>(
-        &self,
-        key: KeyRef<'_>,
-        now_ms: u64,
-        read: impl FnOnce(&Stored, Life) -> R,
-    ) -> Option<R> {
-        self.with_entry(key, now_ms, |entry| {
-            let life = Life {
-                age_ms: now_ms.saturating_sub(entry.fetched_ms),
-                left_ms: entry.expires_ms.saturating_sub(now_ms),
-            };
-            read(&entry.stored, life)
-        })
-    }
-
-    /// The entry of `key`, shared, if there is a valid one.
-    pub fn get(&self, key: KeyRef<'_>, now_ms: u64) -> Option<Arc<Stored>> {
-        self.with_entry(key, now_ms, |entry| Arc::clone(&entry.stored))
     }
 
     /// Keeps what a fetch found.
@@ -201,6 +173,10 @@ impl L1 {
         filling.counts.filled += 1;
         let entry = Entry {
             stored: Arc::clone(stored),
+            msgpack: match &**stored {
+                Stored::Present(body) => Some(body.msgpack.clone()),
+                Stored::Absent => None,
+            },
             view,
             fetched_ms,
             expires_ms: fetched_ms.saturating_add(life_ms),
@@ -249,51 +225,6 @@ impl L1 {
             negative_bytes: filling.order.bytes_of(Queue::Negative),
             bytes_max: self.bytes_max.load(Ordering::Relaxed),
             counts: filling.counts,
-        }
-    }
-
-    fn with_entry<R>(
-        &self,
-        key: KeyRef<'_>,
-        now_ms: u64,
-        read: impl FnOnce(&Entry) -> R,
-    ) -> Option<R> {
-        let guard = self.map.guard();
-        let entry = self.map.get(&key, &guard)?;
-        if !self.is_valid(entry, now_ms) {
-            return None;
-        }
-        if !entry.hit.load(Ordering::Relaxed) {
-            entry.hit.store(true, Ordering::Relaxed);
-        }
-        let out = read(entry);
-        self.count_json(entry);
-        Some(out)
-    }
-
-    /// Young enough, no write since its fetch; and while messages of other instances may be
-    /// missing, younger than the blind ttl.
-    fn is_valid(&self, entry: &Entry, now_ms: u64) -> bool {
-        let is_young = now_ms.saturating_sub(entry.fetched_ms) < self.blind_ttl_ms;
-        now_ms < entry.expires_ms
-            && self.generations.holds(&entry.view)
-            && (is_young || !self.generations.is_blind(now_ms))
-    }
-
-    /// Counts an entry's JSON once, whoever made it. Two loads when there is nothing new.
-    fn count_json(&self, entry: &Entry) {
-        if entry.json_bytes.load(Ordering::Relaxed) != 0 {
-            return;
-        }
-        let Stored::Present(body) = &*entry.stored else { return };
-        let Some(json) = body.json.get() else { return };
-        let bytes = json.len() as u64;
-        // Added before it can be taken off again.
-        self.json_bytes.0.fetch_add(bytes, Ordering::Relaxed);
-        let counted =
-            entry.json_bytes.compare_exchange(0, bytes, Ordering::Relaxed, Ordering::Relaxed);
-        if counted.is_err() {
-            self.json_bytes.0.fetch_sub(bytes, Ordering::Relaxed);
         }
     }
 
@@ -409,7 +340,7 @@ mod tests {
     }
 
     fn read(l1: &L1, name: &str, now_ms: u64) -> Option<Vec<u8>> {
-        l1.read(key(name).as_ref(), now_ms, |stored, _| bytes_of(stored))
+        l1.read(key(name).as_ref(), now_ms, |hit| bytes_of(hit.stored()))
     }
 
     /// Bytes of a budget that holds `count` bodies of `body_bytes` with names of 5 bytes.
@@ -422,7 +353,7 @@ mod tests {
     fn entry_is_read_until_its_life_is_over_and_not_after() {
         let l1 = l1(1 << 20);
         fill(&l1, "a", present(b"1"));
-        let life = l1.read(key("a").as_ref(), 10, |_, life| life).unwrap();
+        let life = l1.read(key("a").as_ref(), 10, |hit| hit.life()).unwrap();
         assert_eq!(life.age_ms, 10);
         let last_ms = 10 + life.left_ms;
         assert!((900..=1000).contains(&last_ms), "{last_ms}");
@@ -556,8 +487,8 @@ mod tests {
         fill(&l1, "a", present(b"1"));
         let before = l1.stats().bytes;
         let make = || {
-            l1.read(key("a").as_ref(), 0, |stored, _| {
-                let Stored::Present(body) = stored else { panic!("it has a body") };
+            l1.read(key("a").as_ref(), 0, |hit| {
+                let Stored::Present(body) = hit.stored() else { panic!("it has a body") };
                 body.json.get_or_init(|| Bytes::from(vec![0; 1000])).len()
             })
         };
@@ -573,8 +504,8 @@ mod tests {
         let l1 = l1(budget);
         for number in 0..20 {
             fill(&l1, &format!("{number:05}"), present(&[0; 64]));
-            l1.read(key(&format!("{number:05}")).as_ref(), 0, |stored, _| {
-                let Stored::Present(body) = stored else { panic!("it has a body") };
+            l1.read(key(&format!("{number:05}")).as_ref(), 0, |hit| {
+                let Stored::Present(body) = hit.stored() else { panic!("it has a body") };
                 body.json.get_or_init(|| Bytes::from(vec![0; 128])).len()
             });
         }
