@@ -108,10 +108,7 @@ impl Verifier {
         let dialects = [template.dialect, twin.dialect];
         let rules = Rules::new(template, Some(repeatable), keyset, dialects);
         let first = answered(sample);
-        let theirs = match self.ask(sample, mirror).await {
-            Some(answer) => answer,
-            None => return Settled::Undecided,
-        };
+        let Some(theirs) = self.ask(sample, mirror).await else { return Settled::Undecided };
         if !matches!(rules.compare(Ok(&first), stored(&theirs)), Verdict::Different(_)) {
             return Settled::Same;
         }
