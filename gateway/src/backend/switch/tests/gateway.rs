@@ -185,6 +185,7 @@ impl Gateway {
             snapshot: Arc::clone(&self.snapshot),
             gates: Arc::clone(&self.gates),
             name: self.name.clone(),
+            is_ending: Arc::default(),
         };
         Lookout::new(of, around)
     }
