@@ -63,10 +63,11 @@ impl Shadows {
         let mut running: HashMap<Box<str>, Running> = HashMap::new();
         loop {
             let wanted = self.wanted();
-            let is_gone = |id: &&Box<str>| {
-                running.get(*id).is_some_and(|one| wanted.get(*id) != Some(&one.game))
-            };
-            let gone: Vec<Box<str>> = running.keys().filter(is_gone).cloned().collect();
+            let gone: Vec<Box<str>> = running
+                .iter()
+                .filter(|(id, one)| wanted.get(*id) != Some(&one.game))
+                .map(|(id, _)| id.clone())
+                .collect();
             for one in gone.iter().filter_map(|id| running.remove(id)) {
                 one.end().await;
             }
