@@ -50,13 +50,14 @@ pub(super) fn directed<'c>(
              them was written last, and set the other's row of gateway_switch to phase `mirror`",
             group.id
         ))),
-        (true, false) => Ok(group),
         (false, true) => Ok(group.reversed()),
-        (false, false) if is_leaving(first) => Ok(group),
-        (false, false) if is_leaving(second) || (second.is_none() && says(first, other)) => {
+        (false, false)
+            if !is_leaving(first)
+                && (is_leaving(second) || (second.is_none() && says(first, other))) =>
+        {
             Ok(group.reversed())
         }
-        (false, false) => Ok(group),
+        (true | false, false) => Ok(group),
     }
 }
 

@@ -63,11 +63,8 @@ impl Shadows {
         let mut running: HashMap<Box<str>, Running> = HashMap::new();
         loop {
             let wanted = self.wanted();
-            let gone: Vec<Box<str>> = running
-                .iter()
-                .filter(|(id, one)| wanted.get(*id) != Some(&one.game))
-                .map(|(id, _)| id.clone())
-                .collect();
+            let gone = running.iter().filter(|(id, one)| wanted.get(*id) != Some(&one.game));
+            let gone: Vec<Box<str>> = gone.map(|(id, _)| id.clone()).collect();
             for one in gone.iter().filter_map(|id| running.remove(id)) {
                 one.end().await;
             }
