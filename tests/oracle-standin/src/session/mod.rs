@@ -77,10 +77,6 @@ pub enum Commits {
 
 /// A connection to PostgreSQL. Blocking: its runtime runs while a call does.
 #[derive(Debug)]
-#[expect(
-    clippy::struct_excessive_bools,
-    reason = "each is a state of its own, as the server has it"
-)]
 pub struct Session {
     runtime: Runtime,
     client: Client,
