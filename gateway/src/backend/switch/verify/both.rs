@@ -103,6 +103,8 @@ async fn answer(
             bound: side.bound,
             supplied: both.supplied,
             dry_run: true,
+            owner: None,
+            has_unknown: false,
             result_bytes_max: both.result_bytes_max,
         };
         write(&pool, &RunningKeys::default(), &request, deadline).await.map(|it| it.outcome)
