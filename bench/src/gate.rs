@@ -70,6 +70,40 @@ impl Line {
     fn judge(&self, comparison: &Comparison) -> Option<(f64, bool)> {
         let side = comparison.sides.iter().find(|side| side.name == self.side)?;
         let ratio = side.ratio_to.get(&self.to)?.cpu_us_per_request?;
-        Some((ratio, ratio <= self.cpu_ratio * (1.0 + self.spread)))
+        Some((ratio, self.allows(ratio)))
+    }
+
+    fn allows(&self, ratio: f64) -> bool {
+        ratio <= self.cpu_ratio * (1.0 + self.spread)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use super::*;
+    use crate::scenario::Scenario;
+
+    #[test]
+    fn line_allows_its_ratio_and_the_spread_and_no_more() {
+        let (scenario, side, to) = (String::new(), String::new(), String::new());
+        let line = Line { scenario, side, to, cpu_ratio: 2.0, spread: 0.25 };
+        assert!(line.allows(2.5) && !line.allows(2.501));
+    }
+
+    #[test]
+    fn baseline_names_scenarios_and_sides_that_there_are() -> anyhow::Result<()> {
+        let folder = Path::new(env!("CARGO_MANIFEST_DIR"));
+        let text = std::fs::read_to_string(folder.join("baseline.json"))?;
+        let lines: Vec<Line> = serde_json::from_str(&text)?;
+        assert!(!lines.is_empty());
+        for line in lines {
+            let scenario = Scenario::read(&folder.join("scenarios"), &line.scenario)?;
+            let has = |name: &str| scenario.sides.iter().any(|side| side.name == name);
+            assert!(has(&line.side) && has(&line.to), "{line:?}");
+            assert!(line.cpu_ratio > 0.0 && (0.0..1.0).contains(&line.spread), "{line:?}");
+        }
+        Ok(())
     }
 }

@@ -3,7 +3,7 @@
 use std::io::{BufRead as _, BufReader};
 use std::process::{Command, Stdio};
 
-use gateway_tests::{ADMIN_KEY, Setup, binary, run, sql_templates, wait_until};
+use gateway_tests::{ADMIN_KEY, Database, Setup, binary, run, run_with, sql_templates, wait_until};
 use serde_json::{Value, json};
 
 #[test]
@@ -12,12 +12,17 @@ fn check_finds_nothing_in_the_shipped_templates() {
     run(&["check", "--templates", &templates]).succeeded();
 }
 
-#[test]
-fn check_with_a_database_finds_nothing_in_the_shipped_templates() {
-    let Some(server) = gateway_tests::shared_mariadb() else { return };
+gateway_tests::on_every_server! {
+    check_with_a_database_finds_nothing_in_the_shipped_templates,
+}
+
+fn check_with_a_database_finds_nothing_in_the_shipped_templates(database: Database) {
+    let Some(server) = database.shared() else { return };
     let setup = Setup::on(server);
-    run(&["check", "--database", "--config", &setup.config_path().display().to_string()])
-        .succeeded();
+    setup.write_config();
+    let config = setup.config_path().display().to_string();
+    let checked = run_with(server.library_folder(), &["check", "--database", "--config", &config]);
+    checked.succeeded();
 }
 
 /// One fault for each rule: the file's text, and a word of the finding.

@@ -26,6 +26,7 @@ mod cache;
 mod reload;
 mod drain;
 mod economy;
+mod rewards;
 mod faults;
 mod admin;
 mod command;

@@ -9,11 +9,10 @@ use super::fault::Failure;
 use super::mysql;
 #[cfg(feature = "oracle")]
 use super::oracle;
-use super::procedure::Answer;
 pub(super) use super::sink::Sink;
 #[cfg(feature = "sqlite")]
 use super::sqlite;
-use crate::catalog::{Column, Isolation, Scalar, Template};
+use crate::catalog::{Isolation, Scalar, Template};
 use crate::config::{ConnectionConfig, Dialect};
 
 #[cfg(not(any(feature = "mysql", feature = "oracle", feature = "sqlite")))]
@@ -216,66 +215,6 @@ impl Connection {
         rows: &mut impl Sink,
     ) -> Result<(), Failure> {
         either!(self, session => session.fetch(statement, rows).await)
-    }
-
-    /// Calls a procedure; what it gives goes to `answer`. SQLite has none.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`]; `answer` is of no use then.
-    pub(super) async fn call(
-        &mut self,
-        statement: &Statement<'_>,
-        answer: &mut Answer<'_>,
-    ) -> Result<(), Failure> {
-        match self {
-            #[cfg(feature = "mysql")]
-            Self::Mysql(session) => Box::pin(session.call(statement, answer)).await,
-            #[cfg(feature = "oracle")]
-            Self::Oracle(session) => Box::pin(session.call(statement, answer)).await,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(_) => {
-                let source = sqlx::Error::InvalidArgument("SQLite has no procedures".into());
-                Err(Failure::Refused(BackendError::Query { source }))
-            }
-        }
-    }
-
-    /// Runs a write with a `RETURNING`, and gives the rows that it returns to `rows`.
-    ///
-    /// - `returned`: the binds that Oracle gives the values back by, each with its column, in the statement's order.
-    ///
-    /// # Errors
-    ///
-    /// [`Failure`]; `rows` is of no use then.
-    pub(super) async fn fetch_returned(
-        &mut self,
-        statement: &Statement<'_>,
-        returned: &[(usize, &Column)],
-        rows: &mut impl Sink,
-    ) -> Result<(), Failure> {
-        #[cfg(feature = "oracle")]
-        if let Self::Oracle(session) = self {
-            return Box::pin(session.fetch_returned(statement, returned, rows)).await;
-        }
-        let _ = returned;
-        self.fetch(statement, rows).await
-    }
-
-    /// Begins a transaction that takes no writes.
-    ///
-    /// # Errors
-    ///
-    /// The driver's; there is no transaction then.
-    pub(super) async fn begin_reading(&mut self) -> Result<(), sqlx::Error> {
-        match self {
-            #[cfg(feature = "mysql")]
-            Self::Mysql(session) => session.begin_reading().await,
-            #[cfg(feature = "oracle")]
-            Self::Oracle(session) => Box::pin(session.begin_reading()).await,
-            #[cfg(feature = "sqlite")]
-            Self::Sqlite(session) => session.run_text("BEGIN").await,
-        }
     }
 
     /// Runs a statement as text, without preparing it: what the prepared protocol does not take.

@@ -11,7 +11,7 @@ use gateway_protocol::msgpack;
 use sha2::{Digest, Sha256};
 
 use super::cell::{self, Cell};
-use super::connection::{Purpose, Sink, Statement};
+use super::connection::{Connection, Purpose, Sink, Statement};
 use super::encode::{Rows, Shape};
 use super::fault::{self, Failure};
 use super::pool::{Lease, Pool};
@@ -20,7 +20,7 @@ use super::statement::{RunValues, Supplied, write_statement};
 use super::{BackendError, Details};
 use crate::bind::{Bound, holds};
 use crate::cache::{Body, Stored};
-use crate::catalog::{BusinessError, Kind, Output, Procedure, Scalar, Template};
+use crate::catalog::{BusinessError, Column, Kind, Output, Procedure, Scalar, Template};
 
 /// MySQL's word on a write in a transaction that takes none.
 const ER_READ_ONLY_TRANSACTION: i32 = 1792;
@@ -173,6 +173,68 @@ impl<'t> Answer<'t> {
             }
         }
         Ok(())
+    }
+}
+
+impl Connection {
+    /// Calls a procedure; what it gives goes to `answer`. SQLite has none.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; `answer` is of no use then.
+    pub(super) async fn call(
+        &mut self,
+        statement: &Statement<'_>,
+        answer: &mut Answer<'_>,
+    ) -> Result<(), Failure> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => Box::pin(session.call(statement, answer)).await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.call(statement, answer)).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(_) => {
+                let source = sqlx::Error::InvalidArgument("SQLite has no procedures".into());
+                Err(Failure::Refused(BackendError::Query { source }))
+            }
+        }
+    }
+
+    /// Runs a write with a `RETURNING`, and gives the rows that it returns to `rows`.
+    ///
+    /// - `returned`: the binds that Oracle gives the values back by, each with its column, in the statement's order.
+    ///
+    /// # Errors
+    ///
+    /// [`Failure`]; `rows` is of no use then.
+    pub(super) async fn fetch_returned(
+        &mut self,
+        statement: &Statement<'_>,
+        returned: &[(usize, &Column)],
+        rows: &mut impl Sink,
+    ) -> Result<(), Failure> {
+        #[cfg(feature = "oracle")]
+        if let Self::Oracle(session) = self {
+            return Box::pin(session.fetch_returned(statement, returned, rows)).await;
+        }
+        let _ = returned;
+        self.fetch(statement, rows).await
+    }
+
+    /// Begins a transaction that takes no writes.
+    ///
+    /// # Errors
+    ///
+    /// The driver's; there is no transaction then.
+    pub(super) async fn begin_reading(&mut self) -> Result<(), sqlx::Error> {
+        match self {
+            #[cfg(feature = "mysql")]
+            Self::Mysql(session) => session.begin_reading().await,
+            #[cfg(feature = "oracle")]
+            Self::Oracle(session) => Box::pin(session.begin_reading()).await,
+            #[cfg(feature = "sqlite")]
+            Self::Sqlite(session) => session.run_text("BEGIN").await,
+        }
     }
 }
 

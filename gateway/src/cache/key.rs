@@ -132,6 +132,9 @@ impl KeySpec {
     }
 }
 
+/// Memory that [`Keys`] keep for the next ones, in bytes.
+const KEPT_BYTES_MAX: usize = 16 << 10;
+
 /// The keys of several requests, one behind the other.
 #[derive(Debug, Default)]
 pub struct Keys {
@@ -141,9 +144,10 @@ pub struct Keys {
 }
 
 impl Keys {
-    /// Forgets them, and keeps the memory.
+    /// Forgets them, and keeps the memory of keys of a usual length.
     pub fn clear(&mut self) {
         self.bytes.clear();
+        self.bytes.shrink_to(KEPT_BYTES_MAX);
         self.ends.clear();
     }
 
@@ -485,6 +489,14 @@ mod tests {
                 assert_eq!(spec.build(1, &ints(values), &asked, &hasher, &mut scratch), key);
             }
         }
+    }
+
+    #[test]
+    fn memory_of_long_keys_is_given_back() {
+        let mut keys = Keys::default();
+        keys.bytes.reserve(KEPT_BYTES_MAX + 1);
+        keys.clear();
+        assert_eq!(keys.bytes.capacity(), KEPT_BYTES_MAX);
     }
 
     #[test]

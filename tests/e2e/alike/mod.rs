@@ -33,6 +33,10 @@ fn transcript(database: Database) -> Option<Transcript> {
         for game in GAMES {
             script::play(&mut run, game);
         }
+        // SQLite has no procedures.
+        if database != Database::Sqlite {
+            script::rewards(&mut run, "game1");
+        }
         let missing: Vec<_> =
             operations(&gateway).filter(|one| !run.succeeded.contains(one)).collect();
         assert!(missing.is_empty(), "the script has no call that succeeds of {missing:?}");
@@ -61,10 +65,13 @@ fn of_mysql() -> Option<&'static Transcript> {
 fn compare_with_mysql(database: Database) {
     let (Some(mysql), Some(other)) = (of_mysql(), transcript(database)) else { return };
     let (mut compared, mut mismatches) = (0, Vec::new());
+    let served = |told: &&Told| database != Database::Sqlite || !told.is_of("reward.");
     for ((way, first), (_, second)) in mysql.told.iter().zip(&other.told) {
+        let first: Vec<&Told> = first.iter().filter(served).collect();
+        let second: Vec<&Told> = second.iter().collect();
         assert_eq!(first.len(), second.len(), "{way:?}: both were asked the same");
         compared += first.len();
-        let differs = first.iter().zip(second).filter(|(first, second)| first != second);
+        let differs = first.iter().zip(&second).filter(|(first, second)| first != second);
         mismatches.extend(
             differs.map(|(first, second)| {
                 format!("{way:?}\n  Mysql: {first}\n  {database:?}: {second}")

@@ -55,6 +55,13 @@ pub(super) struct Told {
     body: Vec<u8>,
 }
 
+impl Told {
+    /// Whether an operation with a name that begins so was called.
+    pub(super) fn is_of(&self, prefix: &str) -> bool {
+        self.call.contains(&format!(" {prefix}"))
+    }
+}
+
 impl fmt::Display for Told {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{} -> {} {:?}", self.call, self.head, String::from_utf8_lossy(&self.body))

@@ -268,6 +268,25 @@ fn mails(run: &mut Run<'_>, game: &str) {
     run.call(Who::Game, game, "mail.claim", &claim("r2"));
 }
 
+/// Stored procedures: values, days, truths and rows, refusals by a value and by what is raised.
+pub(super) fn rewards(run: &mut Run<'_>, game: &str) {
+    let status = |player: i64, day: &str| json!({ "player_id": player, "day": day });
+    let claim = |request: &str, player: i64, day: &str| json!({ "request_id": request, "player_id": player, "day": day });
+    run.ok(game, "reward.status", &status(1001, "2026-03-01"));
+    for (request, day) in
+        [("w1", "2026-03-01"), ("w1", "2026-03-01"), ("w2", "2026-03-02"), ("w3", "2026-03-09")]
+    {
+        run.ok(game, "reward.claim", &claim(request, 1001, day));
+        run.ok_as(Who::Player, game, "reward.status", &status(1001, day));
+    }
+    run.call(Who::Game, game, "reward.claim", &claim("w4", 1001, "2026-03-09"));
+    run.call(Who::Game, game, "reward.claim", &claim("w3", 1001, "2026-03-10"));
+    run.call(Who::Game, game, "reward.claim", &claim("w5", 7, "2026-03-09"));
+    run.call(Who::Player, game, "reward.claim", &claim("w6", 1002, "2026-03-09"));
+    run.call(Who::Game, game, "reward.claim", &claim("w7", 1001, "2026-02-30"));
+    run.ok(game, "reward.status", &status(1001, "2026-03-11"));
+}
+
 fn orders(run: &mut Run<'_>, game: &str) {
     let number = json!({ "order_no": "ALIKE-000001" });
     let order = json!({ "order_no": "ALIKE-000001", "player_id": 1001, "product_id": NAME, "qty": 2,

@@ -6,7 +6,7 @@ use crate::connection::Service;
 use crate::datetime::{offset_text, parse_offset};
 use crate::error::{Failure, OracleError};
 use crate::handles::{self, Handle, lock};
-use crate::session::Session;
+use crate::session::{Commits, Session};
 
 /// Attributes that a session tells about itself, and their names in `sys_context('USERENV', …)`.
 const TOLD: &[(u32, &str)] = &[
@@ -28,7 +28,7 @@ pub const COMMIT_IN_PROCEDURE: &str = "COMMIT IN PROCEDURE";
 pub fn set(session: &mut Session, name: &str, value: &str) -> Result<(), OracleError> {
     match name {
         COMMIT_IN_PROCEDURE => {
-            session.forbids_commit = value == "DISABLE";
+            session.commits = if value == "DISABLE" { Commits::Client } else { Commits::Anybody };
             Ok(())
         }
         "TIME_ZONE" => set_zone(session, value),

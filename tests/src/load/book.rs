@@ -62,7 +62,11 @@ pub struct Entry {
 }
 
 impl Entry {
-    /// Takes down what a call's outcome says. The words of a violation: a code that no such call may have.
+    /// Takes down what a call's outcome says.
+    ///
+    /// # Errors
+    ///
+    /// The words of a violation: a code that no such call may have.
     pub fn learn(&mut self, outcome: Outcome) -> Result<(), String> {
         self.fate = match outcome {
             Outcome::Done { body, .. } => Fate::Acknowledged(body),

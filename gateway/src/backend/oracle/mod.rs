@@ -8,6 +8,7 @@
 //! committed by the thread, right behind it, and one of a transaction is not.
 
 mod bind;
+mod describe;
 mod fault;
 mod procedure;
 mod text;

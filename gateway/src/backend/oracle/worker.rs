@@ -14,10 +14,11 @@ use oracle::{Connection, Connector, Statement};
 use tokio::sync::{mpsc, oneshot};
 
 use super::bind::{Bind, joined};
+use super::describe::describe;
 use super::procedure::{self, Call, Given, Out};
-use super::text::{ReadAs, read_as, session_setup};
+use super::text::session_setup;
 use super::threads::Thread;
-use super::value::{Row, form};
+use super::value::Row;
 use super::{Described, OracleFault};
 use crate::catalog::Scalar;
 use crate::config::{Secret, Zone};
@@ -381,27 +382,4 @@ fn run(connection: &Connection, text: &str) -> Result<(), OracleFault> {
     connection.statement(text).exclude_from_cache().build()?.execute(&[])?;
     // A procedure that does not compile is there all the same, and of no use.
     connection.last_warning().map_or(Ok(()), |warning| Err(warning.into()))
-}
-
-fn describe(connection: &Connection, text: &str) -> Result<Vec<Described>, OracleFault> {
-    let null = oracle::sql_type::OracleType::Varchar2(1);
-    let as_read = read_as(text);
-    let (ReadAs::NoRows(sql) | ReadAs::Plan(sql)) = &as_read;
-    let mut statement = connection.statement(sql).exclude_from_cache().build()?;
-    for index in 1..=statement.bind_count() {
-        statement.bind(index, &null)?;
-    }
-    if matches!(as_read, ReadAs::Plan(_)) {
-        let planned = statement.execute(&[]);
-        // The plan's rows are nobody's.
-        connection.rollback()?;
-        return Ok(planned.map(|()| Vec::new())?);
-    }
-    let rows = statement.query_as::<Row>(&[])?;
-    let described = |column: &oracle::ColumnInfo| Described {
-        name: column.name().to_owned(),
-        native: column.oracle_type().to_string(),
-        form: form(column),
-    };
-    Ok(rows.column_info().iter().map(described).collect())
 }

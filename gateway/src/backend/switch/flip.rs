@@ -260,12 +260,11 @@ pub(super) async fn settle(
     // The next flip makes triggers on the mirror: it waits for the end of this, or is seen by it.
     owner.begin().await?;
     let done = settle_within(owner, mirror, group).await;
-    match &done {
-        Ok(_) => owner.commit().await?,
-        Err(_) => {
-            mirror.rollback().await;
-            owner.rollback().await;
-        }
+    if done.is_ok() {
+        owner.commit().await?;
+    } else {
+        mirror.rollback().await;
+        owner.rollback().await;
     }
     done
 }

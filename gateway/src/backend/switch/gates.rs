@@ -105,6 +105,11 @@ impl Gates {
         self.named(game).unwrap_or(new)
     }
 
+    /// The games whose gates there are.
+    pub(super) fn games(&self) -> Vec<Box<str>> {
+        self.by_game.load().keys().cloned().collect()
+    }
+
     /// The game has nothing to do with a switch any more.
     pub(super) fn remove(&self, game: &str) {
         let before = self.named(game);

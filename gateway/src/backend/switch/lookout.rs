@@ -1,6 +1,7 @@
 //! Looks at the rows of one game, again and again, and opens and closes its gate by what they say.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
@@ -55,6 +56,8 @@ pub(super) struct Around {
     pub(super) gates: Arc<Gates>,
     /// Who this is, for `gateway switch GAME status`.
     pub(super) name: Box<str>,
+    /// The gateway ends, and not only this lookout.
+    pub(super) is_ending: Arc<AtomicBool>,
 }
 
 /// Looks at one game.
@@ -316,16 +319,19 @@ impl Lookout {
         }
     }
 
-    /// Nobody is to wait for this gateway: when nobody is inside any more, it is not there.
+    /// Where the gateway ends, nobody is to wait for it: when nobody is inside any more, it is not there. Another lookout
+    /// finds the gate as it is.
     async fn end(mut self) {
-        self.gate.end_look(self.gate.begin_look(), Standing::Closed);
-        let until = Instant::now() + EMPTY_TIMEOUT;
-        while self.gate.inside() > 0 && Instant::now() < until {
-            self.gate.rest(FLIP_PAUSE).await;
-        }
-        if self.said.is_some() && self.gate.inside() == 0 {
-            for post in [Some(&mut self.database), self.mirror.as_mut()].into_iter().flatten() {
-                post.leave(&self.of.game, &self.around.name).await;
+        if self.around.is_ending.load(Ordering::Relaxed) {
+            self.gate.end_look(self.gate.begin_look(), Standing::Closed);
+            let until = Instant::now() + EMPTY_TIMEOUT;
+            while self.gate.inside() > 0 && Instant::now() < until {
+                self.gate.rest(FLIP_PAUSE).await;
+            }
+            if self.said.is_some() && self.gate.inside() == 0 {
+                for post in [Some(&mut self.database), self.mirror.as_mut()].into_iter().flatten() {
+                    post.leave(&self.of.game, &self.around.name).await;
+                }
             }
         }
         for post in [Some(self.database), self.mirror].into_iter().flatten() {

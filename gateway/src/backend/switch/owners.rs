@@ -2,6 +2,7 @@
 //! has one, and lets calls to the owner.
 
 use std::collections::{BTreeSet, HashMap};
+use std::sync::atomic::Ordering;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -61,6 +62,7 @@ impl Owners {
             snapshot: Arc::clone(&self.snapshot),
             gates: Arc::clone(&self.gates),
             name: self.name,
+            is_ending: Arc::default(),
         };
         let found = Found::default();
         let mut lookouts: HashMap<Box<str>, Running<Watched>> = HashMap::new();
@@ -76,10 +78,10 @@ impl Owners {
                 });
             }
             let wanted = wanted(&config, &lock(&found));
-            for game in stop_others(&mut lookouts, &wanted).await {
-                if !wanted.contains_key(&game) {
-                    self.gates.remove(&game);
-                }
+            stop_others(&mut lookouts, &wanted).await;
+            // Also those that somebody asked for who began before a reload.
+            for game in self.gates.games().iter().filter(|game| !wanted.contains_key(*game)) {
+                self.gates.remove(game);
             }
             for (game, of) in wanted {
                 lookouts.entry(game).or_insert_with(|| {
@@ -93,6 +95,7 @@ impl Owners {
                 () = tokio::time::sleep(LOOK_PAUSE) => {}
             }
         }
+        around.is_ending.store(true, Ordering::Relaxed);
         for one in lookouts.values() {
             one.stop.set(true);
         }
@@ -120,11 +123,11 @@ impl<T> Running<T> {
     }
 }
 
-/// Ends what is not wanted any more, or is of something else, or has ended by itself. Returns whose that was.
+/// Ends what is not wanted any more, or is of something else, or has ended by itself.
 async fn stop_others<T: PartialEq>(
     running: &mut HashMap<Box<str>, Running<T>>,
     wanted: &HashMap<Box<str>, T>,
-) -> Vec<Box<str>> {
+) {
     let is_gone =
         |name: &str, one: &Running<T>| wanted.get(name) != Some(&one.of) || one.task.is_finished();
     let gone: Vec<Box<str>> = running
@@ -137,7 +140,6 @@ async fn stop_others<T: PartialEq>(
             one.end().await;
         }
     }
-    gone
 }
 
 fn named(config: &Config, name: &str) -> Option<ConnectionConfig> {

@@ -1,7 +1,7 @@
 //! `@kind call`: the `CALL name(…)` of a stored procedure, its arguments held against parameters and outputs.
 //!
 //! An argument is a bind or a literal, so that all that is passed can be compared with what the procedure takes. On
-//! Oracle it is run as a block: `CALL` itself takes a NO_DATA_FOUND for success.
+//! Oracle it is run as a block: `CALL` itself takes a `NO_DATA_FOUND` for success.
 
 use super::body::push_text;
 use super::slots::Slots;
@@ -152,7 +152,9 @@ impl Compiler<'_, '_> {
             _ => false,
         };
         if is_literal {
-            value.iter().for_each(|token| push_text(pieces, token.text));
+            for token in value {
+                push_text(pieces, token.text);
+            }
             return Some(Argument { name, value: ArgumentValue::Literal });
         }
         let bind = match value {

@@ -75,7 +75,7 @@ fn write_people(text: &mut String, game: &str, done: &Flipped) -> std::fmt::Resu
     for Instance { name, state, pause_ms, fault, .. } in &done.instances {
         match (state, fault) {
             (InstanceState::Unfit, Some(fault)) => {
-                writeln!(text, "  {name}: did not go along: {fault}")?
+                writeln!(text, "  {name}: did not go along: {fault}")?;
             }
             _ => writeln!(text, "  {name}: {}, its last pause {pause_ms} ms", state.name())?,
         }

@@ -213,13 +213,14 @@ fn audited(
         }
         None => Ok(()),
     };
-    let mut sides = json!({ "owner": group.owner.name, "mirror": group.mirror.name });
-    if let Step::Flip(flip) = &args.step {
-        sides["force"] = flip.force.into();
-    }
-    if let Step::Verify(verify) = &args.step {
-        sides["verify"] = verify.audited();
-    }
+    let (owner, mirror) = (&group.owner.name, &group.mirror.name);
+    let sides = match &args.step {
+        Step::Flip(flip) => json!({ "owner": owner, "mirror": mirror, "force": flip.force }),
+        Step::Verify(verify) => {
+            json!({ "owner": owner, "mirror": mirror, "verify": verify.audited() })
+        }
+        _ => json!({ "owner": owner, "mirror": mirror }),
+    };
     record(&json!({ "begin": sides }).to_string(), 0)?;
     let done = step(args, group, runtime);
     let code = done.as_ref().map_or(1099, |_| 0);

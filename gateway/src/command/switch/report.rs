@@ -73,6 +73,17 @@ fn write_people(text: &mut String, status: &Status) -> std::fmt::Result {
     for row in status.refused.iter().take(SHOWN_MAX) {
         writeln!(text, "  {} {}: {}", row.table, row.key, row.fault)?;
     }
+    write_gateways(text, status)?;
+    for Check { name, fault } in &status.checks {
+        match fault {
+            Some(fault) => writeln!(text, "flip      NO: {name}: {fault}")?,
+            None => writeln!(text, "flip      ok: {name}")?,
+        }
+    }
+    Ok(())
+}
+
+fn write_gateways(text: &mut String, status: &Status) -> std::fmt::Result {
     for gateway in &status.instances {
         let (name, state, epoch) = (&gateway.name, gateway.state.name(), gateway.epoch);
         let fault = gateway.fault.as_deref().map_or(String::new(), |fault| format!(": {fault}"));
@@ -81,12 +92,6 @@ fn write_people(text: &mut String, status: &Status) -> std::fmt::Result {
     }
     if status.instances.is_empty() {
         writeln!(text, "gateway   none runs, as far as is known")?;
-    }
-    for Check { name, fault } in &status.checks {
-        match fault {
-            Some(fault) => writeln!(text, "flip      NO: {name}: {fault}")?,
-            None => writeln!(text, "flip      ok: {name}")?,
-        }
     }
     Ok(())
 }

@@ -5,10 +5,11 @@
 //! another operation's database.
 
 use std::cell::{Cell, RefCell};
+use std::io;
 use std::rc::Rc;
 use std::task::{Poll, Waker};
 
-use monoio::io::AsyncWriteRentExt;
+use monoio::io::{AsyncWriteRent, AsyncWriteRentExt};
 use monoio::net::tcp::TcpOwnedWriteHalf;
 
 use crate::frontend::buffer::BufferPool;
@@ -85,10 +86,24 @@ impl Outbox {
                 break;
             }
             presence.begin_write();
-            let (written, bytes) = socket.write_all(bytes).await;
+            let length = bytes.len();
+            let (written, mut bytes) = socket.write(bytes).await;
+            let is_interrupted = |error: &io::Error| error.kind() == io::ErrorKind::Interrupted;
+            let is_broken = match written {
+                Err(error) if !is_interrupted(&error) => true,
+                Ok(count) if count == length => false,
+                partial => {
+                    let count = partial.unwrap_or(0);
+                    bytes.drain(..count);
+                    // Boxed: seldom, and every connection's task would keep the room.
+                    let (rest, left) = Box::pin(socket.write_all(bytes)).await;
+                    bytes = left;
+                    rest.is_err()
+                }
+            };
             presence.end_write();
             buffers.put(bytes);
-            if written.is_err() {
+            if is_broken {
                 self.broken.set(true);
             }
             self.wake();

@@ -57,10 +57,11 @@ impl Reader {
             let flow = loop {
                 // Boxed: what comes seldom is not to stand in every connection's task.
                 match self.serve_frames(connection) {
-                    Flow::Claim => match Box::pin(login::finish(connection)).await {
-                        Flow::Close => break Flow::Close,
-                        _ => continue,
-                    },
+                    Flow::Claim => {
+                        if matches!(Box::pin(login::finish(connection)).await, Flow::Close) {
+                            break Flow::Close;
+                        }
+                    }
                     Flow::Full => Box::pin(hold_back(connection)).await,
                     flow => break flow,
                 }

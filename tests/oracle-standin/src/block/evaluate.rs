@@ -6,7 +6,7 @@ use crate::execute;
 use crate::rewrite::lexer::Token;
 use crate::rewrite::{self, Action, Part, kind};
 use crate::row;
-use crate::session::{Answer, Command, Session};
+use crate::session::{Answer, Command, Commits, Session};
 use crate::value::{Kind, Value};
 
 impl Run<'_> {
@@ -150,7 +150,7 @@ impl Run<'_> {
         let program = rewrite::program_of(tokens, vec![String::new(); operands.len()]);
         let none = Answer { rows: Vec::new(), count: 0 };
         match program.action.clone()? {
-            Action::Commit | Action::Rollback if self.session.forbids_commit => {
+            Action::Commit | Action::Rollback if self.session.commits == Commits::Client => {
                 let verb = if program.kind == kind::COMMIT { "COMMIT" } else { "ROLLBACK" };
                 let text = format_args!("cannot {verb} in current PL/SQL session");
                 Err(OracleError::new(34, text))

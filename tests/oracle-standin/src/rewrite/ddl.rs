@@ -314,7 +314,11 @@ fn alter_table(tokens: &[Token]) -> Result<Vec<Vec<Token>>, OracleError> {
         }
     } else {
         for element in elements {
-            changes.extend(if keyword.is("ADD") { vec![add(element)?] } else { modify(&element)? });
+            changes.extend(if keyword.is("ADD") {
+                vec![add(&element)?]
+            } else {
+                modify(&element)?
+            });
         }
     }
     let mut statement = head;
@@ -327,12 +331,12 @@ fn alter_table(tokens: &[Token]) -> Result<Vec<Vec<Token>>, OracleError> {
     Ok(vec![statement])
 }
 
-fn add(tokens: Vec<Token>) -> Result<Vec<Token>, OracleError> {
+fn add(tokens: &[Token]) -> Result<Vec<Token>, OracleError> {
     let mut change = vec![made("ADD")];
     if tokens.first().is_some_and(|token| token.is("COLUMN")) {
         return Err(OracleError::new(904, "invalid identifier (ADD takes no word COLUMN)"));
     }
-    change.extend(element(&tokens)?);
+    change.extend(element(tokens)?);
     Ok(change)
 }
 

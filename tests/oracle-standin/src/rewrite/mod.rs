@@ -78,7 +78,7 @@ pub enum Action {
     CreateProcedure,
     /// `DROP PROCEDURE`, by its name in capitals.
     DropProcedure(String),
-    /// `EXPLAIN PLAN`: its STATEMENT_ID, and what PostgreSQL is to explain.
+    /// `EXPLAIN PLAN`: its `STATEMENT_ID`, and what PostgreSQL is to explain.
     Explain(Option<String>, Vec<Part>),
 }
 

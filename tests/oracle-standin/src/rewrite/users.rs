@@ -11,8 +11,7 @@ use crate::session::Effect;
 /// ORA-01935: no name; ORA-00922: what is not understood.
 pub fn rewrite(tokens: &[Token]) -> Result<Action, OracleError> {
     let name = match tokens.get(2) {
-        Some(Token::Word(name)) => name.to_lowercase(),
-        Some(Token::Quoted(name)) => name.to_lowercase(),
+        Some(Token::Word(name) | Token::Quoted(name)) => name.to_lowercase(),
         _ => return Err(OracleError::new(1935, "missing user or role name")),
     };
     let rest = tokens.get(3..).unwrap_or_default();

@@ -65,6 +65,16 @@ pub struct Answer {
     pub count: u64,
 }
 
+/// Who may end a session's transaction.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub enum Commits {
+    /// The client, and any block.
+    #[default]
+    Anybody,
+    /// The client alone.
+    Client,
+}
+
 /// A connection to PostgreSQL. Blocking: its runtime runs while a call does.
 #[derive(Debug)]
 pub struct Session {
@@ -80,8 +90,8 @@ pub struct Session {
     pub schema_wait_seconds: Option<u32>,
     /// Minutes east of UTC of the session's time zone.
     pub offset_minutes: i16,
-    /// `DISABLE COMMIT IN PROCEDURE`: blocks may not end a transaction.
-    pub forbids_commit: bool,
+    /// Whether blocks may end a transaction: `DISABLE COMMIT IN PROCEDURE`.
+    pub commits: Commits,
     /// What the server knows of module, action and client.
     told: BTreeMap<&'static str, String>,
     /// Some of it was told in the open transaction.
@@ -128,7 +138,7 @@ impl Session {
             lost: false,
             schema_wait_seconds: None,
             offset_minutes: 0,
-            forbids_commit: false,
+            commits: Commits::default(),
             told: BTreeMap::new(),
             told_in_transaction: false,
         };

@@ -30,7 +30,7 @@ async fn mirrored(world: &World) {
     backfill(group(world), ("tests", "tests"), &mut |_| {}).await.expect("filled");
 }
 
-fn forced<'c>(group: Group<'c>) -> Flip<'c> {
+fn forced(group: Group<'_>) -> Flip<'_> {
     let pause_max = Duration::from_secs(5);
     Flip { group, to: None, is_forced: true, pause_max, by: "tests", name: "tests" }
 }

@@ -1,10 +1,11 @@
 //! Gateways that go along with a flip, and such as have not heard of it.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashMap};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
+use super::super::super::Purger;
 use super::super::super::testing::until;
 use super::super::gate::{Epoch, Owner};
 use super::super::instance::{self, InstanceState};
@@ -14,6 +15,7 @@ use super::copy::{equal, group};
 use super::gateway::{Gateway, begin};
 use super::world::{World, everywhere, open, run};
 use crate::config::ConnectionConfig;
+use crate::observe::Counter;
 
 /// Everything copied, nothing flipped yet.
 async fn mirrored(world: &World) {
@@ -307,6 +309,54 @@ async fn configuration_that_names_the_mirror_first_is_led_to_the_owner() {
         let Group { owner, .. } = by_rows(group(world)).await.expect("one owner");
         assert_eq!(*owner.name, *"mirror");
         looking.end().await;
+    })
+    .await;
+}
+
+/// A game that leaves its mirror behind has no gate any more, and nobody waits at the old one.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn reload_without_the_mirror_takes_the_gate_away() {
+    everywhere("without", async |world| {
+        let gateway = Arc::new(Gateway::of(world, "one"));
+        let looking = gateway.look_on();
+        gateway.call("put", (1, "two", 1), far()).await.expect("written");
+        let single = Gateway::new(world, "one", "database: owner");
+        gateway.snapshot.store(single.snapshot.load_full());
+        until(|| gateway.gates.shown().is_empty()).await;
+        gateway.call("put", (1, "one", 1), far()).await.expect("written");
+        assert_eq!(gateway.gates.shown(), [], "and nobody has made one");
+        assert_eq!(currencies(&world.owner).await.len(), 2);
+        looking.end().await;
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn purge_removes_nothing_from_a_database_that_does_not_own_the_game_any_more() {
+    everywhere("purge", async |world| {
+        mirrored(world).await;
+        let gateway = Gateway::of(world, "one");
+        gateway.believe(before());
+        let purger = Purger {
+            snapshot: Arc::clone(&gateway.snapshot),
+            pools: Arc::clone(&gateway.pools),
+            gates: Arc::clone(&gateway.gates),
+            journal: None,
+            streams: None,
+            purged: Counter::default(),
+        };
+        gateway.call("strict", (1, "first", 1), far()).await.expect("written");
+        run(&world.owner, "UPDATE gateway_request SET expires_at = 1").await;
+        gateway.believe(before());
+        purger.round(&mut HashMap::new()).await;
+        assert_eq!(purger.purged.read(), 1, "its owner is purged");
+        gateway.believe(before());
+        gateway.call("strict", (1, "second", 1), far()).await.expect("written");
+        flipped(world).await;
+        run(&world.owner, "UPDATE gateway_request SET expires_at = 1").await;
+        gateway.believe(before());
+        purger.round(&mut HashMap::new()).await;
+        assert_eq!(purger.purged.read(), 1, "the old owner is left alone");
     })
     .await;
 }

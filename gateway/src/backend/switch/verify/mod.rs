@@ -2,12 +2,13 @@
 //!
 //! Rows that are alike do not say that answers are: a body for another dialect may read them differently. `answer`
 //! compares two answers; `both` has one operation answered by both sides, for `gateway diff`. Of a running gateway's
-//! reads `sample` takes some, `shadow` has them answered by the mirror, `settle` looks again at what differs, `book`
+//! reads `sample` takes some, `shadow` and `game` have them answered by the mirror, `settle` looks again at what differs, `book`
 //! writes down what came of it, and `steps` are what an operator asks for.
 
 mod answer;
 mod book;
 mod both;
+mod game;
 mod sample;
 mod settle;
 mod shadow;

@@ -108,27 +108,24 @@ impl Verifier {
         let dialects = [template.dialect, twin.dialect];
         let rules = Rules::new(template, Some(repeatable), keyset, dialects);
         let first = answered(sample);
-        let theirs = match self.ask(sample, mirror).await {
-            Some(answer) => answer,
-            None => return Settled::Undecided,
-        };
+        let Some(theirs) = self.ask(sample, mirror).await else { return Settled::Undecided };
         if !matches!(rules.compare(Ok(&first), stored(&theirs)), Verdict::Different(_)) {
             return Settled::Same;
         }
         let settling = self.settle(sample, &rules);
         match tokio::time::timeout(SETTLE_TIMEOUT, settling).await {
-            Ok(Some(None)) => Settled::Same,
-            Ok(Some(Some(fault))) => {
+            Ok(Some(Verdict::Different(difference))) => {
                 let params = shown_params(template, &sample.bound).into();
-                Settled::Different { params, fault }
+                Settled::Different { params, fault: difference.told().into() }
             }
+            Ok(Some(_)) => Settled::Same,
             Ok(None) | Err(_) => Settled::Undecided,
         }
     }
 
-    /// Asks both sides until they agree, or differ twice in the same way with nothing in between: then what differs.
-    /// `None`: one of them does not answer, or the rows change all the time.
-    async fn settle(&mut self, sample: &Sample, rules: &Rules<'_>) -> Option<Option<Box<str>>> {
+    /// Asks both sides until they agree, or differ twice in the same way with nothing in between. `None`: one of them
+    /// does not answer, or the rows change all the time.
+    async fn settle(&mut self, sample: &Sample, rules: &Rules<'_>) -> Option<Verdict> {
         let _settling = Settling::begin(&self.settling)?;
         let mut seen = None;
         for _ in 0..SETTLE_COUNT_MAX {
@@ -137,15 +134,17 @@ impl Verifier {
             let theirs = self.ask(sample, sample.which.other()).await?;
             let after = self.ask(sample, sample.which).await?;
             let verdict = rules.compare(stored(&after), stored(&theirs));
-            let Verdict::Different(difference) = verdict else { return Some(None) };
+            if !matches!(verdict, Verdict::Different(_)) {
+                return Some(verdict);
+            }
             // Not behind what the owner had, and not yet what it has.
             if !matches!(rules.compare(stored(&before), stored(&theirs)), Verdict::Different(_)) {
-                return Some(None);
+                return Some(Verdict::Alike);
             }
             let now = (told(&after), told(&theirs));
             if told(&before) == now.0 {
                 if seen.as_ref() == Some(&now) {
-                    return Some(Some(difference.told().into()));
+                    return Some(verdict);
                 }
                 seen = Some(now);
             }

@@ -1,0 +1,21 @@
+-- @desc       Claims the reward of a day: gems, more of them the longer the row of days is.
+-- @kind       call writes  isolation=read_committed
+-- @dialects   oracle, mysql
+-- @param      request_id string(64)
+-- @param      player_id bigint min=1
+-- @param      day date sample=2026-01-31
+-- @out        outcome int
+-- @out        streak int
+-- @out        gems int
+-- @out        balance bigint as string
+-- @out        calendar rows(day_no int, gems int, taken bool)
+-- @guard      outcome = 0 else 2164 REWARD_TAKEN [409]
+-- @on         raised 20101 else 2101 PLAYER_NOT_FOUND [404]
+-- @on         duplicate_key else 2126 REQUEST_BOOKED [409]
+-- @allow      game_server, player(player_id = claim.sub)
+-- @http       POST /v1/{game}/players/{player_id}/reward:claim
+-- @idempotent key=request_id ttl=72h
+-- @retry      3 on=deadlock,lock_timeout
+-- @invalidate daily_reward:{player_id}, player_wallet:{player_id}
+-- @limit      31
+-- @audit

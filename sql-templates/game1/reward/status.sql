@@ -1,0 +1,13 @@
+-- @desc       A player's row of days, and what each day of the calendar gives.
+-- @kind       call reads
+-- @dialects   oracle, mysql
+-- @param      player_id bigint min=1 sample=1001
+-- @param      day date sample=2026-01-31
+-- @out        streak int
+-- @out        last_day date
+-- @out        may_claim bool
+-- @out        calendar rows(day_no int, gems int, taken bool)
+-- @allow      game_server, admin, player(player_id = claim.sub)
+-- @http       GET /v1/{game}/players/{player_id}/reward
+-- @cache      l1=1m l2=10m tag=daily_reward:{player_id}
+-- @limit      31
