@@ -7,6 +7,9 @@ use std::time::{Duration, Instant};
 use gateway_tests::{Caller, Outcome, sample};
 use serde_json::json;
 
+/// An order of the sample's that nobody writes; each third player after that has one, too.
+const UNTOUCHED_ORDER: i64 = 120_700_001;
+
 /// One player, whom nobody else writes.
 #[derive(Debug)]
 pub(crate) struct Logins {
@@ -83,6 +86,10 @@ impl Logins {
             if let Some(version) = version(&outcome) {
                 self.compare("its own gateway", version, self.first + self.acknowledged);
             }
+            // Reads that no cache answers, of rows that nobody writes: what shadow reads compare.
+            let order_id = UNTOUCHED_ORDER + 300_000 * (self.acknowledged % 30);
+            let outcome = self.own.call("order.get_by_id", &json!({ "order_id": order_id }));
+            self.note(&outcome);
             if self.acknowledged % 3 == 0 && self.other.connect().is_some() {
                 let outcome = self.other.call("player.get", &params);
                 self.note(&outcome);
