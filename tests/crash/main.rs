@@ -13,7 +13,6 @@
 
 #![expect(
     clippy::unwrap_used,
-    clippy::indexing_slicing,
     clippy::print_stdout,
     clippy::print_stderr,
     reason = "a test program prints, and stops at its first surprise"

@@ -133,9 +133,9 @@ fn planted_divergences_are_found_and_nothing_else_is() {
     );
     assert_eq!((&found["different"], &found["sample_ppm"]), (&json!(5), &json!(1_000_000)));
     let compared = world.gateway.metric("gateway_shadow_compared_total", &["game1", "player.get"]);
-    let mismatched =
+    let differed =
         world.gateway.metric("gateway_shadow_mismatched_total", &["game1", "player.get"]);
-    assert!((compared, mismatched) == (100.0, 3.0), "{compared} {mismatched}");
+    assert!((compared, differed) == (100.0, 3.0), "{compared} {differed}");
     world.switch(&["verify", "--sample", "0"]).succeeded();
     assert_eq!(world.found()["sample_ppm"], json!(0));
     let audit = std::fs::read_to_string(world.gateway.folder().join("audit.log.commands")).unwrap();

@@ -133,7 +133,7 @@ pub(crate) struct Course<'s> {
 impl<'s> Course<'s> {
     /// With everybody who puts load on it.
     pub(crate) fn new(stage: Stage<'s>, random: &mut Random) -> Self {
-        let addresses = stage.gateways.each_ref().map(|gateway| gateway.tcp_address());
+        let addresses = stage.gateways.each_ref().map(gateway_tests::Gateway::tcp_address);
         let mut clients = Vec::new();
         for address in addresses {
             for index in 0..CLIENT_COUNT {

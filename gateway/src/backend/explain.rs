@@ -461,8 +461,8 @@ mod tests {
         let columns =
             [column("id", Type::Bigint), column("name", Type::Str { chars_max: Some(20) })];
         let mut examine = async |sql: &str, bind: Scalar<'static>, rows_max| {
-            let examined = examiner.examine(sql, vec![bind], Some(&columns), rows_max).await;
-            examined.expect("asked")
+            let told = examiner.examine(sql, vec![bind], Some(&columns), rows_max).await;
+            told.expect("asked")
         };
         let one = Scalar::Int(1);
         let by_key = "SELECT p.id, p.name FROM player p WHERE p.id = :b1";

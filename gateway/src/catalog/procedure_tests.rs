@@ -252,8 +252,8 @@ fn step_that_returns_leaves_its_columns_to_those_after_it() {
                 UPDATE wallet SET gold = gold - 1 WHERE id = :id RETURNING gold, mark\n\
                 -- @step log exec when spent.mark = 1\nINSERT INTO log (id, mark) VALUES (:id, :spent.mark)\n";
     for dialect in [Dialect::Oracle, Dialect::Sqlite] {
-        let spend = template(text, dialect);
-        let spent = &spend.write.steps[0];
+        let whole = template(text, dialect);
+        let spent = &whole.write.steps[0];
         let names: Vec<&str> = spent.returning.iter().map(|column| &*column.name).collect();
         assert_eq!(names, ["gold", "mark"]);
         assert_eq!(spent.columns.iter().map(|name| &**name).collect::<Vec<_>>(), ["mark", "gold"]);

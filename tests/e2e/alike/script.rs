@@ -285,7 +285,6 @@ pub(super) fn rewards(run: &mut Run<'_>, game: &str) {
     run.call(Who::Player, game, "reward.claim", &claim("w6", 1002, "2026-03-09"));
     run.call(Who::Game, game, "reward.claim", &claim("w7", 1001, "2026-02-30"));
     run.ok(game, "reward.status", &status(1001, "2026-03-11"));
-    run.ok(game, "currency.list_by_player", &json!({ "player_id": 1001 }));
 }
 
 fn orders(run: &mut Run<'_>, game: &str) {

@@ -1,4 +1,4 @@
-//! A statement's columns, told without running it.
+//! A statement looked at without being run: its columns, or its faults.
 
 use oracle::Connection;
 
@@ -6,7 +6,7 @@ use super::text::{ReadAs, read_as};
 use super::value::{Row, form};
 use super::{Described, OracleFault};
 
-/// The columns of a statement; none of one that only has its faults looked at.
+/// The columns of a statement, which is not run.
 pub(super) fn describe(connection: &Connection, text: &str) -> Result<Vec<Described>, OracleFault> {
     let null = oracle::sql_type::OracleType::Varchar2(1);
     let as_read = read_as(text);

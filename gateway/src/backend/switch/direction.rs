@@ -73,8 +73,8 @@ mod tests {
         config
     }
 
-    fn row(owner: &str, phase: Phase) -> Option<State> {
-        Some(State {
+    fn row(owner: &str, phase: Phase) -> State {
+        State {
             epoch: 1,
             owner: owner.into(),
             mirror: None,
@@ -85,21 +85,21 @@ mod tests {
             pause_max_ms: 0,
             flip_at_ms: 0,
             sample_ppm: 0,
-        })
+        }
     }
 
     /// Who is in the owner's place of `a` and `b`, in whichever order they are named; `None`: refused.
     #[track_caller]
-    fn check(a: Option<State>, b: Option<State>, expected: Option<&str>) {
+    fn check(a: Option<&State>, b: Option<&State>, expected: Option<&str>) {
         let (one, other) = (named("a"), named("b"));
         let group = Group { id: "game1", owner: &one, mirror: &other };
         let name = |found: Result<Group<'_>, SwitchError>| {
             found.ok().map(|group| group.owner.name.to_string())
         };
-        let found = name(directed(group, a.as_ref(), b.as_ref()));
+        let found = name(directed(group, a, b));
         assert_eq!(found.as_deref(), expected, "{a:?} {b:?}");
         if a.is_some() || b.is_some() {
-            let found = name(directed(group.reversed(), b.as_ref(), a.as_ref()));
+            let found = name(directed(group.reversed(), b, a));
             assert_eq!(found.as_deref(), expected, "reversed: {a:?} {b:?}");
         }
     }
@@ -107,25 +107,25 @@ mod tests {
     #[test]
     fn rows_say_who_owns_and_the_configuration_only_where_there_are_none() {
         check(None, None, Some("a"));
-        check(row("a", Phase::Mirrored), None, Some("a"));
-        check(row("a", Phase::Mirrored), row("a", Phase::Mirror), Some("a"));
-        check(row("b", Phase::Mirror), row("b", Phase::Mirrored), Some("b"));
-        check(row("b", Phase::Single), row("b", Phase::Single), Some("b"));
-        check(row("a", Phase::Mirrored), row("b", Phase::Mirrored), None);
+        check(Some(&row("a", Phase::Mirrored)), None, Some("a"));
+        check(Some(&row("a", Phase::Mirrored)), Some(&row("a", Phase::Mirror)), Some("a"));
+        check(Some(&row("b", Phase::Mirror)), Some(&row("b", Phase::Mirrored)), Some("b"));
+        check(Some(&row("b", Phase::Single)), Some(&row("b", Phase::Single)), Some("b"));
+        check(Some(&row("a", Phase::Mirrored)), Some(&row("b", Phase::Mirrored)), None);
     }
 
     #[test]
     fn owner_of_before_keeps_its_place_until_the_other_one_is_opened() {
-        check(row("a", Phase::Blocking), row("a", Phase::Mirror), Some("a"));
-        check(row("b", Phase::Draining), row("a", Phase::Mirror), Some("a"));
-        check(row("b", Phase::Flipped), row("a", Phase::Mirror), Some("a"));
-        check(row("b", Phase::Flipped), None, Some("a"));
-        check(row("b", Phase::Flipped), row("b", Phase::Mirrored), Some("b"));
+        check(Some(&row("a", Phase::Blocking)), Some(&row("a", Phase::Mirror)), Some("a"));
+        check(Some(&row("b", Phase::Draining)), Some(&row("a", Phase::Mirror)), Some("a"));
+        check(Some(&row("b", Phase::Flipped)), Some(&row("a", Phase::Mirror)), Some("a"));
+        check(Some(&row("b", Phase::Flipped)), None, Some("a"));
+        check(Some(&row("b", Phase::Flipped)), Some(&row("b", Phase::Mirrored)), Some("b"));
     }
 
     /// `mirror` writes the mirror's row first, and may be killed there.
     #[test]
     fn row_of_a_mirror_alone_names_its_owner() {
-        check(None, row("a", Phase::Mirror), Some("a"));
+        check(None, Some(&row("a", Phase::Mirror)), Some("a"));
     }
 }

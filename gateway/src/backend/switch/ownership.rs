@@ -225,9 +225,9 @@ mod tests {
         let alone = |said: &Said| conclude_alone("game1", Voice { pool: "a", said });
         assert_eq!(alone(&Said::Absent), None);
         assert_eq!(alone(&Said::Untold), None);
-        let owned = alone(&row("a", Phase::Mirrored, 3));
+        let told = alone(&row("a", Phase::Mirrored, 3));
         let owner = Owner { pool: "a".into(), epoch: Epoch::Row(3) };
-        assert_eq!(owned, Some(Conclusion::Owned(owner)));
+        assert_eq!(told, Some(Conclusion::Owned(owner)));
         let gone = alone(&row("b", Phase::Mirror, 4));
         assert!(matches!(&gone, Some(Conclusion::Stuck(why)) if why.contains("`b` owns game1")));
     }

@@ -353,6 +353,10 @@ mod tests {
     fn entry_is_read_until_its_life_is_over_and_not_after() {
         let l1 = l1(1 << 20);
         fill(&l1, "a", present(b"1"));
+        #[expect(
+            clippy::redundant_closure_for_method_calls,
+            reason = "of every lifetime, which the method is not"
+        )]
         let life = l1.read(key("a").as_ref(), 10, |hit| hit.life()).unwrap();
         assert_eq!(life.age_ms, 10);
         let last_ms = 10 + life.left_ms;

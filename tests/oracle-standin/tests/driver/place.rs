@@ -61,6 +61,7 @@ struct Named {
 
 impl Named {
     /// The one that the environment names.
+    #[expect(clippy::expect_used, reason = "tests cannot run on a place that is named by half")]
     fn get() -> Option<Self> {
         let variable = |name: &str| std::env::var(name).ok();
         let connect = variable("ORACLE_TEST_DSN")?;

@@ -132,9 +132,9 @@ impl Gateway {
             let is = if *world.owner.name == *name { &world.owner } else { &world.mirror };
             (GameId::new("game1").expect("a name"), is.dialect)
         };
-        let games = [dialect(&config.games[0].database)];
+        let owned = [dialect(&config.games[0].database)];
         let mirrors: Vec<_> = config.games[0].mirror.iter().map(|name| dialect(name)).collect();
-        let catalog = Catalog::load_mirrored(&config.templates, &games, &mirrors).expect("good");
+        let catalog = Catalog::load_mirrored(&config.templates, &owned, &mirrors).expect("good");
         let metrics = Arc::new(Metrics::new());
         let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).expect("good"));
         let pools = Pools::open(&config.database, Handle::current(), Arc::new(|_| {}));
@@ -234,8 +234,8 @@ impl Gateway {
         });
         let peer = SocketAddr::from((Ipv4Addr::LOCALHOST, 1));
         let asker = Asker { principal: Arc::new(principal), trace: "t-1".into(), peer };
-        let asked = Asked { operation, asker: &asker, deadline, dry_run: false };
-        self.fetcher.fetch(asked, bound, key).await
+        let request = Asked { operation, asker: &asker, deadline, dry_run: false };
+        self.fetcher.fetch(request, bound, key).await
     }
 
     /// The balance that a read finds, and whether the cache had it.

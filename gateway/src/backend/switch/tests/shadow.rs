@@ -9,9 +9,9 @@ use super::world::{everywhere, open, run};
 /// So many answers of `t.get`, and of them ones that differed: with these parameters.
 fn tallies(compared: u64, params: &[String]) -> BTreeMap<Box<str>, Tally> {
     let mismatched = params.len() as u64;
-    let mismatches = params.iter().map(|params| ((params.as_str().into(), "x".into()), 1));
+    let found = params.iter().map(|params| ((params.as_str().into(), "x".into()), 1));
     let tally =
-        Tally { compared, mismatched, undecided: 1, fault: None, mismatches: mismatches.collect() };
+        Tally { compared, mismatched, undecided: 1, fault: None, mismatches: found.collect() };
     BTreeMap::from([("t.get".into(), tally)])
 }
 
