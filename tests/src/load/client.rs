@@ -37,6 +37,11 @@ enum Draft {
     Reuse(usize),
 }
 
+#[expect(clippy::disallowed_methods, reason = "load has a pace; nothing waits for a state here")]
+fn rest(pause: Duration) {
+    std::thread::sleep(pause);
+}
+
 /// A game server.
 #[derive(Debug)]
 pub struct Client {
@@ -48,6 +53,8 @@ pub struct Client {
     pub slowest: Duration,
     /// The first refusals in this round's load that say "try again", and how many there were.
     pub put_off: (u64, Vec<String>),
+    /// Between two rounds of its calls.
+    pub pause: Duration,
     caller: Caller,
     random: Random,
     prefix: String,
@@ -63,6 +70,7 @@ impl Client {
             tally: Tally::default(),
             slowest: Duration::ZERO,
             put_off: (0, Vec::new()),
+            pause: Duration::ZERO,
             caller,
             random,
             prefix: String::new(),
@@ -91,6 +99,9 @@ impl Client {
             let count = 1 + self.random.below(window_max);
             let drafts: Vec<Draft> = (0..count).map(|index| self.draft(index)).collect();
             self.send(drafts);
+            if !self.pause.is_zero() {
+                rest(self.pause);
+            }
         }
     }
 
