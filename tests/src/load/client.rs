@@ -87,6 +87,8 @@ impl Client {
         self.slowest = Duration::ZERO;
         self.put_off = (0, Vec::new());
         self.prefix = prefix;
+        // It may have been silent for so long that the gateway has closed it.
+        self.caller.disconnect();
     }
 
     /// Calls until it is told to stop, or nobody listens any more.
