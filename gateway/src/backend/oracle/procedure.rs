@@ -260,6 +260,7 @@ mod tests {
         check(&Type::Str { chars_max: None }, "VARCHAR2(8191)");
         check(&Type::Bytes { bytes_max: Some(32_768) }, "BLOB");
         check(&Type::Bytes { bytes_max: None }, "RAW(32767)");
-        check(&Type::Timestamp { fraction: 3 }, "TIMESTAMP(6)");
+        // Six digits, which the driver does not write out.
+        check(&Type::Timestamp { fraction: 3 }, "TIMESTAMP");
     }
 }
