@@ -257,6 +257,8 @@ fn answers_that_nobody_reads_are_kept_up_to_a_bound_and_what_a_read_found_beyond
         match reply.number {
             0 => kept += reply.bytes().len(),
             1001 => refused += 1,
+            // On a machine with much else to do some find no connection in time.
+            1301 => {}
             other => panic!("{other}: {}", reply.value()),
         }
     }

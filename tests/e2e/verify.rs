@@ -184,8 +184,9 @@ fn writers_at_full_load_make_no_mismatch() {
     assert_eq!(stopped.status, Some(0), "{}", stopped.text());
     let compared = |op| world.gateway.metric("gateway_shadow_compared_total", &["game1", op]);
     let mismatched = |op| world.gateway.metric("gateway_shadow_mismatched_total", &["game1", op]);
-    for op in ["item.list_by_player", "order.list_by_player"] {
-        assert!(compared(op) > 20.0, "{op}: {}", compared(op));
+    // Of rows that change at every look few can be decided.
+    for (op, least) in [("item.list_by_player", 3.0), ("order.list_by_player", 100.0)] {
+        assert!(compared(op) > least, "{op}: {}", compared(op));
         assert!(mismatched(op) < 0.5, "{op}: {} {}", mismatched(op), world.gateway.log());
     }
     assert_eq!(world.found()["sample_ppm"], json!(0), "its time is over");

@@ -204,11 +204,11 @@ CREATE FUNCTION sys_context(text, text) RETURNS text LANGUAGE sql STABLE AS $$
 CREATE FUNCTION told(name) RETURNS text LANGUAGE sql IMMUTABLE AS
     $$ SELECT CASE WHEN $1 LIKE '=%' THEN pg_catalog.substr($1::text, 2) ELSE upper($1::text) END $$;
 CREATE VIEW all_tables AS
-    SELECT upper(schemaname) AS owner, told(tablename) AS table_name, 'VALID'::text AS status,
+    SELECT upper(n.nspname) AS owner, told(c.relname) AS table_name, 'VALID'::text AS status,
         greatest(c.reltuples, 0)::numeric AS num_rows, CASE c.relpersistence WHEN 't' THEN 'Y' ELSE 'N' END AS temporary,
         'NO'::text AS nested, 'N'::text AS secondary, 'NO'::text AS dropped
-    FROM pg_tables JOIN pg_class c ON c.oid = format('%I.%I', schemaname, tablename)::regclass
-    WHERE schemaname NOT IN ('pg_catalog', 'information_schema', 'oracle_standin');
+    FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind IN ('r', 'p') AND n.nspname NOT IN ('pg_catalog', 'pg_toast', 'information_schema', 'oracle_standin');
 CREATE VIEW user_tables AS SELECT table_name, status, num_rows, temporary, nested, secondary, dropped
     FROM all_tables WHERE owner = upper(current_schema());
 CREATE VIEW all_tab_cols AS

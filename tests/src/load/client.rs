@@ -87,7 +87,7 @@ impl Client {
         self.slowest = Duration::ZERO;
         self.put_off = (0, Vec::new());
         self.prefix = prefix;
-        // One that was done early in the last round has answered no PING since.
+        // It may have been silent for so long that the gateway has closed it.
         self.caller.disconnect();
     }
 

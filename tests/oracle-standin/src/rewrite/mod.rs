@@ -339,6 +339,8 @@ pub fn part(tokens: Vec<Token>) -> Part {
             part.sql.push(' ');
         }
         let text = match token {
+            // `serial#`, which PostgreSQL knows as a quoted name only.
+            Token::Word(text) if text.contains('#') => quoted_name(&text.to_uppercase()),
             Token::Word(text) | Token::Number(text) | Token::Made(text) => text,
             Token::Quoted(name) => quoted_name(&name),
             Token::Text(text) if text.is_empty() => "NULL".to_owned(),
@@ -400,6 +402,7 @@ pub(crate) mod tests {
             "SELECT \"PLAYER_ID\", \"playerId\" FROM \"T\"",
             "SELECT \"player_id\" , \"=playerId\" FROM \"t\"",
         );
+        check("SELECT Serial# FROM v$session", "SELECT \"serial#\" FROM v$session");
         assert_eq!(described_name("player_id"), "PLAYER_ID");
         assert_eq!(described_name("=playerId"), "playerId");
     }

@@ -157,5 +157,5 @@ fn trigger_writes_down_what_changed() {
     let written = connection.query_as::<String>("SELECT what FROM box", &[]).unwrap();
     assert_eq!(written.map(Result::unwrap).collect::<Vec<_>>(), ["[\"7\"]", "[\"7\"]", "gone 7"]);
     connection.execute("DROP TRIGGER t_box", &[]).unwrap();
-    assert_eq!(code(&connection.execute("DROP TRIGGER t_box", &[]).unwrap_err()), 4043);
+    assert_eq!(code(&connection.execute("DROP TRIGGER t_box", &[]).unwrap_err()), 4080);
 }

@@ -70,9 +70,25 @@ impl Named {
         Some(Self { connect, user, password })
     }
 
+    fn admin(&self) -> Connection {
+        Connection::connect(&self.user, &self.password, &self.connect).unwrap()
+    }
+
     fn run(&self, sql: &str) {
-        let admin = Connection::connect(&self.user, &self.password, &self.connect).unwrap();
-        admin.execute(sql, &[]).unwrap();
+        self.admin().execute(sql, &[]).unwrap();
+    }
+
+    /// A user who is connected is not dropped.
+    fn end_sessions(&self, name: &str) {
+        let admin = self.admin();
+        let sql = "SELECT sid, serial# FROM v$session WHERE username = :1";
+        let rows = admin.query_as::<(u32, u32)>(sql, &[&name.to_uppercase()]).unwrap();
+        for (sid, serial) in rows.map(Result::unwrap) {
+            // It may have gone by itself.
+            let _killed = admin
+                .execute(&format!("ALTER SYSTEM KILL SESSION '{sid},{serial}' IMMEDIATE"), &[])
+                .is_ok();
+        }
     }
 }
 
@@ -141,7 +157,10 @@ impl Drop for Place {
                 }
             }
             Home::Named(_) if std::thread::panicking() => {}
-            Home::Named(named) => named.run(&format!("DROP USER {} CASCADE", self.name)),
+            Home::Named(named) => {
+                named.end_sessions(&self.name);
+                named.run(&format!("DROP USER {} CASCADE", self.name));
+            }
         }
     }
 }

@@ -105,7 +105,11 @@ async fn order_that_nobody_asked_for_is_no_divergence() {
     everywhere("orders", async |world| {
         fill(world, 5).await;
         run(&world.mirror, "CREATE INDEX by_name ON thing (name, id)").await;
-        assert_eq!(told(world, THINGS, 1).await, "Alike");
+        let found = told(world, THINGS, 1).await;
+        // Behind the stand-in a small table is read without its index.
+        let is_alike =
+            found == "Alike" || (world.mirror.dialect == Dialect::Oracle && found == "Same");
+        assert!(is_alike, "{found}");
         let ordered = THINGS.replace(":id\n", ":id ORDER BY t.id\n");
         assert_eq!(told(world, &ordered, 1).await, "Same");
         if world.has_oracle() {

@@ -4,6 +4,7 @@
 
 mod answers;
 mod copy;
+mod cutover;
 mod flip;
 mod gateway;
 mod oracle;

@@ -31,8 +31,8 @@ const FLUSH_PAUSE: Duration = Duration::from_secs(2);
 const POSITION_PAUSE: Duration = Duration::from_millis(50);
 /// How long a look may take.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(10);
-/// Samples of a game that are compared at once, beside those that wait for rows to be copied.
-const WORK_COUNT_MAX: usize = 8;
+/// Samples of a game that are compared, or wait for a connection, beside those that wait for rows to be copied.
+const WORK_COUNT_MAX: usize = 64;
 /// Connections of a game's databases that are used for them at once.
 const CONNECTION_COUNT_MAX: usize = 2;
 /// Mismatches of a game that the log is told of, each once.
