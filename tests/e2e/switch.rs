@@ -1,17 +1,34 @@
 //! A game on its way from one database to another, with the commands that an operator gives.
 
-use gateway_tests::{Gateway, Output, Setup, run, shared_mariadb, wait_until};
+use std::fs;
+
+use gateway_tests::{Gateway, Output, Server, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
-/// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows.
+/// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows. Without what needs
+/// procedures, which SQLite has not.
 pub(crate) fn mirrored(setup: Setup<'_>) -> Setup<'_> {
     let path = setup.folder.path().join("mirror.db");
+    let templates = setup.folder.path().join("templates");
+    let setup = if templates.exists() { setup } else { setup.own_templates() };
+    for folder in ["game1/reward", "game1/schema"] {
+        fs::remove_dir_all(templates.join(folder)).expect("it was copied");
+    }
     let setup = setup
         .set("/database/connections/copy", json!({ "type": "sqlite", "path": path }))
         .set("/games/game1/mirror", json!("copy"));
     setup.write_config();
     run(&["migrate", "--config", &setup.config_path().display().to_string()]).succeeded();
     setup
+}
+
+/// The same, on a server whose schema was made with everything.
+fn mirrored_on(server: &Server) -> Setup<'_> {
+    let setup = Setup::on(server);
+    let name = setup.schemas().expect("it is on a server").name("game1");
+    server.query(&name, "DROP TABLE daily_reward");
+    server.query(&name, "DROP TABLE reward_calendar");
+    mirrored(setup)
 }
 
 fn reconcile(setup: &Setup<'_>, more: &[&str]) -> (Output, Value) {
@@ -26,7 +43,7 @@ fn reconcile(setup: &Setup<'_>, more: &[&str]) -> (Output, Value) {
 #[test]
 fn reconcile_finds_every_row_that_a_new_mirror_lacks_and_copies_them() {
     let Some(server) = shared_mariadb() else { return };
-    let setup = mirrored(Setup::on(server));
+    let setup = mirrored_on(server);
     let (output, report) = reconcile(&setup, &["--tables", "player"]);
     assert_eq!(output.status, Some(1), "{}", output.text());
     assert_eq!(report["tables"][0]["missing_count"], json!(300));
@@ -92,7 +109,7 @@ fn state(gateway: &Gateway<'_>) -> Value {
 #[test]
 fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed() {
     let Some(server) = shared_mariadb() else { return };
-    let mut gateway = mirrored(Setup::on(server)).start();
+    let mut gateway = mirrored_on(server).start();
     let refused = switch(&gateway, &["backfill"]);
     assert!(refused.stderr.contains("there is no mirror yet"), "{}", refused.text());
     let script = switch(&gateway, &["mirror", "copy", "--print-sql"]).succeeded();
@@ -126,7 +143,7 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     assert!(refused.stderr.contains("100ms to 1m"), "{}", refused.text());
     switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
     assert_eq!(state(&gateway)["state"]["phase"], "single");
-    let audit = std::fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
+    let audit = fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
     let steps = ["switch.mirror", "switch.backfill", "switch.retire"];
     assert!(steps.iter().all(|step| audit.matches(step).count() >= 2), "{audit}");
 }
