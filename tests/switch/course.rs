@@ -272,7 +272,7 @@ impl<'s> Course<'s> {
         let begun = Instant::now();
         let last = wait_until("nothing is held against a flip", || {
             let found = faults(&self.stage.status());
-            let is_over = begun.elapsed() > Duration::from_secs(30);
+            let is_over = begun.elapsed() > Duration::from_secs(50);
             (found.is_empty() || is_over).then_some(found)
         });
         told.violations.extend(last);
