@@ -13,7 +13,8 @@ use super::super::state::{self, Group, Phase};
 use super::super::{Flip, backfill, by_rows, flip};
 use super::copy::{equal, group};
 use super::gateway::{Gateway, begin};
-use super::world::{World, everywhere, open, run};
+use super::world::{World, between, everywhere, open, run};
+use crate::catalog::Dialect;
 use crate::config::ConnectionConfig;
 use crate::observe::Counter;
 
@@ -90,12 +91,17 @@ async fn queued_orders_wait_out_a_flip_and_take_effect_once_on_the_new_owner() {
             }
         };
         queue(0..20).await;
-        until(|| gateway.has_applied_all()).await;
+        until(|| {
+            // What it believes is good for some seconds only.
+            gateway.believe(before());
+            gateway.has_applied_all()
+        })
+        .await;
         flipped(world).await;
         gateway.believe(before());
         queue(20..40).await;
         until(|| !gate.is_open()).await;
-        gateway.lookout(world).look().await;
+        let looking = gateway.look_on();
         until(|| gateway.has_applied_all()).await;
         applier.end().await;
         let all: BTreeSet<String> = (0..40).map(|number| format!("q{number}")).collect();
@@ -105,6 +111,7 @@ async fn queued_orders_wait_out_a_flip_and_take_effect_once_on_the_new_owner() {
         let applier = gateway.apply();
         until(|| gateway.has_applied_all()).await;
         applier.end().await;
+        looking.end().await;
         assert_eq!(currencies(&world.mirror).await.len(), 40);
     })
     .await;
@@ -357,6 +364,25 @@ async fn purge_removes_nothing_from_a_database_that_does_not_own_the_game_any_mo
         gateway.believe(before());
         purger.round(&mut HashMap::new()).await;
         assert_eq!(purger.purged.read(), 1, "the old owner is left alone");
+    })
+    .await;
+}
+
+/// While a trigger is made, MariaDB tells a write that it meets that the outbox does not exist.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn write_whose_outbox_is_not_to_be_found_is_no_fault_of_the_write() {
+    between("outboxless", &[(Dialect::Mysql, Dialect::Mysql)], async |world| {
+        mirrored(world).await;
+        let gateway = Gateway::of(world, "one");
+        gateway.believe(before());
+        run(&world.owner, "RENAME TABLE gateway_outbox TO hidden").await;
+        let refused = gateway.call("put", (1, "hidden", 1), far()).await.expect_err("no outbox");
+        assert_eq!(refused.code(), 1302, "{refused}");
+        assert!(!currencies(&world.owner).await.contains("hidden"));
+        run(&world.owner, "RENAME TABLE hidden TO gateway_outbox").await;
+        gateway.believe(before());
+        gateway.call("put", (1, "found", 1), far()).await.expect("written");
+        assert!(currencies(&world.owner).await.contains("found"));
     })
     .await;
 }
