@@ -1,6 +1,7 @@
 //! `EXPLAIN PLAN`: PostgreSQL's plan in the words of Oracle's, in `plan_table`.
 //!
-//! Which plan there is, is PostgreSQL's affair; what of it reads a whole table or index has Oracle's names.
+//! Which plan there is, is PostgreSQL's affair; what of it reads a whole table or index has Oracle's names. It is one with an
+//! index wherever one serves: else the statistics of the moment, and few rows, would decide.
 
 use crate::error::{Failure, OracleError};
 use crate::execute::run_converted;
@@ -32,6 +33,31 @@ pub fn explain(
     id: Option<&str>,
     parts: &[Part],
 ) -> Result<(), Failure> {
+    session.simple("SET enable_seqscan = off")?;
+    let explained = steps(statement, session, parts);
+    if !session.is_lost() {
+        session.simple("SET enable_seqscan = on")?;
+    }
+    let kinds = [Kind::Text; 6];
+    let command = Command { sql: INSERT, kinds: &kinds, effect: Effect::Write, wait_seconds: None };
+    for (number, step) in (1..).zip(explained?) {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let id = id.map_or(Value::Null, text);
+        let (number, cardinality) = (i32::to_string(&number), step.cardinality);
+        let (operation, options, object) = (step.operation, step.options, step.object);
+        let values =
+            [id, text(&number), text(&operation), text(options), text(&object), text(&cardinality)];
+        session.run(&command, &values)?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL's plan of a statement.
+fn steps(
+    statement: &Statement,
+    session: &mut Session,
+    parts: &[Part],
+) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
     for part in parts {
         let kinds = statement.kinds(part)?;
@@ -44,18 +70,7 @@ pub fn explain(
             rows.map(|row| row.try_get(0).map_err(unread)).collect::<Result<_, _>>()?;
         steps.extend(read(&lines));
     }
-    let kinds = [Kind::Text; 6];
-    let command = Command { sql: INSERT, kinds: &kinds, effect: Effect::Write, wait_seconds: None };
-    for (number, step) in (1..).zip(steps) {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let id = id.map_or(Value::Null, text);
-        let (number, cardinality) = (i32::to_string(&number), step.cardinality);
-        let (operation, options, object) = (step.operation, step.options, step.object);
-        let values =
-            [id, text(&number), text(&operation), text(options), text(&object), text(&cardinality)];
-        session.run(&command, &values)?;
-    }
-    Ok(())
+    Ok(steps)
 }
 
 /// Reads PostgreSQL's text: a line a node, each followed by what is said of it.

@@ -10,6 +10,7 @@
 mod bind;
 mod describe;
 mod fault;
+mod mailbox;
 mod procedure;
 mod text;
 mod threads;
@@ -17,7 +18,6 @@ mod value;
 mod worker;
 
 use std::sync::Weak;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -48,7 +48,7 @@ const DPI_CALL_TIMEOUT: i32 = 1067;
 /// A connection to an Oracle.
 #[derive(Debug)]
 pub(super) struct Session {
-    orders: SyncSender<Order>,
+    orders: mailbox::Sender<Order>,
     /// Only to break off what runs on it: it is the thread's.
     driver: Weak<oracle::Connection>,
     zone: Zone,
@@ -224,7 +224,7 @@ impl Session {
         let (answer, answered) = oneshot::channel();
         let label = self.label.take();
         let order = Order { label, patience: self.patience(), task: task(answer) };
-        self.orders.try_send(order).map_err(|_busy_or_gone| gone())?;
+        self.orders.send(order).map_err(|_busy_or_gone| gone())?;
         Ok(answered.await.map_err(|_gone| gone())??)
     }
 
