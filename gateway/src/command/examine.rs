@@ -28,9 +28,7 @@ const SAMPLE: &str = "sample";
 pub(super) async fn examine(dir: &Path, config: &Config) -> Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
     for game in &config.games {
-        let mut connections = config.database.connections.iter();
-        let Some(connection) = connections.find(|connection| connection.name == game.database)
-        else {
+        let Some(connection) = config.database.connection(&game.database) else {
             continue;
         };
         let failed =
