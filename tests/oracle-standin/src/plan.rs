@@ -84,6 +84,8 @@ fn read(lines: &[String]) -> Vec<Step> {
         let (node, figures) = node.split_once("  (cost=").unwrap_or((node, ""));
         let cardinality = figures.split_once("rows=").map_or("0", |(_, rest)| rest);
         let cardinality = cardinality.split(' ').next().unwrap_or("0").to_owned();
+        let below = lines.iter().skip(index + 1).find(|line| is_node(line));
+        let walks = below.is_some_and(|line| line.trim_start().starts_with("->  Index "));
         let word = |after: &str| {
             let rest = node.split_once(after).map_or("", |(_, rest)| rest);
             rest.split(' ').next().unwrap_or("").trim_matches('"').to_owned()
@@ -93,6 +95,9 @@ fn read(lines: &[String]) -> Vec<Step> {
         } else if node.starts_with("Index ") && node.contains(" using ") {
             let options = if is_bounded { "RANGE SCAN" } else { "FULL SCAN" };
             ("INDEX".to_owned(), options, word(" using "))
+        } else if node == "Limit" && walks {
+            // It ends as soon as there are rows enough.
+            ("WINDOW".to_owned(), "NOSORT STOPKEY", String::new())
         } else {
             (node.split(" on ").next().unwrap_or(node).to_uppercase(), "", String::new())
         };
@@ -104,6 +109,20 @@ fn read(lines: &[String]) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limit_of_rows_ends_a_walk_along_an_index_and_no_sort() {
+        let first = |below: &str| {
+            let lines = ["Limit  (cost=0.2..9.1 rows=20 width=8)".to_owned(), below.to_owned()];
+            let step = read(&lines).remove(0);
+            (step.operation, step.options)
+        };
+        let walk =
+            "  ->  Index Scan Backward using item_pk on item  (cost=0.2..9.1 rows=20 width=8)";
+        assert_eq!(first(walk), ("WINDOW".to_owned(), "NOSORT STOPKEY"));
+        let sort = "  ->  Sort  (cost=0.2..9.1 rows=20 width=8)";
+        assert_eq!(first(sort), ("LIMIT".to_owned(), ""));
+    }
 
     #[test]
     fn what_reads_a_whole_table_or_index_has_oracles_names() {

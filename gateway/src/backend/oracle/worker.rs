@@ -14,6 +14,7 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bind::{Bind, joined};
 use super::describe::describe;
+use super::label::{Label, Told};
 use super::mailbox::{Receiver, Sender, mailbox};
 use super::procedure::{self, Call, Given, Out};
 use super::text::session_setup;
@@ -48,13 +49,6 @@ pub(super) struct Login {
     pub zone: Zone,
     pub statement_count_max: u32,
     pub connect_timeout: Duration,
-}
-
-/// Who a statement is run for, as DBAs see it in `v$session`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Label {
-    pub action: Box<str>,
-    pub request: Box<str>,
 }
 
 /// Something to do.
@@ -174,18 +168,10 @@ fn connect(login: &Login) -> Result<Connection, OracleFault> {
 }
 
 fn serve((connection, thread): (&Connection, &Thread), zone: &Zone, orders: &Receiver<Order>) {
-    let (mut label, mut has_ruled) = (None, false);
+    let (mut told, mut has_ruled) = (Told::default(), false);
     while let Some(order) = orders.take() {
         thread.is_busy(!matches!(order.task, Task::Ping(_) | Task::Close(_)));
-        // What cannot be set shows in the call that follows.
-        let _set_or_shown = connection.set_call_timeout(Some(order.patience));
-        if order.label.is_some() && order.label != label {
-            label = order.label;
-            if let Some(Label { action, request }) = &label {
-                let _set_or_shown = connection.set_action(action);
-                let _set_or_shown = connection.set_client_identifier(request);
-            }
-        }
+        told.tell(connection, order.patience, order.label);
         // An answer that nobody waits for any more is dropped.
         match order.task {
             Task::Ping(answer) => drop(answer.send(connection.ping().map_err(Into::into))),
