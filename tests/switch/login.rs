@@ -12,9 +12,6 @@ use crate::course::pass;
 /// A player of the sample whose order nobody writes; each third one after that has one, too.
 const UNTOUCHED_PLAYER: i64 = 1207;
 
-/// Between two rounds of calls: a pace that a copier in a debug build keeps up with.
-const PACE: Duration = Duration::from_millis(15);
-
 /// One player, whom nobody else writes.
 #[derive(Debug)]
 pub(crate) struct Logins {
@@ -36,15 +33,20 @@ pub(crate) struct Logins {
     pub(crate) count: u64,
     /// The version that the other gateway told last.
     seen: i64,
+    /// Between two rounds of calls.
+    pace: Duration,
     own: Caller,
     other: Caller,
 }
 
 impl Logins {
     /// A game server of one gateway that reads at the other one, too.
-    pub(crate) fn new(player: i64, own: SocketAddr, other: SocketAddr) -> Self {
+    ///
+    /// - `addresses`: of both.
+    /// - `pace`: between two rounds of calls.
+    pub(crate) fn new(player: i64, addresses: (SocketAddr, SocketAddr), pace: Duration) -> Self {
         let caller = |address| Caller::new(address, sample::GAME);
-        let (mut own, other) = (caller(own), caller(other));
+        let (mut own, other) = (caller(addresses.0), caller(addresses.1));
         let first = version(&own.call("player.get", &json!({ "player_id": player }))).unwrap();
         Self {
             player,
@@ -56,6 +58,7 @@ impl Logins {
             violations: Vec::new(),
             count: 0,
             seen: first,
+            pace,
             own,
             other,
         }
@@ -72,7 +75,7 @@ impl Logins {
     pub(crate) fn load(&mut self, stop: &AtomicBool) {
         let params = json!({ "player_id": self.player });
         while !stop.load(Ordering::Relaxed) {
-            pass(PACE);
+            pass(self.pace);
             // It was killed, and comes back.
             if self.own.connect().is_none() {
                 continue;

@@ -55,6 +55,11 @@ impl<'s> Stage<'s> {
         has_notes(self.mirror)
     }
 
+    /// How much slower rows arrive on the mirror than on one that is a MariaDB.
+    pub(crate) const fn slowness(&self) -> u32 {
+        if has_notes(self.mirror) { 1 } else { 3 }
+    }
+
     /// Leaves the folders of both where they are; which those are.
     pub(crate) fn keep(&mut self) -> String {
         let folders = self.gateways.iter_mut().map(|it| it.keep_folder().display().to_string());

@@ -262,10 +262,12 @@ impl Work<'_> {
         for _ in 1..LOOK_COUNT_MAX {
             tokio::time::sleep(LOOK_PAUSE).await;
             let keys: Vec<Key> = suspects.iter().map(|suspect| suspect.key.clone()).collect();
+            // What is on its way may arrive, and leave the outbox, while the rows are read.
+            let mut waiting = self.waiting().await?;
             // The mirror first: what it has not got yet, the owner had when it was read.
             let theirs = self.rows(Role::Mirror, &keys).await?;
             let own = self.rows(Role::Owner, &keys).await?;
-            let waiting = self.waiting().await?;
+            waiting.extend(self.waiting().await?);
             let mut settled = Vec::new();
             let mut open = Vec::new();
             for suspect in suspects {

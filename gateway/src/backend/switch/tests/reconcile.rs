@@ -1,9 +1,13 @@
 //! What differs is found, exactly that, and made alike.
 
+use std::pin::pin;
+use std::task::Poll;
+
 use super::super::compare::{Reconcile, reconcile};
 use super::super::divergence::TableReport;
 use super::super::error::SwitchError;
-use super::world::{World, everywhere, open, put_thing, put_wallet, run};
+use super::copy::{begin, drain};
+use super::world::{World, between, everywhere, open, put_thing, put_wallet, run};
 use crate::catalog::{Dialect, Scalar};
 use crate::config::ConnectionConfig;
 
@@ -180,6 +184,52 @@ async fn value_of_another_form_is_a_divergence_and_is_refused_on_its_way() {
         let sql = "SELECT COUNT(*) FROM thing WHERE id = ?";
         let left = mirror.texts(sql, vec![Scalar::Int(2)]).await.expect("a count");
         assert_eq!(left[0][0].as_deref(), Some("1"), "a row that cannot be copied is left alone");
+    })
+    .await;
+}
+
+/// Polls a comparison to its end, and has everything copied when it waits for the `limit`th time. Whether it did
+/// wait so often.
+async fn compared_beside_a_copier(world: &World, limit: usize) -> (Vec<TableReport>, bool) {
+    let mut plan = plan(world);
+    plan.tables = vec!["thing".into()];
+    plan.chunk = 500;
+    let mut future = pin!(compared(&plan));
+    let mut count = 0;
+    let stopped = std::future::poll_fn(|context| match future.as_mut().poll(context) {
+        Poll::Ready(done) => Poll::Ready(Some(done)),
+        Poll::Pending if count == limit => Poll::Ready(None),
+        Poll::Pending => {
+            count += 1;
+            Poll::Pending
+        }
+    });
+    if let Some(done) = stopped.await {
+        return (done.expect("compared"), false);
+    }
+    drain(world).await;
+    (future.await.expect("compared"), true)
+}
+
+/// The rows of one transaction arrive all at once, and leave the outbox a moment later.
+#[tokio::test]
+async fn row_that_arrives_between_any_two_steps_of_a_comparison_is_no_divergence() {
+    let directions = [(Dialect::Mysql, Dialect::Mysql)];
+    between("arrives", &directions, async |world| {
+        begin(world).await;
+        let mut owner = open(&world.owner).await;
+        // Every other one: the moment that counts lasts for several.
+        for limit in (0..).step_by(2) {
+            let id = i64::try_from(limit).expect("small") + 1;
+            put_thing(&mut owner, id, "new").await;
+            let (reports, is_reached) = compared_beside_a_copier(world, limit).await;
+            let found = reports[0].divergence_count();
+            assert_eq!(found, 0, "copied when it waited for the {limit}th time: {reports:?}");
+            if !is_reached {
+                assert!(limit > 10, "{limit}");
+                break;
+            }
+        }
     })
     .await;
 }
