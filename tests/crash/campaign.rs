@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 use gateway_tests::{Gateway, Random, Redis, Server, Setup, sample, wait_until};
 use serde_json::json;
 
-use gateway_tests::load::{Client, Tally, Verifier};
+use gateway_tests::load::{Client, Tally, Verifier, let_trade};
 
 /// Connections that put load on the gateway.
 const CLIENT_COUNT: usize = 6;
@@ -107,6 +107,7 @@ impl<'s> Campaign<'s> {
         let client = |index| Client::new(address, random.split(), index % 3 == 0);
         let clients = (0..CLIENT_COUNT).map(client).collect();
         let schema = gateway.schemas().unwrap().name(sample::GAME);
+        let_trade(server, &schema);
         let verifier = Verifier::new(server, schema);
         Self { server, redis, gateway, clients, verifier, random }
     }

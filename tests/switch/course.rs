@@ -4,7 +4,7 @@ use std::fmt;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::load::{Client, Tally, Verifier};
+use gateway_tests::load::{Client, Tally, Verifier, let_trade};
 use gateway_tests::{Random, wait_until};
 use serde_json::Value;
 
@@ -150,6 +150,7 @@ impl<'s> Course<'s> {
         });
         let logins = logins.collect();
         let (server, schema) = stage.side(0);
+        let_trade(server, &schema);
         let verifier = Verifier::new(server, schema);
         let random = random.split();
         Self { stage, random, clients, logins, verifier }

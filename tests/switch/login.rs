@@ -72,10 +72,11 @@ impl Logins {
     pub(crate) fn load(&mut self, stop: &AtomicBool) {
         let params = json!({ "player_id": self.player });
         while !stop.load(Ordering::Relaxed) {
-            if self.own.connect().is_none() {
-                return;
-            }
             pass(PACE);
+            // It was killed, and comes back.
+            if self.own.connect().is_none() {
+                continue;
+            }
             let begun = Instant::now();
             let outcome = self.own.call("player.record_login", &params);
             self.slowest = self.slowest.max(begun.elapsed());

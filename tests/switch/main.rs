@@ -152,7 +152,12 @@ struct Arguments {
 impl std::fmt::Display for Arguments {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         let Self { flips, kills, seed, mirror } = self;
-        write!(f, "--flips {flips} --kills {kills} --seed {seed} --mirror {}", mirror.name())
+        write!(f, "--flips {flips} --kills ")?;
+        match *kills {
+            usize::MAX => f.write_str("all")?,
+            count => write!(f, "{count}")?,
+        }
+        write!(f, " --seed {seed} --mirror {}", mirror.name())
     }
 }
 

@@ -34,8 +34,8 @@ impl<'s> Stage<'s> {
             setup
                 .set("/logging/requests", json!("errors"))
                 .set("/games/game1/deadline", json!(DEADLINE))
-                .set("/database/connections/mirror/max_open_conns", json!(8))
-                .set("/database/connections/game1/max_open_conns", json!(8))
+                .set("/database/connections/mirror/max_open_conns", json!(12))
+                .set("/database/connections/game1/max_open_conns", json!(12))
         };
         let one = common(Setup::on(server).redis(redis).mirrored_on(mirror));
         let own = one.schemas().unwrap().name(sample::GAME);

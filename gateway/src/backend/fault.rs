@@ -57,7 +57,7 @@ enum Verdict {
     Lost,
 }
 
-/// ER_NO_SUCH_TABLE, and the table that the triggers of a mirror's owner write to.
+/// `ER_NO_SUCH_TABLE`, and the table that the triggers of a mirror's owner write to.
 #[cfg(feature = "mysql")]
 const NO_SUCH_TABLE: u16 = 1146;
 #[cfg(feature = "mysql")]

@@ -1,9 +1,9 @@
 //! The stand-in for Oracle that tests share: a test-only client library over a private PostgreSQL. **It is not
 //! Oracle**; `tests/oracle-standin` says what it imitates.
 //!
-//! It lives as long as a test holds it: the last one ends the server and removes its folder.
+//! It lives as long as the test binary: its keeper ends the server then, and removes its folder.
 
-use std::sync::{Arc, Mutex, PoisonError, Weak};
+use std::sync::{Arc, OnceLock};
 
 use oracle_standin::server::{PASSWORD, Postgres, library, library_folder};
 
@@ -19,20 +19,17 @@ pub(super) struct Standin {
 impl Standin {
     /// The stand-in; `None`, with a word on it, where there is no PostgreSQL. On a build machine that is a failure.
     pub(super) fn get() -> Option<Arc<Self>> {
-        static RUNNING: Mutex<Weak<Standin>> = Mutex::new(Weak::new());
+        static RUNNING: OnceLock<Arc<Standin>> = OnceLock::new();
         if !Postgres::is_installed() {
             assert!(std::env::var_os("CI").is_none(), "CI needs PostgreSQL");
             println!("SKIPPED: PostgreSQL is not installed (apt-get install postgresql)");
             return None;
         }
-        let mut running = RUNNING.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(standin) = running.upgrade() {
-            return Some(standin);
-        }
-        load();
-        let standin = Arc::new(Self { postgres: Postgres::start().expect("it starts") });
-        *running = Arc::downgrade(&standin);
-        Some(standin)
+        let standin = RUNNING.get_or_init(|| {
+            load();
+            Arc::new(Self { postgres: Postgres::start().expect("it starts") })
+        });
+        Some(Arc::clone(standin))
     }
 
     /// An empty schema of that name, whose user is named so too.

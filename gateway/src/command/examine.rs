@@ -17,6 +17,9 @@ use crate::catalog::{
 };
 use crate::config::{Config, ConnectionConfig, Dialect, Endpoint};
 
+/// A text to explain with.
+const SAMPLE: &str = "sample";
+
 /// Examines the templates of every game on the database that the configuration gives it.
 ///
 /// # Errors
@@ -25,9 +28,7 @@ use crate::config::{Config, ConnectionConfig, Dialect, Endpoint};
 pub(super) async fn examine(dir: &Path, config: &Config) -> Result<Vec<Finding>, String> {
     let mut findings = Vec::new();
     for game in &config.games {
-        let mut connections = config.database.connections.iter();
-        let Some(connection) = connections.find(|connection| connection.name == game.database)
-        else {
+        let Some(connection) = config.database.connection(&game.database) else {
             continue;
         };
         let failed =
@@ -183,7 +184,7 @@ impl Samples<'_> {
             BindRef::Source(Source::Now) => Scalar::Timestamp(1_767_225_600_000_000),
             BindRef::Source(Source::Id) => Scalar::Int(1),
             BindRef::Source(Source::Caller | Source::Claim(_) | Source::Trace) => {
-                Scalar::Str("sample".into())
+                Scalar::Str(SAMPLE.into())
             }
             BindRef::Seek(column) => self.seek(*column),
             BindRef::PageLimit => {
@@ -231,13 +232,16 @@ fn value_of(ty: &Type) -> Scalar<'static> {
             Scalar::Decimal(format!("1.{}", "0".repeat((*scale).into())).into())
         }
         Type::Float => Scalar::Float(1.0),
-        Type::Str { .. } => Scalar::Str("sample".into()),
+        Type::Str { chars_max } => {
+            let chars_max = chars_max.map_or(usize::MAX, |max| max as usize);
+            Scalar::Str(SAMPLE.chars().take(chars_max).collect::<String>().into())
+        }
         Type::Bytes { .. } => Scalar::Bytes((&b"s"[..]).into()),
         Type::Date => Scalar::Date(20_000),
         Type::Timestamp { .. } => Scalar::Timestamp(1_767_225_600_000_000),
         Type::Json => Scalar::Json("{}".into()),
         Type::Enum(words) => {
-            Scalar::Str(words.first().map_or("sample", |word| word).to_owned().into())
+            Scalar::Str(words.first().map_or(SAMPLE, |word| word).to_owned().into())
         }
         Type::List(item) => value_of(item),
         Type::Rows(_) => Scalar::Null,
@@ -251,6 +255,18 @@ mod tests {
     use crate::backend::testing::sqlite_config;
     use crate::catalog::load::tests::{games, write};
     use crate::config::Env;
+
+    #[test]
+    fn sample_of_a_text_is_no_longer_than_the_text_may_be() {
+        let check = |chars_max, expected: &'static str| {
+            assert_eq!(value_of(&Type::Str { chars_max }), Scalar::Str(expected.into()));
+        };
+        check(None, "sample");
+        check(Some(7), "sample");
+        check(Some(6), "sample");
+        check(Some(5), "sampl");
+        check(Some(1), "s");
+    }
 
     #[tokio::test]
     async fn each_step_is_examined_and_told_at_its_own_line() {

@@ -108,8 +108,7 @@ fn sides<'c>(
         format!("game `{0}` has no mirror: set `games.{0}.mirror`, or use --mirror", args.game)
     })?;
     let named = |name: &str| {
-        let mut connections = config.database.connections.iter();
-        let found = connections.find(|connection| *connection.name == *name);
+        let found = config.database.connection(name);
         found.ok_or_else(|| format!("there is no connection `{name}`"))
     };
     Ok((named(&game.database)?, named(mirror)?))

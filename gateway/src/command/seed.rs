@@ -16,9 +16,7 @@ const BASE: &str = "_base";
 pub(super) async fn run(config: &Config, players: u64) -> Result<(), String> {
     let mut seeded: Vec<&str> = Vec::new();
     for game in &config.games {
-        let mut connections = config.database.connections.iter();
-        let Some(connection) = connections.find(|connection| connection.name == game.database)
-        else {
+        let Some(connection) = config.database.connection(&game.database) else {
             return Err(format!("game {}: no connection `{}`", game.id, game.database));
         };
         let is_first = !seeded.contains(&&*game.database);

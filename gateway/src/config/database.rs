@@ -24,6 +24,11 @@ impl DatabaseConfig {
         });
         Self { connections: connections.into_iter().flatten().collect() }
     }
+
+    /// The connection of this name.
+    pub fn connection(&self, name: &str) -> Option<&ConnectionConfig> {
+        self.connections.iter().find(|connection| *connection.name == *name)
+    }
 }
 
 const DIALECTS: [(&str, Dialect); 3] =

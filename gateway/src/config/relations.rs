@@ -84,7 +84,7 @@ fn mirrors(config: &Config, sections: &[Box<str>], reading: &Reading<'_>) {
     for (game, section) in games() {
         let Some(mirror) = &game.mirror else { continue };
         let key = format!("games.{section}.mirror");
-        let is_known = config.database.connections.iter().any(|one| one.name == *mirror)
+        let is_known = config.database.connection(mirror).is_some()
             || reading.is_written(&format!("database.connections.{mirror}"));
         if !is_known {
             let reason = format!("is \"{mirror}\", which `database.connections` does not have");

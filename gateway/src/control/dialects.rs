@@ -20,8 +20,7 @@ pub fn mirror_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
 }
 
 fn dialect_of(config: &Config, connection: &str) -> Option<Dialect> {
-    let mut connections = config.database.connections.iter();
-    connections.find(|one| *one.name == *connection).map(|found| found.dialect)
+    config.database.connection(connection).map(|found| found.dialect)
 }
 
 /// A finding and what to do about it.

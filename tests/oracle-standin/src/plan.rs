@@ -1,6 +1,7 @@
 //! `EXPLAIN PLAN`: PostgreSQL's plan in the words of Oracle's, in `plan_table`.
 //!
-//! Which plan there is, is PostgreSQL's affair; what of it reads a whole table or index has Oracle's names.
+//! Which plan there is, is PostgreSQL's affair; what of it reads a whole table or index has Oracle's names. It is one with an
+//! index wherever one serves: else the statistics of the moment, and few rows, would decide.
 
 use crate::error::{Failure, OracleError};
 use crate::execute::run_converted;
@@ -32,6 +33,31 @@ pub fn explain(
     id: Option<&str>,
     parts: &[Part],
 ) -> Result<(), Failure> {
+    session.simple("SET enable_seqscan = off")?;
+    let explained = steps(statement, session, parts);
+    if !session.is_lost() {
+        session.simple("SET enable_seqscan = on")?;
+    }
+    let kinds = [Kind::Text; 6];
+    let command = Command { sql: INSERT, kinds: &kinds, effect: Effect::Write, wait_seconds: None };
+    for (number, step) in (1..).zip(explained?) {
+        let text = |text: &str| Value::Text(text.to_owned());
+        let id = id.map_or(Value::Null, text);
+        let (number, cardinality) = (i32::to_string(&number), step.cardinality);
+        let (operation, options, object) = (step.operation, step.options, step.object);
+        let values =
+            [id, text(&number), text(&operation), text(options), text(&object), text(&cardinality)];
+        session.run(&command, &values)?;
+    }
+    Ok(())
+}
+
+/// PostgreSQL's plan of a statement.
+fn steps(
+    statement: &Statement,
+    session: &mut Session,
+    parts: &[Part],
+) -> Result<Vec<Step>, Failure> {
     let mut steps = Vec::new();
     for part in parts {
         let kinds = statement.kinds(part)?;
@@ -44,18 +70,7 @@ pub fn explain(
             rows.map(|row| row.try_get(0).map_err(unread)).collect::<Result<_, _>>()?;
         steps.extend(read(&lines));
     }
-    let kinds = [Kind::Text; 6];
-    let command = Command { sql: INSERT, kinds: &kinds, effect: Effect::Write, wait_seconds: None };
-    for (number, step) in (1..).zip(steps) {
-        let text = |text: &str| Value::Text(text.to_owned());
-        let id = id.map_or(Value::Null, text);
-        let (number, cardinality) = (i32::to_string(&number), step.cardinality);
-        let (operation, options, object) = (step.operation, step.options, step.object);
-        let values =
-            [id, text(&number), text(&operation), text(options), text(&object), text(&cardinality)];
-        session.run(&command, &values)?;
-    }
-    Ok(())
+    Ok(steps)
 }
 
 /// Reads PostgreSQL's text: a line a node, each followed by what is said of it.
@@ -69,6 +84,8 @@ fn read(lines: &[String]) -> Vec<Step> {
         let (node, figures) = node.split_once("  (cost=").unwrap_or((node, ""));
         let cardinality = figures.split_once("rows=").map_or("0", |(_, rest)| rest);
         let cardinality = cardinality.split(' ').next().unwrap_or("0").to_owned();
+        let below = lines.iter().skip(index + 1).find(|line| is_node(line));
+        let walks = below.is_some_and(|line| line.trim_start().starts_with("->  Index "));
         let word = |after: &str| {
             let rest = node.split_once(after).map_or("", |(_, rest)| rest);
             rest.split(' ').next().unwrap_or("").trim_matches('"').to_owned()
@@ -78,6 +95,9 @@ fn read(lines: &[String]) -> Vec<Step> {
         } else if node.starts_with("Index ") && node.contains(" using ") {
             let options = if is_bounded { "RANGE SCAN" } else { "FULL SCAN" };
             ("INDEX".to_owned(), options, word(" using "))
+        } else if node == "Limit" && walks {
+            // It ends as soon as there are rows enough.
+            ("WINDOW".to_owned(), "NOSORT STOPKEY", String::new())
         } else {
             (node.split(" on ").next().unwrap_or(node).to_uppercase(), "", String::new())
         };
@@ -89,6 +109,20 @@ fn read(lines: &[String]) -> Vec<Step> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn limit_of_rows_ends_a_walk_along_an_index_and_no_sort() {
+        let first = |below: &str| {
+            let lines = ["Limit  (cost=0.2..9.1 rows=20 width=8)".to_owned(), below.to_owned()];
+            let step = read(&lines).remove(0);
+            (step.operation, step.options)
+        };
+        let walk =
+            "  ->  Index Scan Backward using item_pk on item  (cost=0.2..9.1 rows=20 width=8)";
+        assert_eq!(first(walk), ("WINDOW".to_owned(), "NOSORT STOPKEY"));
+        let sort = "  ->  Sort  (cost=0.2..9.1 rows=20 width=8)";
+        assert_eq!(first(sort), ("LIMIT".to_owned(), ""));
+    }
 
     #[test]
     fn what_reads_a_whole_table_or_index_has_oracles_names() {

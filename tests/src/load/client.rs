@@ -22,7 +22,7 @@ const SHOP_WINDOW_MAX: u64 = 64;
 const PUT_OFF_TOLD_MAX: usize = 3;
 
 /// Players that all clients share, so that they meet at the same rows.
-const PLAYERS: (i64, i64) = (1001, 1020);
+pub(super) const PLAYERS: (i64, i64) = (1001, 1020);
 
 /// Item types that each of these players has at the start.
 const ITEM_TYPES: (i64, i64) = (1, 3);

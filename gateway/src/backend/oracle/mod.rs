@@ -10,6 +10,8 @@
 mod bind;
 mod describe;
 mod fault;
+mod label;
+mod mailbox;
 mod procedure;
 mod text;
 mod threads;
@@ -17,7 +19,6 @@ mod value;
 mod worker;
 
 use std::sync::Weak;
-use std::sync::mpsc::SyncSender;
 use std::time::{Duration, Instant};
 
 use tokio::sync::oneshot;
@@ -28,18 +29,16 @@ use super::fault::Failure;
 use crate::catalog::{Isolation, Scalar, format_timestamp};
 use crate::config::{ConnectionConfig, Endpoint, Zone};
 pub(super) use fault::{Number, OracleFault};
+use label::Label;
 use text::numbered;
 pub use threads::break_off;
 use value::{Row, Value};
-use worker::{Answer, Label, Login, Order, Page, Sql, Task};
+use worker::{Answer, Login, Order, Page, Sql, Task};
 
 /// How much longer a call may take than whoever asked waits: their time is over first, and they break it off.
 const GRACE: Duration = Duration::from_millis(250);
 /// Longest time of a call that only looks whether the database is there.
 const PING_TIMEOUT: Duration = Duration::from_secs(1);
-/// Longest action and client identifier that every version takes, in bytes.
-const ACTION_BYTES_MAX: usize = 32;
-const REQUEST_BYTES_MAX: usize = 64;
 /// Rows that the gateway's own small results may have.
 const OWN_ROWS_MAX: u32 = 99;
 /// A call took longer than its time limit.
@@ -48,7 +47,7 @@ const DPI_CALL_TIMEOUT: i32 = 1067;
 /// A connection to an Oracle.
 #[derive(Debug)]
 pub(super) struct Session {
-    orders: SyncSender<Order>,
+    orders: mailbox::Sender<Order>,
     /// Only to break off what runs on it: it is the thread's.
     driver: Weak<oracle::Connection>,
     zone: Zone,
@@ -90,10 +89,7 @@ impl Session {
     /// Says for whom the next statements are; `None`: for the gateway itself.
     pub(super) fn serve(&mut self, purpose: Option<&Purpose<'_>>) {
         self.limit = purpose.map(|purpose| purpose.limit);
-        self.label = purpose.map(|Purpose { game, op, request, .. }| Label {
-            action: cut(&format!("{game}.{op}"), ACTION_BYTES_MAX).into(),
-            request: cut(request, REQUEST_BYTES_MAX).into(),
-        });
+        self.label = purpose.map(Label::of);
     }
 
     pub(super) async fn ping(&mut self) -> Result<(), sqlx::Error> {
@@ -224,7 +220,7 @@ impl Session {
         let (answer, answered) = oneshot::channel();
         let label = self.label.take();
         let order = Order { label, patience: self.patience(), task: task(answer) };
-        self.orders.try_send(order).map_err(|_busy_or_gone| gone())?;
+        self.orders.send(order).map_err(|_busy_or_gone| gone())?;
         Ok(answered.await.map_err(|_gone| gone())??)
     }
 
@@ -271,11 +267,6 @@ fn late_or(error: sqlx::Error) -> Failure {
         Some(Number::Dpi(DPI_CALL_TIMEOUT)) => Failure::Unread(BackendError::TimedOut),
         _ => error.into(),
     }
-}
-
-/// The beginning of a text.
-fn cut(text: &str, bytes_max: usize) -> &str {
-    text.get(..text.floor_char_boundary(bytes_max)).unwrap_or_default()
 }
 
 /// A value of a small result as text.

@@ -5,7 +5,6 @@
 //!
 //! Invariant: the connection is used by its thread alone, but for breaking off what runs on it.
 
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
 use std::sync::{Arc, Weak};
 use std::thread;
 use std::time::Duration;
@@ -15,6 +14,8 @@ use tokio::sync::{mpsc, oneshot};
 
 use super::bind::{Bind, joined};
 use super::describe::describe;
+use super::label::{Label, Told};
+use super::mailbox::{Receiver, Sender, mailbox};
 use super::procedure::{self, Call, Given, Out};
 use super::text::session_setup;
 use super::threads::Thread;
@@ -23,8 +24,6 @@ use super::{Described, OracleFault};
 use crate::catalog::Scalar;
 use crate::config::{Secret, Zone};
 
-/// Orders that may wait for a thread: one, since one connection is asked one thing at a time.
-const ORDERS_MAX: usize = 1;
 /// Memory for a thread's stack; pages that are never touched cost nothing.
 const STACK_BYTES: usize = 1 << 20;
 /// Longest name of a thread.
@@ -50,13 +49,6 @@ pub(super) struct Login {
     pub zone: Zone,
     pub statement_count_max: u32,
     pub connect_timeout: Duration,
-}
-
-/// Who a statement is run for, as DBAs see it in `v$session`.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Label {
-    pub action: Box<str>,
-    pub request: Box<str>,
 }
 
 /// Something to do.
@@ -139,8 +131,8 @@ pub(super) struct Page {
 /// Starts a thread, which connects. Returns where it takes orders, and where it says that it is connected.
 ///
 /// - `name`: the connection's in the configuration.
-pub(super) fn start(name: &str, login: Login) -> std::io::Result<(SyncSender<Order>, Opening)> {
-    let (sender, orders) = sync_channel(ORDERS_MAX);
+pub(super) fn start(name: &str, login: Login) -> std::io::Result<(Sender<Order>, Opening)> {
+    let (sender, orders) = mailbox();
     let (opened, opening) = oneshot::channel();
     let mut name = format!("ora-{name}");
     name.truncate(name.floor_char_boundary(NAME_BYTES));
@@ -176,18 +168,10 @@ fn connect(login: &Login) -> Result<Connection, OracleFault> {
 }
 
 fn serve((connection, thread): (&Connection, &Thread), zone: &Zone, orders: &Receiver<Order>) {
-    let (mut label, mut has_ruled) = (None, false);
-    for order in orders {
+    let (mut told, mut has_ruled) = (Told::default(), false);
+    while let Some(order) = orders.take() {
         thread.is_busy(!matches!(order.task, Task::Ping(_) | Task::Close(_)));
-        // What cannot be set shows in the call that follows.
-        let _set_or_shown = connection.set_call_timeout(Some(order.patience));
-        if order.label.is_some() && order.label != label {
-            label = order.label;
-            if let Some(Label { action, request }) = &label {
-                let _set_or_shown = connection.set_action(action);
-                let _set_or_shown = connection.set_client_identifier(request);
-            }
-        }
+        told.tell(connection, order.patience, order.label);
         // An answer that nobody waits for any more is dropped.
         match order.task {
             Task::Ping(answer) => drop(answer.send(connection.ping().map_err(Into::into))),

@@ -1,11 +1,10 @@
 //! A running gateway copies for every game that has a mirror, as far as nobody else does.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinHandle;
 
 use super::copy::Copier;
 use super::direction::by_rows;
@@ -14,9 +13,9 @@ use super::lease::Takeover;
 use super::outbox::{Depth, depth};
 use super::side::Side;
 use super::state::{Group, now_ms};
-use crate::config::ConnectionConfig;
+use super::tasks::{MirroredGame, Tasks};
 use crate::observe::{Kind, Metrics};
-use crate::queue::{self, Watch};
+use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 
 /// Between two looks for games that have a mirror.
@@ -55,98 +54,44 @@ struct Figure {
 
 type Figures = Arc<Mutex<BTreeMap<Box<str>, Figure>>>;
 
-/// A game with both of its databases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-struct Mirrored {
-    game: Box<str>,
-    owner: ConnectionConfig,
-    mirror: ConnectionConfig,
-}
-
-/// The copying of one game.
-struct Running {
-    of: Mirrored,
-    stop: queue::Signal<bool>,
-    task: JoinHandle<()>,
-}
-
 impl Copiers {
     /// Runs until `stop` is true; leases are given back then.
     pub async fn run(self, mut stop: Watch<bool>) {
         let figures = Figures::default();
         register(&self.metrics, &figures);
-        let mut running: HashMap<Box<str>, Running> = HashMap::new();
+        let mut tasks = Tasks::default();
         loop {
-            let wanted = self.wanted();
-            let gone: Vec<Box<str>> = running
-                .iter()
-                .filter(|(game, one)| wanted.get(*game) != Some(&one.of))
-                .map(|(game, _)| game.clone())
-                .collect();
-            for game in gone {
-                if let Some(one) = running.remove(&game) {
-                    one.end().await;
-                    lock(&figures).remove(&game);
-                }
-            }
-            for (game, of) in wanted {
-                running.entry(game).or_insert_with(|| {
-                    let (stop, stopped) = queue::signal(false);
-                    let (name, figures) = (self.name.clone(), Arc::clone(&figures));
-                    let task = tokio::spawn(keep(of.clone(), name, figures, stopped));
-                    Running { of, stop, task }
-                });
+            let wanted = MirroredGame::all(&self.snapshot.load().config);
+            let begin = |of, stop| keep(of, self.name.clone(), Arc::clone(&figures), stop);
+            for game in tasks.keep(wanted, begin).await {
+                lock(&figures).remove(&game);
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
                 () = tokio::time::sleep(LOOK_PAUSE) => {}
             }
         }
-        for (_, one) in running {
-            one.end().await;
-        }
-    }
-
-    fn wanted(&self) -> HashMap<Box<str>, Mirrored> {
-        let snapshot = self.snapshot.load();
-        let config = &snapshot.config;
-        let named = |name: &str| {
-            let mut connections = config.database.connections.iter();
-            connections.find(|connection| *connection.name == *name).cloned()
-        };
-        let one = |game: &crate::config::GameConfig| {
-            let id: Box<str> = game.id.as_str().into();
-            let (owner, mirror) = (named(&game.database)?, named(game.mirror.as_ref()?)?);
-            Some((id.clone(), Mirrored { game: id, owner, mirror }))
-        };
-        config.games.iter().filter_map(one).collect()
-    }
-}
-
-impl Running {
-    async fn end(self) {
-        self.stop.set(true);
-        let _ended_or_panicked = self.task.await.is_ok();
+        tasks.end().await;
     }
 }
 
 /// Copies one game until `stop` is true.
-async fn keep(of: Mirrored, name: Box<str>, figures: Figures, mut stop: Watch<bool>) {
-    let named = Group { id: &of.game, owner: &of.owner, mirror: &of.mirror };
+async fn keep(of: MirroredGame, name: Box<str>, figures: Figures, mut stop: Watch<bool>) {
+    let named = Group { id: &of.id, owner: &of.database, mirror: &of.mirror };
     let mut told = String::new();
     loop {
         let mut group = named;
         let pause = match copy(&mut group, &name, &figures, &mut stop).await {
             Ok(()) => return,
             Err(error) => {
-                note(&figures, &of.game, |figure| figure.is_copier = false);
+                note(&figures, &of.id, |figure| figure.is_copier = false);
                 let held = matches!(error, SwitchError::Held { .. });
                 let cause = super::capture::words(&error);
                 // That there is no mirror yet is how every mirror begins.
                 if held || matches!(error, SwitchError::Refused(_)) {
-                    tracing::debug!(game = %of.game, %error, "this gateway copies nothing");
+                    tracing::debug!(game = %of.id, %error, "this gateway copies nothing");
                 } else if told != cause {
-                    tracing::warn!(game = %of.game, %error, %cause, "rows are not copied to the mirror");
+                    tracing::warn!(game = %of.id, %error, %cause, "rows are not copied to the mirror");
                     told = cause;
                 }
                 if held {

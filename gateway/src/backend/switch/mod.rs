@@ -40,6 +40,7 @@ mod state;
 mod status;
 mod steps;
 mod table;
+mod tasks;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod tests;

@@ -7,16 +7,16 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinHandle;
 
 use super::error::SwitchError;
 use super::gates::{Gates, Ownership};
 use super::lookout::{Around, Lookout, Watched};
 use super::side::Side;
 use super::state::text;
+use super::tasks::Tasks;
 use crate::config::{Config, ConnectionConfig, GameConfig};
 use crate::observe::{Kind, Metrics, Samples};
-use crate::queue::{self, Watch};
+use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 
 /// Between two looks for games that have a mirror.
@@ -44,13 +44,6 @@ pub struct Owners {
     pub name: Box<str>,
 }
 
-/// A task that runs until it is told to stop.
-struct Running<T> {
-    of: T,
-    stop: queue::Signal<bool>,
-    task: JoinHandle<()>,
-}
-
 /// Games whose configuration has no mirror, and whose database knows of one.
 type Found = Arc<Mutex<BTreeSet<(Box<str>, Box<str>)>>>;
 
@@ -65,29 +58,18 @@ impl Owners {
             is_ending: Arc::default(),
         };
         let found = Found::default();
-        let mut lookouts: HashMap<Box<str>, Running<Watched>> = HashMap::new();
-        let mut questions: HashMap<Box<str>, Running<ConnectionConfig>> = HashMap::new();
+        let mut lookouts = Tasks::default();
+        let mut questions = Tasks::default();
         loop {
             let config = Arc::clone(&self.snapshot.load().config);
-            let alone = alone(&config);
-            stop_others(&mut questions, &alone).await;
-            for (name, connection) in alone {
-                questions.entry(name).or_insert_with(|| {
-                    let found = Arc::clone(&found);
-                    Running::start(connection.clone(), |stop| ask(connection, found, stop))
-                });
-            }
+            questions.keep(alone(&config), |of, stop| ask(of, Arc::clone(&found), stop)).await;
             let wanted = wanted(&config, &lock(&found));
-            stop_others(&mut lookouts, &wanted).await;
+            lookouts
+                .keep(wanted.clone(), |of, stop| Lookout::new(of, around.clone()).run(stop))
+                .await;
             // Also those that somebody asked for who began before a reload.
             for game in self.gates.games().iter().filter(|game| !wanted.contains_key(*game)) {
                 self.gates.remove(game);
-            }
-            for (game, of) in wanted {
-                lookouts.entry(game).or_insert_with(|| {
-                    let lookout = Lookout::new(of.clone(), around.clone());
-                    Running::start(of, |stop| lookout.run(stop))
-                });
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
@@ -96,54 +78,9 @@ impl Owners {
             }
         }
         around.is_ending.store(true, Ordering::Relaxed);
-        for one in lookouts.values() {
-            one.stop.set(true);
-        }
-        for (_, one) in lookouts {
-            one.end().await;
-        }
-        for (_, one) in questions {
-            one.end().await;
-        }
+        lookouts.end().await;
+        questions.end().await;
     }
-}
-
-impl<T> Running<T> {
-    fn start<F: Future<Output = ()> + Send + 'static>(
-        of: T,
-        work: impl FnOnce(Watch<bool>) -> F,
-    ) -> Self {
-        let (stop, stopped) = queue::signal(false);
-        Self { of, stop, task: tokio::spawn(work(stopped)) }
-    }
-
-    async fn end(self) {
-        self.stop.set(true);
-        let _ended_or_panicked = self.task.await.is_ok();
-    }
-}
-
-/// Ends what is not wanted any more, or is of something else, or has ended by itself.
-async fn stop_others<T: PartialEq>(
-    running: &mut HashMap<Box<str>, Running<T>>,
-    wanted: &HashMap<Box<str>, T>,
-) {
-    let is_gone =
-        |name: &str, one: &Running<T>| wanted.get(name) != Some(&one.of) || one.task.is_finished();
-    let gone: Vec<Box<str>> = running
-        .iter()
-        .filter(|(name, one)| is_gone(name, one))
-        .map(|(name, _)| name.clone())
-        .collect();
-    for name in &gone {
-        if let Some(one) = running.remove(name) {
-            one.end().await;
-        }
-    }
-}
-
-fn named(config: &Config, name: &str) -> Option<ConnectionConfig> {
-    config.database.connections.iter().find(|connection| *connection.name == *name).cloned()
 }
 
 /// The games to look at.
@@ -154,8 +91,9 @@ fn wanted(config: &Config, found: &BTreeSet<(Box<str>, Box<str>)>) -> HashMap<Bo
         if game.mirror.is_none() && !is_found() {
             return None;
         }
-        let database = named(config, &game.database)?;
-        let mirror = game.mirror.as_ref().and_then(|mirror| named(config, mirror));
+        let database = config.database.connection(&game.database)?.clone();
+        let mirror =
+            game.mirror.as_ref().and_then(|mirror| config.database.connection(mirror)).cloned();
         Some((id.clone(), Watched { game: id, database, mirror }))
     };
     config.games.iter().filter_map(one).collect()
@@ -164,7 +102,11 @@ fn wanted(config: &Config, found: &BTreeSet<(Box<str>, Box<str>)>) -> HashMap<Bo
 /// The databases of games that have no mirror.
 fn alone(config: &Config) -> HashMap<Box<str>, ConnectionConfig> {
     let games = config.games.iter().filter(|game| game.mirror.is_none());
-    games.filter_map(|game| Some((game.database.clone(), named(config, &game.database)?))).collect()
+    games
+        .filter_map(|game| {
+            Some((game.database.clone(), config.database.connection(&game.database)?.clone()))
+        })
+        .collect()
 }
 
 /// Asks a database, now and then, for games of which it knows more than the configuration.

@@ -120,8 +120,7 @@ fn sides<'c>(args: &DiffArgs, config: &'c Config) -> Result<[&'c ConnectionConfi
         return Err("both sides are one connection".to_owned());
     }
     let named = |name: &str| {
-        let mut connections = config.database.connections.iter();
-        let found = connections.find(|connection| *connection.name == *name);
+        let found = config.database.connection(name);
         let found = found.ok_or_else(|| format!("there is no connection `{name}`"))?;
         match &found.endpoint {
             // Connecting would make it.

@@ -173,8 +173,7 @@ fn configured<'c>(args: &'c SwitchArgs, config: &'c Config) -> Result<Group<'c>,
         ));
     }
     let named = |name: &str| -> Result<&ConnectionConfig, String> {
-        let mut connections = config.database.connections.iter();
-        let found = connections.find(|connection| *connection.name == *name);
+        let found = config.database.connection(name);
         found.ok_or_else(|| format!("there is no connection `{name}`"))
     };
     Ok(Group { id, owner: named(&game.database)?, mirror: named(mirror)? })

@@ -170,9 +170,12 @@ async fn write_on(world: &World, seed: i64, stop: &AtomicBool) -> u64 {
         let done: Result<(), SwitchError> = done.await;
         match done {
             Ok(()) => count += 1,
-            // Two writers of one table lock each other out at times; a key may be there already.
+            // Two writers of one table lock each other out at times; a key may be there already. And a write that meets
+            // the making of a trigger is told by MariaDB that there is no outbox.
             Err(error) => {
-                assert!(matches!(error, SwitchError::Statement { .. }), "{error:?}");
+                let is_met = |text: String| text.contains("gateway_outbox' doesn't exist");
+                let is_usual = matches!(error, SwitchError::Statement { .. });
+                assert!(is_usual || is_met(format!("{error:?}")), "{error:?}");
                 side.rollback().await;
             }
         }

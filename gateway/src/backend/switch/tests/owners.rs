@@ -122,19 +122,18 @@ async fn reads_follow_the_owner_and_what_was_cached_under_the_old_one_is_not_ser
     everywhere("follow", async |world| {
         mirrored(world).await;
         let gateway = Gateway::of(world, "one");
-        let mut lookout = gateway.lookout(world);
-        lookout.look().await;
+        let looking = gateway.look_on();
         gateway.call("put", (1, "gold", 5), far()).await.expect("written");
         assert_eq!(gateway.balance("get", 1, "gold").await, (5, false));
         assert_eq!(gateway.balance("get", 1, "gold").await, (5, true));
         flipped(world).await;
         // By nobody's call: only the epoch tells the two apart.
         run(&world.mirror, "UPDATE wallet SET balance = 7").await;
-        lookout.look().await;
         assert_eq!(gateway.balance("look", 1, "gold").await.0, 7);
         assert_eq!(gateway.balance("get", 1, "gold").await, (7, false));
         assert_eq!(gateway.balance("get", 1, "gold").await, (7, true));
         assert_eq!(gateway.shown().1.epoch, 2);
+        looking.end().await;
     })
     .await;
 }

@@ -12,6 +12,7 @@ use super::super::capture::words;
 use super::super::error::SwitchError;
 use super::super::outbox;
 use super::super::side::Side;
+use super::super::tasks::MirroredGame;
 use super::book::{self, Said, Tally};
 use super::sample::{Lane, Sample, Sampler, Sampling};
 use super::settle::{Position, Settled, Verifier};
@@ -38,14 +39,6 @@ const CONNECTION_COUNT_MAX: usize = 2;
 /// Mismatches of a game that the log is told of, each once.
 const TOLD_COUNT_MAX: usize = 100;
 
-/// A game with both of its databases.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub(super) struct Game {
-    pub(super) id: Box<str>,
-    pub(super) database: ConnectionConfig,
-    pub(super) mirror: ConnectionConfig,
-}
-
 /// How reads are compared at a moment.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Now {
@@ -65,7 +58,7 @@ struct Done {
 
 /// One game's task.
 pub(super) struct Shadow {
-    game: Game,
+    game: MirroredGame,
     name: Box<str>,
     sampler: Arc<Sampler>,
     figures: SharedFigures,
@@ -90,7 +83,7 @@ pub(super) struct Shadow {
 
 impl Shadow {
     /// Makes it; nothing is asked yet.
-    pub(super) fn new(game: Game, shadows: &Shadows, figures: &SharedFigures) -> Self {
+    pub(super) fn new(game: MirroredGame, shadows: &Shadows, figures: &SharedFigures) -> Self {
         let (lane, samples) = Lane::new();
         let (position, positions) = watch::channel(Position::default());
         let settling = Arc::new(AtomicUsize::new(0));
@@ -191,7 +184,7 @@ impl Shadow {
     }
 
     async fn ask(&mut self) -> Result<Now, SwitchError> {
-        let Game { id, database, mirror } = &self.game;
+        let MirroredGame { id, database, mirror } = &self.game;
         let first = said(&mut self.database, database, id).await;
         if let Ok(said) = &first
             && said.is_owner

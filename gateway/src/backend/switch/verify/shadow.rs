@@ -5,18 +5,18 @@
 //! (`gateway switch GAME verify --sample 5%`), takes samples from the queue, and writes down what came of them. Nothing
 //! counts that was begun before the game became `mirrored`, or changed its owner.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
 use arc_swap::ArcSwap;
-use tokio::task::JoinHandle;
 
 use super::super::super::Pools;
-use super::game::{Game, Shadow};
+use super::super::tasks::{MirroredGame, Tasks};
+use super::game::Shadow;
 use super::sample::Sampler;
 use crate::observe::{Kind, Metrics};
-use crate::queue::{self, Watch};
+use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 
 /// Between two looks at which games have a mirror.
@@ -48,66 +48,21 @@ pub(super) struct Figures {
 
 pub(super) type SharedFigures = Arc<Mutex<Figures>>;
 
-/// The comparing of one game.
-struct Running {
-    game: Game,
-    stop: queue::Signal<bool>,
-    task: JoinHandle<()>,
-}
-
 impl Shadows {
     /// Runs until `stop` is true.
     pub async fn run(self, mut stop: Watch<bool>) {
         let figures = SharedFigures::default();
         register(&self.metrics, &figures);
-        let mut running: HashMap<Box<str>, Running> = HashMap::new();
+        let mut tasks = Tasks::default();
         loop {
-            let wanted = self.wanted();
-            let gone = running.iter().filter(|(id, one)| wanted.get(*id) != Some(&one.game));
-            let gone: Vec<Box<str>> = gone.map(|(id, _)| id.clone()).collect();
-            for one in gone.iter().filter_map(|id| running.remove(id)) {
-                one.end().await;
-            }
-            for (id, game) in wanted {
-                running.entry(id).or_insert_with(|| self.begin(game, &figures));
-            }
+            let wanted = MirroredGame::all(&self.snapshot.load().config);
+            tasks.keep(wanted, |game, stop| Shadow::new(game, &self, &figures).run(stop)).await;
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
                 () = tokio::time::sleep(LOOK_PAUSE) => {}
             }
         }
-        for (_, one) in running {
-            one.end().await;
-        }
-    }
-
-    fn begin(&self, game: Game, figures: &SharedFigures) -> Running {
-        let (stop, stopped) = queue::signal(false);
-        let shadow = Shadow::new(game.clone(), self, figures);
-        let task = tokio::spawn(shadow.run(stopped));
-        Running { game, stop, task }
-    }
-
-    fn wanted(&self) -> HashMap<Box<str>, Game> {
-        let snapshot = self.snapshot.load();
-        let config = &snapshot.config;
-        let named = |name: &str| {
-            let mut connections = config.database.connections.iter();
-            connections.find(|connection| *connection.name == *name).cloned()
-        };
-        let one = |game: &crate::config::GameConfig| {
-            let id: Box<str> = game.id.as_str().into();
-            let (database, mirror) = (named(&game.database)?, named(game.mirror.as_ref()?)?);
-            Some((id.clone(), Game { id, database, mirror }))
-        };
-        config.games.iter().filter_map(one).collect()
-    }
-}
-
-impl Running {
-    async fn end(self) {
-        self.stop.set(true);
-        let _ended_or_panicked = self.task.await.is_ok();
+        tasks.end().await;
     }
 }
 
