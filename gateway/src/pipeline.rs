@@ -23,11 +23,12 @@ use crate::config::QueueKind;
 use crate::error::Error;
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Draft, Payload};
+pub use crate::observe::Trace;
 use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::queue;
 use crate::reply::{Offered, Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
-pub use crate::worker::{Core, Finished, LocalSnapshot, Trace, Worker, unix_seconds};
+pub use crate::worker::{Core, Finished, LocalSnapshot, Worker, unix_seconds};
 
 /// A request, as far as every transport has the same.
 #[derive(Clone, Copy, Debug)]

@@ -4,7 +4,6 @@
 //! Invariant: what a [`Worker`] changes for a hit belongs to its thread alone.
 
 use std::cell::{Cell, RefCell};
-use std::fmt;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -22,35 +21,12 @@ use crate::config::RequestLog;
 use crate::error::Error;
 use crate::journal::Journal;
 use crate::observe::{
-    CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Transport, emit,
-    log_request,
+    CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Trace,
+    Transport, emit, log_request,
 };
 use crate::queue;
 use crate::snapshot::{Operation, Snapshot};
 use crate::stream::Streams;
-
-/// A request's name in logs: made into text only where somebody reads it.
-#[derive(Clone, Copy, Debug)]
-pub enum Trace<'a> {
-    /// Text: HTTP's `X-Request-Id`.
-    Text(&'a str),
-    /// A connection's number in this process, and the request's on it.
-    Numbered {
-        /// The connection.
-        connection: u64,
-        /// The request.
-        request: u32,
-    },
-}
-
-impl fmt::Display for Trace<'_> {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        match self {
-            Self::Text(text) => f.write_str(text),
-            Self::Numbered { connection, request } => write!(f, "{connection}-{request}"),
-        }
-    }
-}
 
 /// A request that is over, for metrics and log.
 #[derive(Clone, Copy, Debug)]
@@ -196,14 +172,8 @@ impl Worker {
     }
 
     /// A new request id: random by thread, counted by request.
-    pub fn next_trace(&self) -> String {
-        let Ok(number) = u32::try_from(self.requests.get()) else {
-            return format!("{:08x}{:08x}", self.trace_prefix, self.requests.get());
-        };
-        let id = u64::from(self.trace_prefix) << 32 | u64::from(number);
-        let mut text = String::with_capacity(16);
-        text.extend((0..16).rev().filter_map(|place| hex_digit(id >> (place * 4))));
-        text
+    pub const fn next_trace(&self) -> Trace<'static> {
+        Trace::Counted { thread: self.trace_prefix, number: self.requests.get() }
     }
 
     /// What the threads share.
@@ -228,9 +198,7 @@ impl Worker {
     ///
     /// [`AuthError`] of the verification.
     pub fn bearer(&self, snapshot: &Snapshot, token: &str) -> Result<Arc<Principal>, AuthError> {
-        let mut tokens = self.tokens.borrow_mut();
-        let token = Presented::Token(token);
-        tokens.authenticate(&snapshot.authenticator, snapshot.generation, token, unix_seconds())
+        self.authenticate(snapshot, Presented::Token(token))
     }
 
     /// The principal of an API key, verified now or remembered.
@@ -239,9 +207,33 @@ impl Worker {
     ///
     /// [`AuthError`] of the verification.
     pub fn api_key(&self, snapshot: &Snapshot, key: &str) -> Result<Arc<Principal>, AuthError> {
+        self.authenticate(snapshot, Presented::ApiKey(key))
+    }
+
+    /// The principal of a credential, verified now or remembered.
+    ///
+    /// # Errors
+    ///
+    /// [`AuthError`] of the verification.
+    pub fn authenticate(
+        &self,
+        snapshot: &Snapshot,
+        presented: Presented<'_>,
+    ) -> Result<Arc<Principal>, AuthError> {
         let mut tokens = self.tokens.borrow_mut();
-        let key = Presented::ApiKey(key);
-        tokens.authenticate(&snapshot.authenticator, snapshot.generation, key, unix_seconds())
+        tokens.authenticate(&snapshot.authenticator, snapshot.generation, presented, unix_seconds())
+    }
+
+    /// The principal of a credential that was verified before; nothing is verified now.
+    ///
+    /// - `now`: Unix seconds.
+    pub fn remembered(
+        &self,
+        snapshot: &Snapshot,
+        presented: Presented<'_>,
+        now: u64,
+    ) -> Option<Arc<Principal>> {
+        self.tokens.borrow_mut().remembered(snapshot.generation, presented, now)
     }
 
     /// Begins a request: counts it, and starts the stage clock if it is one of those that are timed.
@@ -387,11 +379,6 @@ fn trace_prefix() -> u32 {
     // Without randomness the ids of two threads may meet: a nuisance in a log, no more.
     let _filled = getrandom::fill(&mut bytes).is_ok();
     u32::from_be_bytes(bytes)
-}
-
-/// The lowest four bits as a hexadecimal digit.
-fn hex_digit(bits: u64) -> Option<char> {
-    char::from_digit(u32::try_from(bits & 0xf).ok()?, 16)
 }
 
 /// Seconds since 1970, by the wall clock.

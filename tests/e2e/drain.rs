@@ -10,6 +10,7 @@ use serde_json::json;
 // It needs a table that readers wait for, and no reader of an Oracle waits for a writer.
 gateway_tests::on_mysql_only! {
     calls_in_flight_are_finished_and_later_ones_are_refused,
+    http_answer_in_flight_says_that_it_is_the_last,
 }
 gateway_tests::on_every_server! {
     drain_ends_at_its_timeout_even_when_a_call_does_not,
@@ -25,12 +26,15 @@ fn admin() -> Credential {
 
 #[test]
 fn gateway_told_to_end_says_goaway_closes_and_exits_with_0() {
-    let mut gateway = Setup::sqlite().start();
+    let mut gateway = Setup::sqlite().set("/server/drain_timeout", json!("10m")).start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     assert_eq!(wire.call("player.get", &json!({ "player_id": 1001 })).0, 0);
     let mut json_wire = gateway.connect("game1", &admin(), Codec::Json);
     let mut http = gateway.http();
     assert_eq!(http.get("/v1/game1/players/1001", &admin().headers()).status, 200);
+    let mut begun = gateway.http();
+    assert_eq!(begun.get("/v1/game1/players/1001", &admin().headers()).status, 200);
+    assert!(begun.send_bytes(b"GET /v1/game1/pl"));
     gateway.signal(Signal::Drain);
     for (wire, codec) in [(&mut wire, 0), (&mut json_wire, 1)] {
         let goaway = wire.expect_frame();
@@ -39,6 +43,7 @@ fn gateway_told_to_end_says_goaway_closes_and_exits_with_0() {
         wire.expect_closed();
     }
     assert!(http.read().is_none(), "an idle connection is closed");
+    assert!(begun.read().is_none(), "what was not asked to its end is not waited for");
     assert_eq!(gateway.wait_exit().code(), Some(0));
 }
 
@@ -106,4 +111,36 @@ fn gateway_restarted_on_its_own_ports_serves_again() {
     gateway.wait_exit();
     let again = again.start();
     assert_eq!(again.http().get("/v1/game1/players/1001", &admin().headers()).status, 200);
+}
+
+fn http_answer_in_flight_says_that_it_is_the_last(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let mut gateway = Setup::on(server).set("/server/drain_timeout", json!("30s")).start();
+    let schema = gateway.schemas().unwrap().name("game1");
+    let lock = server.lock(&schema, "player");
+    let headers = admin().headers();
+    let late = format!("GET /v1/game1/nothing HTTP/1.1\r\nHost: a\r\n{headers}\r\n");
+    // By the gateway's own reader, and by hyper, which a `TE` leads to.
+    let (mut plain, mut hyper) = (gateway.http(), gateway.http());
+    for (http, server_id, more) in [(&mut plain, 1, ""), (&mut hyper, 2, "TE: trailers\r\n")] {
+        let body = format!("{{\"server_id\":{server_id}}}");
+        let length = body.len();
+        let request = format!(
+            "POST /v1/game1/call/player.count HTTP/1.1\r\nHost: a\r\n{headers}{more}\
+             Content-Length: {length}\r\n\r\n{body}{late}"
+        );
+        assert!(http.send_bytes(request.as_bytes()));
+    }
+    wait_until("the calls are with the database", || {
+        (server.waiting_count(&schema) == 2).then_some(())
+    });
+    gateway.signal(Signal::Drain);
+    wait_until("it drains", || (gateway.admin("/readyz").status == 503).then_some(()));
+    drop(lock);
+    for http in [&mut plain, &mut hyper] {
+        let reply = http.read().expect("the answer");
+        assert_eq!((reply.status, reply.header("connection")), (200, Some("close")));
+        assert!(http.read().is_none(), "nothing more is served");
+    }
+    assert_eq!(gateway.wait_exit().code(), Some(0));
 }

@@ -84,6 +84,18 @@ impl Http {
     /// When nothing comes within [`LIMIT`], or what comes is not a reply.
     #[track_caller]
     pub fn read(&mut self) -> Option<Response> {
+        let mut response = self.read_head()?;
+        response.body = self.body(&response);
+        Some(response)
+    }
+
+    /// The next reply, as it is to a HEAD: without a body, whatever its header says.
+    ///
+    /// # Panics
+    ///
+    /// As [`Self::read`].
+    #[track_caller]
+    pub fn read_head(&mut self) -> Option<Response> {
         let line = self.line()?;
         let mut words = line.split(' ');
         assert!(words.next().is_some_and(|version| version.starts_with("HTTP/1.")), "{line}");
@@ -94,9 +106,7 @@ impl Http {
             let Some((name, value)) = line.split_once(':') else { break };
             headers.push((name.to_ascii_lowercase(), value.trim().to_owned()));
         }
-        let mut response = Response { status, headers, body: Vec::new() };
-        response.body = self.body(&response);
-        Some(response)
+        Some(Response { status, headers, body: Vec::new() })
     }
 
     fn line(&mut self) -> Option<String> {

@@ -85,10 +85,7 @@ impl TokenCache {
         presented: Presented<'_>,
         now: u64,
     ) -> Result<Arc<Principal>, AuthError> {
-        if generation != self.generation {
-            self.clear();
-            self.generation = generation;
-        }
+        self.turn_to(generation);
         let hash = self.hasher.hash_one(presented.text());
         if let Some(principal) = self.get(hash, presented, now) {
             return Ok(Arc::clone(principal));
@@ -99,6 +96,28 @@ impl TokenCache {
         }?;
         self.insert(hash, presented, Arc::clone(&principal), now);
         Ok(principal)
+    }
+
+    /// The principal of a credential that was verified before, by [`Self::authenticate`] alone.
+    ///
+    /// - `generation`, `now`: as there.
+    pub fn remembered(
+        &mut self,
+        generation: u64,
+        presented: Presented<'_>,
+        now: u64,
+    ) -> Option<Arc<Principal>> {
+        self.turn_to(generation);
+        let hash = self.hasher.hash_one(presented.text());
+        self.get(hash, presented, now).map(Arc::clone)
+    }
+
+    /// Forgets what was verified for another generation.
+    fn turn_to(&mut self, generation: u64) {
+        if generation != self.generation {
+            self.clear();
+            self.generation = generation;
+        }
     }
 
     /// Forgets everything.
@@ -295,6 +314,22 @@ mod tests {
         assert!(Arc::ptr_eq(&first, &last));
         let expired = AuthError::Expired { expired_at: NOW + 65 };
         assert_eq!(bed.get(&token, NOW + 65).map(drop), Err(expired));
+    }
+
+    #[test]
+    fn only_what_was_verified_for_this_generation_and_is_still_valid_is_remembered() {
+        let mut bed = Bed::new(8);
+        let token = token(1, NOW + 60);
+        let presented = Presented::Token(&token);
+        assert!(bed.cache.remembered(1, presented, NOW).is_none(), "it is not verified here");
+        assert!(bed.cache.is_empty());
+        let first = bed.get(&token, NOW).unwrap();
+        let again = bed.cache.remembered(1, presented, NOW + 64).unwrap();
+        assert!(Arc::ptr_eq(&first, &again));
+        assert!(bed.cache.remembered(1, Presented::ApiKey(&token), NOW).is_none());
+        assert!(bed.cache.remembered(1, presented, NOW + 65).is_none());
+        assert!(bed.cache.remembered(1, presented, NOW).is_some());
+        assert!(bed.cache.remembered(2, presented, NOW).is_none());
     }
 
     #[test]

@@ -28,17 +28,22 @@ fn poll<F: Future>(
     future: Pin<&mut F>,
     context: &mut Context<'_>,
 ) -> Poll<Result<F::Output, String>> {
-    // A connection's state is dropped with it; what threads share is made of atomics and is whole
-    // between any two instructions.
-    match catch_unwind(AssertUnwindSafe(|| future.poll(context))) {
+    match catch_sync(|| future.poll(context)) {
         Ok(Poll::Pending) => Poll::Pending,
         Ok(Poll::Ready(output)) => Poll::Ready(Ok(output)),
-        Err(panic) => {
-            let text = panic.downcast_ref::<&str>().map(ToString::to_string);
-            let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
-            Poll::Ready(Err(text.unwrap_or_else(|| "a panic without a message".to_owned())))
-        }
+        Err(message) => Poll::Ready(Err(message)),
     }
+}
+
+/// Runs what waits for nothing to its end or its panic, and gives the panic's message.
+pub(super) fn catch_sync<R>(work: impl FnOnce() -> R) -> Result<R, String> {
+    // A connection's state is dropped with it; what threads share is made of atomics and is whole
+    // between any two instructions.
+    catch_unwind(AssertUnwindSafe(work)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(ToString::to_string);
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        text.unwrap_or_else(|| "a panic without a message".to_owned())
+    })
 }
 
 #[cfg(test)]

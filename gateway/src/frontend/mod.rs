@@ -5,7 +5,7 @@
 //!
 //! ```text
 //! listener ──▶ tcp   frames  ──▶ pipeline::serve ──▶ outbox ──▶ socket
-//!          └─▶ http  hyper   ──▶ pipeline::serve ──▶ response
+//!          └─▶ http  plain, or hyper ──▶ pipeline::serve ──▶ response
 //! ```
 //!
 //! Invariant: nothing here blocks, and no `RefCell` borrow is held over an await. TLS, when it comes,

@@ -46,6 +46,7 @@ pub(super) struct Thread {
     pub(super) worker: Worker,
     pub(super) buffers: BufferPool,
     pub(super) scratch: tcp::Scratch,
+    pub(super) dates: http::Dates,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
 }
@@ -157,6 +158,7 @@ async fn serve(
         worker: Worker::new(core),
         buffers: BufferPool::default(),
         scratch: tcp::Scratch::default(),
+        dates: http::Dates::default(),
         tcp: Rc::default(),
         http: Rc::default(),
     });
@@ -180,6 +182,7 @@ async fn serve(
             sweeper.tcp.sweep();
             sweeper.tcp.nudge_all(Nudge::Second);
             sweeper.http.sweep();
+            sweeper.http.nudge_all(Nudge::Second);
         }
     });
     notices.say(Notice::Ready);

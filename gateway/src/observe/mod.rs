@@ -12,6 +12,7 @@ mod event;
 mod log;
 mod metrics;
 mod request;
+mod trace;
 
 pub use audit::{Audit, AuditError, AuditRecord};
 pub use emit::{emit, event_count};
@@ -22,3 +23,4 @@ pub use metrics::{
     Recorder, Samples, Stage, Transport,
 };
 pub use request::{RequestLine, log_request};
+pub use trace::{Trace, TraceText};

@@ -18,7 +18,7 @@ use crate::auth::Principal;
 use crate::error::Error;
 use crate::frontend::{Room, wait_for};
 use crate::observe::CacheOutcome;
-use crate::pipeline::{Request, Routed, Served, Trace};
+use crate::pipeline::{Request, Routed, Served};
 use crate::reply::{Waiting, body_of, json_of, write_refusal};
 use crate::snapshot::{Game, Operation, Snapshot};
 
@@ -62,7 +62,7 @@ pub(super) async fn run(
     }
     let request = Request {
         principal,
-        trace: Trace::Text(context.trace),
+        trace: context.trace,
         peer: context.connection.peer,
         arrived: context.arrived,
         deadline: request::deadline(&head.headers, context.arrived)?,

@@ -8,10 +8,11 @@
 use std::borrow::Cow;
 
 use gateway_protocol::{Code, Value};
-use hyper::HeaderMap;
 use hyper::header::{HeaderName, IF_MATCH};
 
 use super::exchange::malformed;
+use super::fields::{Fields, text};
+use super::request::Params;
 use crate::bind::{BindError, Param};
 use crate::catalog::{Slot, Template, Type, format_timestamp};
 use crate::error::Error;
@@ -19,13 +20,15 @@ use crate::error::Error;
 pub(super) const X_DRY_RUN: HeaderName = HeaderName::from_static("x-dry-run");
 const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempotency-key");
 
+static ALL: [HeaderName; 3] = [X_DRY_RUN, IDEMPOTENCY_KEY, IF_MATCH];
+
 /// Whether the write is to be undone.
 ///
 /// # Errors
 ///
 /// 1101 for a value that is neither `true` nor `false`.
-pub(super) fn is_dry_run(headers: &HeaderMap) -> Result<bool, Error> {
-    match headers.get(X_DRY_RUN).map(http::HeaderValue::as_bytes) {
+pub(super) fn is_dry_run(headers: &impl Fields) -> Result<bool, Error> {
+    match headers.first(&X_DRY_RUN) {
         None | Some(b"false") => Ok(false),
         Some(b"true") => Ok(true),
         Some(_) => Err(malformed("X-Dry-Run is `true` or `false`")),
@@ -33,11 +36,15 @@ pub(super) fn is_dry_run(headers: &HeaderMap) -> Result<bool, Error> {
 }
 
 /// Refuses all of them: in a batch the calls' parameters say what these would, and a dry run is of one call.
-pub(super) fn refuse_all(headers: &HeaderMap) -> Result<(), Error> {
-    let names = [X_DRY_RUN, IDEMPOTENCY_KEY, IF_MATCH];
-    names.iter().find(|name| headers.contains_key(*name)).map_or(Ok(()), |name| {
+pub(super) fn refuse_all(headers: &impl Fields) -> Result<(), Error> {
+    find(headers).map_or(Ok(()), |name| {
         Err(unsupported(format!("header `{name}` is not supported for a batch")))
     })
+}
+
+/// The first of them that is there.
+pub(super) fn find(headers: &impl Fields) -> Option<&'static HeaderName> {
+    ALL.iter().find(|name| headers.has(name))
 }
 
 /// Adds the parameters that stand in headers.
@@ -47,23 +54,24 @@ pub(super) fn refuse_all(headers: &HeaderMap) -> Result<(), Error> {
 /// 1103 where the operation has no slot for one, 2014 for a header that stands twice,
 /// [`Error::ForeignTag`] for a tag that no version of the row has.
 pub(super) fn params<'h>(
-    headers: &'h HeaderMap,
+    headers: &'h impl Fields,
     template: &Template,
-    params: &mut Vec<Param<'h>>,
+    params: &mut Params<'h>,
 ) -> Result<(), Error> {
-    if headers.contains_key(IDEMPOTENCY_KEY) {
+    if headers.has(&IDEMPOTENCY_KEY) {
         let slot = template.write.idempotent.map(|idempotent| idempotent.key_slot);
         let slot = slot_of(template, slot, &IDEMPOTENCY_KEY)?;
-        let mut values = headers.get_all(IDEMPOTENCY_KEY).iter();
+        let name = IDEMPOTENCY_KEY;
+        let mut values = headers.all(&name);
         let (first, second) = (values.next(), values.next());
         if second.is_some() {
             return Err(BindError::Twice { name: slot.name.clone() }.into());
         }
-        let text = first.and_then(|value| value.to_str().ok());
+        let text = first.and_then(text);
         let text = text.ok_or_else(|| malformed("Idempotency-Key is not text"))?;
         params.push(param(slot, unquoted(text)?));
     }
-    if headers.contains_key(IF_MATCH) {
+    if headers.has(&IF_MATCH) {
         let slot = slot_of(template, template.write.version_slot, &IF_MATCH)?;
         let version = version(headers, &slot.ty)?;
         params.push(param(slot, version));
@@ -113,10 +121,10 @@ fn unquoted(text: &str) -> Result<Cow<'_, str>, Error> {
 ///
 /// Of several tags one can be ours; others never match, nor do weak ones (RFC 9110, section 13.1.1: strong
 /// comparison). `*` asks for any version, which a write that compares one cannot give.
-fn version<'h>(headers: &'h HeaderMap, ty: &Type) -> Result<Cow<'h, str>, Error> {
+fn version<'h>(headers: &'h impl Fields, ty: &Type) -> Result<Cow<'h, str>, Error> {
     let mut found = None;
-    for value in headers.get_all(IF_MATCH) {
-        let text = value.to_str().ok().ok_or_else(|| malformed("If-Match is not text"))?;
+    for value in headers.all(&IF_MATCH) {
+        let text = text(value).ok_or_else(|| malformed("If-Match is not text"))?;
         for tag in text.split(',').map(str::trim) {
             if tag == "*" {
                 return Err(unsupported("`If-Match: *` is not supported: name a version"));
@@ -152,6 +160,7 @@ fn version_of<'h>(tag: &'h str, ty: &Type) -> Option<Cow<'h, str>> {
 mod tests {
     use std::time::Duration;
 
+    use hyper::HeaderMap;
     use hyper::header::HeaderValue;
 
     use super::*;
@@ -174,9 +183,9 @@ mod tests {
         for (name, value) in lines {
             headers.append(name, HeaderValue::from_static(value));
         }
-        let (template, mut given) = (template(ty), Vec::new());
+        let (template, mut given) = (template(ty), Params::new());
         params(&headers, &template, &mut given).map_err(|error| error.code())?;
-        let bound = bind(&template, given).map_err(|error| error.code())?;
+        let bound = bind(&template, given.into_vec()).map_err(|error| error.code())?;
         Ok(bound.into_owned().values.into_vec())
     }
 
@@ -250,7 +259,7 @@ mod tests {
         let reads = template_of(Vec::new());
         for name in [IDEMPOTENCY_KEY, IF_MATCH] {
             let headers = HeaderMap::from_iter([(name, HeaderValue::from_static("a"))]);
-            let refused = params(&headers, &reads, &mut Vec::new());
+            let refused = params(&headers, &reads, &mut Params::new());
             assert_eq!(refused.map_err(|error| error.code()), Err(1103));
             assert_eq!(refuse_all(&headers).map_err(|error| error.code()), Err(1103));
         }

@@ -9,6 +9,7 @@ use hyper::header::{
 };
 use hyper::{HeaderMap, Response, StatusCode};
 
+use super::fields::{Fields, Sink};
 use super::request::Head;
 use crate::catalog::HttpMethod;
 use crate::config::CorsConfig;
@@ -72,26 +73,26 @@ fn methods_of(snapshot: &Snapshot, path: &str) -> Option<String> {
 }
 
 /// Adds to any answer whether the page that asked may read it.
-pub(super) fn allow(cors: &CorsConfig, request: &HeaderMap, response: &mut HeaderMap) {
+pub(super) fn allow(cors: &CorsConfig, request: &impl Fields, response: &mut impl Sink) {
     if cors.origins.is_empty() {
         return;
     }
     let is_any = cors.origins.iter().any(|origin| &**origin == "*");
     if !is_any {
         // A cache must not give one origin's answer to another.
-        response.append(VARY, HeaderValue::from_static("origin"));
+        response.put_static(VARY, "origin");
     }
     let Some(origin) = allowed_origin(cors, request) else { return };
-    let origin = if is_any { HeaderValue::from_static("*") } else { origin.clone() };
-    response.insert(ACCESS_CONTROL_ALLOW_ORIGIN, origin);
-    response.insert(ACCESS_CONTROL_EXPOSE_HEADERS, HeaderValue::from_static(RESPONSE_HEADERS));
+    response.put(ACCESS_CONTROL_ALLOW_ORIGIN, &[if is_any { "*" } else { origin }]);
+    response.put_static(ACCESS_CONTROL_EXPOSE_HEADERS, RESPONSE_HEADERS);
     if cors.credentials && !is_any {
-        response.insert(ACCESS_CONTROL_ALLOW_CREDENTIALS, HeaderValue::from_static("true"));
+        response.put_static(ACCESS_CONTROL_ALLOW_CREDENTIALS, "true");
     }
 }
 
-fn allowed_origin<'r>(cors: &CorsConfig, request: &'r HeaderMap) -> Option<&'r HeaderValue> {
-    let origin = request.get(ORIGIN)?;
-    let matches = |own: &str| own == "*" || own.as_bytes() == origin.as_bytes();
-    cors.origins.iter().any(|own| matches(own)).then_some(origin)
+/// The configured origin that a request comes from.
+fn allowed_origin<'c>(cors: &'c CorsConfig, request: &impl Fields) -> Option<&'c str> {
+    let origin = request.first(&ORIGIN)?;
+    let matches = |own: &&str| *own == "*" || own.as_bytes() == origin;
+    cors.origins.iter().map(|own| &**own).find(matches)
 }

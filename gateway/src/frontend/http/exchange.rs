@@ -1,5 +1,6 @@
 //! One request and its response.
 
+use std::fmt::Display;
 use std::pin::pin;
 use std::sync::Arc;
 use std::time::Instant;
@@ -7,10 +8,10 @@ use std::time::Instant;
 use bytes::Bytes;
 use gateway_protocol::{Code, Value};
 use http_body_util::Full;
-use hyper::body::Incoming;
+use hyper::body::Body;
 use hyper::{Method, Request, Response};
 
-use super::request::{self, Head};
+use super::request::{self, Head, Params};
 use super::response::{self, Context};
 use super::{Connection, batch, condition, cors, location};
 use crate::auth::Principal;
@@ -21,14 +22,17 @@ use crate::frontend::catch::catch_pinned;
 use crate::frontend::registry::Phase;
 use crate::frontend::wait_for;
 use crate::observe::Stage;
-use crate::pipeline::{self, Routed, Served, Trace};
+use crate::pipeline::{self, Routed, Served};
 use crate::snapshot::{PathMatch, RouteError, Snapshot, split_path};
 
 /// Answers one request, whatever it is.
-pub(super) async fn exchange(
+pub(super) async fn exchange<B>(
     connection: &Connection,
-    request: Request<Incoming>,
-) -> Response<Full<Bytes>> {
+    request: Request<B>,
+) -> Response<Full<Bytes>>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     let arrived = Instant::now();
     connection.presence.enter(Phase::Serving);
     let _serving = connection.presence.begin_request();
@@ -38,7 +42,7 @@ pub(super) async fn exchange(
     let snapshot = worker.snapshot();
     let (head, body) = request.into_parts();
     let trace = request::trace(&head.headers, worker);
-    let mut context = Context::new(connection, &trace, arrived);
+    let mut context = Context::new(connection, trace, arrived);
     let answered = if head.method == Method::OPTIONS {
         cors::preflight(&snapshot, &head)
     } else {
@@ -67,14 +71,16 @@ pub(super) async fn exchange(
 }
 
 /// Leads a request to its operation, its parameters and its answer.
-async fn answer(
+async fn answer<B>(
     context: &mut Context<'_>,
     snapshot: &Snapshot,
     head: &Head,
-    body: Incoming,
-) -> Result<Response<Full<Bytes>>, Error> {
-    let path = head.uri.path();
-    let target = target(snapshot, head, path)?;
+    body: B,
+) -> Result<Response<Full<Bytes>>, Error>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
+    let target = target(snapshot, &head.method, head.uri.path())?;
     if let Target::Operation { routed, .. } = &target {
         context.operation = Some(Arc::clone(routed.operation));
     }
@@ -98,43 +104,48 @@ async fn answer(
 }
 
 /// What a path leads to.
-enum Target<'s, 'p> {
+pub(super) enum Target<'s, 'p> {
     Operation { routed: Routed<'s>, matched: Option<PathMatch<'s, 'p>> },
     Batch(&'s crate::snapshot::Game),
 }
 
-fn target<'s, 'p>(
+/// Finds what a method and a path lead to.
+///
+/// # Errors
+///
+/// [`RouteError`].
+pub(super) fn target<'s, 'p>(
     snapshot: &'s Snapshot,
-    head: &Head,
+    method: &Method,
     path: &'p str,
 ) -> Result<Target<'s, 'p>, Error> {
     let (game, rest) = split_path(path).ok_or(RouteError::NoSuchOperation)?;
     if let Some(op) = rest.strip_prefix("/call/") {
-        post_only(head)?;
+        post_only(method)?;
         return Ok(Target::Operation {
             routed: pipeline::route(snapshot, game, op)?,
             matched: None,
         });
     }
     if rest == "/batch" {
-        post_only(head)?;
+        post_only(method)?;
         return Ok(Target::Batch(snapshot.game(game)?));
     }
     let matched = snapshot.path(path)?;
-    let operation = matched.operation(method(&head.method)?)?;
+    let operation = matched.operation(of_method(method)?)?;
     // Asked by name again, for what is switched off.
     let operation = matched.game.operation(operation.template.op.as_str())?;
     let routed = Routed { game: matched.game, operation };
     Ok(Target::Operation { routed, matched: Some(matched) })
 }
 
-fn post_only(head: &Head) -> Result<(), RouteError> {
-    if head.method == Method::POST { Ok(()) } else { Err(RouteError::MethodNotAllowed) }
+fn post_only(method: &Method) -> Result<(), RouteError> {
+    if *method == Method::POST { Ok(()) } else { Err(RouteError::MethodNotAllowed) }
 }
 
-fn method(method: &Method) -> Result<HttpMethod, RouteError> {
+fn of_method(method: &Method) -> Result<HttpMethod, RouteError> {
     Ok(match *method {
-        // A HEAD is a GET whose body hyper leaves out.
+        // A HEAD is a GET whose body is left out where answers are sent.
         Method::GET | Method::HEAD => HttpMethod::Get,
         Method::POST => HttpMethod::Post,
         Method::PUT => HttpMethod::Put,
@@ -159,8 +170,7 @@ impl Call<'_> {
         body: &mut [u8],
     ) -> Result<Response<Full<Bytes>>, Error> {
         let worker = context.worker();
-        let template = &self.routed.operation.template;
-        let mut params: Vec<Param<'_>> = Vec::with_capacity(template.slots.len());
+        let mut params = Params::new();
         if let Some(matched) = &self.matched {
             request::path_params(matched, &mut params)?;
         }
@@ -171,7 +181,7 @@ impl Call<'_> {
         worker.lap(Stage::Decode);
         let request = pipeline::Request {
             principal: self.principal,
-            trace: Trace::Text(context.trace),
+            trace: context.trace,
             peer: context.connection.peer,
             arrived: context.arrived,
             deadline: request::deadline(&head.headers, context.arrived)?,

@@ -1,7 +1,8 @@
-//! HTTP/1.1 and HTTP/2 (prior knowledge), through hyper on the same data path as everything else.
+//! HTTP/1.1 and HTTP/2 (prior knowledge), on the same data path as everything else.
 //!
-//! [`serve`] tells the two apart by their first bytes and drives the connection; [`request`] turns a
-//! request into parameters, [`response`] an answer into headers and a body, [`cors`] answers for
+//! [`serve`] tells the two apart by their first bytes and drives the connection: [`plain`] reads and answers plain HTTP/1.1
+//! requests, hyper all others. [`exchange`] leads a request of either to its answer; [`request`] turns it into parameters,
+//! [`response`] an answer into headers and a body, [`fields`] is what both ways' headers have in common, [`cors`] answers for
 //! pages of other origins, [`batch`] serves several calls in one request, [`condition`] reads the headers that
 //! change what a write does.
 //!
@@ -11,8 +12,10 @@ mod batch;
 mod condition;
 mod cors;
 mod exchange;
+mod fields;
 mod io;
 mod location;
+mod plain;
 mod request;
 mod response;
 mod unread;
@@ -38,11 +41,13 @@ use monoio_compat::StreamWrapper;
 use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
+pub(super) use self::plain::Dates;
+use self::plain::{HandedOver, IDLE_BUFFER_BYTES};
 use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;
 use crate::config::HttpConfig;
 use crate::observe::{CacheOutcome, Transport};
-use crate::pipeline::{Finished, Trace, Worker};
+use crate::pipeline::{Finished, Worker};
 
 /// How an HTTP/2 connection begins (RFC 9113, section 3.4).
 const PREFACE: &[u8] = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n";
@@ -60,25 +65,42 @@ struct Connection {
 
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
-    let snapshot = thread.worker.snapshot();
-    let config = snapshot.config.server.http.clone();
-    drop(snapshot);
+    let config = Rc::new(thread.worker.snapshot().config.server.http.clone());
     let Ok(peer) = stream.peer_addr() else { return };
     let fd = stream.as_raw_fd();
     let registry = Rc::clone(&thread.http);
-    let Some(prefix) = first_bytes(&registry, &config, fd, &mut stream).await else { return };
-    let is_http2 = prefix.starts_with(PREFACE);
-    let stream =
-        StreamWrapper::new_with_buffer_size(stream, STREAM_BUFFER_BYTES, STREAM_BUFFER_BYTES);
+    let Some(bytes) = first_bytes(&registry, &config, fd, &mut stream).await else { return };
+    let is_http2 = bytes.starts_with(PREFACE);
     let mut limits = limits(&config);
     if is_http2 {
         // Frames arrive at any time there; only silence counts.
         limits.reading = limits.idle;
     }
     let place = registry.join(fd, limits, Phase::Reading);
-    let presence = Rc::clone(place.presence());
-    let connection = Connection { thread, presence: Rc::clone(&presence), peer };
-    let io = NotedIo::new(MonoioIo::new(stream), prefix, presence);
+    let connection = Connection { thread, presence: Rc::clone(place.presence()), peer };
+    let mut over = HandedOver { place, stream, bytes };
+    if !is_http2 {
+        let head_bytes_max = config.header_bytes_max as usize;
+        match plain::serve(connection.clone(), over, head_bytes_max).await {
+            Some(unusual) => over = unusual,
+            None => return,
+        }
+    }
+    // Boxed: a connection that is not served there would keep the room.
+    Box::pin(serve_by_hyper(connection, over, config, is_http2)).await;
+}
+
+/// Serves what is HTTP/2, or not plain, to its end.
+async fn serve_by_hyper(
+    connection: Connection,
+    over: HandedOver,
+    config: Rc<HttpConfig>,
+    is_http2: bool,
+) {
+    let HandedOver { place, stream, bytes } = over;
+    let stream =
+        StreamWrapper::new_with_buffer_size(stream, STREAM_BUFFER_BYTES, STREAM_BUFFER_BYTES);
+    let io = NotedIo::new(MonoioIo::new(stream), bytes, Rc::clone(place.presence()));
     // A connection that fails has nobody left to tell.
     if is_http2 {
         serve_http2(connection, io, &config).await;
@@ -112,7 +134,7 @@ async fn first_bytes(
             presence.cut();
         }
     });
-    let mut bytes = Vec::with_capacity(512);
+    let mut bytes = Vec::with_capacity(IDLE_BUFFER_BYTES);
     loop {
         let (read, next) = stream.read(bytes_after(bytes)).await;
         bytes = next.into_inner();
@@ -192,7 +214,7 @@ fn count_unread(worker: &Worker, peer: SocketAddr, code: Code) {
     worker.finish(&Finished {
         transport: Transport::Http,
         peer,
-        trace: Trace::Text(&worker.next_trace()),
+        trace: worker.next_trace(),
         operation: None,
         caller: None,
         code: code.number(),

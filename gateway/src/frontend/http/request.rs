@@ -1,22 +1,25 @@
 //! What a request says: who asks, with which parameters, until when.
 
 use std::borrow::Cow;
+use std::fmt::Display;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use bytes::Bytes;
 use gateway_protocol::{Code, Value, json};
 use http_body_util::BodyExt;
-use hyper::HeaderMap;
-use hyper::body::{Body, Incoming};
+use hyper::body::Body;
 use hyper::header::{AUTHORIZATION, CONTENT_LENGTH, CONTENT_TYPE, HeaderName, TRANSFER_ENCODING};
 use percent_encoding::percent_decode_str;
+use smallvec::SmallVec;
 
 use super::exchange::{malformed, typed};
-use crate::auth::{AuthError, Principal};
+use super::fields::{Fields, text};
+use crate::auth::{AuthError, Presented, Principal};
 use crate::bind::Param;
 use crate::error::Error;
 use crate::frontend::registry::{Phase, Presence};
-use crate::pipeline::Worker;
+use crate::pipeline::{Trace, Worker};
 use crate::snapshot::{PathMatch, Snapshot};
 
 /// A request without its body.
@@ -36,32 +39,31 @@ const QUERY_NAMES_MAX: usize = 64;
 /// Most values of one name.
 const QUERY_PARAMS_MAX: usize = 10_000;
 
+/// A request's parameters, on the stack as long as they are few.
+pub(super) type Params<'a> = SmallVec<[Param<'a>; 8]>;
+
 /// The request's id: the client's, if it is short and harmless, else one of ours.
-pub(super) fn trace(headers: &HeaderMap, worker: &Worker) -> String {
+pub(super) fn trace<'h>(headers: &'h impl Fields, worker: &Worker) -> Trace<'h> {
     let harmless = |id: &&str| {
         let fits = (1..=TRACE_BYTES_MAX).contains(&id.len());
         fits && id.bytes().all(|byte| byte.is_ascii_alphanumeric() || b"-_.:".contains(&byte))
     };
-    let own = headers.get(X_REQUEST_ID).and_then(|id| id.to_str().ok()).filter(harmless);
-    own.map_or_else(|| worker.next_trace(), str::to_owned)
+    let own = headers.first(&X_REQUEST_ID).and_then(text).filter(harmless);
+    own.map_or_else(|| worker.next_trace(), Trace::Text)
 }
 
-/// Verifies the credential, if there is one.
-pub(super) fn principal(
-    worker: &Worker,
-    snapshot: &Snapshot,
-    headers: &HeaderMap,
-) -> Result<Option<Arc<Principal>>, Error> {
-    let text = |name: &HeaderName| match headers.get(name).map(http::HeaderValue::to_str) {
+/// The credential, if there is one; not verified.
+pub(super) fn credential(headers: &impl Fields) -> Result<Option<Presented<'_>>, Error> {
+    let text = |name: &HeaderName| match headers.first(name).map(text) {
         None => Ok(None),
-        Some(Ok(text)) => Ok(Some(text)),
-        Some(Err(_not_text)) => Err(malformed(format!("header `{name}` is not text"))),
+        Some(Some(text)) => Ok(Some(text)),
+        Some(None) => Err(malformed(format!("header `{name}` is not text"))),
     };
     let (bearer, key) = (text(&AUTHORIZATION)?, text(&X_API_KEY)?);
     match (bearer, key) {
         (None, None) => Ok(None),
         (Some(_), Some(_)) => Err(malformed("two credentials; send one")),
-        (None, Some(key)) => Ok(Some(worker.api_key(snapshot, key)?)),
+        (None, Some(key)) => Ok(Some(Presented::ApiKey(key))),
         (Some(bearer), None) => {
             let (scheme, token) = bearer.split_once(' ').unwrap_or((bearer, ""));
             if scheme.is_empty() {
@@ -70,26 +72,39 @@ pub(super) fn principal(
             if !scheme.eq_ignore_ascii_case("bearer") {
                 return Err(AuthError::WrongScheme.into());
             }
-            Ok(Some(worker.bearer(snapshot, token.trim())?))
+            Ok(Some(Presented::Token(token.trim())))
         }
     }
 }
 
+/// Verifies the credential, if there is one.
+pub(super) fn principal(
+    worker: &Worker,
+    snapshot: &Snapshot,
+    headers: &impl Fields,
+) -> Result<Option<Arc<Principal>>, Error> {
+    let Some(presented) = credential(headers)? else { return Ok(None) };
+    Ok(Some(worker.authenticate(snapshot, presented)?))
+}
+
 /// `X-Deadline-Ms`: the client's own limit, as over TCP.
-pub(super) fn deadline(headers: &HeaderMap, arrived: Instant) -> Result<Option<Instant>, Error> {
-    let Some(value) = headers.get(X_DEADLINE_MS) else { return Ok(None) };
-    let millis = value.to_str().ok().and_then(|text| text.parse::<u16>().ok());
+pub(super) fn deadline(headers: &impl Fields, arrived: Instant) -> Result<Option<Instant>, Error> {
+    let Some(value) = headers.first(&X_DEADLINE_MS) else { return Ok(None) };
+    let millis = text(value).and_then(|text| text.parse::<u16>().ok());
     let millis = millis.ok_or_else(|| malformed("X-Deadline-Ms is 0 to 65535 milliseconds"))?;
     Ok((millis > 0).then(|| arrived + Duration::from_millis(millis.into())))
 }
 
 /// Reads a body of limited size in limited time.
-pub(super) async fn read_body(
+pub(super) async fn read_body<B>(
     presence: &Presence,
     snapshot: &Snapshot,
     head: &Head,
-    body: Incoming,
-) -> Result<Vec<u8>, Error> {
+    body: B,
+) -> Result<Vec<u8>, Error>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     if head.headers.contains_key(TRANSFER_ENCODING) && head.headers.contains_key(CONTENT_LENGTH) {
         // Two lengths are how requests are smuggled past whoever believes the other one.
         return Err(malformed("Transfer-Encoding and Content-Length exclude each other"));
@@ -117,7 +132,10 @@ pub(super) async fn read_body(
 }
 
 /// Collects a body of at most `bytes_max` bytes.
-async fn collect(mut body: Incoming, bytes_max: usize) -> Result<Vec<u8>, Error> {
+async fn collect<B>(mut body: B, bytes_max: usize) -> Result<Vec<u8>, Error>
+where
+    B: Body<Data = Bytes, Error: Display> + Unpin,
+{
     let announced = body.size_hint().lower();
     let mut bytes = Vec::with_capacity(usize::try_from(announced).unwrap_or(0));
     while let Some(frame) = body.frame().await {
@@ -136,8 +154,8 @@ fn too_large(bytes_max: usize) -> Error {
     Error::Wire { code: Code::TooLarge, message }
 }
 
-fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
-    let content_type = headers.get(CONTENT_TYPE).map(http::HeaderValue::as_bytes);
+fn check_content_type(headers: &impl Fields) -> Result<(), Error> {
+    let content_type = headers.first(&CONTENT_TYPE);
     let essence = content_type.map(|value| value.split(|byte| *byte == b';').next());
     match essence.flatten() {
         None => Ok(()),
@@ -148,11 +166,11 @@ fn check_content_type(headers: &HeaderMap) -> Result<(), Error> {
 
 /// Adds what stands in a path's braces.
 pub(super) fn path_params<'p>(
-    matched: &PathMatch<'_, 'p>,
-    params: &mut Vec<Param<'p>>,
+    matched: &PathMatch<'p, 'p>,
+    params: &mut Params<'p>,
 ) -> Result<(), Error> {
     for (name, value) in matched.params.iter() {
-        let name = Cow::Owned(name.to_owned());
+        let name = Cow::Borrowed(name);
         params.push(Param { name, value: Value::Str(decode(value)?), untyped: true });
     }
     Ok(())
@@ -161,7 +179,7 @@ pub(super) fn path_params<'p>(
 /// Adds a query's parameters; a name that stands several times is a list, for its slot to judge.
 pub(super) fn query_params<'q>(
     query: Option<&'q str>,
-    params: &mut Vec<Param<'q>>,
+    params: &mut Params<'q>,
 ) -> Result<(), Error> {
     let before = params.len();
     for pair in query.unwrap_or_default().split('&').filter(|pair| !pair.is_empty()) {
@@ -190,10 +208,7 @@ pub(super) fn query_params<'q>(
 }
 
 /// Adds the members of a JSON body; an empty body has none.
-pub(super) fn body_params<'b>(
-    body: &'b mut [u8],
-    params: &mut Vec<Param<'b>>,
-) -> Result<(), Error> {
+pub(super) fn body_params<'b>(body: &'b mut [u8], params: &mut Params<'b>) -> Result<(), Error> {
     if body.is_empty() {
         return Ok(());
     }
@@ -206,6 +221,9 @@ pub(super) fn body_params<'b>(
 }
 
 fn decode(text: &str) -> Result<Cow<'_, str>, Error> {
+    if !text.contains('%') {
+        return Ok(Cow::Borrowed(text));
+    }
     let is_escape = |rest: &str| {
         rest.as_bytes().get(..2).is_some_and(|digits| digits.iter().all(u8::is_ascii_hexdigit))
     };
@@ -230,7 +248,7 @@ mod tests {
 
     #[track_caller]
     fn check(query: &str, expected: &[(&str, Value<'_>)]) {
-        let mut params = Vec::new();
+        let mut params = Params::new();
         query_params(Some(query), &mut params).unwrap();
         let got: Vec<(&str, Value<'_>)> =
             params.iter().map(|param| (param.name.as_ref(), param.value.clone())).collect();
@@ -247,7 +265,7 @@ mod tests {
     #[test]
     fn query_that_is_not_utf8_or_escaped_by_halves_is_malformed() {
         for query in ["a=%ff", "a=%", "a=%4", "a=%zz", "a=%+1", "%=1"] {
-            let refused = query_params(Some(query), &mut Vec::new()).unwrap_err();
+            let refused = query_params(Some(query), &mut Params::new()).unwrap_err();
             assert_eq!(refused.code(), 1101, "{query}");
         }
     }

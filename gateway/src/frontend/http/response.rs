@@ -14,13 +14,14 @@ use hyper::{HeaderMap, Response, StatusCode};
 use sha2::{Digest, Sha256};
 
 use super::condition::X_DRY_RUN;
+use super::fields::{Fields, Sink, text};
 use super::request::X_REQUEST_ID;
 use super::{Connection, cors};
 use crate::auth::Principal;
 use crate::cache::Stored;
 use crate::config::CorsConfig;
 use crate::error::Error;
-use crate::observe::{CacheOutcome, Transport};
+use crate::observe::{CacheOutcome, TraceText, Transport};
 use crate::pipeline::{Trace, Worker};
 use crate::reply::{Reply, body_of, json_of, write_refusal};
 use crate::snapshot::Operation;
@@ -40,7 +41,7 @@ const RETRY_AFTER_SECONDS: u32 = 1;
 #[derive(Debug)]
 pub(super) struct Context<'a> {
     pub(super) connection: &'a Connection,
-    pub(super) trace: &'a str,
+    pub(super) trace: Trace<'a>,
     pub(super) arrived: Instant,
     pub(super) operation: Option<Arc<Operation>>,
     pub(super) outcome: CacheOutcome,
@@ -51,7 +52,11 @@ pub(super) struct Context<'a> {
 }
 
 impl<'a> Context<'a> {
-    pub(super) const fn new(connection: &'a Connection, trace: &'a str, arrived: Instant) -> Self {
+    pub(super) const fn new(
+        connection: &'a Connection,
+        trace: Trace<'a>,
+        arrived: Instant,
+    ) -> Self {
         Self {
             connection,
             trace,
@@ -76,7 +81,7 @@ impl<'a> Context<'a> {
     /// Answers with a problem.
     pub(super) fn refuse(&mut self, error: &Error) -> Response<Full<Bytes>> {
         self.refused = error.code();
-        self.worker().report(error, self.operation.as_deref(), Trace::Text(self.trace));
+        self.worker().report(error, self.operation.as_deref(), self.trace);
         problem(error)
     }
 
@@ -89,14 +94,14 @@ impl<'a> Context<'a> {
         let (code, outcome) = match answered {
             Ok(outcome) => (0, outcome),
             Err(error) => {
-                self.worker().report(&error, operation, Trace::Text(self.trace));
+                self.worker().report(&error, operation, self.trace);
                 (error.code(), CacheOutcome::Bypass)
             }
         };
         self.worker().finish(&crate::pipeline::Finished {
             transport: Transport::Http,
             peer: self.connection.peer,
-            trace: Trace::Text(self.trace),
+            trace: self.trace,
             operation,
             caller: self.principal.as_ref().map(|principal| &*principal.caller),
             code,
@@ -113,30 +118,18 @@ impl<'a> Context<'a> {
         cors: &CorsConfig,
     ) -> Response<Full<Bytes>> {
         let headers = response.headers_mut();
-        if let Ok(trace) = HeaderValue::from_str(self.trace) {
-            headers.insert(X_REQUEST_ID, trace);
-        }
-        headers.insert(X_CONTENT_TYPE_OPTIONS, HeaderValue::from_static("nosniff"));
-        if let Some(operation) = &self.operation {
-            if let Ok(version) = HeaderValue::from_str(&operation.version_text) {
-                headers.insert(X_TEMPLATE, version);
-            }
-            if operation.template.cache.is_some() {
-                headers.insert(X_CACHE, HeaderValue::from_static(self.outcome.name()));
-            }
-            let deprecated = operation.template.deprecated.as_deref();
-            if let Some(Ok(reason)) = deprecated.map(HeaderValue::from_str) {
-                headers.insert(X_DEPRECATED, reason);
-            }
-        }
-        if self.dry_run {
-            headers.insert(X_DRY_RUN, HeaderValue::from_static("true"));
-        }
+        let told = Told {
+            trace: self.trace,
+            operation: self.operation.as_deref(),
+            outcome: self.outcome,
+            dry_run: self.dry_run,
+        };
+        told.put(headers);
         cors::allow(cors, request, headers);
         self.worker().finish(&crate::pipeline::Finished {
             transport: Transport::Http,
             peer: self.connection.peer,
-            trace: Trace::Text(self.trace),
+            trace: self.trace,
             operation: self.operation.as_deref(),
             caller: self.principal.as_ref().map(|principal| &*principal.caller),
             code: self.refused,
@@ -147,20 +140,91 @@ impl<'a> Context<'a> {
     }
 }
 
+/// What every answer tells of its request.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Told<'a> {
+    pub(super) trace: Trace<'a>,
+    pub(super) operation: Option<&'a Operation>,
+    pub(super) outcome: CacheOutcome,
+    pub(super) dry_run: bool,
+}
+
+impl Told<'_> {
+    /// Puts it into an answer's header.
+    pub(super) fn put(&self, headers: &mut impl Sink) {
+        headers.put(X_REQUEST_ID, &[self.trace.text(&mut TraceText::default())]);
+        headers.put_static(X_CONTENT_TYPE_OPTIONS, "nosniff");
+        if let Some(operation) = self.operation {
+            headers.put(X_TEMPLATE, &[&operation.version_text]);
+            if operation.template.cache.is_some() {
+                headers.put_static(X_CACHE, self.outcome.name());
+            }
+            if let Some(reason) = operation.template.deprecated.as_deref() {
+                headers.put(X_DEPRECATED, &[reason]);
+            }
+        }
+        if self.dry_run {
+            headers.put_static(X_DRY_RUN, "true");
+        }
+    }
+}
+
+/// What there is to send of an entry that L1 has.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Content<'b> {
+    /// JSON; `None`: the client holds it.
+    pub(super) body: Option<&'b [u8]>,
+    etag: Option<&'b str>,
+}
+
+impl<'b> Content<'b> {
+    /// The content of an entry for who asks with these header fields.
+    ///
+    /// # Errors
+    ///
+    /// When there is no such row, and that is an error of the operation.
+    pub(super) fn of(
+        operation: &Operation,
+        stored: &'b Stored,
+        request: &impl Fields,
+    ) -> Result<Self, Error> {
+        let Some(body) = body_of(operation, stored)? else {
+            return Ok(Self { body: Some(b"null"), etag: None });
+        };
+        let etag = Some(&*body.etag);
+        if is_known(request, &body.etag) {
+            return Ok(Self { body: None, etag });
+        }
+        Ok(Self { body: Some(json_of(operation, body)?), etag })
+    }
+
+    /// Its status.
+    pub(super) const fn status(&self) -> StatusCode {
+        if self.body.is_some() { StatusCode::OK } else { StatusCode::NOT_MODIFIED }
+    }
+
+    /// Puts what a header says of it.
+    pub(super) fn put(&self, operation: &Operation, headers: &mut impl Sink) {
+        if self.body.is_some() {
+            headers.put_static(CONTENT_TYPE, "application/json");
+        }
+        cache_headers(operation, self.etag, headers);
+    }
+}
+
 /// The response of an entry that L1 has. Called under the cache's guard: the body is copied.
 pub(super) fn of_hit(
     operation: &Operation,
     stored: &Stored,
     request: &HeaderMap,
 ) -> Result<Response<Full<Bytes>>, Error> {
-    let Some(body) = body_of(operation, stored)? else {
-        return Ok(with_body(operation, Bytes::from_static(b"null"), None));
-    };
-    if is_known(request, &body.etag) {
-        return Ok(not_modified(operation, &body.etag));
-    }
-    let json = Bytes::copy_from_slice(json_of(operation, body)?);
-    Ok(with_body(operation, json, Some(&body.etag)))
+    let content = Content::of(operation, stored, request)?;
+    let body = content.body.map(Bytes::copy_from_slice).unwrap_or_default();
+    let mut response = Response::new(Full::new(body));
+    *response.status_mut() = content.status();
+    *response.headers_mut() = HeaderMap::with_capacity(HEADERS_USUAL);
+    content.put(operation, response.headers_mut());
+    Ok(response)
 }
 
 /// The response of an answer that was waited for.
@@ -209,8 +273,8 @@ fn etag_of(reply: &Reply) -> Result<Option<Box<str>>, Error> {
 }
 
 /// Whether the client holds this very body (RFC 9110, section 13.1.2: weak comparison).
-fn is_known(request: &HeaderMap, etag: &str) -> bool {
-    let values = request.get_all(IF_NONE_MATCH).iter().filter_map(|value| value.to_str().ok());
+fn is_known(request: &impl Fields, etag: &str) -> bool {
+    let values = request.all(&IF_NONE_MATCH).filter_map(text);
     values.flat_map(|value| value.split(',')).map(str::trim).any(|tag| {
         let tag = tag.strip_prefix("W/").unwrap_or(tag);
         tag == "*" || tag.strip_prefix('"').and_then(|tag| tag.strip_suffix('"')) == Some(etag)
@@ -235,29 +299,21 @@ fn with_body(operation: &Operation, body: Bytes, etag: Option<&str>) -> Response
 }
 
 /// `ETag` and `Cache-Control`: only what is cached here may be kept and revalidated elsewhere.
-fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut HeaderMap) {
+fn cache_headers(operation: &Operation, etag: Option<&str>, headers: &mut impl Sink) {
     let template = &operation.template;
     let is_cacheable = template.cache.is_some() || template.version_column.is_some();
     let etag = etag.filter(|_| is_cacheable && !template.kind.is_write());
-    let Some(etag) = etag.and_then(quoted) else {
-        headers.insert(CACHE_CONTROL, HeaderValue::from_static("no-store"));
+    if !etag.is_some_and(|etag| headers.put(ETAG, &["\"", etag, "\""])) {
+        headers.put_static(CACHE_CONTROL, "no-store");
         return;
-    };
-    headers.insert(ETAG, etag);
-    let control = match template.http_cache {
-        None => HeaderValue::from_static("private, no-cache"),
+    }
+    match template.http_cache {
+        None => headers.put_static(CACHE_CONTROL, "private, no-cache"),
         Some(age) => {
-            let text = format!("public, max-age={}", age.as_secs());
-            HeaderValue::from_str(&text).unwrap_or(HeaderValue::from_static("no-cache"))
+            let age = itoa::Buffer::new().format(age.as_secs()).to_owned();
+            headers.put(CACHE_CONTROL, &["public, max-age=", &age]);
         }
-    };
-    headers.insert(CACHE_CONTROL, control);
-}
-
-/// A tag as its header has it.
-fn quoted(etag: &str) -> Option<HeaderValue> {
-    let text = [b"\"", etag.as_bytes(), b"\""].concat();
-    HeaderValue::from_maybe_shared(Bytes::from(text)).ok()
+    }
 }
 
 /// A refusal (RFC 9457), with the members that every refusal of the gateway has.

@@ -6,7 +6,7 @@
 //!
 //! Invariant: a call meets the same stages, and its neighbours in the same order, as if it had come alone.
 
-use std::cell::RefCell;
+use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
 
 use gateway_protocol::message::Call;
@@ -38,6 +38,13 @@ pub(super) struct Progress {
 #[derive(Debug, Default)]
 pub(in crate::frontend) struct Scratch(RefCell<Keys>);
 
+impl Scratch {
+    /// The keys, until the next await.
+    pub(in crate::frontend) fn keys(&self) -> RefMut<'_, Keys> {
+        self.0.borrow_mut()
+    }
+}
+
 /// A call that waits for the others to be looked up.
 struct Ahead<'s> {
     asked: Asked,
@@ -60,7 +67,7 @@ pub(super) fn serve(connection: &Rc<Connection>, bytes: &[u8]) -> Progress {
     }
     let login = connection.login.borrow();
     let Some(login) = login.as_ref() else { return none };
-    let mut keys = connection.thread.scratch.0.borrow_mut();
+    let mut keys = connection.thread.scratch.keys();
     keys.clear();
     let mut calls: SmallVec<[Ahead<'_>; CALLS_MAX]> = SmallVec::new();
     let mut tried = 0;

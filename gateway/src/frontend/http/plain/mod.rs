@@ -1,0 +1,358 @@
+//! Plain HTTP/1.1 requests without hyper.
+//!
+//! [`serve`] drives a connection: [`reader`] receives, [`parse`] says whether a request is plain, [`hit`] answers what L1 has, `exchange`
+//! everything else, as it does behind hyper, and [`write`] makes bytes of it. Requests that arrived together are answered in order and
+//! leave in one send.
+//!
+//! Invariant: a request is answered here as a whole, or not touched: at the first that is not plain, all bytes from its beginning
+//! on go to hyper, for the rest of the connection's life.
+
+mod hit;
+mod parse;
+mod reader;
+mod write;
+
+#[cfg(test)]
+mod differ;
+
+use std::future::poll_fn;
+use std::io;
+use std::rc::Rc;
+use std::task::Poll;
+use std::time::Instant;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::header::{HeaderName, HeaderValue};
+use hyper::{HeaderMap, Method, Request, Uri};
+use monoio::buf::IoBuf;
+use monoio::io::AsyncWriteRent;
+use monoio::net::TcpStream;
+
+use self::parse::{Stop, parse};
+pub(super) use self::reader::IDLE_BUFFER_BYTES;
+use self::reader::{Reader, Received};
+pub(in crate::frontend) use self::write::Dates;
+use self::write::Moment;
+use super::Connection;
+use super::exchange::exchange;
+use crate::frontend::catch::catch_sync;
+use crate::frontend::registry::{Phase, Place};
+
+/// Bytes of answers that leave before further requests are served.
+const WAITING_BYTES_MAX: usize = 64 << 10;
+
+/// A connection that is not to be served here any further, and what has arrived and was not served.
+#[derive(Debug)]
+pub(super) struct HandedOver {
+    pub(super) place: Place,
+    pub(super) stream: TcpStream,
+    pub(super) bytes: Vec<u8>,
+}
+
+/// Serves a connection to its end, or to its first request that is not plain.
+///
+/// - `bytes`: what has arrived.
+/// - `head_bytes_max`: longest head.
+pub(super) async fn serve(
+    connection: Connection,
+    from: HandedOver,
+    head_bytes_max: usize,
+) -> Option<HandedOver> {
+    let HandedOver { place, stream, bytes } = from;
+    let plain = Plain {
+        reader: Reader::new(bytes, Rc::clone(place.presence())),
+        place,
+        connection,
+        stream,
+        incomplete: Incomplete::default(),
+        out: Vec::new(),
+        head_bytes_max,
+    };
+    plain.run().await
+}
+
+/// What is known of a request that has not all arrived.
+#[derive(Clone, Copy, Debug, Default)]
+struct Incomplete {
+    /// Bytes in which its head does not end.
+    headless: usize,
+    /// Bytes of the whole, once its head is there.
+    wanted: usize,
+}
+
+impl Incomplete {
+    /// Whether it can be whole now: a head is read again only when it has an end, which is looked for once in each byte; also
+    /// one that is an end for hyper only, for that will never be plain.
+    fn may_be_whole(&mut self, bytes: &[u8]) -> bool {
+        if bytes.len() < self.wanted {
+            return false;
+        }
+        if self.headless == 0 {
+            return true;
+        }
+        let from = self.headless.saturating_sub(3);
+        self.headless = bytes.len();
+        let ends =
+            |window: &[u8]| matches!(window, [b'\n', b'\n', _] | [_, b'\n', b'\n'] | b"\n\r\n");
+        bytes.get(from..).unwrap_or_default().windows(3).any(ends)
+    }
+}
+
+/// What comes after the requests of a buffer.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Flow {
+    Receive,
+    HandOver,
+    Close,
+}
+
+/// What comes after some hits.
+enum Next {
+    /// Nothing more has arrived, or nothing more is to be served.
+    Done(Flow),
+    /// No further request is whole, or plain.
+    Stop(Stop),
+    /// Enough waits.
+    Send,
+    /// A plain request that is no hit.
+    Exchange(Bytes),
+}
+
+/// One connection. The place goes first: it must be left before the socket is closed.
+struct Plain {
+    place: Place,
+    connection: Connection,
+    stream: TcpStream,
+    reader: Reader,
+    incomplete: Incomplete,
+    /// Answers that have not left.
+    out: Vec<u8>,
+    head_bytes_max: usize,
+}
+
+impl Plain {
+    async fn run(mut self) -> Option<HandedOver> {
+        loop {
+            let mut flow = self.serve_requests().await;
+            if self.send().await.is_err() {
+                flow = Flow::Close;
+            }
+            if flow == Flow::Receive {
+                let buffers = &self.connection.thread.buffers;
+                let received = self.reader.receive(&mut self.stream, buffers).await;
+                if received == Received::End {
+                    // What the client did not finish is for hyper to answer.
+                    let is_over = self.reader.rest().is_empty();
+                    flow = if is_over { Flow::Close } else { Flow::HandOver };
+                }
+            }
+            match flow {
+                Flow::Receive => {}
+                Flow::HandOver => {
+                    let Self { place, stream, reader, .. } = self;
+                    return Some(HandedOver { place, stream, bytes: reader.into_rest() });
+                }
+                Flow::Close => {
+                    self.reader.end(&self.connection.thread.buffers);
+                    return None;
+                }
+            }
+        }
+    }
+
+    /// Serves every whole request of the buffer, or up to the first that is not plain.
+    async fn serve_requests(&mut self) -> Flow {
+        let mut arrived = Instant::now();
+        loop {
+            let flow = self.serve_hits(arrived);
+            self.connection.thread.worker.settle(arrived);
+            match flow {
+                Next::Done(flow) => return flow,
+                Next::Stop(stop) => return self.stop(stop),
+                Next::Send => {
+                    if self.send().await.is_err() {
+                        return Flow::Close;
+                    }
+                }
+                Next::Exchange(whole) => {
+                    let request = request_of(&whole, self.head_bytes_max);
+                    let Some(request) = request else { return Flow::HandOver };
+                    // Boxed: an idle connection would keep the room.
+                    let is_last = Box::pin(self.exchange(request)).await;
+                    self.reader.skip(whole.len());
+                    if is_last.unwrap_or(true) {
+                        return Flow::Close;
+                    }
+                    if self.out.len() >= WAITING_BYTES_MAX && self.send().await.is_err() {
+                        return Flow::Close;
+                    }
+                }
+            }
+            arrived = Instant::now();
+        }
+    }
+
+    /// Answers hits, up to the first request that is none.
+    fn serve_hits(&mut self, arrived: Instant) -> Next {
+        loop {
+            let rest = self.reader.rest();
+            if rest.is_empty() || !self.incomplete.may_be_whole(rest) {
+                let is_long = rest.len() >= self.head_bytes_max && self.incomplete.wanted == 0;
+                return Next::Done(if is_long { Flow::HandOver } else { Flow::Receive });
+            }
+            let request = match parse(rest, self.head_bytes_max) {
+                Ok(request) => request,
+                Err(stop) => return Next::Stop(stop),
+            };
+            self.incomplete = Incomplete::default();
+            if self.out.capacity() == 0 {
+                self.out = self.connection.thread.buffers.take();
+            }
+            let moment = self.connection.moment();
+            let begin = self.out.len();
+            let hit = catch_sync(|| {
+                hit::serve(&self.connection, &request, arrived, moment, &mut self.out)
+            });
+            let is_hit = hit.unwrap_or_else(|message| {
+                self.connection.thread.panicked(&message);
+                self.out.truncate(begin);
+                false
+            });
+            let length = request.length;
+            drop(request);
+            if !is_hit {
+                let whole = rest.get(..length).unwrap_or_default();
+                return Next::Exchange(Bytes::copy_from_slice(whole));
+            }
+            self.reader.skip(length);
+            if moment.is_last {
+                return Next::Done(Flow::Close);
+            }
+            if self.out.len() >= WAITING_BYTES_MAX {
+                return Next::Send;
+            }
+        }
+    }
+
+    /// What to do about bytes that are no plain request, or not yet.
+    fn stop(&mut self, stop: Stop) -> Flow {
+        let bytes = self.reader.rest().len();
+        match stop {
+            Stop::InHead if bytes < self.head_bytes_max => self.incomplete.headless = bytes,
+            Stop::InBody(wanted) => {
+                self.incomplete = Incomplete { headless: 0, wanted };
+                self.reader.await_body();
+            }
+            Stop::InHead | Stop::Unusual => return Flow::HandOver,
+        }
+        Flow::Receive
+    }
+
+    /// Answers a request as hyper's are. Answers that wait leave first if this one takes long. Returns whether it is
+    /// the connection's last.
+    async fn exchange(&mut self, request: Request<Full<Bytes>>) -> io::Result<bool> {
+        let is_head = request.method() == Method::HEAD;
+        let connection = self.connection.clone();
+        let mut answering = Box::pin(exchange(&connection, request));
+        let at_once = poll_fn(|context| Poll::Ready(answering.as_mut().poll(context))).await;
+        let answer = match at_once {
+            Poll::Ready(answer) => answer,
+            Poll::Pending => {
+                let sent = self.send().await;
+                // Not dropped when the client has gone: what was begun is told of.
+                let answer = answering.await;
+                sent?;
+                answer
+            }
+        };
+        // It says that the connection is idle, which is not so before the answer has left.
+        self.place.presence().enter(Phase::Serving);
+        if self.out.capacity() == 0 {
+            self.out = self.connection.thread.buffers.take();
+        }
+        let moment = self.connection.moment();
+        write::response(answer, is_head, moment, &mut self.out);
+        Ok(moment.is_last)
+    }
+
+    /// Sends what waits.
+    async fn send(&mut self) -> io::Result<()> {
+        if self.out.is_empty() {
+            return Ok(());
+        }
+        let presence = Rc::clone(self.place.presence());
+        presence.enter(Phase::Serving);
+        let mut bytes = std::mem::take(&mut self.out);
+        let (mut sent, mut result) = (0, Ok(()));
+        while sent < bytes.len() && result.is_ok() {
+            // Whoever takes some of it has time for the rest.
+            presence.begin_write();
+            let (written, slice) = self.stream.write(bytes.slice(sent..)).await;
+            bytes = slice.into_inner();
+            match written {
+                Ok(0) => result = Err(io::ErrorKind::WriteZero.into()),
+                Ok(count) => sent += count,
+                Err(error) if error.kind() == io::ErrorKind::Interrupted => {}
+                Err(error) => result = Err(error),
+            }
+        }
+        presence.end_write();
+        self.connection.thread.buffers.put(bytes);
+        result
+    }
+}
+
+impl Connection {
+    fn is_draining(&self) -> bool {
+        self.thread.worker.core().is_draining()
+    }
+
+    fn moment(&self) -> Moment<'_> {
+        Moment {
+            dates: &self.thread.dates,
+            unix_seconds: self.presence.unix_seconds(),
+            is_last: self.is_draining(),
+        }
+    }
+}
+
+/// A plain request as hyper would give it. `None`: it cannot be said so.
+fn request_of(bytes: &Bytes, head_bytes_max: usize) -> Option<Request<Full<Bytes>>> {
+    let plain = parse(bytes, head_bytes_max).ok()?;
+    let mut headers = HeaderMap::with_capacity(plain.fields.len());
+    for (name, value) in &plain.fields {
+        let name = HeaderName::from_bytes(name).ok()?;
+        headers.append(name, HeaderValue::from_maybe_shared(bytes.slice_ref(value)).ok()?);
+    }
+    let body = Full::new(bytes.slice_ref(plain.body));
+    let mut request = Request::new(body);
+    *request.method_mut() = plain.method.clone();
+    *request.uri_mut() = Uri::from_maybe_shared(bytes.slice_ref(plain.target.as_bytes())).ok()?;
+    *request.headers_mut() = headers;
+    Some(request)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn head_is_read_again_when_it_has_an_end_of_any_kind_and_not_before() {
+        for end in ["\r\n\r\n", "\n\n", "\n\r\n", "\r\n\n"] {
+            let whole = format!("GET / HTTP/1.1\r\nHost: a{end}");
+            for first in 1..whole.len() {
+                let mut incomplete = Incomplete { headless: first, wanted: 0 };
+                for length in first..whole.len() {
+                    assert!(
+                        !incomplete.may_be_whole(&whole.as_bytes()[..length]),
+                        "{end:?} {length}"
+                    );
+                }
+                assert!(incomplete.may_be_whole(whole.as_bytes()), "{end:?} {first}");
+            }
+        }
+        let mut incomplete = Incomplete { headless: 0, wanted: 9 };
+        assert!(!incomplete.may_be_whole(&[0; 8]) && incomplete.may_be_whole(&[0; 9]));
+    }
+}
