@@ -264,7 +264,7 @@ fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
         errors_by_code,
         requests_per_s: spread(|round| round.requests_per_s)?,
         cpu_us_per_request: of_some(|round| round.cpu_us_per_request),
-        bytes_per_connection: (side.mode == "idle" || side.active > 0)
+        bytes_per_connection: (side.mode.starts_with("idle") || side.active > 0)
             .then(|| spread(|round| round.bytes_per_connection))
             .flatten(),
         p50_us: spread(|round| round.p50_us)?,

@@ -59,7 +59,7 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
         tasks.push(monoio::spawn(async move {
             let done = match args.mode {
                 // Held open, silent, until the process ends.
-                Mode::Idle => std::future::pending().await,
+                mode if mode.is_idle() => std::future::pending().await,
                 Mode::Login => log_in_and_out(connection, &args, &count, index as u64).await,
                 _ => drive(connection, &args, &count, index as u64).await,
             };
@@ -83,7 +83,7 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
     let after_bytes = cpu::resident_bytes_of(&args.pids)?;
     count.is_over.set(true);
     let mut first_error = None;
-    if args.mode != Mode::Idle {
+    if !args.mode.is_idle() {
         for task in tasks {
             if let Err(error) = task.await {
                 first_error.get_or_insert(error);

@@ -28,6 +28,8 @@ pub(crate) enum Mode {
     Login,
     /// Connections that log in and then say nothing.
     Idle,
+    /// Connections that ask for a path over HTTP/1.1 once, and then say nothing.
+    IdleHttp,
     /// `GET` of a path over HTTP/1.1.
     Http,
     /// `GET` of a key, as Redis takes it.
@@ -37,7 +39,12 @@ pub(crate) enum Mode {
 impl Mode {
     /// Whether a connection logs in with a HELLO.
     const fn is_gateway(self) -> bool {
-        !matches!(self, Self::Echo | Self::Http | Self::Redis)
+        !matches!(self, Self::Echo | Self::Http | Self::IdleHttp | Self::Redis)
+    }
+
+    /// Whether connections say nothing once they stand.
+    pub(crate) const fn is_idle(self) -> bool {
+        matches!(self, Self::Idle | Self::IdleHttp)
     }
 }
 
@@ -108,8 +115,13 @@ fn frame(kind: FrameKind, id: u32, write: impl FnOnce(&mut Vec<u8>)) -> anyhow::
     Ok(out)
 }
 
-/// The connection's first frame; `None` where there is none.
+/// What a connection sends first, to be answered before anything is measured; `None`: nothing.
 pub(crate) fn hello(args: &LoadArgs) -> anyhow::Result<Option<Vec<u8>>> {
+    if args.mode == Mode::IdleHttp {
+        let mut out = Vec::new();
+        request(args, 1, 0, &mut out)?;
+        return Ok(Some(out));
+    }
     if !args.mode.is_gateway() {
         return Ok(None);
     }
@@ -135,7 +147,7 @@ pub(crate) fn request(
     let count = args.count.unsigned_abs().max(1);
     let value = args.first + i64::try_from(seed % count)?;
     match args.mode {
-        Mode::Http => {
+        Mode::Http | Mode::IdleHttp => {
             let path = args.path.replacen("{}", &value.to_string(), 1);
             write!(out, "GET {path} HTTP/1.1\r\nHost: localhost\r\n")?;
             if !args.token.is_empty() {
@@ -221,7 +233,7 @@ pub(crate) fn answer(mode: Mode, batch: usize, bytes: &[u8]) -> anyhow::Result<O
         Mode::Echo => {
             Ok((bytes.len() >= MESSAGE_BYTES).then_some(Answer::new(MESSAGE_BYTES, None)))
         }
-        Mode::Http => http_answer(bytes),
+        Mode::Http | Mode::IdleHttp => http_answer(bytes),
         Mode::Redis => redis_answer(bytes),
         _ => {
             let Some(header) = decode_header(bytes, FRAME_BYTES_MAX)? else { return Ok(None) };

@@ -8,7 +8,6 @@ use hdrhistogram::Histogram;
 use serde_json::json;
 
 use crate::LoadArgs;
-use crate::message::Mode;
 
 /// What was measured.
 #[derive(Debug)]
@@ -72,7 +71,7 @@ impl Report {
             return Ok(());
         }
         self.print_line(&args.label)?;
-        if let (Some(bytes), Mode::Idle) = (bytes, args.mode) {
+        if let Some(bytes) = bytes.filter(|_| args.mode.is_idle()) {
             writeln!(std::io::stdout().lock(), "{:<28} {bytes:.0} bytes/connection", args.label)?;
         }
         Ok(())
