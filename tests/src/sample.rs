@@ -53,16 +53,16 @@ pub fn transfer(request_id: &str, players: (i64, i64), item_type: i64, qty: i64)
     })
 }
 
-/// The ledger rows that it leaves, as [`transfers_sql`] prints them behind the key.
+/// The ledger rows that it leaves, as [`transfers_sql`] prints them behind the key, with commas between.
 pub fn transfer_row(players: (i64, i64), item_type: i64, qty: i64) -> String {
     format!("{item_type}\t{}:-{qty},{}:{qty}", players.0, players.1)
 }
 
-/// Transfers whose keys begin so: key, item type, and every ledger row's player and how many.
+/// Ledger rows of transfers whose keys begin so: key, item type, player and how many; what went before what came.
 pub fn transfers_sql(prefix: &str) -> String {
     format!(
-        "SELECT request_id, item_type, GROUP_CONCAT(CONCAT(player_id, ':', qty) ORDER BY qty) \
-         FROM item_ledger WHERE request_id LIKE '{prefix}%' GROUP BY request_id, item_type"
+        "SELECT request_id, item_type, CONCAT(CONCAT(player_id, ':'), qty) FROM item_ledger \
+         WHERE request_id LIKE '{prefix}%' ORDER BY request_id, item_type, qty"
     )
 }
 

@@ -48,7 +48,7 @@ impl Verifier {
     ) -> Tally {
         let mut tally = Tally::default();
         let mut orders = rows(server, &self.schema, &sample::orders_sql(prefix));
-        let mut transfers = rows(server, &self.schema, &sample::transfers_sql(prefix));
+        let mut transfers = joined(rows(server, &self.schema, &sample::transfers_sql(prefix)));
         let mut payments = rows(server, &self.schema, &sample::payments_sql(prefix));
         let found = [&orders, &transfers, &transfers, &payments];
         let found: usize = found.iter().flat_map(|table| table.values()).map(Vec::len).sum();
@@ -142,4 +142,35 @@ fn rows(server: &Server, schema: &str, sql: &str) -> Rows {
         rows.entry(key.to_owned()).or_default().push(row.to_owned());
     }
     rows
+}
+
+/// Rows of a key that begin alike, up to the last tab, are one, with commas between what differs.
+fn joined(rows: Rows) -> Rows {
+    let join = |rows: Vec<String>| {
+        let mut of_type = BTreeMap::<String, Vec<String>>::new();
+        for row in rows {
+            let (before, last) = row.rsplit_once('\t').unwrap();
+            of_type.entry(before.to_owned()).or_default().push(last.to_owned());
+        }
+        let one = |(before, all): (String, Vec<String>)| format!("{before}\t{}", all.join(","));
+        of_type.into_iter().map(one).collect()
+    };
+    rows.into_iter().map(|(key, rows)| (key, join(rows))).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn both_rows_of_a_transfer_are_one_and_those_of_a_second_one_show() {
+        let rows = |lines: &[&str]| -> Rows {
+            BTreeMap::from([("k".to_owned(), lines.iter().map(|&line| line.to_owned()).collect())])
+        };
+        let once = sample::transfer_row((1, 2), 3, 4);
+        assert_eq!(joined(rows(&["3\t1:-4", "3\t2:4"])), rows(&[&once]));
+        let twice = joined(rows(&["3\t1:-4", "3\t1:-4", "3\t2:4", "3\t2:4"]));
+        assert_ne!(twice, rows(&[&once]));
+        assert_eq!(joined(rows(&["3\t1:-4", "5\t2:4"]))["k"].len(), 2);
+    }
 }
