@@ -40,7 +40,8 @@ start_mariadb() {
 }
 
 # start_gateway JOURNAL_OPTIONS [AUTH_LINE [SECTION...]]: makes a key, writes the configuration and serves it on
-# ports 18110 (TCP), 18111 (HTTP) and 18112 (admin); its process is $gateway_pid. The key is in GATEWAY_API_KEY.
+# ports 18110 (TCP), 18111 (HTTP) and 18112 (admin); its process is $gateway_pid. The key is in GATEWAY_API_KEY. MIRROR names a
+# schema that game1 has for its mirror.
 start_gateway() {
     local journal=$1 auth=${2:-} key
     shift $(($# < 2 ? $# : 2))
@@ -55,7 +56,8 @@ templates: $PWD/bench/templates
 database:
   connections:
     game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8, apply_batches_max: ${APPLY_BATCHES:-4} }
-games: { game1: { id: game1, name: game1, database: game1 } }
+    ${MIRROR:+$MIRROR: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: $MIRROR, max_open_conns: 32, min_idle_conns: 8 \}}
+games: { game1: { id: game1, name: game1, database: game1${MIRROR:+, mirror: $MIRROR} } }
 journal: { $journal }
 $(printf '%s\n' "$@")
 auth:
