@@ -264,8 +264,9 @@ fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
         errors_by_code,
         requests_per_s: spread(|round| round.requests_per_s)?,
         cpu_us_per_request: of_some(|round| round.cpu_us_per_request),
+        // Of the first round alone: those after it take what that one has given back.
         bytes_per_connection: (side.mode.starts_with("idle") || side.active > 0)
-            .then(|| spread(|round| round.bytes_per_connection))
+            .then(|| Spread::of(measured.iter().take(1).map(|round| round.bytes_per_connection)))
             .flatten(),
         p50_us: spread(|round| round.p50_us)?,
         p99_us: spread(|round| round.p99_us)?,

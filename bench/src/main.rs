@@ -149,8 +149,8 @@ struct LoadArgs {
     #[arg(long = "pid", value_delimiter = ',')]
     pids: Vec<u32>,
     /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `order` and `transfer` (each with a
-    /// key of its own), `login` (a connection, a HELLO and eight calls, over and over), `idle` (nothing), `idle-http` (a GET, then nothing), `http` (GET of
-    /// a path), `redis` (GET of a key).
+    /// key of its own), `login` (a connection, a HELLO and eight calls, over and over), `idle` (nothing),
+    /// `idle-http` (a GET, then nothing), `http` (GET of a path), `redis` (GET of a key).
     #[arg(long, default_value = "call")]
     mode: message::Mode,
     /// Connections.

@@ -2,7 +2,7 @@
 //!
 //! A request names a game and an operation. The operation is a template: an SQL text with a contract
 //! in its comments, in a file that DBAs own. The gateway checks who asks, binds the parameters,
-//! and answers from its cache or from the database. `pipeline.rs` shows that way top to bottom; the
+//! and answers from its cache or from the database. `pipeline/mod.rs` shows that way top to bottom; the
 //! modules stand here in the order in which a request meets them.
 
 pub mod frontend;

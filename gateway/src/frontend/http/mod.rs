@@ -26,6 +26,7 @@ use std::net::SocketAddr;
 use std::os::fd::AsRawFd;
 use std::pin::{Pin, pin};
 use std::rc::Rc;
+use std::sync::Arc;
 use std::task::Context;
 use std::time::Instant;
 
@@ -65,13 +66,14 @@ struct Connection {
 
 /// Serves one connection to its end.
 pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
-    let config = Rc::new(thread.worker.snapshot().config.server.http.clone());
+    let whole = Arc::clone(&thread.worker.snapshot().config);
+    let config = &whole.server.http;
     let Ok(peer) = stream.peer_addr() else { return };
     let fd = stream.as_raw_fd();
     let registry = Rc::clone(&thread.http);
-    let Some(bytes) = first_bytes(&registry, &config, fd, &mut stream).await else { return };
+    let Some(bytes) = first_bytes(&registry, config, fd, &mut stream).await else { return };
     let is_http2 = bytes.starts_with(PREFACE);
-    let mut limits = limits(&config);
+    let mut limits = limits(config);
     if is_http2 {
         // Frames arrive at any time there; only silence counts.
         limits.reading = limits.idle;
@@ -94,7 +96,7 @@ pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
 async fn serve_by_hyper(
     connection: Connection,
     over: HandedOver,
-    config: Rc<HttpConfig>,
+    config: &HttpConfig,
     is_http2: bool,
 ) {
     let HandedOver { place, stream, bytes } = over;
@@ -103,9 +105,9 @@ async fn serve_by_hyper(
     let io = NotedIo::new(MonoioIo::new(stream), bytes, Rc::clone(place.presence()));
     // A connection that fails has nobody left to tell.
     if is_http2 {
-        serve_http2(connection, io, &config).await;
+        serve_http2(connection, io, config).await;
     } else {
-        serve_http1(connection, io, &config).await;
+        serve_http1(connection, io, config).await;
     }
     drop(place);
 }

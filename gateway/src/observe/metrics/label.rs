@@ -101,7 +101,7 @@ impl CacheOutcome {
 
 /// A stage whose time is measured, for one request in 64.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "the stages of `pipeline.rs`")]
+#[expect(missing_docs, reason = "the stages of `pipeline/mod.rs`")]
 pub enum Stage {
     Decode,
     Authenticate,

@@ -134,7 +134,6 @@ impl Asked<'_, '_> {
 
 #[cfg(test)]
 mod tests {
-    use std::fs;
     use std::net::Ipv4Addr;
     use std::rc::Rc;
     use std::sync::OnceLock;
@@ -142,19 +141,16 @@ mod tests {
     use super::super::parse::parse;
     use super::super::write::Dates;
     use super::*;
-    use crate::auth::{Authenticator, new_key};
-    use crate::backend::{IdSource, Job};
-    use crate::cache::{Body, Cache, Load, Stored, read_tags};
-    use crate::catalog::{Catalog, Dialect};
-    use crate::config::{Config, Env};
+    use crate::auth::new_key;
+    use crate::backend::Job;
+    use crate::cache::{Body, Load, Stored, read_tags};
     use crate::frontend::buffer::BufferPool;
     use crate::frontend::registry::{Phase, PhaseLimits, Place, Registry};
     use crate::frontend::tcp::Scratch;
     use crate::frontend::worker::Thread;
-    use crate::observe::Metrics;
-    use crate::pipeline::{Core, Served, Worker};
+    use crate::pipeline::testing::core;
+    use crate::pipeline::{Served, Worker};
     use crate::queue;
-    use crate::snapshot::{Parts, build};
 
     const GET: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1\n-- @result id bigint\n-- @allow gm\n\
                        -- @http GET /v1/{game}/t/{id}\n-- @cache l1=1m tag=t:{id}\nSELECT t.id FROM t WHERE t.id = :id\n";
@@ -173,27 +169,14 @@ mod tests {
     impl Bed {
         fn new() -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let base = folder.path();
-            fs::create_dir_all(base.join("sql/game1/t")).unwrap();
-            fs::write(base.join("sql/game1/t/get.sql"), GET).unwrap();
             let key = new_key("gm").unwrap();
-            let text = format!(
-                "templates: sql\ndatabase: {{connections: {{db: {{type: sqlite, path: t.db}}}}}}\n\
-                 games: {{game1: {{id: game1, name: g, database: db}}}}\nlogging: {{requests: 'off'}}\n\
+            let sections = format!(
+                "logging: {{requests: 'off'}}\n\
                  auth: {{roles: {{gm: {{}}}}, api_keys: [{{id: gm, hash: '{}', roles: [gm], games: ['*']}}]}}\n",
                 key.hash
             );
-            let (config, _) = Config::parse(&text, base, &Env::process()).unwrap();
-            let games = [(config.games[0].id.clone(), Dialect::Sqlite)];
-            let catalog = Catalog::load(&config.templates, &games).unwrap();
-            let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
-            let metrics = Arc::new(Metrics::new());
-            let cache = Arc::new(Cache::new(&config.cache, Box::new(|_| {})).unwrap());
-            let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
-            let snapshot = build(1, parts, &metrics).unwrap();
-            let (sender, mut jobs) = queue::bounded(4);
-            let ids = Arc::new(IdSource::new(0).unwrap());
-            let worker = Worker::new(Arc::new(Core::new(snapshot, cache, sender, metrics, ids)));
+            let (core, mut jobs) = core(folder.path(), GET, &sections, 4);
+            let worker = Worker::new(core);
             fill(&worker, &mut jobs, key.key.expose());
             let thread = Thread {
                 worker,

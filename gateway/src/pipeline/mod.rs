@@ -387,25 +387,25 @@ fn check_claims(
 }
 
 #[cfg(test)]
+pub(crate) mod testing;
+
+#[cfg(test)]
 mod tests {
     //! The way of a request with the test holding the other end of the backend's queue.
 
-    use std::fs;
     use std::net::Ipv4Addr;
     use std::sync::OnceLock;
     use std::time::Duration;
 
     use gateway_protocol::{BusinessCode, Codec};
 
+    use super::testing::core;
     use super::*;
-    use crate::auth::{Authenticator, new_key};
-    use crate::backend::{BackendError, Current, Details, IdSource};
-    use crate::cache::{Body, Cache, Stored};
-    use crate::catalog::{BusinessError, Catalog, Dialect};
-    use crate::config::{Config, Env};
-    use crate::observe::Metrics;
+    use crate::auth::new_key;
+    use crate::backend::{BackendError, Current, Details};
+    use crate::cache::{Body, Stored};
+    use crate::catalog::BusinessError;
     use crate::reply::write_refusal;
-    use crate::snapshot::{Parts, build};
 
     const GET: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1\n-- @result id bigint\n\
                        -- @allow gm\n-- @audit\nSELECT t.id FROM t WHERE t.id = :id\n";
@@ -427,30 +427,15 @@ mod tests {
         /// With another text for `t.get`.
         fn of(template: &str, queue_max: usize) -> Self {
             let folder = tempfile::tempdir().unwrap();
-            let base = folder.path();
-            fs::create_dir_all(base.join("sql/game1/t")).unwrap();
-            fs::write(base.join("sql/game1/t/get.sql"), template).unwrap();
             let keys = ["gm", "other"].map(|id| new_key(id).unwrap());
-            let text = format!(
-                "templates: sql\ndatabase: {{connections: {{db: {{type: sqlite, path: t.db}}}}}}\n\
-                 games: {{game1: {{id: game1, name: g, database: db}}}}\n\
-                 logging: {{audit_file: audit.log}}\n\
+            let sections = format!(
+                "logging: {{audit_file: audit.log}}\n\
                  auth:\n  roles: {{gm: {{}}, other: {{}}}}\n  api_keys:\n\
                  \x20   - {{id: gm, hash: '{}', roles: [gm], games: ['*']}}\n\
                  \x20   - {{id: other, hash: '{}', roles: [other], games: ['*']}}\n",
                 keys[0].hash, keys[1].hash
             );
-            let (config, _) = Config::parse(&text, base, &Env::process()).unwrap();
-            let games = [(config.games[0].id.clone(), Dialect::Sqlite)];
-            let catalog = Catalog::load(&config.templates, &games).unwrap();
-            let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
-            let metrics = Arc::new(Metrics::new());
-            let cache = Arc::new(Cache::new(&config.cache, Box::new(|_| {})).unwrap());
-            let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
-            let snapshot = build(1, parts, &metrics).unwrap();
-            let (sender, jobs) = queue::bounded(queue_max);
-            let ids = Arc::new(IdSource::new(0).unwrap());
-            let core = Arc::new(Core::new(snapshot, cache, sender, metrics, ids));
+            let (core, jobs) = core(folder.path(), template, &sections, queue_max);
             let keys = keys.map(|key| key.key.expose().to_owned());
             Self { worker: Worker::new(core), jobs, keys, dry_run: false, _folder: folder }
         }
