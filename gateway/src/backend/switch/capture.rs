@@ -148,7 +148,8 @@ fn moved(dialect: Dialect, pair: &Pair) -> String {
     names.map(one).collect::<Vec<_>>().join(" OR ")
 }
 
-const fn moment(dialect: Dialect) -> &'static str {
+/// What says the moment at which a row of the outbox is written.
+pub(in crate::backend) const fn moment(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Mysql => "UTC_TIMESTAMP(6)",
         Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')",
