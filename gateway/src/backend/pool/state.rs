@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::connection::Connection;
 use super::PoolStats;
+use super::patience::Patience;
 use super::wait::{Waiter, Waiting};
 use crate::config::ConnectionConfig;
 
@@ -57,8 +58,8 @@ pub(super) enum Admission {
 pub(super) enum Return {
     /// To the idle ones.
     Kept,
-    /// To the first in line.
-    Handed(Waiter, Open),
+    /// To the first in line who is to be served; those before that one have waited too long.
+    Handed { waiter: Waiter, open: Open, late: Vec<Waiter> },
     /// To its end; it is counted out.
     Retired(Open),
 }
@@ -99,6 +100,7 @@ pub(super) struct State {
     /// Came first, served first. Tickets ascend.
     line: VecDeque<Waiter>,
     next_ticket: u64,
+    patience: Patience,
     suspect_since: Option<Instant>,
     pause: Option<Pause>,
     up: bool,
@@ -107,7 +109,7 @@ pub(super) struct State {
 
 impl State {
     /// An empty pool, taken to be up until an attempt says otherwise.
-    pub(super) const fn new(config: Arc<ConnectionConfig>) -> Self {
+    pub(super) fn new(config: Arc<ConnectionConfig>) -> Self {
         Self {
             config,
             generation: 0,
@@ -116,6 +118,7 @@ impl State {
             idle: Vec::new(),
             line: VecDeque::new(),
             next_ticket: 0,
+            patience: Patience::default(),
             suspect_since: None,
             pause: None,
             up: true,
@@ -124,7 +127,14 @@ impl State {
     }
 
     /// Decides what a request gets. What it finds too old goes to `retired`, counted out.
-    pub(super) fn admit(&mut self, now: Instant, retired: &mut Vec<Open>) -> Admission {
+    ///
+    /// - `stays`: it waits out a standing line, too.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        stays: bool,
+        retired: &mut Vec<Open>,
+    ) -> Admission {
         if self.closed {
             return Admission::Down;
         }
@@ -149,7 +159,7 @@ impl State {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.line.push_back(Waiter { ticket, sender });
+        self.line.push_back(Waiter { ticket, since: now, stays, sender });
         Admission::Wait(Waiting { ticket, receiver })
     }
 
@@ -168,8 +178,9 @@ impl State {
             self.open -= 1;
             return Return::Retired(open);
         }
+        let late = self.patience.take_late(&mut self.line, self.config.standing, now);
         if let Some(waiter) = self.line.pop_front() {
-            return Return::Handed(waiter, open);
+            return Return::Handed { waiter, open, late };
         }
         if self.idle.len() >= self.config.idle_count_max as usize {
             self.open -= 1;

@@ -14,6 +14,10 @@ use super::{Granted, Lease, Shared};
 pub(super) struct Waiter {
     /// Ascends in the order of coming.
     pub ticket: u64,
+    /// Since when it waits.
+    pub since: Instant,
+    /// Whether it waits out a standing line, too.
+    pub stays: bool,
     pub sender: oneshot::Sender<Granted>,
 }
 
