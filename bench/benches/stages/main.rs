@@ -257,19 +257,16 @@ fn l1_hit(bencher: Bencher<'_, '_>, rows: i64) {
 /// One request after the other.
 #[divan::bench(args = [1, ROWS])]
 fn hit(bencher: Bencher<'_, '_>, rows: i64) {
-    let asker = Asker::new(&GATEWAY);
-    let (frames, mut out) = (frames(rows), Vec::with_capacity(512));
-    let mut frames = frames.iter().cycle();
-    bencher.bench_local(|| {
-        out.clear();
-        asker.answer(frames.next().unwrap(), &mut out);
-    });
+    answer_alone(bencher, rows, &Asker::new(&GATEWAY));
 }
 
 /// The same without what was learned of the calls before.
 #[divan::bench(args = [1, ROWS])]
 fn hit_read_anew(bencher: Bencher<'_, '_>, rows: i64) {
-    let asker = Asker { learned: None, ..Asker::new(&GATEWAY) };
+    answer_alone(bencher, rows, &Asker { learned: None, ..Asker::new(&GATEWAY) });
+}
+
+fn answer_alone(bencher: Bencher<'_, '_>, rows: i64, asker: &Asker) {
     let (frames, mut out) = (frames(rows), Vec::with_capacity(512));
     let mut frames = frames.iter().cycle();
     bencher.bench_local(|| {
