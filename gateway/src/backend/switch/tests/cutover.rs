@@ -4,6 +4,7 @@ use std::time::{Duration, Instant};
 
 use super::super::super::testing::{pool, template};
 use super::super::super::write::{ApplyError, Fence, Holds, apply};
+use super::super::capture::present;
 use super::super::copy::Copier;
 use super::super::flip::{back, forward};
 use super::super::instance::InstanceState;
@@ -11,7 +12,8 @@ use super::super::lease::Takeover;
 use super::super::side::Side;
 use super::super::state::{Phase, State, text};
 use super::super::{
-    Flip, Recovered, backfill, by_rows, copy, flip, mirror, reconcile, recover, retire, status,
+    Flip, Recovered, backfill, by_rows, copy, flip, flip_script, mirror, reconcile, recover,
+    retire, status,
 };
 use super::copy::{begin, equal, group};
 use super::flip::{flipped, forced, mirrored, now, row, say};
@@ -257,6 +259,26 @@ async fn replaced_owner_of_a_stream_is_refused_by_the_new_owner_of_the_game() {
             flipped(back).await.expect("flipped");
         }
         equal(world).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn triggers_that_a_flip_makes_are_those_that_were_printed_before() {
+    everywhere("flipscript", async |world| {
+        flip_script(group(world)).await.expect_err("there is no mirror yet");
+        mirrored(world).await;
+        let script = flip_script(group(world)).await.expect("printed");
+        assert_eq!(row(&world.owner).await.phase, Phase::Mirrored);
+        let mut mirror = open(&world.mirror).await;
+        assert_eq!(present(&mut mirror).await.expect("asked"), [], "nothing is changed");
+        flipped(group(world)).await.expect("flipped");
+        let made = present(&mut mirror).await.expect("asked");
+        assert_eq!(made.len(), 6);
+        for (name, _) in &made {
+            assert!(script.to_ascii_lowercase().contains(&name.to_ascii_lowercase()), "{script}");
+        }
+        assert_eq!(script.matches("CREATE ").count(), 6, "and no others: {script}");
     })
     .await;
 }
