@@ -284,7 +284,7 @@ impl Course<'_> {
     async fn capture(&mut self) -> Result<(), SwitchError> {
         let group = self.plan.group;
         let pairs = back_pairs(&mut self.owner, &mut self.mirror, group).await?;
-        install(&mut self.mirror, &pairs, group.id, &group.owner.name).await?;
+        install(&mut self.mirror, &pairs, None).await?;
         match missing(&mut self.mirror, &pairs).await?.len() {
             0 => Ok(()),
             count => {

@@ -73,4 +73,6 @@ pub use owners::Owners;
 pub use preflight::Check;
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};
-pub use steps::{Mirrored, backfill, copy, mirror, mirror_script, retire, retry_refused};
+pub use steps::{
+    Mirrored, backfill, copy, flip_script, mirror, mirror_script, retire, retry_refused,
+};
