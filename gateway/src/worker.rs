@@ -4,6 +4,7 @@
 //! Invariant: what a [`Worker`] changes for a hit belongs to its thread alone.
 
 use std::cell::{Cell, RefCell};
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -14,7 +15,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
 use crate::backend::switch::Gates;
-use crate::backend::{BackendError, IdSource, Job};
+use crate::backend::{BackendError, IdSource, Job, Pools, Run};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef, Keys};
 use crate::config::RequestLog;
@@ -70,8 +71,20 @@ pub struct Core {
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis; `None`: there is no section `queue`.
     pub streams: Option<Arc<Streams>>,
+    /// The databases, for who reads them on threads of their own; `None`: nobody does.
+    pub pools: Option<Arc<Pools>>,
     draining: AtomicBool,
     connections: AtomicU64,
+}
+
+/// Who does reads on the calling thread, instead of the backend.
+pub trait DirectReads: Debug {
+    /// Takes a read over, or gives it back.
+    ///
+    /// # Errors
+    ///
+    /// The read, for the backend.
+    fn take(&self, run: Box<Run>) -> Result<(), Box<Run>>;
 }
 
 impl Core {
@@ -93,6 +106,7 @@ impl Core {
             nonces: NonceBook::default(),
             journal: None,
             streams: None,
+            pools: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
@@ -108,6 +122,12 @@ impl Core {
     #[must_use]
     pub fn with_streams(self, streams: Option<Arc<Streams>>) -> Self {
         Self { streams, ..self }
+    }
+
+    /// The same with the databases.
+    #[must_use]
+    pub fn with_pools(self, pools: Arc<Pools>) -> Self {
+        Self { pools: Some(pools), ..self }
     }
 
     /// A number that no other connection of this process has had.
@@ -148,6 +168,8 @@ pub struct Worker {
     pub(crate) nobody: Arc<Principal>,
     /// First half of the request ids that this thread makes.
     trace_prefix: u32,
+    /// Who does reads on this thread; `None`: the backend does them all.
+    pub(crate) direct: Option<Rc<dyn DirectReads>>,
 }
 
 impl Worker {
@@ -167,8 +189,15 @@ impl Worker {
             requests: Cell::new(0),
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
+            direct: None,
             core,
         }
+    }
+
+    /// The same with somebody who does reads on this thread.
+    #[must_use]
+    pub fn with_direct(self, direct: Rc<dyn DirectReads>) -> Self {
+        Self { direct: Some(direct), ..self }
     }
 
     /// A new request id: random by thread, counted by request.

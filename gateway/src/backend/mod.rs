@@ -7,6 +7,8 @@ mod compound;
 mod connection;
 mod cursor;
 mod dictionary;
+#[cfg(feature = "mysql")]
+pub mod direct;
 mod encode;
 mod dispatch;
 mod error;
@@ -42,6 +44,7 @@ mod sqlite;
 #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod standin;
 mod statement;
+mod supply;
 pub mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]

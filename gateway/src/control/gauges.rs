@@ -60,6 +60,7 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
     pool_family(metrics, pools, connections, |stats, pool, out| {
         out.add(&[("pool", pool), ("state", "idle")], stats.idle);
         out.add(&[("pool", pool), ("state", "leased")], stats.leased);
+        out.add(&[("pool", pool), ("state", "frontend")], stats.direct);
     });
     let waiting = ("gateway_pool_waiting", "Requests in line for a connection.", Kind::Gauge);
     pool_family(metrics, pools, waiting, |stats, pool, out| {

@@ -28,7 +28,7 @@ use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::queue;
 use crate::reply::{Offered, Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
-pub use crate::worker::{Core, Finished, LocalSnapshot, Worker, unix_seconds};
+pub use crate::worker::{Core, DirectReads, Finished, LocalSnapshot, Worker, unix_seconds};
 
 /// A request, as far as every transport has the same.
 #[derive(Clone, Copy, Debug)]
@@ -195,8 +195,14 @@ impl Worker {
             dry_run,
             reply,
         };
-        let offered = self.core.backend.offer(Job::Run(Box::new(run)));
-        offered.map_err(|_refused| Error::Overloaded)?;
+        let run = match &self.direct {
+            Some(direct) => direct.take(Box::new(run)),
+            None => Err(Box::new(run)),
+        };
+        if let Err(run) = run {
+            let offered = self.core.backend.offer(Job::Run(run));
+            offered.map_err(|_refused| Error::Overloaded)?;
+        }
         Ok(Pending { operation, answer, deadline, dry_run })
     }
 

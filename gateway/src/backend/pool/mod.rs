@@ -16,6 +16,8 @@
 
 mod lease;
 mod opener;
+#[cfg(feature = "mysql")]
+mod place;
 mod state;
 mod upkeep;
 mod wait;
@@ -29,6 +31,8 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub(super) use lease::Lease;
+#[cfg(feature = "mysql")]
+pub use place::{Direct, Place};
 use state::{Admission, Open, State};
 
 use super::BackendError;
@@ -61,6 +65,8 @@ pub struct PoolStats {
     pub idle: u32,
     /// Of those, ones lent to a request or being stopped.
     pub leased: u32,
+    /// Of those, ones that frontend threads read with.
+    pub direct: u32,
     /// Requests in line.
     pub waiting: u32,
     /// Whether the database answers, as far as the pool knows.
@@ -85,6 +91,8 @@ pub(super) struct Shared {
     emptied: Notify,
     cancels: Semaphore,
     counters: Counters,
+    /// One more whenever the configuration changes, and when the pool is closed.
+    version: AtomicU64,
 }
 
 #[derive(Debug, Default)]
@@ -109,6 +117,7 @@ impl Pool {
             emptied: Notify::new(),
             cancels: Semaphore::new(CANCEL_COUNT_MAX),
             counters: Counters::default(),
+            version: AtomicU64::new(0),
         });
         upkeep::start(&shared);
         Self { shared }
@@ -155,6 +164,7 @@ impl Pool {
     /// - `config`: of the same name.
     pub fn reconfigure(&self, config: ConnectionConfig) {
         let retired = self.shared.lock().reconfigure(Arc::new(config));
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
         self.shared.close_all(retired);
         self.shared.refill();
         self.shared.changed.notify_one();
@@ -164,6 +174,7 @@ impl Pool {
     /// Returns when all are closed, or at `deadline`.
     pub async fn close(&self, deadline: Instant) {
         let (idle, waiters) = self.shared.lock().close();
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
         drop(waiters);
         self.shared.close_all(idle);
         self.shared.changed.notify_one();
@@ -187,7 +198,7 @@ impl Pool {
     }
 
     /// Whether both are the same pool.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 

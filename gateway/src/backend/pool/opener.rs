@@ -104,7 +104,7 @@ async fn open(shared: Arc<Shared>) {
 
 /// How long a connection lives: up to a tenth less than configured, so that those that were opened together
 /// do not end together.
-fn lifetime(config: &ConnectionConfig) -> Duration {
+pub(super) fn lifetime(config: &ConnectionConfig) -> Duration {
     config.lifetime.mul_f64(1.0 - random() / 10.0)
 }
 

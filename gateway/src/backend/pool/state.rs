@@ -94,6 +94,8 @@ pub(super) struct State {
     pub open: u32,
     /// Of those, being opened.
     opening: u32,
+    /// Of those, what frontend threads have, also while it is opened.
+    direct: u32,
     /// Used last, lent first.
     idle: Vec<Open>,
     /// Came first, served first. Tickets ascend.
@@ -113,6 +115,7 @@ impl State {
             generation: 0,
             open: 0,
             opening: 0,
+            direct: 0,
             idle: Vec::new(),
             line: VecDeque::new(),
             next_ticket: 0,
@@ -276,15 +279,42 @@ impl State {
             open: self.open,
             idle,
             leased: self.established().saturating_sub(idle),
+            direct: self.direct,
             waiting: u32::try_from(self.line.len()).unwrap_or(u32::MAX),
             up: self.up,
             ..PoolStats::default()
         }
     }
 
-    /// Connections that were made.
+    /// Connections that were made, and are the pool's own.
     pub(super) const fn established(&self) -> u32 {
-        self.open - self.opening
+        self.open - self.opening - self.direct
+    }
+
+    /// Counts a connection in that is a frontend thread's. Where all are open an idle one makes room, and goes to `retired`.
+    #[cfg(feature = "mysql")]
+    pub(super) fn take_place(&mut self, now: Instant, retired: &mut Vec<Open>) -> bool {
+        let share = self.config.direct_count_max();
+        if self.direct as usize >= share || !self.line.is_empty() || !self.may_open(now) {
+            return false;
+        }
+        if self.open >= self.config.open_count_max {
+            if self.idle.is_empty() {
+                return false;
+            }
+            // The one that was used longest ago.
+            retired.push(self.idle.remove(0));
+            self.open -= 1;
+        }
+        self.open += 1;
+        self.direct += 1;
+        true
+    }
+
+    /// Counts it out among those; [`State::open`] still has it.
+    #[cfg(feature = "mysql")]
+    pub(super) const fn leave_place(&mut self) {
+        self.direct -= 1;
     }
 
     /// Whether nobody can be served before the database is back.
