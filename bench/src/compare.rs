@@ -142,8 +142,11 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let mut sides = Vec::new();
     for (side, running, measured) in &present {
         let mut outcome = outcome(side, measured).context("no rounds")?;
+        // A refusal comes sooner than an answer: what is refused is no peak.
+        let peak =
+            Spread::of(measured.iter().map(|round| round.good_per_s)).context("no rounds")?;
         for share in &scenario.rates_of_peak {
-            let rate = outcome.requests_per_s.median * share;
+            let rate = peak.median * share;
             progress(&format!("{}: {rate:.0} requests/s", side.about));
             let at = load(&plan.own, plan, &servers, (side, running), Some(rate))?;
             outcome.at_rates.push(AtRate {

@@ -4,7 +4,6 @@
 //! Invariant: what a [`Worker`] changes for a hit belongs to its thread alone.
 
 use std::cell::{Cell, RefCell};
-use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
@@ -15,7 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
 use crate::backend::switch::Gates;
-use crate::backend::{BackendError, IdSource, Job, Pools, Run};
+use crate::backend::{BackendError, DirectReads, IdSource, Job, Pools};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef, Keys};
 use crate::config::RequestLog;
@@ -75,16 +74,6 @@ pub struct Core {
     pub pools: Option<Arc<Pools>>,
     draining: AtomicBool,
     connections: AtomicU64,
-}
-
-/// Who does reads on the calling thread, instead of the backend.
-pub trait DirectReads: Debug {
-    /// Takes a read over, or gives it back.
-    ///
-    /// # Errors
-    ///
-    /// The read, for the backend.
-    fn take(&self, run: Box<Run>) -> Result<(), Box<Run>>;
 }
 
 impl Core {
@@ -192,12 +181,6 @@ impl Worker {
             direct: None,
             core,
         }
-    }
-
-    /// The same with somebody who does reads on this thread.
-    #[must_use]
-    pub fn with_direct(self, direct: Rc<dyn DirectReads>) -> Self {
-        Self { direct: Some(direct), ..self }
     }
 
     /// A new request id: random by thread, counted by request.

@@ -58,7 +58,7 @@ mod write;
 
 pub use apply::{Applier, Keeper};
 pub use cursor::CursorKey;
-pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
+pub use dispatch::{Asker, DirectReads, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Asked, Fetcher, FetcherParts};

@@ -19,7 +19,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 use super::connection::Connection;
 use super::pool::{EventSink, Pool};
 use crate::catalog::{Dialect, Direction, KeysetColumn, Kind, Plan, Template};
-use crate::config::{ConnectionConfig, Endpoint, Secret, Tls};
+use crate::config::{ConnectionConfig, Endpoint, Secret, Standing, Tls};
 use crate::observe::Event;
 
 /// A template that says nothing but its kind.
@@ -85,6 +85,7 @@ pub(super) fn config(dialect: Dialect, endpoint: Endpoint) -> ConnectionConfig {
         connect_timeout: Duration::from_secs(5),
         acquire_timeout: Duration::from_secs(5),
         acquire_waiting_max: 16,
+        standing: Standing { timeout: Duration::from_millis(5), after: Duration::from_millis(500) },
         query_timeout: Duration::from_secs(10),
         statement_count_max: 16,
         health_interval: Duration::from_secs(10),

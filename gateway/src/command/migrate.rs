@@ -111,7 +111,7 @@ mod tests {
     use std::time::Duration;
 
     use super::*;
-    use crate::config::{Dialect, Endpoint, QueueKind};
+    use crate::config::{Dialect, Endpoint, QueueKind, Standing};
 
     fn connection(name: &str) -> ConnectionConfig {
         ConnectionConfig {
@@ -128,6 +128,7 @@ mod tests {
             connect_timeout: Duration::from_secs(1),
             acquire_timeout: Duration::from_secs(1),
             acquire_waiting_max: 1,
+            standing: Standing { timeout: Duration::from_secs(1), after: Duration::from_secs(1) },
             query_timeout: Duration::from_secs(1),
             statement_count_max: 1,
             health_interval: Duration::from_secs(1),

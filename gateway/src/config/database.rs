@@ -59,6 +59,8 @@ pub struct ConnectionConfig {
     pub acquire_timeout: Duration,
     /// `acquire_waiting_max`: requests that may wait at once; default 1024; one more is refused at once (1301).
     pub acquire_waiting_max: u32,
+    /// When a line does not end. Reloads.
+    pub standing: Standing,
     /// `query_timeout`: database time of one operation unless its template says; default 3 s. Reloads.
     pub query_timeout: Duration,
     /// `statement_cache`: prepared statements kept on each connection; default 64. Reloads, for new connections.
@@ -70,6 +72,25 @@ pub struct ConnectionConfig {
     /// `apply_batches_max`: batches of queued orders of a game that are written at once; default 4, at most half
     /// of `max_open_conns`. Reloads.
     pub apply_batch_count_max: u32,
+}
+
+/// When a pool's line is one that does not end, and how long one waits in such a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Standing {
+    /// `acquire_standing_timeout`: how long a request waits in it for a connection; default 5 ms.
+    pub timeout: Duration,
+    /// `acquire_standing_after`: how long those at its head must have waited longer than that; default 500 ms.
+    pub after: Duration,
+}
+
+impl Standing {
+    fn read(section: &mut Section<'_>) -> Self {
+        let limits = MS..=MINUTE;
+        Self {
+            timeout: section.duration(live("acquire_standing_timeout"), 5 * MS, limits),
+            after: section.duration(live("acquire_standing_after"), 500 * MS, 10 * MS..=MINUTE),
+        }
+    }
 }
 
 /// The keys of [`Endpoint`], whichever kind of database it is.
@@ -131,6 +152,7 @@ impl ConnectionConfig {
                 Fallback::Default(1024),
                 0..=65_536,
             ),
+            standing: Standing::read(section),
             query_timeout: section.duration(
                 live("query_timeout"),
                 3 * SECOND,

@@ -44,7 +44,7 @@ pub use auth::{
     ApiKeyConfig, AuthConfig, GameServerKeyConfig, JwtConfig, JwtKeyConfig, RoleConfig,
 };
 pub use cache::{CacheConfig, RedisConfig};
-pub use database::{ConnectionConfig, DatabaseConfig, Endpoint, Tls};
+pub use database::{ConnectionConfig, DatabaseConfig, Endpoint, Standing, Tls};
 pub use dialect::Dialect;
 pub use env::Env;
 pub use fault::{ConfigFault, FaultKind, Warning};

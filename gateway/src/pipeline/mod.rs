@@ -28,7 +28,7 @@ use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::queue;
 use crate::reply::{Offered, Part, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
-pub use crate::worker::{Core, DirectReads, Finished, LocalSnapshot, Worker, unix_seconds};
+pub use crate::worker::{Core, Finished, LocalSnapshot, Worker, unix_seconds};
 
 /// A request, as far as every transport has the same.
 #[derive(Clone, Copy, Debug)]

@@ -16,6 +16,7 @@
 
 mod lease;
 mod opener;
+mod patience;
 #[cfg(feature = "mysql")]
 mod place;
 mod state;
@@ -131,16 +132,37 @@ impl Pool {
     ///
     /// # Errors
     ///
-    /// [`BackendError::PoolExhausted`] when too many wait, or the wait was too long;
+    /// [`BackendError::PoolExhausted`] when too many wait, or the wait was too long (in a standing line
+    /// sooner: [`patience`]);
     /// [`BackendError::Unreachable`] while the database cannot be reached, or the pool is closed;
     /// [`BackendError::Deadline`] when the request's own time is over.
-    pub(super) async fn acquire(&self, deadline: Instant) -> Result<Lease, BackendError> {
+    pub(super) fn acquire(
+        &self,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Lease, BackendError>> + Send {
+        self.stand(deadline, false)
+    }
+
+    /// The same for work that was promised, such as orders that a journal holds: a line that does not end makes it wait,
+    /// and does not send it away.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::acquire`].
+    pub(super) fn acquire_promised(
+        &self,
+        deadline: Instant,
+    ) -> impl Future<Output = Result<Lease, BackendError>> + Send {
+        self.stand(deadline, true)
+    }
+
+    async fn stand(&self, deadline: Instant, stays: bool) -> Result<Lease, BackendError> {
         loop {
             let now = Instant::now();
             if deadline <= now {
                 return Err(BackendError::Deadline);
             }
-            match self.shared.admit(now) {
+            match self.shared.admit(now, stays) {
                 Admission::Ready(open) => return Ok(self.lease(open)),
                 Admission::Suspect(open) => {
                     let mut lease = self.lease(open);
@@ -244,11 +266,11 @@ impl Shared {
         self.state.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    fn admit(self: &Arc<Self>, now: Instant) -> Admission {
+    fn admit(self: &Arc<Self>, now: Instant, stays: bool) -> Admission {
         let (admission, retired, opening) = {
             let mut state = self.lock();
             let mut retired = Vec::new();
-            let admission = state.admit(now, &mut retired);
+            let admission = state.admit(now, stays, &mut retired);
             (admission, retired, state.reserve(now))
         };
         // Both are empty on the way that is fast.
@@ -261,7 +283,7 @@ impl Shared {
     fn release(self: &Arc<Self>, open: Open, now: Instant) {
         let mut open = open;
         loop {
-            let waiter = {
+            let (waiter, late) = {
                 let mut state = self.lock();
                 match state.take_back(open, now) {
                     state::Return::Kept => return,
@@ -270,12 +292,13 @@ impl Shared {
                         self.close_all(vec![retired]);
                         return self.refill();
                     }
-                    state::Return::Handed(waiter, back) => {
+                    state::Return::Handed { waiter, open: back, late } => {
                         open = back;
-                        waiter
+                        (waiter, late)
                     }
                 }
             };
+            self.send_away(late);
             match waiter.give(Ok(Lease::new(Arc::clone(self), open))) {
                 None | Some(Err(_)) => return,
                 // The one in line has left: the next.
@@ -308,6 +331,15 @@ impl Shared {
         };
         self.open_many(opening);
         self.refuse_all(hopeless, None);
+    }
+
+    /// Refuses those who have waited too long in a line that does not end.
+    fn send_away(&self, late: Vec<wait::Waiter>) {
+        for waiter in late {
+            self.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+            // Who has left needs no refusal.
+            drop(waiter.give(Err(self.exhausted())));
+        }
     }
 
     fn refuse_all(&self, waiters: Vec<wait::Waiter>, source: Option<sqlx::Error>) {
@@ -360,9 +392,6 @@ impl Shared {
         BackendError::Unreachable { pool: self.name.clone(), source }
     }
 }
-
-/// A connection for one in line, or why there is none.
-type Granted = Result<Lease, BackendError>;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

@@ -7,11 +7,12 @@ use std::io;
 use std::net::TcpStream;
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use super::super::mysql::KillOrder;
 use super::super::mysql::wire::{self, Opened, Session};
 use super::opener::lifetime;
+use super::state::{Open, State};
 use super::{CANCEL_TIMEOUT, Pool, Shared};
 use crate::config::ConnectionConfig;
 use crate::queue::{self, Answer};
@@ -42,6 +43,32 @@ pub struct Direct {
     pub version: u64,
     /// When it has lived long enough.
     pub expires_at: Instant,
+}
+
+impl State {
+    /// Counts a connection in that is a frontend thread's. Where all are open an idle one makes room, and goes to `retired`.
+    fn take_place(&mut self, now: Instant, retired: &mut Vec<Open>) -> bool {
+        let share = self.config.direct_count_max();
+        if self.direct as usize >= share || !self.line.is_empty() || !self.may_open(now) {
+            return false;
+        }
+        if self.open >= self.config.open_count_max {
+            if self.idle.is_empty() {
+                return false;
+            }
+            // The one that was used longest ago.
+            retired.push(self.idle.remove(0));
+            self.open -= 1;
+        }
+        self.open += 1;
+        self.direct += 1;
+        true
+    }
+
+    /// Counts it out among those; [`State::open`] still has it.
+    const fn leave_place(&mut self) {
+        self.direct -= 1;
+    }
 }
 
 impl Pool {
@@ -95,11 +122,6 @@ impl Pool {
                 tracing::debug!(pool = %place.shared.name, "stopping a statement took too long");
             }
         });
-    }
-
-    /// How long idle connections live.
-    pub fn idle_time(&self) -> Duration {
-        self.config().idle_time
     }
 }
 

@@ -8,6 +8,7 @@ use tokio::sync::oneshot;
 
 use super::super::connection::Connection;
 use super::PoolStats;
+use super::patience::Patience;
 use super::wait::{Waiter, Waiting};
 use crate::config::ConnectionConfig;
 
@@ -57,8 +58,8 @@ pub(super) enum Admission {
 pub(super) enum Return {
     /// To the idle ones.
     Kept,
-    /// To the first in line.
-    Handed(Waiter, Open),
+    /// To the first in line who is to be served; those before that one have waited too long.
+    Handed { waiter: Waiter, open: Open, late: Vec<Waiter> },
     /// To its end; it is counted out.
     Retired(Open),
 }
@@ -95,12 +96,13 @@ pub(super) struct State {
     /// Of those, being opened.
     opening: u32,
     /// Of those, what frontend threads have, also while it is opened.
-    direct: u32,
+    pub(super) direct: u32,
     /// Used last, lent first.
-    idle: Vec<Open>,
+    pub(super) idle: Vec<Open>,
     /// Came first, served first. Tickets ascend.
-    line: VecDeque<Waiter>,
+    pub(super) line: VecDeque<Waiter>,
     next_ticket: u64,
+    patience: Patience,
     suspect_since: Option<Instant>,
     pause: Option<Pause>,
     up: bool,
@@ -109,7 +111,7 @@ pub(super) struct State {
 
 impl State {
     /// An empty pool, taken to be up until an attempt says otherwise.
-    pub(super) const fn new(config: Arc<ConnectionConfig>) -> Self {
+    pub(super) fn new(config: Arc<ConnectionConfig>) -> Self {
         Self {
             config,
             generation: 0,
@@ -119,6 +121,7 @@ impl State {
             idle: Vec::new(),
             line: VecDeque::new(),
             next_ticket: 0,
+            patience: Patience::default(),
             suspect_since: None,
             pause: None,
             up: true,
@@ -127,7 +130,14 @@ impl State {
     }
 
     /// Decides what a request gets. What it finds too old goes to `retired`, counted out.
-    pub(super) fn admit(&mut self, now: Instant, retired: &mut Vec<Open>) -> Admission {
+    ///
+    /// - `stays`: it waits out a standing line, too.
+    pub(super) fn admit(
+        &mut self,
+        now: Instant,
+        stays: bool,
+        retired: &mut Vec<Open>,
+    ) -> Admission {
         if self.closed {
             return Admission::Down;
         }
@@ -152,7 +162,7 @@ impl State {
         let (sender, receiver) = oneshot::channel();
         let ticket = self.next_ticket;
         self.next_ticket += 1;
-        self.line.push_back(Waiter { ticket, sender });
+        self.line.push_back(Waiter { ticket, since: now, stays, sender });
         Admission::Wait(Waiting { ticket, receiver })
     }
 
@@ -171,8 +181,9 @@ impl State {
             self.open -= 1;
             return Return::Retired(open);
         }
+        let late = self.patience.take_late(&mut self.line, self.config.standing, now);
         if let Some(waiter) = self.line.pop_front() {
-            return Return::Handed(waiter, open);
+            return Return::Handed { waiter, open, late };
         }
         if self.idle.len() >= self.config.idle_count_max as usize {
             self.open -= 1;
@@ -291,32 +302,6 @@ impl State {
         self.open - self.opening - self.direct
     }
 
-    /// Counts a connection in that is a frontend thread's. Where all are open an idle one makes room, and goes to `retired`.
-    #[cfg(feature = "mysql")]
-    pub(super) fn take_place(&mut self, now: Instant, retired: &mut Vec<Open>) -> bool {
-        let share = self.config.direct_count_max();
-        if self.direct as usize >= share || !self.line.is_empty() || !self.may_open(now) {
-            return false;
-        }
-        if self.open >= self.config.open_count_max {
-            if self.idle.is_empty() {
-                return false;
-            }
-            // The one that was used longest ago.
-            retired.push(self.idle.remove(0));
-            self.open -= 1;
-        }
-        self.open += 1;
-        self.direct += 1;
-        true
-    }
-
-    /// Counts it out among those; [`State::open`] still has it.
-    #[cfg(feature = "mysql")]
-    pub(super) const fn leave_place(&mut self) {
-        self.direct -= 1;
-    }
-
     /// Whether nobody can be served before the database is back.
     const fn is_hopeless(&self) -> bool {
         !self.up && self.established() == 0
@@ -327,7 +312,7 @@ impl State {
     }
 
     /// Whether an attempt to connect is in order.
-    fn may_open(&self, now: Instant) -> bool {
+    pub(super) fn may_open(&self, now: Instant) -> bool {
         !self.closed && self.up && self.pause.is_none_or(|pause| pause.until <= now)
     }
 

@@ -7,13 +7,20 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::super::BackendError;
-use super::{Granted, Lease, Shared};
+use super::{Lease, Shared};
+
+/// A connection for one in line, or why there is none.
+type Granted = Result<Lease, BackendError>;
 
 /// Somebody in line, seen from the pool.
 #[derive(Debug)]
 pub(super) struct Waiter {
     /// Ascends in the order of coming.
     pub ticket: u64,
+    /// Since when it waits.
+    pub since: Instant,
+    /// Whether it waits out a standing line, too.
+    pub stays: bool,
     pub sender: oneshot::Sender<Granted>,
 }
 

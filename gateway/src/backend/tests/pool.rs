@@ -1,6 +1,7 @@
 //! The pool's limits and its line, on SQLite files: no server is needed to wait for a connection.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -9,7 +10,7 @@ use super::super::BackendError;
 use super::super::connection::Statement;
 use super::super::pool::Pool;
 use super::super::testing::{far, heard, pool, sqlite_config, until};
-use crate::config::{ConnectionConfig, Endpoint};
+use crate::config::{ConnectionConfig, Endpoint, Standing};
 
 /// A pool of that many connections, in a folder that lives as long as the test.
 fn small(open_count_max: u32) -> (tempfile::TempDir, ConnectionConfig) {
@@ -56,6 +57,71 @@ async fn line_at_its_length_waits_and_one_more_is_refused_at_once() {
     drop(lease);
     for waiter in waiting {
         assert!(waiter.await.expect("no panic"));
+    }
+}
+
+/// Takes a connection for some milliseconds, again and again, until the pool closes. Returns how often it was refused.
+async fn press(pool: Pool, stays: bool, refused: Arc<AtomicU32>) -> (u32, u32) {
+    let (mut served, mut sent_away) = (0, 0);
+    loop {
+        let lease =
+            if stays { pool.acquire_promised(far()).await } else { pool.acquire(far()).await };
+        match lease {
+            Ok(_lease) => {
+                served += 1;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+            }
+            Err(BackendError::PoolExhausted { .. }) => {
+                sent_away += 1;
+                refused.fetch_add(1, Ordering::Relaxed);
+            }
+            Err(_closed) => return (served, sent_away),
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn line_that_does_not_end_sends_away_who_waited_too_long_and_never_promised_work() {
+    let (_folder, config) = small(1);
+    let pool = pool(ConnectionConfig {
+        standing: Standing { timeout: Duration::from_millis(5), after: Duration::from_millis(50) },
+        ..config
+    });
+    let refused = Arc::new(AtomicU32::new(0));
+    let press = |stays| tokio::spawn(press(pool.clone(), stays, Arc::clone(&refused)));
+    let callers: Vec<_> = (0..8).map(|_| press(false)).collect();
+    let promised = press(true);
+    until(|| refused.load(Ordering::Relaxed) >= 100).await;
+    pool.close(far()).await;
+    let (served, sent_away) = promised.await.expect("no panic");
+    assert!(served > 0 && sent_away == 0, "{served} {sent_away}");
+    assert!(pool.stats().timeouts_total >= 100, "they count as timeouts");
+    let mut answered = 0;
+    for caller in callers {
+        answered += caller.await.expect("no panic").0;
+    }
+    assert!(answered > 0);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn burst_that_passes_in_time_is_waited_for_however_late_its_last_one_is_served() {
+    let (_folder, config) = small(1);
+    let pool = pool(ConnectionConfig {
+        standing: Standing { timeout: Duration::from_millis(1), after: Duration::from_mins(1) },
+        ..config
+    });
+    let burst: Vec<_> = (0..16)
+        .map(|_| {
+            let pool = pool.clone();
+            tokio::spawn(async move {
+                let lease = pool.acquire(far()).await;
+                tokio::time::sleep(Duration::from_millis(2)).await;
+                lease.is_ok()
+            })
+        })
+        .collect();
+    for one in burst {
+        assert!(one.await.expect("no panic"));
     }
 }
 

@@ -109,7 +109,7 @@ pub(in crate::backend) async fn apply(
     now_micros: i64,
     deadline: Instant,
 ) -> Result<Vec<RecordState>, ApplyError> {
-    let mut lease = pool.acquire(deadline).await.map_err(ApplyError::Lost)?;
+    let mut lease = pool.acquire_promised(deadline).await.map_err(ApplyError::Lost)?;
     lease.serve(&Purpose::of(template, "", deadline));
     let mut tx = Transaction::new(lease);
     let work = transact(&mut tx, template, records, holds, now_micros);
@@ -138,7 +138,7 @@ pub(in crate::backend) async fn has_effect(
     key: &RequestKey,
     deadline: Instant,
 ) -> Result<bool, BackendError> {
-    let lease = pool.acquire(deadline).await?;
+    let lease = pool.acquire_promised(deadline).await?;
     let dialect = lease.dialect();
     let mut tx = Transaction::new(lease);
     let work = async {

@@ -14,9 +14,9 @@ use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
 use crate::backend::direct::{is_gated, is_plain};
-use crate::backend::{Pools, Run};
+use crate::backend::{DirectReads, Pools, Run};
 use crate::catalog::Dialect;
-use crate::pipeline::{Core, DirectReads, Worker};
+use crate::pipeline::{Core, Worker};
 use line::Line;
 
 use super::worker::Thread;
@@ -46,8 +46,9 @@ impl Reads {
     }
 
     /// Has a worker leave its reads to them.
-    pub(super) fn give_to(&self, worker: Worker) -> Worker {
-        worker.with_direct(Rc::clone(&self.0) as Rc<dyn DirectReads>)
+    pub(super) fn give_to(&self, mut worker: Worker) -> Worker {
+        worker.direct = Some(Rc::clone(&self.0) as Rc<dyn DirectReads>);
+        worker
     }
 
     /// Says whose they are; before that all go to the backend.
