@@ -29,6 +29,7 @@ mod drain;
 mod economy;
 mod rewards;
 mod faults;
+mod frontend_reads;
 mod admin;
 mod command;
 mod diff;

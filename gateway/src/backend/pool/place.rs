@@ -21,11 +21,13 @@ use crate::queue::{self, Answer};
 #[derive(Debug)]
 pub struct Place {
     shared: Arc<Shared>,
+    /// Whether there is a connection.
+    is_made: bool,
 }
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.shared.lock().leave_place();
+        self.shared.lock().leave_place(self.is_made);
         self.shared.forget();
     }
 }
@@ -66,8 +68,9 @@ impl State {
     }
 
     /// Counts it out among those; [`State::open`] still has it.
-    const fn leave_place(&mut self) {
+    fn leave_place(&mut self, is_made: bool) {
         self.direct -= 1;
+        self.direct_made -= u32::from(is_made);
     }
 }
 
@@ -89,7 +92,7 @@ impl Pool {
             (retired, Arc::clone(&state.config), self.version())
         };
         shared.close_all(retired);
-        let place = Place { shared: Arc::clone(shared) };
+        let place = Place { shared: Arc::clone(shared), is_made: false };
         let (reply, answer) = queue::reply();
         shared.runtime.spawn(async move {
             if let Some(direct) = open(place, &config, version).await {
@@ -125,7 +128,7 @@ impl Pool {
     }
 }
 
-async fn open(place: Place, config: &ConnectionConfig, version: u64) -> Option<Direct> {
+async fn open(mut place: Place, config: &ConnectionConfig, version: u64) -> Option<Direct> {
     let opened = tokio::time::timeout(config.connect_timeout, wire::open(config)).await;
     let opened = opened.unwrap_or_else(|_| {
         Err(io::Error::new(io::ErrorKind::TimedOut, "connect_timeout is over").into())
@@ -134,6 +137,8 @@ async fn open(place: Place, config: &ConnectionConfig, version: u64) -> Option<D
     match opened {
         Ok(Opened { socket, session }) => {
             counters.connects.fetch_add(1, Ordering::Relaxed);
+            place.shared.lock().direct_made += 1;
+            place.is_made = true;
             let expires_at = Instant::now() + lifetime(config);
             Some(Direct { socket, session, place, version, expires_at })
         }

@@ -97,6 +97,8 @@ pub(super) struct State {
     opening: u32,
     /// Of those, what frontend threads have, also while it is opened.
     pub(super) direct: u32,
+    /// Of those, what is opened.
+    pub(super) direct_made: u32,
     /// Used last, lent first.
     pub(super) idle: Vec<Open>,
     /// Came first, served first. Tickets ascend.
@@ -118,6 +120,7 @@ impl State {
             open: 0,
             opening: 0,
             direct: 0,
+            direct_made: 0,
             idle: Vec::new(),
             line: VecDeque::new(),
             next_ticket: 0,
@@ -290,7 +293,7 @@ impl State {
             open: self.open,
             idle,
             leased: self.established().saturating_sub(idle),
-            direct: self.direct,
+            direct: self.direct_made,
             waiting: u32::try_from(self.line.len()).unwrap_or(u32::MAX),
             up: self.up,
             ..PoolStats::default()
