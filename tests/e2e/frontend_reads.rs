@@ -18,6 +18,7 @@ gateway_tests::on_mysql_only! {
     reload_with_another_user_reaches_the_frontends_connections,
     reload_takes_the_frontends_connections_away_and_gives_them_back,
     frontends_have_half_of_the_connections_at_most,
+    connection_that_nobody_reads_on_is_given_up,
     shutdown_says_good_bye_to_the_server,
 }
 
@@ -57,16 +58,19 @@ fn own(gateway: &Gateway<'_>) -> f64 {
     gateway.metric("gateway_pool_connections", &["pool=\"game1\"", "state=\"frontend\""])
 }
 
-/// Reads until the frontend has a connection, and then on it.
+/// Reads that were done on them.
+fn reads(gateway: &Gateway<'_>) -> f64 {
+    gateway.metric("gateway_pool_frontend_reads_total", &["pool=\"game1\""])
+}
+
+/// Reads until the frontend does it on a connection of its own.
 #[track_caller]
 fn warm(gateway: &Gateway<'_>) {
-    wait_until("the frontend has a connection", || {
+    wait_until("a frontend reads", || {
+        let before = reads(gateway);
         assert_eq!(ask(gateway, COUNT).status, 200);
-        (own(gateway) >= 1.0).then_some(())
+        (reads(gateway) > before).then_some(())
     });
-    for _ in 0..3 {
-        assert_eq!(ask(gateway, COUNT).status, 200);
-    }
 }
 
 #[track_caller]
@@ -267,33 +271,47 @@ fn frontends_have_half_of_the_connections_at_most(database: Database) {
     }
 }
 
+/// Connections in that state, of both games.
+fn connections(gateway: &Gateway<'_>, state: &str) -> f64 {
+    gateway.metric("gateway_pool_connections", &[&format!("state=\"{state}\"")])
+}
+
+/// The pools give up what is idle.
+fn fleeting(server: &Server) -> Setup<'_> {
+    ["game1", "game2"].into_iter().fold(setup(server), |setup, game| {
+        let key = |name: &str| format!("/database/connections/{game}/{name}");
+        setup.set(&key("min_idle_conns"), json!(0)).set(&key("conn_max_idle_time"), json!("1s"))
+    })
+}
+
+fn connection_that_nobody_reads_on_is_given_up(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let gateway = fleeting(server).start();
+    for _ in 0..2 {
+        warm(&gateway);
+        wait_until("it is given up", || (own(&gateway) < 1.0).then_some(()));
+    }
+}
+
 fn shutdown_says_good_bye_to_the_server(database: Database) {
     // Alone: others' connections are aborted on purpose.
     let Some(server) = database.start() else { return };
-    let aborted = |own_too: bool| {
-        let reads = format!("{CONNECTION}/frontend_reads");
-        let mut gateway = setup(&server).set(&reads, json!(own_too)).start();
-        for _ in 0..5 {
-            assert_eq!(ask(&gateway, COUNT).status, 200);
-        }
-        if own_too {
-            warm(&gateway);
-        }
-        let schema = gateway.schemas().unwrap().name("game1");
-        let count = || {
-            let status = server.query(&schema, "SHOW GLOBAL STATUS LIKE 'Aborted_clients'");
-            status.split_whitespace().last().and_then(|count| count.parse::<u32>().ok()).unwrap()
-        };
-        let before = count();
-        gateway.signal(Signal::Drain);
-        assert!(gateway.wait_exit().success());
-        wait_until("the server has closed them", || {
-            let others = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() \
-                          AND COMMAND <> 'Daemon' AND USER <> 'system user'";
-            (server.query(&schema, others).trim() == "0").then_some(())
-        });
-        count() - before
-    };
-    let without = aborted(false);
-    assert_eq!(aborted(true), without, "a connection ended without a word");
+    let mut gateway = fleeting(&server).start();
+    warm(&gateway);
+    wait_until("the frontend's connection is the only one", || {
+        assert_eq!(ask(&gateway, COUNT).status, 200);
+        (connections(&gateway, "idle") + connections(&gateway, "leased") < 1.0).then_some(())
+    });
+    let schema = gateway.schemas().unwrap().name("game1");
+    let aborted = || server.query(&schema, "SHOW GLOBAL STATUS LIKE 'Aborted_clients'");
+    let before = aborted();
+    warm(&gateway);
+    gateway.signal(Signal::Drain);
+    assert!(gateway.wait_exit().success());
+    wait_until("the server has closed it", || {
+        let others = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() \
+                      AND COMMAND <> 'Daemon' AND USER <> 'system user'";
+        (server.query(&schema, others).trim() == "0").then_some(())
+    });
+    assert_eq!(aborted(), before);
 }

@@ -127,7 +127,11 @@ impl<'r> Reading<'r> {
             Failure::Unread(error) => Ended::Unread(Arc::new(error)),
             Failure::Lost(error) => {
                 tracing::debug!(%error, "a frontend's connection was lost");
-                if matches!(error, sqlx::Error::Protocol(_)) { Ended::Unfit } else { Ended::Lost }
+                if matches!(error, sqlx::Error::InvalidArgument(_)) {
+                    Ended::Unfit
+                } else {
+                    Ended::Lost
+                }
             }
         })
     }

@@ -75,6 +75,14 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
         out.add(&[("pool", pool), ("result", "made")], stats.connects_total);
         out.add(&[("pool", pool), ("result", "failed")], stats.connect_failures_total);
     });
+    let reads = (
+        "gateway_pool_frontend_reads_total",
+        "Reads that were done by the thread that received them.",
+        Kind::Counter,
+    );
+    pool_family(metrics, pools, reads, |stats, pool, out| {
+        out.add(&[("pool", pool)], stats.direct_reads_total);
+    });
     let timeouts = ("gateway_pool_timeouts_total", "Waits that were too long.", Kind::Counter);
     pool_family(metrics, pools, timeouts, |stats, pool, out| {
         out.add(&[("pool", pool)], stats.timeouts_total);

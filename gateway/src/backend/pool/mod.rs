@@ -32,6 +32,7 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub(super) use lease::Lease;
+use opener::Counters;
 #[cfg(feature = "mysql")]
 pub use place::{Direct, Place};
 use state::{Admission, Open, State};
@@ -78,6 +79,8 @@ pub struct PoolStats {
     pub connect_failures_total: u64,
     /// Requests that waited too long for a connection.
     pub timeouts_total: u64,
+    /// Reads that frontend threads did themselves.
+    pub direct_reads_total: u64,
 }
 
 /// What the pool, its leases and its tasks share.
@@ -94,13 +97,6 @@ pub(super) struct Shared {
     counters: Counters,
     /// One more whenever the configuration changes, and when the pool is closed.
     version: AtomicU64,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    connects: AtomicU64,
-    connect_failures: AtomicU64,
-    timeouts: AtomicU64,
 }
 
 impl Pool {
@@ -231,6 +227,7 @@ impl Pool {
             connects_total: counters.connects.load(Ordering::Relaxed),
             connect_failures_total: counters.connect_failures.load(Ordering::Relaxed),
             timeouts_total: counters.timeouts.load(Ordering::Relaxed),
+            direct_reads_total: counters.direct_reads.load(Ordering::Relaxed),
             ..self.shared.lock().stats()
         }
     }

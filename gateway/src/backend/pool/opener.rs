@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::connection::Connection;
@@ -11,6 +11,15 @@ use super::Shared;
 use super::state::Open;
 use crate::config::ConnectionConfig;
 use crate::observe::Event;
+
+/// What a pool counts from the start on.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) connects: AtomicU64,
+    pub(super) connect_failures: AtomicU64,
+    pub(super) timeouts: AtomicU64,
+    pub(super) direct_reads: AtomicU64,
+}
 
 impl Shared {
     /// Opens connections that were counted in.

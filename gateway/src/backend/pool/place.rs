@@ -80,6 +80,11 @@ impl Pool {
         self.shared.version.load(Ordering::Acquire)
     }
 
+    /// Counts a read that was answered on such a connection.
+    pub fn count_direct_read(&self) {
+        self.shared.counters.direct_reads.fetch_add(1, Ordering::Relaxed);
+    }
+
     /// Has a connection opened for a frontend thread; `None`: there is no place for one, or no reaching the database.
     pub fn open_direct(&self) -> Option<Answer<Direct>> {
         let shared = &self.shared;

@@ -9,8 +9,6 @@ use std::time::Instant;
 use monoio::buf::SliceMut;
 use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::TcpStream;
-use nix::errno::Errno;
-use nix::sys::socket::{MsgFlags, send};
 
 use crate::backend::direct::{Direct, Ended, Place, Reading, Session, Step};
 
@@ -135,23 +133,10 @@ impl Connection {
         (self.place, self.session)
     }
 
-    /// Sends at once what the system takes, which is nearly always everything: a turn of the ring and one of the task less.
     async fn send(&mut self) -> io::Result<()> {
-        let mut out = self.session.outbox();
-        let flags = MsgFlags::MSG_DONTWAIT | MsgFlags::MSG_NOSIGNAL;
-        let sent = match send(self.stream.as_raw_fd(), &out, flags) {
-            Ok(sent) => sent,
-            Err(Errno::EAGAIN | Errno::EINTR) => 0,
-            Err(error) => return Err(error.into()),
-        };
-        if sent < out.len() {
-            out.drain(..sent);
-            let (rest, buffer) = Box::pin(self.stream.write_all(out)).await;
-            rest?;
-            out = buffer;
-        }
-        self.session.sent(out);
-        Ok(())
+        let (sent, buffer) = self.stream.write_all(self.session.outbox()).await;
+        self.session.sent(buffer);
+        sent.map(|_| ())
     }
 
     async fn receive(&mut self) -> io::Result<()> {

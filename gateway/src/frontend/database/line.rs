@@ -201,6 +201,7 @@ impl Line {
         let ended = self.serve(&mut connection, &run).await;
         match ended {
             Ended::Answered(answer) => {
+                self.pool.count_direct_read();
                 // Who asked may be gone.
                 drop(run.reply.send(answer));
                 self.go_on(connection).await;

@@ -58,12 +58,12 @@ const fn ty(bind: &Scalar<'_>) -> Result<[u8; 2], Unfit> {
         Scalar::Bytes(_) => [BLOB, 0],
         Scalar::Date(_) => [DATE, 0],
         Scalar::Timestamp(_) => [DATETIME, 0],
-        Scalar::List(_) => return Err(Unfit("a list is bound item by item")),
+        Scalar::List(_) => return Err(Unfit::NotHad("a list is bound item by item")),
     })
 }
 
 fn put_value(out: &mut Vec<u8>, bind: &Scalar<'_>) -> Result<(), Unfit> {
-    const OUT_OF_RANGE: Unfit = Unfit("a date is outside the years 0001 to 9999");
+    const OUT_OF_RANGE: Unfit = Unfit::OutOfStep("a date is outside the years 0001 to 9999");
     match bind {
         Scalar::Null | Scalar::List(_) => {}
         Scalar::Bool(value) => out.push(u8::from(*value)),

@@ -52,7 +52,7 @@ pub(super) struct Column {
 impl Column {
     /// Reads a column definition.
     pub(super) fn read(packet: &[u8]) -> Result<Self, Unfit> {
-        Self::parse(packet).ok_or(Unfit("a column that is not understood"))
+        Self::parse(packet).ok_or(Unfit::NotHad("a column that is not understood"))
     }
 
     fn parse(packet: &[u8]) -> Option<Self> {

@@ -25,7 +25,7 @@ impl ServerFault {
     pub(super) fn read(packet: &[u8]) -> Result<Self, Unfit> {
         let mut fields = Fields::new(packet);
         let (Some(0xff), Some(number)) = (fields.u8(), fields.u16()) else {
-            return Err(Unfit("a refusal without a number"));
+            return Err(Unfit::OutOfStep("a refusal without a number"));
         };
         let text = |bytes: &[u8]| String::from_utf8_lossy(bytes).into_owned().into_boxed_str();
         let state = match fields.rest().split_first_chunk::<6>() {

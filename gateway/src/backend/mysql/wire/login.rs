@@ -119,7 +119,8 @@ impl Greeting {
         if packet.first() == Some(&0xff) {
             return Err(ServerFault::read(packet)?.into());
         }
-        Self::parse(packet).ok_or_else(|| Unfit("a greeting that is not understood").into())
+        Self::parse(packet)
+            .ok_or_else(|| Unfit::OutOfStep("a greeting that is not understood").into())
     }
 
     fn parse(packet: &[u8]) -> Option<Self> {
@@ -202,15 +203,17 @@ impl Login<'_> {
             Some(0xfe) if self.switches == 0 => {
                 self.switches += 1;
                 let name = fields.until_zero().unwrap_or_default();
-                self.plugin = Plugin::of(name).ok_or(Unfit("a way to log in that is not had"))?;
-                let nonce = fields.take(NONCE_BYTES).ok_or(Unfit("a login without a nonce"))?;
+                self.plugin =
+                    Plugin::of(name).ok_or(Unfit::NotHad("a way to log in that is not had"))?;
+                let nonce =
+                    fields.take(NONCE_BYTES).ok_or(Unfit::OutOfStep("a login without a nonce"))?;
                 Ok(Next::Send(self.plugin.prove(self.password, nonce)))
             }
             // It knows the password's hash; its OK follows.
             Some(0x01) if self.plugin == Plugin::CachingSha2 && fields.rest() == [3] => {
                 Ok(Next::Receive)
             }
-            _ => Err(Unfit("a way to log in that is not had").into()),
+            _ => Err(Unfit::NotHad("a way to log in that is not had").into()),
         }
     }
 }

@@ -23,8 +23,6 @@ mod statements;
 #[cfg(feature = "sqlite")]
 mod tests;
 
-use std::fmt;
-
 pub(in crate::backend) use fault::ServerFault;
 pub(in crate::backend) use open::{Opened, open};
 pub(in crate::backend) use session::Query;
@@ -34,17 +32,19 @@ use super::super::fault::Failure;
 
 /// What a server sent, or was to be sent, that is not taken here.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::backend) struct Unfit(&'static str);
-
-impl fmt::Display for Unfit {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.0)
-    }
+pub(in crate::backend) enum Unfit {
+    /// It is no answer to what was asked: the connection is not to be trusted.
+    OutOfStep(&'static str),
+    /// It is none that is had here, and would be so again.
+    NotHad(&'static str),
 }
 
 impl From<Unfit> for sqlx::Error {
     fn from(unfit: Unfit) -> Self {
-        Self::Protocol(unfit.0.into())
+        match unfit {
+            Unfit::OutOfStep(what) => Self::Protocol(what.into()),
+            Unfit::NotHad(what) => Self::InvalidArgument(what.into()),
+        }
     }
 }
 

@@ -37,7 +37,7 @@ pub(in crate::backend) async fn open(config: &ConnectionConfig) -> Result<Opened
     let Endpoint::Server { host, port, username, password, database, tls: Tls::Off } =
         &config.endpoint
     else {
-        return Err(Unfit("a connection that is encrypted").into());
+        return Err(Unfit::NotHad("a connection that is encrypted").into());
     };
     let socket = TcpStream::connect((&**host, *port)).await?;
     socket.set_nodelay(true)?;
@@ -68,7 +68,7 @@ pub(in crate::backend) async fn open(config: &ConnectionConfig) -> Result<Opened
             }
         }
     }
-    Err(Unfit("a login without an end").into())
+    Err(Unfit::OutOfStep("a login without an end").into())
 }
 
 /// A connection before it is anybody's.
@@ -88,7 +88,7 @@ impl Talk {
                 return Err(std::io::Error::from(std::io::ErrorKind::UnexpectedEof).into());
             }
         }
-        self.inbox.next()?.ok_or_else(|| Unfit("a packet that is gone").into())
+        self.inbox.next()?.ok_or_else(|| Unfit::OutOfStep("a packet that is gone").into())
     }
 
     async fn send(&mut self, sequence: u8, payload: &[u8]) -> Result<(), sqlx::Error> {
@@ -113,7 +113,7 @@ impl Talk {
         match packet.first() {
             Some(0x00) => Ok(()),
             Some(0xff) => Err(ServerFault::read(packet)?.into()),
-            _ => Err(Unfit("an answer that is not understood").into()),
+            _ => Err(Unfit::OutOfStep("an answer that is not understood").into()),
         }
     }
 
@@ -132,7 +132,7 @@ impl Talk {
         let end = self.next().await?;
         match (number, end.first()) {
             (Some(number), Some(0xfe)) => Ok(number),
-            _ => Err(Unfit("a connection without a number").into()),
+            _ => Err(Unfit::OutOfStep("a connection without a number").into()),
         }
     }
 }

@@ -78,11 +78,11 @@ impl Inbox {
         };
         let payload_bytes = u32::from_le_bytes([*a, *b, *c, 0]) as usize;
         if *sequence != self.sequence {
-            return Err(Unfit("a packet out of order"));
+            return Err(Unfit::OutOfStep("a packet out of order"));
         }
         match payload_bytes {
-            0 => Err(Unfit("an empty packet")),
-            PAYLOAD_BYTES_END.. => Err(Unfit("a packet of 16 MiB")),
+            0 => Err(Unfit::OutOfStep("an empty packet")),
+            PAYLOAD_BYTES_END.. => Err(Unfit::NotHad("a packet of 16 MiB")),
             bytes => Ok(Some(bytes)),
         }
     }
@@ -127,7 +127,7 @@ pub(super) fn put<E: From<Unfit>>(
     let fits = if payload_bytes < PAYLOAD_BYTES_END {
         Ok(())
     } else {
-        Err(E::from(Unfit("a statement of 16 MiB")))
+        Err(E::from(Unfit::NotHad("a statement of 16 MiB")))
     };
     if let Err(error) = written.and(fits) {
         out.truncate(begin);

@@ -20,10 +20,10 @@ pub(super) type Span = Option<Range<usize>>;
 /// - `spans`: filled anew, one for each column.
 pub(super) fn split(row: &[u8], columns: &[Column], spans: &mut Vec<Span>) -> Result<(), Unfit> {
     spans.clear();
-    let cut = Unfit("a row that ends early");
+    let cut = Unfit::OutOfStep("a row that ends early");
     let mut fields = Fields::new(row);
     if fields.u8() != Some(0) {
-        return Err(Unfit("no row where one is expected"));
+        return Err(Unfit::OutOfStep("no row where one is expected"));
     }
     let nulls = fields.take((columns.len() + 9) / 8).ok_or(cut)?;
     for (index, column) in columns.iter().enumerate() {
@@ -33,7 +33,7 @@ pub(super) fn split(row: &[u8], columns: &[Column], spans: &mut Vec<Span>) -> Re
             continue;
         }
         let value = match column.width {
-            Width::Fixed(0) => return Err(Unfit("a value of the type NULL")),
+            Width::Fixed(0) => return Err(Unfit::OutOfStep("a value of the type NULL")),
             Width::Fixed(bytes) => fields.take(bytes),
             Width::Counted => fields.counted(),
         };

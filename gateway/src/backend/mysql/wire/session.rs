@@ -238,10 +238,10 @@ impl Session {
             _ => None,
         };
         let Some(((id, columns), params)) = read else {
-            return Err(Unfit("a preparation that is not understood").into());
+            return Err(Unfit::OutOfStep("a preparation that is not understood").into());
         };
         if usize::from(params) != binds.len() {
-            return Err(Unfit("another number of binds than the statement has").into());
+            return Err(Unfit::NotHad("another number of binds than the statement has").into());
         }
         let (slot, closed) = self.statements.insert(Arc::clone(&query.sql), id);
         query.slot = slot;
@@ -270,7 +270,7 @@ impl Session {
         let Some(packet) = self.inbox.next()? else { return Ok(Step::Receive) };
         match packet.first() {
             Some(&REFUSED) => return Err(refusal(packet)),
-            Some(&LOCAL_FILE) => return Err(Unfit("a file is asked for").into()),
+            Some(&LOCAL_FILE) => return Err(Unfit::NotHad("a file is asked for").into()),
             Some(&OK) => {
                 ended(packet)?;
                 return Ok(Step::Done);
@@ -279,7 +279,7 @@ impl Session {
         }
         let count = Fields::new(packet).number().and_then(|count| usize::try_from(count).ok());
         let count = count.filter(|count| (1..=COLUMN_COUNT_MAX).contains(count));
-        let count = count.ok_or(Unfit("a result without a number of columns"))?;
+        let count = count.ok_or(Unfit::OutOfStep("a result without a number of columns"))?;
         let known = &mut self.statements.get_mut(query.slot).ok_or(FORGOTTEN)?.result;
         let is_known = known.is_kept && known.columns.len() == count;
         let packet_count = count + usize::from(!self.ends_once);
@@ -314,7 +314,7 @@ impl Session {
             match self.inbox.next()? {
                 None => return Ok(false),
                 Some([END, ..]) => {}
-                Some(_) => return Err(Unfit("columns without an end")),
+                Some(_) => return Err(Unfit::OutOfStep("columns without an end")),
             }
             known.keep(self.inbox.since(before));
             query.state = State::Rows;
@@ -349,7 +349,7 @@ impl Session {
     }
 }
 
-const FORGOTTEN: Unfit = Unfit("a statement that is not prepared");
+const FORGOTTEN: Unfit = Unfit::OutOfStep("a statement that is not prepared");
 
 /// Finds the template's columns among those of the result, if they are not those of the last one.
 fn place(
@@ -397,9 +397,11 @@ fn result_ended(packet: &[u8], ends_once: bool) -> Result<(), Unfit> {
 /// Whether the connection is free again.
 const fn free(status: Option<u16>) -> Result<(), Unfit> {
     match status {
-        None => Err(Unfit("an end that is not understood")),
-        Some(status) if status & MORE_RESULTS != 0 => Err(Unfit("more than one result")),
-        Some(status) if status & IN_TRANSACTION != 0 => Err(Unfit("a transaction that is open")),
+        None => Err(Unfit::OutOfStep("an end that is not understood")),
+        Some(status) if status & MORE_RESULTS != 0 => Err(Unfit::NotHad("more than one result")),
+        Some(status) if status & IN_TRANSACTION != 0 => {
+            Err(Unfit::OutOfStep("a transaction that is open"))
+        }
         Some(_) => Ok(()),
     }
 }
