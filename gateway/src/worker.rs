@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
 use crate::backend::switch::Gates;
-use crate::backend::{BackendError, IdSource, Job};
+use crate::backend::{BackendError, DirectReads, IdSource, Job, Pools};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef, Keys};
 use crate::config::RequestLog;
@@ -70,6 +70,8 @@ pub struct Core {
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis; `None`: there is no section `queue`.
     pub streams: Option<Arc<Streams>>,
+    /// The databases, for who reads them on threads of their own; `None`: nobody does.
+    pub pools: Option<Arc<Pools>>,
     draining: AtomicBool,
     connections: AtomicU64,
 }
@@ -93,6 +95,7 @@ impl Core {
             nonces: NonceBook::default(),
             journal: None,
             streams: None,
+            pools: None,
             draining: AtomicBool::new(false),
             connections: AtomicU64::new(0),
         }
@@ -108,6 +111,12 @@ impl Core {
     #[must_use]
     pub fn with_streams(self, streams: Option<Arc<Streams>>) -> Self {
         Self { streams, ..self }
+    }
+
+    /// The same with the databases.
+    #[must_use]
+    pub fn with_pools(self, pools: Arc<Pools>) -> Self {
+        Self { pools: Some(pools), ..self }
     }
 
     /// A number that no other connection of this process has had.
@@ -148,6 +157,8 @@ pub struct Worker {
     pub(crate) nobody: Arc<Principal>,
     /// First half of the request ids that this thread makes.
     trace_prefix: u32,
+    /// Who does reads on this thread; `None`: the backend does them all.
+    pub(crate) direct: Option<Rc<dyn DirectReads>>,
 }
 
 impl Worker {
@@ -167,6 +178,7 @@ impl Worker {
             requests: Cell::new(0),
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
+            direct: None,
             core,
         }
     }

@@ -30,6 +30,7 @@ mod economy;
 mod events;
 mod rewards;
 mod faults;
+mod frontend_reads;
 mod admin;
 mod command;
 mod diff;

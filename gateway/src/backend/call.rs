@@ -12,13 +12,15 @@ use super::params::{reading_params, shown_params};
 use super::pool::Pool;
 use super::queued::{self, Queued};
 use super::run::{Limits, Outcome, run};
+use super::supply::Ids;
 use super::switch::Entered;
 use super::switch::verify::Answered;
 use super::write::{self, Write, Written};
-use super::{BackendError, Current, Supplied, row_count};
+use super::{BackendError, Current, Supplied};
 use crate::auth::{Admission, Claim, Credential, Principal};
 use crate::bind::Bound;
 use crate::cache::{Stored, WRITE_MARGIN, write_tags};
+use crate::catalog::Template;
 use crate::observe::{CacheOutcome, Event, Stage, emit};
 use crate::snapshot::{Operation, Placed};
 
@@ -253,55 +255,20 @@ impl Call<'_> {
         Ok(outcome)
     }
 
-    /// The moment, and the ids that the template asks for: for the whole request, however often it is tried.
     fn ids(self) -> Result<Ids, BackendError> {
-        let template = &self.operation.template;
-        let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
-        let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
-        let next = || {
-            let id = self.fetcher.ids.next(now_ms);
-            id.map_err(|error| BackendError::Supply(error.to_string()))
-        };
-        // Asked for only where one is used: while the clock is wrong everything else goes on.
-        let id = if template.uses_id() { next()? } else { 0 };
-        let count = if template.uses_row_ids() {
-            row_count(template, self.bound, template.slots.len())
-        } else {
-            0
-        };
-        let of_rows = (0..count).map(|_| next()).collect::<Result<_, _>>()?;
-        let now_micros = i64::try_from(now.as_micros()).unwrap_or(i64::MAX);
-        Ok(Ids { now_micros, id, of_rows })
+        Ids::take(&self.fetcher.ids, &self.operation.template, self.bound)
     }
 
     fn supplied<'s>(&'s self, ids: &'s Ids) -> Supplied<'s> {
-        Supplied {
-            now_micros: ids.now_micros,
-            id: ids.id,
-            row_ids: &ids.of_rows,
-            caller: &self.asker.principal.caller,
-            claims: &self.asker.principal.claims,
-            trace: &self.asker.trace,
-        }
+        ids.supplied(self.asker)
     }
 
     fn observe(self, outcome: &Outcome) {
         let fetcher = self.fetcher;
         fetcher.metrics.stage(Stage::Database, outcome.elapsed);
         if outcome.elapsed >= fetcher.snapshot.load().config.logging.slow_query {
-            self.report_slow(outcome.elapsed);
+            report_slow(&self.operation.template, self.bound, &self.asker.trace, outcome.elapsed);
         }
-    }
-
-    fn report_slow(&self, elapsed: Duration) {
-        let template = &self.operation.template;
-        emit(&Event::SlowQuery {
-            operation: &format!("{} {}", template.game, template.op),
-            template: template.version,
-            trace: &self.asker.trace,
-            elapsed,
-            params: &shown_params(template, self.bound),
-        });
     }
 
     /// Appends the audit record of an audited operation; what cannot be recorded is not confirmed.
@@ -326,6 +293,17 @@ impl Call<'_> {
     }
 }
 
+/// Tells of a statement that took long.
+pub(super) fn report_slow(template: &Template, bound: &Bound<'_>, trace: &str, elapsed: Duration) {
+    emit(&Event::SlowQuery {
+        operation: &format!("{} {}", template.game, template.op),
+        template: template.version,
+        trace,
+        elapsed,
+        params: &shown_params(template, bound),
+    });
+}
+
 /// Whether who may call a write may also call the read that it answers with.
 fn may_read(operation: &Operation, principal: &Principal, bound: &Bound<'_>) -> bool {
     let known = (principal.credential != Credential::None).then_some(principal);
@@ -343,11 +321,4 @@ fn may_read(operation: &Operation, principal: &Principal, bound: &Bound<'_>) -> 
 struct Entry<'o> {
     entered: Entered<'o>,
     pool: Pool,
-}
-
-/// What the gateway itself gives to one request.
-struct Ids {
-    now_micros: i64,
-    id: i64,
-    of_rows: Vec<i64>,
 }

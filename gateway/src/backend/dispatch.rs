@@ -3,6 +3,7 @@
 //! The number of tasks is bounded: while [`Dispatch::running_count_max`] run, nothing is taken, the queue
 //! fills, and the frontends refuse (1001).
 
+use std::fmt::Debug;
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant, SystemTime};
@@ -46,6 +47,16 @@ pub struct Run {
     pub dry_run: bool,
     /// The way back.
     pub reply: Reply<Result<Fetched, Arc<BackendError>>>,
+}
+
+/// Who does reads on the calling thread, instead of the backend.
+pub trait DirectReads: Debug {
+    /// Takes a read over, or gives it back.
+    ///
+    /// # Errors
+    ///
+    /// The read, for the backend.
+    fn take(&self, run: Box<Run>) -> Result<(), Box<Run>>;
 }
 
 /// A nonce that no instance may accept twice.

@@ -67,11 +67,11 @@ fn verdict(error: &sqlx::Error) -> Verdict {
     match error {
         sqlx::Error::Database(database) => {
             #[cfg(feature = "mysql")]
-            if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-                return match error.number() {
+            if let Some(number) = mysql_number(&**database) {
+                return match number {
                     // MariaDB's word to a write that meets the moment in which a trigger of a mirror's is made. The next
                     // attempt finds the table; and where it is gone indeed, that is no fault of what was sent.
-                    NO_SUCH_TABLE if error.message().contains(OUTBOX) => Verdict::Lost,
+                    NO_SUCH_TABLE if database.message().contains(OUTBOX) => Verdict::Lost,
                     number => mysql_verdict(number),
                 };
             }
@@ -104,8 +104,8 @@ fn verdict(error: &sqlx::Error) -> Verdict {
 pub(super) fn number(error: &sqlx::Error) -> Option<i32> {
     let sqlx::Error::Database(database) = error else { return None };
     #[cfg(feature = "mysql")]
-    if let Some(error) = database.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>() {
-        return Some(error.number().into());
+    if let Some(number) = mysql_number(&**database) {
+        return Some(number.into());
     }
     #[cfg(feature = "oracle")]
     if let Some(Number::Ora(number)) =
@@ -115,6 +115,16 @@ pub(super) fn number(error: &sqlx::Error) -> Option<i32> {
     }
     let _ = database;
     None
+}
+
+/// The number of an error of MySQL's, by whichever driver.
+#[cfg(feature = "mysql")]
+fn mysql_number(error: &dyn sqlx::error::DatabaseError) -> Option<u16> {
+    let driver = error.try_downcast_ref::<sqlx::mysql::MySqlDatabaseError>();
+    let own = error.try_downcast_ref::<super::mysql::wire::ServerFault>();
+    driver
+        .map(sqlx::mysql::MySqlDatabaseError::number)
+        .or(own.map(super::mysql::wire::ServerFault::number))
 }
 
 /// Whether a connection was refused for its user or password, by a database that locks accounts for that.

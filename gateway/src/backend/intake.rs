@@ -37,10 +37,19 @@ impl Intake {
                 intake.row(|| push(&row))?;
             }
         }
-        intake.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
+        intake.settle()
     }
 
-    fn row(&mut self, push: impl FnOnce() -> Result<(), BackendError>) -> Result<(), Failure> {
+    /// The result is whole: whether it is of use.
+    pub(super) fn settle(self) -> Result<(), Failure> {
+        self.failure.map_or(Ok(()), |failure| Err(Failure::Refused(failure)))
+    }
+
+    /// Takes a row in by `push`, or drops it.
+    pub(super) fn row(
+        &mut self,
+        push: impl FnOnce() -> Result<(), BackendError>,
+    ) -> Result<(), Failure> {
         if self.failure.is_none() {
             self.failure = push().err();
             return Ok(());

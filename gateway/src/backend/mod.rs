@@ -7,6 +7,8 @@ mod compound;
 mod connection;
 mod cursor;
 mod dictionary;
+#[cfg(feature = "mysql")]
+pub mod direct;
 mod encode;
 mod dispatch;
 mod error;
@@ -42,6 +44,7 @@ mod sqlite;
 #[cfg(all(feature = "mysql", feature = "oracle", feature = "sqlite"))]
 mod standin;
 mod statement;
+mod supply;
 pub mod switch;
 #[cfg(test)]
 #[cfg(all(feature = "mysql", feature = "sqlite"))]
@@ -55,7 +58,7 @@ mod write;
 
 pub use apply::{Applier, Keeper};
 pub use cursor::CursorKey;
-pub use dispatch::{Asker, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
+pub use dispatch::{Asker, DirectReads, Dispatch, Fetched, Job, NonceClaim, RefusedAttempt, Run};
 pub use error::{BackendError, Current, Details};
 pub use explain::{Examiner, ExplainFinding, SCAN_ROWS_MAX};
 pub use fetch::{Asked, Fetcher, FetcherParts};

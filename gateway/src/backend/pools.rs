@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
@@ -18,6 +19,8 @@ pub struct Pools {
     runtime: Handle,
     sink: EventSink,
     serving: Arc<ArcSwap<Serving>>,
+    /// One more with each reload.
+    version: AtomicU64,
 }
 
 /// The pools of one moment.
@@ -47,7 +50,7 @@ pub struct Farewell {
 impl Pools {
     /// Makes the pools and begins to open their idle connections.
     pub fn open(config: &DatabaseConfig, runtime: Handle, sink: EventSink) -> Self {
-        let pools = Self { runtime, sink, serving: Arc::default() };
+        let pools = Self { runtime, sink, serving: Arc::default(), version: AtomicU64::new(0) };
         let opened = config.connections.iter();
         let by_name = opened.map(|one| (one.name.clone(), pools.pool(one))).collect();
         pools.serving.store(Arc::new(Serving { by_name, leaving: Vec::new() }));
@@ -73,6 +76,11 @@ impl Pools {
         pools.find(|pool| *pool.name() == *name && pool.config().dialect == dialect).cloned()
     }
 
+    /// How often [`Pools::get`] may have come to give another pool under the same name.
+    pub fn version(&self) -> u64 {
+        self.version.load(Ordering::Acquire)
+    }
+
     /// Takes a new configuration: new pools are opened, changed ones resized. Those that are no longer named,
     /// or are another kind of database now, serve on for requests that began before, and are then closed.
     pub fn reconfigure(&self, config: &DatabaseConfig, farewell: Farewell) {
@@ -95,6 +103,7 @@ impl Pools {
             by_name: by_name.clone(),
             leaving: now.leaving.iter().chain(&left).cloned().collect(),
         });
+        self.version.fetch_add(1, Ordering::AcqRel);
         for pool in left {
             self.bid_farewell(pool, farewell);
         }

@@ -144,7 +144,8 @@ async fn ask(
     })
 }
 
-fn stored(template: &Template, encoded: Encoded) -> Stored {
+/// A result as it is kept, or that there is none.
+pub(super) fn stored(template: &Template, encoded: Encoded) -> Stored {
     if encoded.row_count == 0 && matches!(template.kind, Kind::One | Kind::Optional) {
         return Stored::Absent;
     }

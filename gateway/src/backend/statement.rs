@@ -63,6 +63,34 @@ pub(super) fn statement<'a>(
         return Ok(Statement { sql: Arc::clone(&fixed.sql), binds });
     }
     let seek = seek(template, bound, cursor_key)?;
+    render(template, &values, &seek)
+}
+
+/// The same for a template that is no page.
+///
+/// # Errors
+///
+/// [`BackendError::List`], as [`statement`].
+#[cfg(feature = "mysql")]
+pub(super) fn unpaged<'a>(
+    template: &'a Template,
+    bound: &'a Bound<'_>,
+    supplied: &Supplied<'a>,
+) -> Result<Statement<'a>, BackendError> {
+    let values = RunValues { bound, supplied: *supplied, row: None, steps: &[] };
+    if let Some(fixed) = template.plan.fixed() {
+        let binds = fixed.binds.iter().map(|bind| values.bind(bind)).collect();
+        return Ok(Statement { sql: Arc::clone(&fixed.sql), binds });
+    }
+    render(template, &values, &[])
+}
+
+fn render<'a>(
+    template: &'a Template,
+    values: &RunValues<'a, '_>,
+    seek: &[Scalar<'static>],
+) -> Result<Statement<'a>, BackendError> {
+    let bound = values.bound;
     let shape = Shape::new(&template.plan, &bound.values, bound.given, !seek.is_empty());
     let rendered = template.plan.render(template.dialect, &shape)?;
     let bind = |bind: &BindRef| match bind {

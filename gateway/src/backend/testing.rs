@@ -76,6 +76,7 @@ pub(super) fn config(dialect: Dialect, endpoint: Endpoint) -> ConnectionConfig {
         dialect,
         endpoint,
         apply_batch_count_max: 4,
+        frontend_reads: true,
         open_count_max: 4,
         idle_count_min: 0,
         idle_count_max: 4,

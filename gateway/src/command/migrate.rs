@@ -119,6 +119,7 @@ mod tests {
             dialect: Dialect::Sqlite,
             endpoint: Endpoint::File(format!("{name}.db").into()),
             apply_batch_count_max: 1,
+            frontend_reads: true,
             open_count_max: 1,
             idle_count_min: 0,
             idle_count_max: 1,

@@ -67,6 +67,8 @@ pub struct ConnectionConfig {
     pub statement_count_max: u32,
     /// `health_interval`: how often an idle connection is pinged; default 10 s. Reloads.
     pub health_interval: Duration,
+    /// `frontend_reads`: whether frontend threads read this database themselves; default true. Of MySQL only. Reloads.
+    pub frontend_reads: bool,
     /// `apply_batches_max`: batches of queued orders of a game that are written at once; default 4, at most half
     /// of `max_open_conns`. Reloads.
     pub apply_batch_count_max: u32,
@@ -103,6 +105,13 @@ const MINUTE: Duration = Duration::from_mins(1);
 const HOUR: Duration = Duration::from_hours(1);
 
 impl ConnectionConfig {
+    /// Most connections that frontend threads have together: half of `max_open_conns`, and of `max_idle_conns`, because they keep
+    /// theirs.
+    pub fn direct_count_max(&self) -> usize {
+        let most = self.open_count_max.min(self.idle_count_max) / 2;
+        if self.frontend_reads { most as usize } else { 0 }
+    }
+
     /// Reads `database.connections.<name>`; `None` when its place is not known, which is a fault already.
     fn read(name: &str, default: Option<Dialect>, section: &mut Section<'_>) -> Option<Self> {
         let default =
@@ -159,6 +168,7 @@ impl ConnectionConfig {
                 10 * SECOND,
                 100 * MS..=HOUR,
             ),
+            frontend_reads: section.flag(live("frontend_reads"), true),
             apply_batch_count_max: section.count(
                 live("apply_batches_max"),
                 Fallback::Default(4),

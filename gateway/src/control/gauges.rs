@@ -60,6 +60,7 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
     pool_family(metrics, pools, connections, |stats, pool, out| {
         out.add(&[("pool", pool), ("state", "idle")], stats.idle);
         out.add(&[("pool", pool), ("state", "leased")], stats.leased);
+        out.add(&[("pool", pool), ("state", "frontend")], stats.direct);
     });
     let waiting = ("gateway_pool_waiting", "Requests in line for a connection.", Kind::Gauge);
     pool_family(metrics, pools, waiting, |stats, pool, out| {
@@ -73,6 +74,14 @@ fn register_pools(metrics: &Metrics, pools: &Arc<Pools>) {
     pool_family(metrics, pools, connects, |stats, pool, out| {
         out.add(&[("pool", pool), ("result", "made")], stats.connects_total);
         out.add(&[("pool", pool), ("result", "failed")], stats.connect_failures_total);
+    });
+    let reads = (
+        "gateway_pool_frontend_reads_total",
+        "Reads that were done by the thread that received them.",
+        Kind::Counter,
+    );
+    pool_family(metrics, pools, reads, |stats, pool, out| {
+        out.add(&[("pool", pool)], stats.direct_reads_total);
     });
     let timeouts = ("gateway_pool_timeouts_total", "Waits that were too long.", Kind::Counter);
     pool_family(metrics, pools, timeouts, |stats, pool, out| {

@@ -13,6 +13,8 @@
 
 mod buffer;
 mod catch;
+#[cfg(feature = "mysql")]
+mod database;
 mod http;
 mod listener;
 mod probe;

@@ -14,6 +14,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 
 use super::buffer::BufferPool;
 use super::catch::catch;
+use super::database::Reads;
 use super::listener::BoundListeners;
 use super::registry::{Nudge, Registry};
 use super::{http, tcp};
@@ -51,6 +52,8 @@ pub(super) struct Thread {
     pub(super) dates: http::Dates,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
+    /// Whether it waits with a ring, and not with epoll.
+    pub(super) has_ring: bool,
 }
 
 impl Thread {
@@ -112,15 +115,15 @@ fn run(
     notices: &Notices,
 ) -> io::Result<usize> {
     let runtime = core.snapshot.load().config.runtime.clone();
-    let serve = serve(Arc::clone(core), listeners, stop, notices);
+    let serve = |has_ring| serve(Arc::clone(core), has_ring, listeners, stop, notices);
     if runtime.io_uring != IoUring::Off {
         match uring(runtime.ring_entries) {
-            Ok(mut ring) => return ring.block_on(serve),
+            Ok(mut ring) => return ring.block_on(serve(true)),
             Err(error) if runtime.io_uring == IoUring::Required => return Err(error),
             Err(error) => emit(&Event::IoUringUnavailable { reason: &error.to_string() }),
         }
     }
-    RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(serve)
+    RuntimeBuilder::<LegacyDriver>::new().enable_timer().build()?.block_on(serve(false))
 }
 
 /// A ring's builder with the flags of newer kernels.
@@ -152,19 +155,23 @@ fn uring(entries: u32) -> io::Result<Ring> {
 /// Accepts and serves until the thread has drained. Returns how many requests were cut off.
 async fn serve(
     core: Arc<Core>,
+    has_ring: bool,
     listeners: BoundListeners,
     stop: Stop,
     notices: &Notices,
 ) -> io::Result<usize> {
+    let reads = Reads::new(&core);
     let thread = Rc::new(Thread {
-        worker: Worker::new(core),
+        worker: reads.give_to(Worker::new(core)),
         buffers: BufferPool::default(),
         scratch: tcp::Scratch::default(),
         learned: Learned::default(),
         dates: http::Dates::default(),
         tcp: Rc::default(),
         http: Rc::default(),
+        has_ring,
     });
+    reads.belong(&thread);
     let listening = [listeners.tcp.as_raw_fd(), listeners.http.as_raw_fd()];
     let tcp_listener = TcpListener::from_std(listeners.tcp)?;
     let http_listener = TcpListener::from_std(listeners.http)?;
@@ -179,9 +186,11 @@ async fn serve(
     let http_door = Arc::clone(&stop.http);
     monoio::spawn(accept(http_listener, http_door, Transport::Http).run(http::serve));
     let sweeper = Rc::clone(&thread);
+    let swept = reads.clone();
     monoio::spawn(async move {
         loop {
             monoio::time::sleep(Duration::from_secs(1)).await;
+            swept.sweep();
             sweeper.tcp.sweep();
             sweeper.tcp.nudge_all(Nudge::Second);
             sweeper.http.sweep();
@@ -195,7 +204,9 @@ async fn serve(
         // Ends the pending accept, too: cancelling it could leak a socket.
         let _closed = shutdown(fd, Shutdown::Both);
     }
-    Ok(finish(&thread).await)
+    let cut_count = finish(&thread).await;
+    reads.close().await;
+    Ok(cut_count)
 }
 
 /// How often a draining thread looks whether everybody has left.

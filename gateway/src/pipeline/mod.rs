@@ -219,8 +219,14 @@ impl Worker {
             dry_run,
             reply,
         };
-        let offered = self.core.backend.offer(Job::Run(Box::new(run)));
-        offered.map_err(|_refused| Error::Overloaded)?;
+        let run = match &self.direct {
+            Some(direct) => direct.take(Box::new(run)),
+            None => Err(Box::new(run)),
+        };
+        if let Err(run) = run {
+            let offered = self.core.backend.offer(Job::Run(run));
+            offered.map_err(|_refused| Error::Overloaded)?;
+        }
         Ok(Pending { operation, answer, deadline, dry_run })
     }
 

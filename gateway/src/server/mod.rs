@@ -161,9 +161,10 @@ impl Server {
         let ids = Arc::new(id_source(&config)?);
         let core = Core::new(snapshot, Arc::clone(&cache), jobs, Arc::clone(&metrics), ids);
         let (streams, producer) = open_streams(&config, &metrics)?;
-        let core = Arc::new(core.with_journal(journal).with_streams(streams));
         let pools = Pools::open(&config.database, backend.handle().clone(), Arc::new(emit));
         let pools = Arc::new(pools);
+        let core = core.with_journal(journal).with_streams(streams);
+        let core = Arc::new(core.with_pools(Arc::clone(&pools)));
         let sampler = Arc::<Sampler>::default();
         let dispatch = dispatch(&config, &core, &pools, &sampler)?;
         let background = cache.spawn(backend.handle());

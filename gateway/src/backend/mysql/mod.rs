@@ -7,6 +7,7 @@
 mod ahead;
 mod procedure;
 mod value;
+pub(super) mod wire;
 
 use std::sync::Arc;
 use std::task::Context;
@@ -222,6 +223,11 @@ pub(super) struct KillOrder {
 }
 
 impl KillOrder {
+    /// An order for a connection of whichever driver.
+    pub(super) fn of(config: &ConnectionConfig, server_number: u64) -> Result<Self, sqlx::Error> {
+        Ok(Self { options: Arc::new(options(config)?), server_number })
+    }
+
     /// Connects, kills, closes. A statement that is over already is no error.
     pub(super) async fn run(self) -> Result<(), sqlx::Error> {
         let mut driver = Box::pin(self.options.connect()).await?;

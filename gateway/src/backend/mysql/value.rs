@@ -111,7 +111,7 @@ fn read(value: MySqlValueRef<'_>, native: Native) -> Result<Cell<'_>, BoxDynErro
 }
 
 /// The 64-bit number that is written like the 32-bit one: 0.1 stays 0.1, as it was stored.
-fn widen(single: f32) -> f64 {
+pub(super) fn widen(single: f32) -> f64 {
     single.to_string().parse().unwrap_or_else(|_| f64::from(single))
 }
 

@@ -17,6 +17,8 @@
 mod lease;
 mod opener;
 mod patience;
+#[cfg(feature = "mysql")]
+mod place;
 mod state;
 mod upkeep;
 mod wait;
@@ -30,6 +32,9 @@ use tokio::runtime::Handle;
 use tokio::sync::{Notify, Semaphore};
 
 pub(super) use lease::Lease;
+use opener::Counters;
+#[cfg(feature = "mysql")]
+pub use place::{Direct, Place};
 use state::{Admission, Open, State};
 
 use super::BackendError;
@@ -62,6 +67,8 @@ pub struct PoolStats {
     pub idle: u32,
     /// Of those, ones lent to a request or being stopped.
     pub leased: u32,
+    /// Of those, ones that frontend threads read with.
+    pub direct: u32,
     /// Requests in line.
     pub waiting: u32,
     /// Whether the database answers, as far as the pool knows.
@@ -72,6 +79,8 @@ pub struct PoolStats {
     pub connect_failures_total: u64,
     /// Requests that waited too long for a connection.
     pub timeouts_total: u64,
+    /// Reads that frontend threads did themselves.
+    pub direct_reads_total: u64,
 }
 
 /// What the pool, its leases and its tasks share.
@@ -86,13 +95,8 @@ pub(super) struct Shared {
     emptied: Notify,
     cancels: Semaphore,
     counters: Counters,
-}
-
-#[derive(Debug, Default)]
-struct Counters {
-    connects: AtomicU64,
-    connect_failures: AtomicU64,
-    timeouts: AtomicU64,
+    /// One more whenever the configuration changes, and when the pool is closed.
+    version: AtomicU64,
 }
 
 impl Pool {
@@ -110,6 +114,7 @@ impl Pool {
             emptied: Notify::new(),
             cancels: Semaphore::new(CANCEL_COUNT_MAX),
             counters: Counters::default(),
+            version: AtomicU64::new(0),
         });
         upkeep::start(&shared);
         Self { shared }
@@ -177,6 +182,7 @@ impl Pool {
     /// - `config`: of the same name.
     pub fn reconfigure(&self, config: ConnectionConfig) {
         let retired = self.shared.lock().reconfigure(Arc::new(config));
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
         self.shared.close_all(retired);
         self.shared.refill();
         self.shared.changed.notify_one();
@@ -186,6 +192,7 @@ impl Pool {
     /// Returns when all are closed, or at `deadline`.
     pub async fn close(&self, deadline: Instant) {
         let (idle, waiters) = self.shared.lock().close();
+        self.shared.version.fetch_add(1, Ordering::AcqRel);
         drop(waiters);
         self.shared.close_all(idle);
         self.shared.changed.notify_one();
@@ -209,7 +216,7 @@ impl Pool {
     }
 
     /// Whether both are the same pool.
-    pub(super) fn is(&self, other: &Self) -> bool {
+    pub fn is(&self, other: &Self) -> bool {
         Arc::ptr_eq(&self.shared, &other.shared)
     }
 
@@ -220,6 +227,7 @@ impl Pool {
             connects_total: counters.connects.load(Ordering::Relaxed),
             connect_failures_total: counters.connect_failures.load(Ordering::Relaxed),
             timeouts_total: counters.timeouts.load(Ordering::Relaxed),
+            direct_reads_total: counters.direct_reads.load(Ordering::Relaxed),
             ..self.shared.lock().stats()
         }
     }
@@ -381,9 +389,6 @@ impl Shared {
         BackendError::Unreachable { pool: self.name.clone(), source }
     }
 }
-
-/// A connection for one in line, or why there is none.
-type Granted = Result<Lease, BackendError>;
 
 impl fmt::Debug for Shared {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {

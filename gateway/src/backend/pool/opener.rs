@@ -2,7 +2,7 @@
 
 use std::io;
 use std::sync::Arc;
-use std::sync::atomic::Ordering;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use super::super::connection::Connection;
@@ -11,6 +11,15 @@ use super::Shared;
 use super::state::Open;
 use crate::config::ConnectionConfig;
 use crate::observe::Event;
+
+/// What a pool counts from the start on.
+#[derive(Debug, Default)]
+pub(super) struct Counters {
+    pub(super) connects: AtomicU64,
+    pub(super) connect_failures: AtomicU64,
+    pub(super) timeouts: AtomicU64,
+    pub(super) direct_reads: AtomicU64,
+}
 
 impl Shared {
     /// Opens connections that were counted in.
@@ -104,7 +113,7 @@ async fn open(shared: Arc<Shared>) {
 
 /// How long a connection lives: up to a tenth less than configured, so that those that were opened together
 /// do not end together.
-fn lifetime(config: &ConnectionConfig) -> Duration {
+pub(super) fn lifetime(config: &ConnectionConfig) -> Duration {
     config.lifetime.mul_f64(1.0 - random() / 10.0)
 }
 

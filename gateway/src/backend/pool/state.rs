@@ -95,10 +95,14 @@ pub(super) struct State {
     pub open: u32,
     /// Of those, being opened.
     opening: u32,
+    /// Of those, what frontend threads have, also while it is opened.
+    pub(super) direct: u32,
+    /// Of those, what is opened.
+    pub(super) direct_made: u32,
     /// Used last, lent first.
-    idle: Vec<Open>,
+    pub(super) idle: Vec<Open>,
     /// Came first, served first. Tickets ascend.
-    line: VecDeque<Waiter>,
+    pub(super) line: VecDeque<Waiter>,
     next_ticket: u64,
     patience: Patience,
     suspect_since: Option<Instant>,
@@ -115,6 +119,8 @@ impl State {
             generation: 0,
             open: 0,
             opening: 0,
+            direct: 0,
+            direct_made: 0,
             idle: Vec::new(),
             line: VecDeque::new(),
             next_ticket: 0,
@@ -287,15 +293,16 @@ impl State {
             open: self.open,
             idle,
             leased: self.established().saturating_sub(idle),
+            direct: self.direct_made,
             waiting: u32::try_from(self.line.len()).unwrap_or(u32::MAX),
             up: self.up,
             ..PoolStats::default()
         }
     }
 
-    /// Connections that were made.
+    /// Connections that were made, and are the pool's own.
     pub(super) const fn established(&self) -> u32 {
-        self.open - self.opening
+        self.open - self.opening - self.direct
     }
 
     /// Whether nobody can be served before the database is back.
@@ -308,7 +315,7 @@ impl State {
     }
 
     /// Whether an attempt to connect is in order.
-    fn may_open(&self, now: Instant) -> bool {
+    pub(super) fn may_open(&self, now: Instant) -> bool {
         !self.closed && self.up && self.pause.is_none_or(|pause| pause.until <= now)
     }
 

@@ -7,7 +7,10 @@ use std::time::Instant;
 use tokio::sync::oneshot;
 
 use super::super::BackendError;
-use super::{Granted, Lease, Shared};
+use super::{Lease, Shared};
+
+/// A connection for one in line, or why there is none.
+type Granted = Result<Lease, BackendError>;
 
 /// Somebody in line, seen from the pool.
 #[derive(Debug)]

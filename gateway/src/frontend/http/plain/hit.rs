@@ -192,6 +192,7 @@ mod tests {
                 dates: Dates::default(),
                 tcp: Rc::default(),
                 http: Rc::default(),
+                has_ring: false,
             };
             let limits = PhaseLimits { idle: 9, reading: 9, writing: 9, greeting: 9 };
             let place = Rc::new(Registry::default()).join(-1, limits, Phase::Reading);
