@@ -1,6 +1,7 @@
 //! Plain reads that the threads do which received them: the same answers as the backend's, the same codes when the database is in
 //! trouble, and connections that are counted, closed and replaced like its own.
 
+use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use gateway_tests::{
@@ -19,6 +20,7 @@ gateway_tests::on_mysql_only! {
     reload_takes_the_frontends_connections_away_and_gives_them_back,
     frontends_have_half_of_the_connections_at_most,
     connection_that_nobody_reads_on_is_given_up,
+    reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on,
     shutdown_says_good_bye_to_the_server,
 }
 
@@ -290,6 +292,45 @@ fn connection_that_nobody_reads_on_is_given_up(database: Database) {
     for _ in 0..2 {
         warm(&gateway);
         wait_until("it is given up", || (own(&gateway) < 1.0).then_some(()));
+    }
+}
+
+/// By `acquire_timeout` alone none of them would be refused for half a minute.
+fn reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on(database: Database) {
+    let Some(server) = database.shared() else { return };
+    let key = |name: &str| format!("{CONNECTION}/{name}");
+    let gateway = setup(server)
+        .set(&key("max_open_conns"), json!(2))
+        .set(&key("acquire_timeout"), json!("30s"))
+        .set(&key("acquire_standing_timeout"), json!("1ms"))
+        .set(&key("acquire_standing_after"), json!("50ms"))
+        .set("/games/game1/deadline", json!("30s"))
+        .start();
+    warm(&gateway);
+    let (refused, answered) = (AtomicU32::new(0), AtomicU32::new(0));
+    std::thread::scope(|scope| {
+        for _ in 0..24 {
+            scope.spawn(|| {
+                while refused.load(Ordering::Relaxed) < 100 {
+                    let reply = ask(&gateway, COUNT);
+                    match reply.status {
+                        200 if refused.load(Ordering::Relaxed) > 0 => {
+                            answered.fetch_add(1, Ordering::Relaxed);
+                        }
+                        200 => {}
+                        _ => {
+                            assert_eq!((reply.status, reply.code()), (503, 1301));
+                            refused.fetch_add(1, Ordering::Relaxed);
+                        }
+                    }
+                }
+            });
+        }
+    });
+    assert!(answered.load(Ordering::Relaxed) > 0, "none was answered beside those refused");
+    // One alone never waits.
+    for _ in 0..20 {
+        assert_eq!(ask(&gateway, COUNT).status, 200);
     }
 }
 

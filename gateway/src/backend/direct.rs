@@ -14,7 +14,7 @@ use super::encode::{Rows, Shape};
 use super::fault::Failure;
 use super::mysql::wire::Query;
 pub use super::mysql::wire::{Session, Step};
-pub use super::pool::{Direct, Place};
+pub use super::pool::{Direct, Place, Prospect};
 use super::run::stored;
 use super::supply::Ids;
 use super::switch::Gates;

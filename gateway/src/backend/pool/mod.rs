@@ -34,7 +34,7 @@ use tokio::sync::{Notify, Semaphore};
 pub(super) use lease::Lease;
 use opener::Counters;
 #[cfg(feature = "mysql")]
-pub use place::{Direct, Place};
+pub use place::{Direct, Place, Prospect};
 use state::{Admission, Open, State};
 
 use super::BackendError;

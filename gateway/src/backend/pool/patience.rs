@@ -48,6 +48,11 @@ impl Patience {
         late
     }
 
+    /// Whether the line was a standing one when a connection last came back.
+    pub(super) const fn is_short(&self) -> bool {
+        self.is_short
+    }
+
     /// Takes in that a connection came back. Returns whether those who have waited too long are to go.
     ///
     /// - `is_late`: the first in line has waited for longer than a standing line lets; nobody in line is never late.

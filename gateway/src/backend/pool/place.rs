@@ -9,9 +9,11 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
+use super::super::BackendError;
 use super::super::mysql::KillOrder;
 use super::super::mysql::wire::{self, Opened, Session};
 use super::opener::lifetime;
+pub use super::state::Prospect;
 use super::state::{Open, State};
 use super::{CANCEL_TIMEOUT, Pool, Shared};
 use crate::config::ConnectionConfig;
@@ -106,6 +108,17 @@ impl Pool {
             }
         });
         Some(answer)
+    }
+
+    /// What a read may expect that is left to the pool's own connections.
+    pub fn prospect(&self) -> Prospect {
+        self.shared.lock().prospect()
+    }
+
+    /// Notes that a read was refused for want of a connection.
+    pub fn refused(&self) -> BackendError {
+        self.shared.counters.timeouts.fetch_add(1, Ordering::Relaxed);
+        self.shared.exhausted()
     }
 
     /// Notes that a connection of a frontend's was lost: the pool's own must answer before they are lent.

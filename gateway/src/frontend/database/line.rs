@@ -1,7 +1,8 @@
 //! This thread's connections to one database, and the reads that wait for one.
 //!
 //! A read waits here for moments only: what finds no connection within [`PATIENCE`] goes to the backend, whose pool has at least as many
-//! connections of its own, and the limits and codes of waiting.
+//! connections of its own, and the limits and codes of waiting. While the pool's own line is one that does not end, nobody waits behind more reads than
+//! there are connections here: what the pool has no prospect for is refused on the spot (1301), which costs what a hit costs.
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -15,7 +16,7 @@ use nix::sys::socket::{Shutdown, shutdown};
 use slab::Slab;
 
 use super::connection::{Connection, Seats};
-use crate::backend::direct::{Ended, Reading, ids};
+use crate::backend::direct::{Ended, Prospect, Reading, ids};
 use crate::backend::{BackendError, Job, Pool, Run};
 use crate::catalog::Template;
 use crate::config::ConnectionConfig;
@@ -106,13 +107,22 @@ impl Line {
         }
         let now = Instant::now();
         self.open(now);
-        {
-            let mut waiting = self.waiting.borrow_mut();
-            if self.seats.count() == 0 || waiting.len() >= WAITING_MAX {
-                return Err(run);
+        let (seats, waiting) = (self.seats.count(), self.waiting.borrow().len());
+        if waiting >= seats {
+            // Whether that is a burst the pool's own line knows.
+            match self.pool.prospect() {
+                Prospect::None => {
+                    self.refuse(run);
+                    return Ok(());
+                }
+                Prospect::Standing => return Err(run),
+                Prospect::Burst => {}
             }
-            waiting.push_back((now, run));
         }
+        if seats == 0 || waiting >= WAITING_MAX {
+            return Err(run);
+        }
+        self.waiting.borrow_mut().push_back((now, run));
         self.watch();
         Ok(())
     }
@@ -314,9 +324,19 @@ impl Line {
                 if is_old { waiting.pop_front() } else { None }
             };
             let Some((_, run)) = first else { break };
-            self.hand_over(run);
+            if self.pool.prospect() == Prospect::None {
+                self.refuse(run);
+            } else {
+                self.hand_over(run);
+            }
         }
         !busy.is_empty() || !self.waiting.borrow().is_empty()
+    }
+
+    /// Refuses a read that would wait in vain, here as there.
+    fn refuse(&self, run: Box<Run>) {
+        // Who asked may be gone.
+        drop(run.reply.send(Err(Arc::new(self.pool.refused()))));
     }
 
     /// Leaves a read to the backend.
