@@ -120,7 +120,7 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     let told = switch(&gateway, &["backfill"]).succeeded();
     assert!(told.contains("gateway reconcile game1"), "{told}");
     let script = switch(&gateway, &["flip", "--print-sql"]).succeeded();
-    assert!(script.starts_with("DELIMITER //") && script.contains("CREATE TRIGGER"), "{script}");
+    assert!(script.starts_with("CREATE TRIGGER gateway_ins_"), "{script}");
     gateway.kill();
     gateway.launch();
     gateway.wait_ready();
@@ -143,7 +143,9 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     assert!(refused.stderr.contains("--yes"), "{}", refused.text());
     let refused = switch(&gateway, &["flip", "--pause-max", "99ms"]);
     assert!(refused.stderr.contains("100ms to 1m"), "{}", refused.text());
-    switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
+    let told = switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
+    let own = "still has it in its configuration: gateway on ";
+    assert!(told.contains(own) && told.contains(&format!("process {}\n", gateway.pid())), "{told}");
     assert_eq!(state(&gateway)["state"]["phase"], "single");
     let audit = fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
     let steps = ["switch.mirror", "switch.backfill", "switch.retire"];

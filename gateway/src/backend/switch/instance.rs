@@ -7,6 +7,9 @@ use super::state::{now_ms, text};
 /// How long a gateway that is not heard of counts as running, in milliseconds.
 const ALIVE_MS: i64 = 10_000;
 
+/// The end of what a gateway says whose configuration has no mirror of the game.
+pub(super) const NOT_CONFIGURED: &str = "is not in its configuration";
+
 const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms \
     FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
 
@@ -60,6 +63,11 @@ impl Instance {
     /// Whether it runs, as far as is known.
     pub fn is_alive(&self) -> bool {
         now_ms().saturating_sub(self.seen_at) < ALIVE_MS
+    }
+
+    /// Whether its configuration has no mirror of the game.
+    pub(super) fn lacks_mirror(&self) -> bool {
+        self.fault.as_deref().is_some_and(|fault| fault.ends_with(NOT_CONFIGURED))
     }
 
     /// Whether it has come so far in an attempt.

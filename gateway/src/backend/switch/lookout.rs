@@ -9,7 +9,7 @@ use arc_swap::ArcSwap;
 use super::flip::recover;
 use super::gate::{Epoch, Gate, Standing};
 use super::gates::{Gates, Ownership};
-use super::instance::InstanceState;
+use super::instance::{InstanceState, NOT_CONFIGURED};
 use super::ownership::{Conclusion, Said, Voice, conclude, conclude_alone};
 use super::post::Post;
 use super::registration::Registration;
@@ -252,9 +252,7 @@ impl Lookout {
         let owner = self.gate.owner();
         let is_empty = owner.is_none() && self.gate.inside() == 0;
         let fault = match (&self.of.mirror, &self.shown.fault) {
-            (None, _) => {
-                Some(format!("`games.{}.mirror` is not in its configuration", self.of.game).into())
-            }
+            (None, _) => Some(format!("`games.{}.mirror` {NOT_CONFIGURED}", self.of.game).into()),
             (Some(_), fault) => fault.clone().or(away),
         };
         let state = match moving.map(|row| row.phase) {

@@ -7,6 +7,7 @@ use super::copy::{Copier, group_pairs, pairs_of};
 use super::drain::{Drain, Progress};
 use super::error::SwitchError;
 use super::flip::{OF_AN_OWNER, clear};
+use super::instance;
 use super::lease::{Takeover, holder, lock};
 use super::outbox::{self, Refused};
 use super::pair::Pair;
@@ -273,12 +274,14 @@ pub async fn copy(
 
 /// Gives the mirror up: nothing is written down any more, and what waits is forgotten. A database that was once the
 /// owner keeps a row that says who is: a gateway whose configuration still names it alone writes nothing there.
+/// Returns the gateways that run, and have a mirror of the game in their configuration.
 ///
 /// # Errors
 ///
 /// [`SwitchError`]; a repeat goes on.
-pub async fn retire(group: Group<'_>, by: &str) -> Result<(), SwitchError> {
+pub async fn retire(group: Group<'_>, by: &str) -> Result<Vec<Box<str>>, SwitchError> {
     let mut owner = Side::open(group.owner).await?;
+    let running = instance::read_alive(&mut owner, group.id).await?;
     let state = state::read(&mut owner, group.id).await?;
     let state = state.filter(|state| state.phase != Phase::Single);
     let state = state.ok_or_else(|| SwitchError::refused("there is no mirror to give up"))?;
@@ -316,7 +319,8 @@ pub async fn retire(group: Group<'_>, by: &str) -> Result<(), SwitchError> {
     state::write(&mut owner, group, (state.epoch, Phase::Single), by).await?;
     owner.commit().await?;
     owner.close().await;
-    Ok(())
+    let naming = running.into_iter().filter(|gateway| !gateway.lacks_mirror());
+    Ok(naming.map(|gateway| gateway.name).collect())
 }
 
 async fn forget_tables(side: &mut Side, group: &str) -> Result<(), SwitchError> {

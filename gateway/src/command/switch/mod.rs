@@ -273,12 +273,16 @@ fn step(args: &SwitchArgs, group: Group<'_>, runtime: &CommandRuntime) -> Result
             format!("{} rows copied{}\n", done.copied, refused_words(&done))
         }
         Step::Retire { .. } => {
-            runtime.block_on(retire(group, &args.by)).map_err(words)?;
-            format!(
+            let naming = runtime.block_on(retire(group, &args.by)).map_err(words)?;
+            let mut text = format!(
                 "`{}` is no mirror of {} any more. Next: in every gateway's configuration set `games.{1}.database` to \
                  `{}`, take `mirror` out, and reload\n",
                 group.mirror.name, group.id, group.owner.name
-            )
+            );
+            for gateway in naming {
+                let _written = writeln!(text, "  still has it in its configuration: {gateway}");
+            }
+            text
         }
         Step::Flip(flip) => flip::run(flip, group, runtime, (&name, &args.by))?,
         Step::Verify(verify) => return verify::run(verify, group, runtime),

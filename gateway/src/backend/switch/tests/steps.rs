@@ -20,7 +20,7 @@ async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them()
         };
         let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
         assert!(told(copied.map(drop)).await.contains("gateway switch game1 mirror mirror"));
-        assert!(told(retire(group(world), "tests").await).await.contains("no mirror"));
+        assert!(told(retire(group(world), "tests").await.map(drop)).await.contains("no mirror"));
         let script = mirror_script(group(world), &["thing".into()]).await.expect("a script");
         let made = ["CREATE TRIGGER", "CREATE OR REPLACE TRIGGER"];
         let made: usize = made.iter().map(|words| script.matches(words).count()).sum();
