@@ -21,7 +21,6 @@ gateway_tests::on_mysql_only! {
     frontends_have_half_of_the_connections_at_most,
     connection_that_nobody_reads_on_is_given_up,
     reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on,
-    shutdown_says_good_bye_to_the_server,
 }
 
 /// Uncached, on game1's table `player`.
@@ -273,22 +272,10 @@ fn frontends_have_half_of_the_connections_at_most(database: Database) {
     }
 }
 
-/// Connections in that state, of both games.
-fn connections(gateway: &Gateway<'_>, state: &str) -> f64 {
-    gateway.metric("gateway_pool_connections", &[&format!("state=\"{state}\"")])
-}
-
-/// The pools give up what is idle.
-fn fleeting(server: &Server) -> Setup<'_> {
-    ["game1", "game2"].into_iter().fold(setup(server), |setup, game| {
-        let key = |name: &str| format!("/database/connections/{game}/{name}");
-        setup.set(&key("min_idle_conns"), json!(0)).set(&key("conn_max_idle_time"), json!("1s"))
-    })
-}
-
 fn connection_that_nobody_reads_on_is_given_up(database: Database) {
     let Some(server) = database.shared() else { return };
-    let gateway = fleeting(server).start();
+    let gateway =
+        setup(server).set(&format!("{CONNECTION}/conn_max_idle_time"), json!("1s")).start();
     for _ in 0..2 {
         warm(&gateway);
         wait_until("it is given up", || (own(&gateway) < 1.0).then_some(()));
@@ -332,27 +319,4 @@ fn reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on(dat
     for _ in 0..20 {
         assert_eq!(ask(&gateway, COUNT).status, 200);
     }
-}
-
-fn shutdown_says_good_bye_to_the_server(database: Database) {
-    // Alone: others' connections are aborted on purpose.
-    let Some(server) = database.start() else { return };
-    let mut gateway = fleeting(&server).start();
-    warm(&gateway);
-    wait_until("the frontend's connection is the only one", || {
-        assert_eq!(ask(&gateway, COUNT).status, 200);
-        (connections(&gateway, "idle") + connections(&gateway, "leased") < 1.0).then_some(())
-    });
-    let schema = gateway.schemas().unwrap().name("game1");
-    let aborted = || server.query(&schema, "SHOW GLOBAL STATUS LIKE 'Aborted_clients'");
-    let before = aborted();
-    warm(&gateway);
-    gateway.signal(Signal::Drain);
-    assert!(gateway.wait_exit().success());
-    wait_until("the server has closed it", || {
-        let others = "SELECT COUNT(*) FROM information_schema.PROCESSLIST WHERE ID <> CONNECTION_ID() \
-                      AND COMMAND <> 'Daemon' AND USER <> 'system user'";
-        (server.query(&schema, others).trim() == "0").then_some(())
-    });
-    assert_eq!(aborted(), before);
 }

@@ -15,6 +15,9 @@ mod buffer;
 mod catch;
 #[cfg(feature = "mysql")]
 mod database;
+#[cfg(not(feature = "mysql"))]
+#[path = "no_database.rs"]
+mod database;
 mod http;
 mod listener;
 mod probe;

@@ -53,6 +53,7 @@ pub(super) struct Thread {
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
     /// Whether it waits with a ring, and not with epoll.
+    #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only `database` asks"))]
     pub(super) has_ring: bool,
 }
 

@@ -1,5 +1,6 @@
 //! Both drivers ask the same of the same server, and give the same bytes or the same refusal.
 
+use std::io::Write;
 use std::sync::Arc;
 
 use super::super::super::super::connection::{Connection, Statement};
@@ -336,4 +337,17 @@ async fn more_statements_than_are_kept_are_prepared_again_and_closed_on_the_serv
     // 120 and this one were prepared; what the 16 that are kept have no room for was closed.
     let body = String::from_utf8_lossy(&rows.finish().body).into_owned();
     assert!(body.contains("105") && body.contains("121"), "{body:?}");
+}
+
+#[tokio::test]
+async fn good_bye_and_a_ping_are_understood_by_the_server() {
+    let Some((mut both, _turn)) = both("wire_quit").await else { return };
+    both.own.session.ping();
+    let ping = both.own.session.outbox();
+    both.own.socket.write_all(&ping).expect("sent");
+    both.own.receive().expect("answered");
+    assert_eq!(both.own.session.pinged(), Some(true));
+    let farewell = both.own.session.quit();
+    both.own.socket.write_all(&farewell).expect("sent");
+    assert!(both.own.receive().is_err(), "the server closes");
 }
