@@ -13,7 +13,6 @@ use super::super::BackendError;
 use super::super::mysql::KillOrder;
 use super::super::mysql::wire::{self, Opened, Session};
 use super::opener::lifetime;
-pub use super::state::Prospect;
 use super::state::{Open, State};
 use super::{CANCEL_TIMEOUT, Pool, Shared};
 use crate::config::ConnectionConfig;
@@ -49,7 +48,29 @@ pub struct Direct {
     pub expires_at: Instant,
 }
 
+/// What somebody may expect who comes to the end of the line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Prospect {
+    /// To be served in time, as far as is known.
+    Burst,
+    /// That the line does not end, but is short.
+    Standing,
+    /// That the line does not end, and that a connection goes to another one before it would be late.
+    None,
+}
+
 impl State {
+    /// Whether one more in line has any prospect.
+    fn prospect(&self) -> Prospect {
+        if !self.patience.is_short() {
+            Prospect::Burst
+        } else if self.line.len() < self.established().max(1) as usize {
+            Prospect::Standing
+        } else {
+            Prospect::None
+        }
+    }
+
     /// Counts a connection in that is a frontend thread's. Where all are open an idle one makes room, and goes to `retired`.
     fn take_place(&mut self, now: Instant, retired: &mut Vec<Open>) -> bool {
         let share = self.config.direct_count_max();

@@ -53,17 +53,6 @@ pub(super) enum Admission {
     Down,
 }
 
-/// What somebody may expect who comes to the end of the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prospect {
-    /// To be served in time, as far as is known.
-    Burst,
-    /// That the line does not end, but is short.
-    Standing,
-    /// That the line does not end, and that a connection goes to another one before it would be late.
-    None,
-}
-
 /// Where a connection goes that comes back.
 #[derive(Debug)]
 pub(super) enum Return {
@@ -115,7 +104,7 @@ pub(super) struct State {
     /// Came first, served first. Tickets ascend.
     pub(super) line: VecDeque<Waiter>,
     next_ticket: u64,
-    patience: Patience,
+    pub patience: Patience,
     suspect_since: Option<Instant>,
     pause: Option<Pause>,
     up: bool,
@@ -205,17 +194,6 @@ impl State {
         }
         self.idle.push(open);
         Return::Kept
-    }
-
-    /// Whether one more in line has any prospect.
-    pub(super) fn prospect(&self) -> Prospect {
-        if !self.patience.is_short() {
-            Prospect::Burst
-        } else if self.line.len() < self.established().max(1) as usize {
-            Prospect::Standing
-        } else {
-            Prospect::None
-        }
     }
 
     /// Counts in the connections that those in line need, and says how many to open.
