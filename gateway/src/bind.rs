@@ -302,7 +302,7 @@ fn put<'a>(bound: &mut Bound<'a>, index: usize, value: Scalar<'a>) {
 }
 
 /// Holds a value of the slot's type against the slot's own limits, and escapes a `like=prefix`.
-fn checked<'a>(slot: &Slot, value: Scalar<'a>) -> Result<Scalar<'a>, BindError> {
+pub(crate) fn checked<'a>(slot: &Slot, value: Scalar<'a>) -> Result<Scalar<'a>, BindError> {
     let outside = |fault: String| BindError::Range { name: slot.name.clone(), fault: fault.into() };
     if let Scalar::List(items) = &value {
         if let Some(max) = slot.item_count_max

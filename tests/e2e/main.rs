@@ -27,6 +27,7 @@ mod cache;
 mod reload;
 mod drain;
 mod economy;
+mod events;
 mod rewards;
 mod faults;
 mod frontend_reads;

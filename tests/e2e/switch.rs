@@ -119,6 +119,8 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     grant(&gateway, 1..40);
     let told = switch(&gateway, &["backfill"]).succeeded();
     assert!(told.contains("gateway reconcile game1"), "{told}");
+    let script = switch(&gateway, &["flip", "--print-sql"]).succeeded();
+    assert!(script.starts_with("DELIMITER //") && script.contains("CREATE TRIGGER"), "{script}");
     gateway.kill();
     gateway.launch();
     gateway.wait_ready();

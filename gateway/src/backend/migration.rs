@@ -83,6 +83,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("switch", include_str!("schema/0003_switch.mysql.sql")),
             ("flip", include_str!("schema/0004_flip.mysql.sql")),
             ("verify", include_str!("schema/0005_verify.mysql.sql")),
+            ("event", include_str!("schema/0006_event.mysql.sql")),
         ],
         Dialect::Sqlite => &[
             ("request", include_str!("schema/0001_request.sqlite.sql")),
@@ -90,6 +91,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("switch", include_str!("schema/0003_switch.sqlite.sql")),
             ("flip", include_str!("schema/0004_flip.sqlite.sql")),
             ("verify", include_str!("schema/0005_verify.sqlite.sql")),
+            ("event", include_str!("schema/0006_event.sqlite.sql")),
         ],
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),
@@ -97,6 +99,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("switch", include_str!("schema/0003_switch.oracle.sql")),
             ("flip", include_str!("schema/0004_flip.oracle.sql")),
             ("verify", include_str!("schema/0005_verify.oracle.sql")),
+            ("event", include_str!("schema/0006_event.oracle.sql")),
         ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {

@@ -69,7 +69,7 @@ pub use migration::{Migration, MigrationFault, own_migrations, read_migrations, 
 pub use oracle::break_off;
 pub use pool::{EventSink, Pool, PoolStats};
 pub use pools::{Farewell, Pools};
-pub use purger::Purger;
+pub use purger::{EventFigures, KeptEvents, Purger};
 pub use run::{Limits, Outcome, run};
 pub use script::ScriptFault;
 pub use seed::{SeedError, seed};

@@ -1,14 +1,14 @@
-//! Removes the keys of idempotent requests that have expired, beside everything else: once a minute, and round
+//! Removes the keys of idempotent requests that have expired, and events that were kept long enough, beside everything else: once a minute, and round
 //! after round while there are more than one round removes. Clients make keys as fast as they write.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 use std::time::{Duration, Instant, SystemTime};
 
 use arc_swap::ArcSwap;
 
 use super::Pools;
-use super::switch::Gates;
+use super::switch::{Gates, Kept, purge_events};
 use super::write::{Expired, Mark, Place, Purged, purge};
 use crate::config::{GameConfig, QueueKind};
 use crate::journal::Journal;
@@ -44,6 +44,39 @@ pub struct Purger {
     pub streams: Option<Arc<Streams>>,
     /// How many keys were removed.
     pub purged: Counter,
+    /// What is known of events.
+    pub events: Arc<EventFigures>,
+}
+
+/// Events that are kept, by database, as they were seen last.
+#[derive(Debug, Default)]
+pub struct EventFigures {
+    by_pool: Mutex<BTreeMap<Box<str>, KeptEvents>>,
+}
+
+/// Events that a database keeps.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct KeptEvents {
+    /// How many, counted up to 100,000.
+    pub count: u64,
+    /// When the oldest one was written, in Unix milliseconds; `None`: there is none.
+    pub oldest: Option<i64>,
+    /// How many this gateway has removed.
+    pub purged: u64,
+}
+
+impl EventFigures {
+    /// Of each database that was looked at.
+    pub fn shown(&self) -> BTreeMap<Box<str>, KeptEvents> {
+        self.by_pool.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn note(&self, pool: &str, kept: Kept) {
+        let mut by_pool = self.by_pool.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = by_pool.entry(pool.into()).or_default();
+        let purged = known.purged + kept.purged;
+        *known = KeptEvents { count: kept.count, oldest: kept.oldest, purged };
+    }
 }
 
 impl Purger {
@@ -97,7 +130,40 @@ impl Purger {
                 Err(error) => tracing::debug!(pool = %name, %error, "keys were not purged"),
             }
         }
+        if !self.purge_events(now_ms).await {
+            pause = PAUSE_BEHIND;
+        }
         pause
+    }
+
+    /// Removes events that were kept long enough, from every database of a game that has some: also from a mirror, which
+    /// was the owner before. False: there are more.
+    async fn purge_events(&self, now_ms: i64) -> bool {
+        let snapshot = self.snapshot.load_full();
+        let keep_ms = i64::try_from(snapshot.config.events.keep.as_millis()).unwrap_or(i64::MAX);
+        let mut names = BTreeSet::new();
+        for game in &snapshot.config.games {
+            let emits = |operation: &Arc<Operation>| !operation.template.write.events.is_empty();
+            let found = snapshot.game(game.id.as_str());
+            if found.is_ok_and(|game| game.operations().any(emits)) {
+                names.extend(std::iter::once(&game.database).chain(&game.mirror));
+            }
+        }
+        let mut is_complete = true;
+        for name in names {
+            let connection = snapshot.config.database.connection(name);
+            let Some(pool) = connection.and_then(|it| self.pools.get(name, it.dialect)) else {
+                continue;
+            };
+            match purge_events(&pool, now_ms.saturating_sub(keep_ms)).await {
+                Ok(kept) => {
+                    is_complete &= kept.is_complete;
+                    self.events.note(name, kept);
+                }
+                Err(error) => tracing::debug!(pool = %name, %error, "events were not purged"),
+            }
+        }
+        is_complete
     }
 
     /// Up to when keys of a database may go: a record that waits in a stream may have been applied already, so

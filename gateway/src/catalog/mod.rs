@@ -74,8 +74,8 @@ pub use template::{
 };
 pub use which::{Origin, Provenance, provenance};
 pub use write::{
-    Asynchronous, Guard, Idempotent, Isolation, Reading, Retry, Returned, ReturnedValue, Step,
-    StepKind, StepValue, When, WriteContract,
+    Asynchronous, Emitted, EmittedField, EmittedValue, Guard, Idempotent, Isolation, Reading,
+    Retry, Returned, ReturnedValue, Step, StepKind, StepValue, When, WriteContract,
 };
 
 /// The templates of every game, as one load found them.

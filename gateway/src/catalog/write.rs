@@ -36,6 +36,37 @@ pub struct WriteContract {
     /// `@status order.get(order_no)`: where the state of a journalled record is asked for. Its one
     /// argument's slot is the idempotency key's.
     pub status: Option<Reading>,
+    /// `@emit`: what is told of it, once for a write and once for each row of a `batch`.
+    pub events: Vec<Emitted>,
+}
+
+/// `@emit player.level_changed player_id, level`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Emitted {
+    /// What it is about; who reads events chooses by it.
+    pub topic: Box<str>,
+    /// Its name.
+    pub event: Box<str>,
+    /// The members of its data, in order.
+    pub fields: Vec<EmittedField>,
+}
+
+/// A member of an event's data.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct EmittedField {
+    /// Its name.
+    pub name: Box<str>,
+    /// Where its value comes from.
+    pub value: EmittedValue,
+}
+
+/// Where a member of an event's data comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EmittedValue {
+    /// A parameter (index); of a `batch`'s rows the one row.
+    Slot(usize),
+    /// `_id`: the request's id; of a `batch` the row's.
+    Id,
 }
 
 /// An operation to read with, and its arguments.

@@ -1,6 +1,6 @@
 //! Writes among other templates: what they name, what they make stale, and what overrides may change.
 
-use super::load::tests::{TRANSFER, check, load_on};
+use super::load::tests::{TRANSFER, check, load_on, one, template, with};
 use super::write_tests::{CREATE, GET, GRANT, error, sql};
 use super::*;
 
@@ -222,4 +222,49 @@ fn examples_of_the_page_load_on_every_dialect() {
         assert!(sql(&transfer.write.steps[1]).contains("bind_type = 0"));
         assert!(!sql(&transfer.write.steps[2]).contains("bind_type = 0"));
     }
+}
+
+/// A batch whose rows are given ids, and a transaction that is given one.
+const SEND: &str = "-- @kind batch\n-- @param why string(9)\n-- @param token string(9)\n\
+    -- @param rows rows(a int)\n-- @mask token\n-- @allow x\n-- @emit mail.sent\n\
+    INSERT INTO t (id, why, token, a) VALUES (:_id, :why, :token, :rows.a)\n";
+
+#[test]
+fn event_carries_what_it_names_or_else_every_parameter_that_is_not_masked() {
+    let fields = |text: &str| -> Vec<String> {
+        let template = template(text, Dialect::Mysql);
+        let events = &template.write.events;
+        events.iter().flat_map(|it| &it.fields).map(|it| it.name.to_string()).collect()
+    };
+    assert_eq!(fields(SEND), ["why", "rows"]);
+    assert_eq!(fields(&SEND.replace("mail.sent", "mail.sent rows, _id")), ["rows", "_id"]);
+    let template = template(
+        &SEND.replace("mail.sent", "mail.box.sent why\n-- @emit mail.box.gone"),
+        Dialect::Oracle,
+    );
+    let named: Vec<(&str, &str)> =
+        template.write.events.iter().map(|it| (&*it.topic, &*it.event)).collect();
+    assert_eq!(named, [("mail.box", "sent"), ("mail.box", "gone")]);
+}
+
+#[test]
+fn event_that_says_what_nobody_may_know_or_what_is_not_there_is_a_finding() {
+    let send = |new: &str, rules: &[Rule]| {
+        with(SEND, "mail.sent", &format!("mail.sent{new}"), rules);
+    };
+    send("", &[]);
+    send(" why, _id", &[]);
+    send(" token", &[Rule::Write]);
+    send(" who", &[Rule::ParamUndeclared]);
+    send(" why, why", &[Rule::Write]);
+    send("\n-- @emit mail.sent why", &[Rule::Write]);
+    send("\n-- @emit mail.gone", &[]);
+    let without_id = SEND.replace("id, why", "why").replace(":_id, ", "");
+    one(&without_id, &[]);
+    with(&without_id, "mail.sent", "mail.sent _id", &[Rule::Write]);
+    let read = "-- @kind many\n-- @param id int\n-- @result a int\n-- @allow x\n-- @emit a.b\n\
+                SELECT a FROM t WHERE id = :id";
+    one(read, &[Rule::KeyValue]);
+    // What only an event would tell of is used by nothing.
+    with(SEND, ":why", "1", &[Rule::ParamUnused]);
 }

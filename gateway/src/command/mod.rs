@@ -7,6 +7,7 @@ pub mod config;
 mod demo;
 mod diff;
 mod doctor;
+mod events;
 mod examine;
 mod journal;
 pub mod key;
@@ -71,6 +72,8 @@ enum Command {
     },
     /// Compare the rows of a game's database with those of its mirror: what is missing, extra, different.
     Reconcile(reconcile::ReconcileArgs),
+    /// List what the writes of a game have told of (`@emit`), in its order.
+    Events(events::EventsArgs),
     /// Have one operation answered by a game's database and by its mirror: both answers, and what differs.
     Diff(diff::DiffArgs),
     /// Move a game from one database to another, step by step.
@@ -182,6 +185,7 @@ pub fn run() -> ExitCode {
             outcome.print()
         }
         Command::Reconcile(args) => reconcile::run(&args).print(),
+        Command::Events(args) => events::run(&args).print(),
         Command::Diff(args) => diff::run(&args).print(),
         Command::Switch(args) => switch::run(&args).print(),
         Command::Journal(args) => journal::run(&args).print(),

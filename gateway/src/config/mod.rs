@@ -11,6 +11,7 @@ mod cache;
 mod database;
 mod dialect;
 mod env;
+mod events;
 mod fault;
 mod game;
 mod journal;
@@ -47,6 +48,7 @@ pub use cache::{CacheConfig, RedisConfig};
 pub use database::{ConnectionConfig, DatabaseConfig, Endpoint, Standing, Tls};
 pub use dialect::Dialect;
 pub use env::Env;
+pub use events::EventsConfig;
 pub use fault::{ConfigFault, FaultKind, Warning};
 pub use game::GameConfig;
 pub use journal::JournalConfig;
@@ -84,6 +86,8 @@ pub struct Config {
     pub journal: JournalConfig,
     /// Redis streams for them; `None`: no game's orders go there.
     pub queue: Option<QueueConfig>,
+    /// What writes tell of.
+    pub events: EventsConfig,
     /// Keys and roles.
     pub auth: AuthConfig,
     /// Bounds that are not a listener's or a pool's own.
@@ -259,6 +263,7 @@ fn read_sections(root: &mut Section<'_>) -> (Config, Vec<Box<str>>) {
         cache: root.section("cache", CacheConfig::read),
         journal: root.section("journal", JournalConfig::read),
         queue: root.optional_section(restart("queue"), QueueConfig::read),
+        events: root.section("events", EventsConfig::read),
         auth: root.section("auth", AuthConfig::read),
         limits: root.section("limits", LimitsConfig::read),
         logging: root.section("logging", LoggingConfig::read),

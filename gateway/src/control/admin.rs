@@ -18,7 +18,7 @@ use subtle::ConstantTimeEq;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 
-use super::{ReloadOutcome, Shared, journal, status};
+use super::{ReloadOutcome, Shared, events, journal, status};
 
 /// Connections at once; one more waits.
 const CONNECTION_COUNT_MAX: usize = 64;
@@ -96,10 +96,15 @@ async fn answer(shared: &Arc<Shared>, request: &Request<Incoming>, peer: SocketA
         "/reload" if *request.method() == Method::POST => reload(shared).await,
         "/reload" => method_not_allowed("POST"),
         "/livez" | "/readyz" | "/metrics" | "/operations" => method_not_allowed("GET, HEAD"),
-        path => match path.strip_prefix("/journal") {
-            Some(rest) => look_after_journal(shared, request, (rest, peer)).await,
-            None => not_found(),
-        },
+        path => {
+            if let Some(rest) = path.strip_prefix("/events") {
+                return list_events(shared, request, (rest, is_read)).await;
+            }
+            match path.strip_prefix("/journal") {
+                Some(rest) => look_after_journal(shared, request, (rest, peer)).await,
+                None => not_found(),
+            }
+        }
     }
 }
 
@@ -109,10 +114,24 @@ fn is_guarded(path: &str) -> bool {
 }
 
 fn not_found() -> Answer {
-    let known = "GET /livez /readyz /metrics /operations /journal /journal/{id}\n\
+    let known = "GET /livez /readyz /metrics /operations /journal /journal/{id} /events/{game}[?after=ID&limit=COUNT]\n\
                  POST /reload /journal/{id}/retry[?force=true] /journal/{id}/drop \
                  /journal/{id}/bury?reason=TEXT[&force=true]\n";
     text(StatusCode::NOT_FOUND, known.into())
+}
+
+async fn list_events(
+    shared: &Shared,
+    request: &Request<Incoming>,
+    (path, is_read): (&str, bool),
+) -> Answer {
+    if !is_read {
+        return method_not_allowed("GET, HEAD");
+    }
+    match events::answer(shared, path, request.uri().query().unwrap_or_default()).await {
+        Some((status, body)) => json_body(status, &body),
+        None => not_found(),
+    }
 }
 
 async fn look_after_journal(

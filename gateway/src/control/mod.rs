@@ -4,6 +4,7 @@
 
 mod admin;
 mod dialects;
+mod events;
 mod gauges;
 mod journal;
 mod reload;
@@ -25,6 +26,7 @@ use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
 pub use dialects::{game_dialects, mirror_dialects};
+pub use events::{EVENTS_LISTED, event_query, events_listed};
 pub use gauges::register_metrics;
 pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};
 pub use reload::{LoadFaults, Loaded, Origin, ReloadOutcome, Reloader, check_queued, served};

@@ -20,7 +20,7 @@ use super::registry::{Nudge, Registry};
 use super::{http, tcp};
 use crate::config::IoUring;
 use crate::observe::{Event, Transport, emit};
-use crate::pipeline::{Core, Worker};
+use crate::pipeline::{Core, Learned, Worker};
 use crate::queue::{Notice, NoticeBoard, Notices};
 
 /// Connections that all threads of one protocol hold together, for their common limit. Written when a
@@ -47,6 +47,8 @@ pub(super) struct Thread {
     pub(super) worker: Worker,
     pub(super) buffers: BufferPool,
     pub(super) scratch: tcp::Scratch,
+    /// Calls of its clients that look like one before.
+    pub(super) learned: Learned,
     pub(super) dates: http::Dates,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
@@ -164,6 +166,7 @@ async fn serve(
         worker: reads.give_to(Worker::new(core)),
         buffers: BufferPool::default(),
         scratch: tcp::Scratch::default(),
+        learned: Learned::default(),
         dates: http::Dates::default(),
         tcp: Rc::default(),
         http: Rc::default(),

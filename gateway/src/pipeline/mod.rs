@@ -8,6 +8,9 @@
 //! Invariant: no stage after a refusal runs; credential, role and claims are checked before the cache
 //! is asked, hit or not. Nothing here blocks, and nothing allocates before a miss is known.
 
+mod learned;
+mod parts;
+
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime};
@@ -16,17 +19,19 @@ use gateway_protocol::Code;
 
 use crate::auth::{Admission, AuthError, Principal};
 use crate::backend::{Asker, BackendError, Job, RefusedAttempt, Run, row_count};
-use crate::bind::{Bound, Param, bind_each, bind_scalars};
+use crate::bind::Bound;
 use crate::cache::{Hit, KeyRef, Keys};
 use crate::catalog::{Scalar, Template};
 use crate::config::QueueKind;
 use crate::error::Error;
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Draft, Payload};
+pub use learned::{Learned, Shape};
+
 pub use crate::observe::Trace;
-use crate::observe::{CacheOutcome, Event, Stage, emit};
+use crate::observe::{Event, Stage, emit};
 use crate::queue;
-use crate::reply::{Offered, Part, PartWaiting, Pending, Waiting};
+use crate::reply::{Offered, PartWaiting, Pending, Waiting};
 use crate::snapshot::{Game, Operation, RouteError, Snapshot};
 pub use crate::worker::{Core, Finished, LocalSnapshot, Worker, unix_seconds};
 
@@ -59,7 +64,7 @@ impl Request<'_> {
 #[derive(Clone, Copy, Debug)]
 pub struct Routed<'s> {
     /// The game.
-    pub game: &'s Game,
+    pub game: &'s Arc<Game>,
     /// The operation.
     pub operation: &'s Arc<Operation>,
 }
@@ -95,7 +100,7 @@ pub fn route<'s>(snapshot: &'s Snapshot, game: &str, op: &str) -> Result<Routed<
 impl Worker {
     /// Serves one request up to its answer or its job.
     ///
-    /// - `params`: as they are decoded, one after the other.
+    /// - `bind`: fills the template's slots, once it is known that the caller may ask; mostly [`bind_each`](crate::bind::bind_each).
     /// - `hit`: called with a cached answer, under the cache's guard: copy, do not keep.
     ///
     /// # Errors
@@ -105,7 +110,7 @@ impl Worker {
         &self,
         request: &Request<'_>,
         routed: Routed<'_>,
-        params: impl IntoIterator<Item = Result<Param<'p>, Error>>,
+        bind: impl FnOnce(&Template) -> Result<Bound<'p>, Error>,
         hit: impl FnOnce(&Operation, &Hit<'_>) -> R,
     ) -> Result<Served<R>, Error> {
         let Routed { game, operation } = routed;
@@ -113,7 +118,7 @@ impl Worker {
         let admission =
             admission.inspect_err(|error| self.audit_refused(request, operation, None, error))?;
         check_dry_run(request, operation)?;
-        let bound = bind_each(&operation.template, params)?;
+        let bound = bind(&operation.template)?;
         check_claims(operation, request.principal, admission, &bound)
             .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
         self.lap(Stage::Bind);
@@ -151,20 +156,39 @@ impl Worker {
         &self,
         request: &Request<'_>,
         routed: Routed<'_>,
-        params: impl IntoIterator<Item = Result<Param<'p>, Error>>,
+        bind: impl FnOnce(&Template) -> Result<Bound<'p>, Error>,
         keys: &mut Keys,
     ) -> bool {
-        let Routed { game, operation } = routed;
-        if operation.template.cache.is_none() || !operation.included.is_empty() || request.dry_run {
+        let Some(admission) = admit_to_key(request, routed) else { return false };
+        let Ok(bound) = bind(&routed.operation.template) else { return false };
+        self.put_admitted(request, routed.operation, admission, &bound, keys)
+    }
+
+    /// The same with parameters that are bound already.
+    pub fn put_bound(
+        &self,
+        request: &Request<'_>,
+        routed: Routed<'_>,
+        bound: &Bound<'_>,
+        keys: &mut Keys,
+    ) -> bool {
+        admit_to_key(request, routed).is_some_and(|admission| {
+            self.put_admitted(request, routed.operation, admission, bound, keys)
+        })
+    }
+
+    fn put_admitted(
+        &self,
+        request: &Request<'_>,
+        operation: &Operation,
+        admission: Admission,
+        bound: &Bound<'_>,
+        keys: &mut Keys,
+    ) -> bool {
+        if check_claims(operation, request.principal, admission, bound).is_err() {
             return false;
         }
-        let principal = request.principal.map(Arc::as_ref);
-        let Ok(admission) = operation.access.admits(principal, &game.id) else { return false };
-        let Ok(bound) = bind_each(&operation.template, params) else { return false };
-        if check_claims(operation, request.principal, admission, &bound).is_err() {
-            return false;
-        }
-        self.add_key(operation, principal, &bound, keys);
+        self.add_key(operation, request.principal.map(Arc::as_ref), bound, keys);
         true
     }
 
@@ -315,58 +339,15 @@ impl Worker {
             emit(&Event::AuditFailed { error: &Error::Overloaded });
         }
     }
+}
 
-    /// Begins an operation with `@include`: itself and each included one, side by side.
-    fn begin_parts(
-        &self,
-        request: &Request<'_>,
-        game: &Game,
-        operation: &Arc<Operation>,
-        bound: Bound<'_>,
-    ) -> Result<Waiting, Error> {
-        let mut parts = Vec::with_capacity(operation.included.len() + 1);
-        for (include, child) in operation.template.includes.iter().zip(&operation.included) {
-            if !child.enabled {
-                return Err(RouteError::OperationDisabled.into());
-            }
-            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id);
-            let admission =
-                admission.inspect_err(|error| self.audit_refused(request, child, None, error))?;
-            let given = include.args.iter().map(|arg| {
-                let value = bound.values.get(arg.slot).cloned().unwrap_or(Scalar::Null);
-                (arg.param.as_ref(), value)
-            });
-            let child_bound = bind_scalars(&child.template, given)?;
-            check_claims(child, request.principal, admission, &child_bound).inspect_err(
-                |error| self.audit_refused(request, child, Some(&child_bound), error),
-            )?;
-            parts.push(self.begin_part(request, game, child, child_bound)?);
-        }
-        let first = self.begin_part(request, game, operation, bound)?;
-        Ok(Waiting::of(first, parts))
+/// Whether a request may ask L1, so far as that does not depend on its parameters.
+fn admit_to_key(request: &Request<'_>, routed: Routed<'_>) -> Option<Admission> {
+    let Routed { game, operation } = routed;
+    if operation.template.cache.is_none() || !operation.included.is_empty() || request.dry_run {
+        return None;
     }
-
-    fn begin_part(
-        &self,
-        request: &Request<'_>,
-        game: &Game,
-        operation: &Arc<Operation>,
-        bound: Bound<'_>,
-    ) -> Result<PartWaiting, Error> {
-        if operation.template.cache.is_some() {
-            let principal = request.principal.map(Arc::as_ref);
-            let found = self.with_key(operation, principal, &bound, |key| {
-                self.core.cache.l1().get(key, self.core.cache.ms_at(request.arrived))
-            });
-            if let Some(stored) = found {
-                let operation = Arc::clone(operation);
-                let outcome = CacheOutcome::L1;
-                let part = Part { operation, stored, outcome, replayed: false, key: None };
-                return Ok(PartWaiting::Ready(part));
-            }
-        }
-        Ok(PartWaiting::Pending(self.send(request, game, operation, bound)?))
-    }
+    operation.access.admits(request.principal.map(Arc::as_ref), &game.id).ok()
 }
 
 /// Refuses a dry run of what changes nothing: its client takes the operation for another one.
@@ -409,6 +390,7 @@ mod tests {
     use super::*;
     use crate::auth::new_key;
     use crate::backend::{BackendError, Current, Details};
+    use crate::bind::{Param, bind_each};
     use crate::cache::{Body, Stored};
     use crate::catalog::BusinessError;
     use crate::reply::write_refusal;
@@ -461,7 +443,12 @@ mod tests {
             let value = gateway_protocol::Value::Int(id);
             let params = [Ok(Param { name: "id".into(), value, untyped: false })];
             let routed = route(&snapshot, "game1", "t.get").unwrap();
-            match self.worker.serve(&request, routed, params, |_, _| ())? {
+            match self.worker.serve(
+                &request,
+                routed,
+                |template| bind_each(template, params),
+                |_, _| (),
+            )? {
                 Served::Wait(waiting) => Ok(waiting),
                 Served::Hit(()) => panic!("nothing was kept"),
             }
@@ -556,7 +543,12 @@ mod tests {
                 let params = [Ok(Param { name: "id".into(), value, untyped: false })];
                 let routed = route(&snapshot, "game1", "t.get").unwrap();
                 let mut keys = Keys::default();
-                let is_put = path.worker.put_key(&request, routed, params, &mut keys);
+                let is_put = path.worker.put_key(
+                    &request,
+                    routed,
+                    |template| bind_each(template, params),
+                    &mut keys,
+                );
                 assert_eq!(is_put, expected && !dry_run, "{role} {id}");
                 assert_eq!(keys.iter().count(), usize::from(is_put));
             }
@@ -585,18 +577,12 @@ mod tests {
         let principal = path.worker.api_key(&snapshot, &path.keys[0]).unwrap();
         let mut outbox = Vec::with_capacity(64);
         let mut ask = |id: i64| {
-            let request = Request {
-                principal: Some(&principal),
-                trace: Trace::Text("test"),
-                peer: (Ipv4Addr::LOCALHOST, 1).into(),
-                arrived: Instant::now(),
-                deadline: None,
-                dry_run: false,
-            };
+            let request = Request { principal: Some(&principal), ..bare_request() };
             let value = gateway_protocol::Value::Int(id);
-            let params = [Ok(Param { name: "id".into(), value, untyped: false })];
+            let params = [Ok(Param::from(("id".into(), value)))];
             let routed = route(&snapshot, "game1", "t.get").unwrap();
-            let served = path.worker.serve(&request, routed, params, |_, hit| {
+            let bind = |template: &Template| bind_each(template, params);
+            let served = path.worker.serve(&request, routed, bind, |_, hit| {
                 outbox.clear();
                 outbox.extend_from_slice(hit.msgpack().unwrap());
             });
@@ -618,7 +604,8 @@ mod tests {
                 let value = gateway_protocol::Value::Int(id);
                 let params = [Ok(Param { name: "id".into(), value, untyped: false })];
                 let routed = route(&snapshot, "game1", "t.get").unwrap();
-                assert!(path.worker.put_key(&request, routed, params, &mut keys));
+                let bind = |template: &Template| bind_each(template, params);
+                assert!(path.worker.put_key(&request, routed, bind, &mut keys));
             }
             let cache = &path.worker.core().cache;
             let reading = cache.l1().reading();

@@ -3,17 +3,18 @@
 use std::io;
 use std::sync::Arc;
 use std::thread::JoinHandle;
+use std::time::SystemTime;
 
 use tokio::runtime::Runtime;
 
 use super::{BACKEND_END, ServerError, started};
 use crate::backend::switch::verify::{Sampler, Shadows};
 use crate::backend::switch::{Copiers, Owners};
-use crate::backend::{Applier, Keeper, Pools, Purger};
+use crate::backend::{Applier, EventFigures, Keeper, KeptEvents, Pools, Purger};
 use crate::config::Config;
 use crate::control::{check_queued, served};
 use crate::journal::Journal;
-use crate::observe::{Counter, Metrics};
+use crate::observe::{Counter, Kind, Metrics};
 use crate::pipeline::Core;
 use crate::queue::{self, NoticeBoard, Watch};
 use crate::snapshot::Snapshot;
@@ -174,8 +175,50 @@ pub(super) fn spawn_purger(
         journal: core.journal.clone(),
         streams: core.streams.clone(),
         purged: count.clone(),
+        events: Arc::default(),
     };
+    register_events(&core.metrics, &expired.events);
     let help = "Expired keys of idempotent requests, removed.";
     core.metrics.counter("gateway_keys_purged_total", help, &[], move || count.read());
     backend.spawn(expired.run(stop));
+}
+
+/// A figure of events: its name, its help, its kind, and how it is read at a moment in Unix milliseconds.
+type EventFamily = (&'static str, &'static str, Kind, fn(&KeptEvents, u64) -> u64);
+
+/// Registers what is known of events.
+fn register_events(metrics: &Metrics, events: &Arc<EventFigures>) {
+    let families: [EventFamily; 3] = [
+        (
+            "gateway_events_kept",
+            "Events (`@emit`) that can be read, counted up to 100,000.",
+            Kind::Gauge,
+            |kept, _| kept.count,
+        ),
+        (
+            "gateway_events_oldest_seconds",
+            "Age of the oldest event that can be read; 0: there is none.",
+            Kind::Gauge,
+            |kept, now_ms| {
+                let oldest = kept.oldest.and_then(|oldest| u64::try_from(oldest).ok());
+                oldest.map_or(0, |oldest| now_ms.saturating_sub(oldest) / 1000)
+            },
+        ),
+        (
+            "gateway_events_purged_total",
+            "Events that were kept long enough, removed by this gateway.",
+            Kind::Counter,
+            |kept, _| kept.purged,
+        ),
+    ];
+    for (name, help, kind, read) in families {
+        let events = Arc::clone(events);
+        metrics.family(name, help, kind, move |samples| {
+            let now = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+            let now_ms = u64::try_from(now.as_millis()).unwrap_or(u64::MAX);
+            for (pool, kept) in events.shown() {
+                samples.add(&[("pool", &pool)], read(&kept, now_ms));
+            }
+        });
+    }
 }

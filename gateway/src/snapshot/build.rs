@@ -75,7 +75,7 @@ fn assemble(
             faults: &mut faults,
         };
         let game = builder.build(templates);
-        games.insert(game_config.id.as_str().into(), game);
+        games.insert(game_config.id.as_str().into(), Arc::new(game));
     }
     if !faults.is_empty() {
         return Err(faults);

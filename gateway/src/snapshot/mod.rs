@@ -37,7 +37,7 @@ pub struct Snapshot {
     pub authenticator: Arc<Authenticator>,
     /// The text of the JWKS file that the authenticator was made with.
     pub jwks: Option<String>,
-    games: HashMap<Box<str>, Game, RandomState>,
+    games: HashMap<Box<str>, Arc<Game>, RandomState>,
 }
 
 /// A game and its operations.
@@ -165,7 +165,7 @@ struct PathEntry {
 #[derive(Debug)]
 pub struct PathMatch<'s, 'p> {
     /// The game.
-    pub game: &'s Game,
+    pub game: &'s Arc<Game>,
     /// What stood in the braces, still percent-encoded.
     pub params: matchit::Params<'s, 'p>,
     entry: &'s PathEntry,
@@ -195,13 +195,13 @@ impl Snapshot {
     /// # Errors
     ///
     /// [`RouteError::NoSuchGame`].
-    pub fn game(&self, name: &str) -> Result<&Game, RouteError> {
+    pub fn game(&self, name: &str) -> Result<&Arc<Game>, RouteError> {
         self.games.get(name).ok_or(RouteError::NoSuchGame)
     }
 
     /// Every game, in no order.
     pub fn games(&self) -> impl Iterator<Item = &Game> {
-        self.games.values()
+        self.games.values().map(Arc::as_ref)
     }
 
     /// Finds the routes of an HTTP path `/v1/{game}/…`, without its query.

@@ -14,6 +14,7 @@
 -- @allow      game_server
 -- @http       PUT /v1/{game}/players/{player_id}/characters/{character_id}
 -- @retry      3 on=deadlock,lock_timeout
+-- @emit       character.saved player_id, character_id, char_level, experience
 -- @invalidate character:{character_id}, player_characters:{player_id}
 
 -- Two first saves of one character wait for each other here, so that the second finds the first one's row.

@@ -9,5 +9,6 @@
 -- @http       POST /v1/{game}/mails:send
 -- @idempotent key=request_id ttl=24h
 -- @audit
+-- @emit       mail.sent campaign, mails, _id
 INSERT INTO player_mail (mail_id, player_id, campaign, title, item_type, qty, sent_at)
 VALUES (:_id, :mails.player_id, :campaign, :title, :mails.item_type, :mails.qty, :_now)

@@ -14,6 +14,7 @@
 -- @lane       player_id
 -- @retry      3 on=deadlock,lock_timeout
 -- @audit
+-- @emit       order.paid order_no, player_id, amount, currency, payment_id
 
 -- @step bill one rows = 1 else 2131 ORDER_NOT_FOUND [404]
 SELECT o.order_id

@@ -148,7 +148,8 @@ fn moved(dialect: Dialect, pair: &Pair) -> String {
     names.map(one).collect::<Vec<_>>().join(" OR ")
 }
 
-const fn moment(dialect: Dialect) -> &'static str {
+/// What says the moment at which a row of the outbox is written.
+pub(in crate::backend) const fn moment(dialect: Dialect) -> &'static str {
     match dialect {
         Dialect::Mysql => "UTC_TIMESTAMP(6)",
         Dialect::Sqlite => "strftime('%Y-%m-%dT%H:%M:%f000Z', 'now')",
@@ -212,14 +213,15 @@ pub(super) async fn missing(owner: &mut Side, pairs: &[Pair]) -> Result<Vec<Trig
 
 /// Makes what is missing, then removes what another version of the gateway, or of the schema, has left.
 ///
+/// - `command`: what prints the statements for a DBA who is to run them, as `game1 mirror game1-new`.
+///
 /// # Errors
 ///
 /// [`SwitchError::Refused`], with what the database needs and how to have a DBA do it.
 pub(super) async fn install(
     owner: &mut Side,
     pairs: &[Pair],
-    group: &str,
-    mirror: &str,
+    command: Option<&str>,
 ) -> Result<usize, SwitchError> {
     // A table that a long transaction uses is waited for, and everybody waits behind that.
     match owner.dialect() {
@@ -235,7 +237,7 @@ pub(super) async fn install(
                 let drop = owner.run_text(&format!("DROP TRIGGER {}", trigger.name)).await;
                 tracing::debug!(is_dropped = drop.is_ok(), "a trigger that was not made");
             }
-            return Err(not_made(error, trigger, (group, mirror), owner.dialect()));
+            return Err(not_made(error, trigger, command, owner.dialect()));
         }
     }
     remove(owner, pairs).await?;
@@ -246,7 +248,7 @@ pub(super) async fn install(
 fn not_made(
     error: SwitchError,
     Trigger { name, table, .. }: &Trigger,
-    (group, mirror): (&str, &str),
+    command: Option<&str>,
     dialect: Dialect,
 ) -> SwitchError {
     let SwitchError::Statement { connection, source } = error else { return error };
@@ -256,10 +258,14 @@ fn not_made(
             "MySQL needs the right TRIGGER, and with a binary log also log_bin_trust_function_creators=1 (or SUPER)"
         }
     };
+    let or_else = command.map_or(String::new(), |command| {
+        format!(
+            ". Or have a DBA run what `gateway switch {command} --print-sql` prints, and repeat the command"
+        )
+    });
     SwitchError::refused(format!(
         "the trigger {name} on `{table}` of `{connection}` cannot be made: {}. {needs}; a table that is in use for \
-         more than 10 s is tried again by repeating the command. Or have a DBA run what `gateway switch {group} \
-         mirror {mirror} --print-sql` prints, and repeat the command",
+         more than 10 s is tried again by repeating the command{or_else}",
         words(&source)
     ))
 }

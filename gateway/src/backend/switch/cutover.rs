@@ -5,10 +5,13 @@
 
 use std::time::{Duration, Instant};
 
+use super::abandon::abandon;
 use super::capture::{install, missing};
+use super::carry::carry;
 use super::copy::Copier;
-use super::error::SwitchError;
-use super::flip::{self, Recovered, open_side, recover, settle};
+use super::error::{SwitchError, chain};
+use super::events::order_backlog;
+use super::flip::{self, open_side, settle};
 use super::instance::{self, Instance, InstanceState};
 use super::lease::Takeover;
 use super::preflight::{Check, back_pairs, preflight};
@@ -25,8 +28,6 @@ const LOOK_PAUSE: Duration = Duration::from_millis(5);
 const OPEN_MAX: Duration = Duration::from_secs(5);
 /// Rows that may wait when the pause begins.
 const WAITING_COUNT_MAX: u64 = 500;
-/// How often a way back is tried while transactions are in its way, a second each.
-const BACK_COUNT_MAX: u32 = 5;
 
 /// What a flip is to do.
 #[derive(Clone, Copy, Debug)]
@@ -101,7 +102,7 @@ pub async fn flip(
     match done {
         Ok(pause) => Ok(course.end(overridden, pause).await),
         Err(error) => {
-            let became = abandon(plan, flip_id).await;
+            let became = abandon(group, flip_id, plan.by).await;
             Err(SwitchError::refused(format!("{}. {became}", chain(&error))))
         }
     }
@@ -163,6 +164,8 @@ async fn begin(
         return Err(SwitchError::refused(told));
     }
     let pause_max_ms = i64::try_from(plan.pause_max.as_millis()).unwrap_or(i64::MAX);
+    // It may be a day's: before anybody waits.
+    order_backlog(owner, group.id).await?;
     let until = Instant::now() + READY_MAX;
     Ok((forward(owner, plan, &state, Some(pause_max_ms), until).await?, found))
 }
@@ -238,6 +241,8 @@ impl Course<'_> {
                 }
                 copier.batch().await?;
             }
+            // The rest, which was written meanwhile, has its turn within the pause.
+            order_backlog(&mut self.owner, self.plan.group.id).await?;
             self.begun = Some(Instant::now());
             let until = self.pause_end();
             self.advance(until).await?;
@@ -259,6 +264,8 @@ impl Course<'_> {
             let told = "the mirror refused rows that were copied last: `status` shows them";
             return Err(SwitchError::refused(told));
         }
+        let id = self.plan.group.id;
+        carry(&mut self.owner, &mut self.mirror, id, until).await?;
         self.advance(until).await
     }
 
@@ -277,7 +284,7 @@ impl Course<'_> {
     async fn capture(&mut self) -> Result<(), SwitchError> {
         let group = self.plan.group;
         let pairs = back_pairs(&mut self.owner, &mut self.mirror, group).await?;
-        install(&mut self.mirror, &pairs, group.id, &group.owner.name).await?;
+        install(&mut self.mirror, &pairs, None).await?;
         match missing(&mut self.mirror, &pairs).await?.len() {
             0 => Ok(()),
             count => {
@@ -354,46 +361,4 @@ impl Course<'_> {
             tokio::time::sleep(LOOK_PAUSE).await;
         }
     }
-}
-
-/// Ends an attempt that failed, as its row allows it, and says where the game is.
-async fn abandon(plan: &Flip<'_>, flip_id: i64) -> String {
-    let group = plan.group;
-    let (old, new, id) = (&group.owner.name, &group.mirror.name, group.id);
-    let mut last = String::new();
-    for _ in 0..BACK_COUNT_MAX {
-        let done = async {
-            let mut owner = Side::open(group.owner).await?;
-            let state = state::read(&mut owner, id).await?;
-            owner.close().await;
-            match state {
-                Some(state) if state.flip_id == flip_id && state.phase.is_flip() => {
-                    recover(group, &state, plan.by).await
-                }
-                // A gateway was faster.
-                Some(state) if state.owner == *new => Ok(Recovered::Forward),
-                _ => Ok(Recovered::Nothing),
-            }
-        };
-        match Box::pin(done).await {
-            Ok(Recovered::Forward) => return format!("The game is on `{new}` nevertheless"),
-            Ok(_) => return format!("The game is on `{old}` as before (see `status`)"),
-            Err(error) => last = chain(&error),
-        }
-    }
-    format!(
-        "What became of the game is not known ({last}): a gateway of the game ends what was begun, or \
-         `gateway switch {id} flip`; see `status`"
-    )
-}
-
-fn chain(error: &SwitchError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
 }

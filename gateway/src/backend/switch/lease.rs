@@ -117,7 +117,7 @@ pub(super) async fn raise_fence(
     group: &str,
     token: i64,
 ) -> Result<(), SwitchError> {
-    let (stream, token) = (Scalar::Int(stream(group)), Scalar::Int(token));
+    let (stream, token) = (Scalar::Int(copier_fence(group)), Scalar::Int(token));
     let raise = vec![token.clone(), stream.clone(), token.clone()];
     if mirror.execute(RAISE, raise).await? > 0 {
         return Ok(());
@@ -132,7 +132,7 @@ pub(super) async fn raise_fence(
 }
 
 /// The group's row in the mirror's `gateway_stream`.
-fn stream(group: &str) -> i64 {
+pub(super) fn copier_fence(group: &str) -> i64 {
     let digest = Sha256::digest(format!("switch\0{group}"));
     i64::from_be_bytes(digest.first_chunk().copied().unwrap_or_default())
 }

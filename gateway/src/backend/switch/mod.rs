@@ -7,9 +7,11 @@
 //!
 //! Invariant: values of rows are binds; names of tables and columns come from the databases' own dictionaries, quoted.
 
+mod abandon;
 mod backfill;
 mod canonical;
 mod capture;
+mod carry;
 mod check;
 mod compare;
 mod copy;
@@ -18,6 +20,7 @@ mod direction;
 mod divergence;
 mod drain;
 mod error;
+mod events;
 mod flip;
 mod gate;
 mod gates;
@@ -47,6 +50,7 @@ mod tests;
 mod transfer;
 pub mod verify;
 
+pub(super) use capture::moment as moment_sql;
 pub use compare::{Reconcile, reconcile};
 pub use copy::Batch;
 pub use cutover::{Flip, Flipped, flip};
@@ -54,6 +58,8 @@ pub use direction::by_rows;
 pub use divergence::{ColumnDifference, DifferentRow, RefusedRow, TableReport};
 pub use drain::Progress;
 pub use error::SwitchError;
+pub use events::{EventId, EventQuery, NoEventId, StoredEvent, read_events};
+pub(super) use events::{Kept, purge_events};
 pub use flip::{Recovered, recover};
 pub(super) use gate::{Epoch, Owner};
 pub(super) use gates::Entered;
@@ -61,9 +67,12 @@ pub use gates::{Gates, Ownership};
 pub use instance::{Instance, InstanceState};
 pub use keep::Copiers;
 pub use lease::{Holder, Takeover};
+pub(super) use outbox::KIND_EVENT as EVENT_KIND;
 pub use outbox::{Depth, Refused};
 pub use owners::Owners;
 pub use preflight::Check;
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};
-pub use steps::{Mirrored, backfill, copy, mirror, mirror_script, retire, retry_refused};
+pub use steps::{
+    Mirrored, backfill, copy, flip_script, mirror, mirror_script, retire, retry_refused,
+};

@@ -9,7 +9,14 @@ use crate::config::Dialect;
 /// Rows of one statement: few texts, however many rows.
 const ROW_COUNT: usize = 100;
 
+/// Numbers up to which the distance between the first row and the last one is good enough for their count.
+const SPAN_MAX: u64 = 256;
+/// Rows that are counted at most.
+const COUNTED_MAX: usize = 10_000;
+
 const KIND_ROW: i64 = 0;
+/// An event (`@emit`): copied nowhere, see `events`.
+pub(in crate::backend) const KIND_EVENT: i64 = 1;
 
 /// A row of the outbox.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,7 +38,8 @@ pub(super) struct Entry {
 /// [`SwitchError`].
 pub(super) async fn next(owner: &mut Side, count: usize) -> Result<Vec<Entry>, SwitchError> {
     let sql = format!(
-        "SELECT id, table_name, row_key, attempt FROM gateway_outbox WHERE kind = {KIND_ROW} ORDER BY id{}",
+        "SELECT id, table_name, row_key, attempt FROM gateway_outbox WHERE kind = {KIND_ROW} AND batch = 0 \
+         ORDER BY id{}",
         limit(owner.dialect(), count)
     );
     let rows = owner.texts(&sql, Vec::new()).await?;
@@ -111,7 +119,7 @@ pub(super) async fn take_out(
 ///
 /// [`SwitchError`].
 pub(super) async fn waiting(owner: &mut Side, table: &str) -> Result<Vec<Box<str>>, SwitchError> {
-    let sql = "SELECT DISTINCT row_key FROM gateway_outbox WHERE table_name = ? AND kind = ?";
+    let sql = "SELECT DISTINCT row_key FROM gateway_outbox WHERE table_name = ? AND kind = ? AND batch = 0";
     let rows = owner.texts(sql, vec![text(table), Scalar::Int(KIND_ROW)]).await?;
     Ok(rows.into_iter().filter_map(|row| Some(row.into_iter().next()??.into())).collect())
 }
@@ -178,21 +186,39 @@ pub struct Depth {
     pub since: Option<i64>,
 }
 
-/// Asks how much waits: two looks at an index, however much it is.
+/// Asks how much waits: two looks at an index, and a count of at most 10,000 of its entries.
 ///
 /// # Errors
 ///
 /// [`SwitchError`].
 pub(super) async fn depth(owner: &mut Side) -> Result<Depth, SwitchError> {
-    let sql = "SELECT MIN(id), MAX(id) FROM gateway_outbox";
-    let rows = owner.texts(sql, Vec::new()).await?;
+    let sql = format!(
+        "SELECT MIN(id), MAX(id) FROM gateway_outbox WHERE kind = {KIND_ROW} AND batch = 0"
+    );
+    let rows = owner.texts(&sql, Vec::new()).await?;
     let number = |at: usize| rows.first()?.get(at)?.as_ref()?.parse::<i64>().ok();
     let (Some(first), Some(last)) = (number(0), number(1)) else { return Ok(Depth::default()) };
     let sql = "SELECT created_at FROM gateway_outbox WHERE id = ?";
     let rows = owner.texts(sql, vec![Scalar::Int(first)]).await?;
     let since = rows.first().and_then(|row| parse_timestamp(row.first()?.as_ref()?, 6).ok());
-    let count_max = u64::try_from(last - first + 1).unwrap_or(0);
+    let mut count_max = u64::try_from(last - first + 1).unwrap_or(0);
+    // Events have numbers of the same row, and are nobody's to wait for: a longer distance is counted, as far as it is
+    // cheap.
+    if count_max > SPAN_MAX {
+        count_max = counted(owner).await?.unwrap_or(count_max);
+    }
     Ok(Depth { count_max, last, first, since })
+}
+
+/// How many rows wait; `None`: too many to be counted.
+async fn counted(owner: &mut Side) -> Result<Option<u64>, SwitchError> {
+    let end = limit(owner.dialect(), COUNTED_MAX);
+    let sql = format!(
+        "SELECT COUNT(*) FROM (SELECT id FROM gateway_outbox WHERE kind = {KIND_ROW} AND batch = 0{end}) waiting"
+    );
+    let rows = owner.texts(&sql, Vec::new()).await?;
+    let count = rows.first().and_then(|row| row.first()?.as_ref()?.parse::<u64>().ok());
+    Ok(count.filter(|count| *count < COUNTED_MAX as u64))
 }
 
 /// Whether rows wait that the mirror did not take at first.
@@ -201,7 +227,9 @@ pub(super) async fn depth(owner: &mut Side) -> Result<Depth, SwitchError> {
 ///
 /// [`SwitchError`].
 pub(super) async fn has_retries(owner: &mut Side) -> Result<bool, SwitchError> {
-    let sql =
-        format!("SELECT id FROM gateway_outbox WHERE attempt > 0{}", limit(owner.dialect(), 1));
+    let sql = format!(
+        "SELECT id FROM gateway_outbox WHERE kind = {KIND_ROW} AND batch = 0 AND attempt > 0{}",
+        limit(owner.dialect(), 1)
+    );
     Ok(!owner.texts(&sql, Vec::new()).await?.is_empty())
 }

@@ -10,6 +10,7 @@ use super::flip::{OF_AN_OWNER, clear};
 use super::lease::{Takeover, holder, lock};
 use super::outbox::{self, Refused};
 use super::pair::Pair;
+use super::preflight::back_pairs;
 use super::side::Side;
 use super::state::{self, Group, GroupTable, Phase, State, text};
 
@@ -62,7 +63,8 @@ pub async fn mirror(
         enter_tables(&mut owner, group.id, &pairs, &known).await?;
         owner.commit().await?;
     }
-    let trigger_count = install(&mut owner, &pairs, group.id, &group.mirror.name).await?;
+    let command = format!("{} mirror {}", group.id, group.mirror.name);
+    let trigger_count = install(&mut owner, &pairs, Some(&command)).await?;
     if !has_one {
         owner.begin().await?;
         state::write(&mut owner, group, (epoch, Phase::Mirror), by).await?;
@@ -88,6 +90,22 @@ pub async fn mirror_script(group: Group<'_>, wanted: &[Box<str>]) -> Result<Stri
     let pairs = wanted_pairs(&mut owner, &mut other, group, wanted, &known).await?;
     obstacles(&mut owner, &mut other, &pairs, mirrors.is_some()).await?;
     let text = script(owner.dialect(), &pairs);
+    owner.close().await;
+    other.close().await;
+    Ok(text)
+}
+
+/// The triggers that a flip makes on the mirror, for a DBA who wants to see them before. Changes nothing.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub async fn flip_script(group: Group<'_>) -> Result<String, SwitchError> {
+    let mut owner = Side::open(group.owner).await?;
+    let mut other = Side::open(group.mirror).await?;
+    state::copied(&mut owner, group).await?;
+    let pairs = back_pairs(&mut owner, &mut other, group).await?;
+    let text = script(other.dialect(), &pairs);
     owner.close().await;
     other.close().await;
     Ok(text)

@@ -17,6 +17,7 @@ use super::super::fold::folded;
 use super::super::pool::Pool;
 use super::super::switch::Owner;
 use super::effect::{self, Params, Place};
+use super::event;
 use super::fence::{self, Fence};
 use super::key::{self, Found, KeyRow, Mark};
 use super::transaction::{Phase, Transaction};
@@ -268,7 +269,8 @@ fn settle(records: &[Applied<'_, '_>], found: &[Found], states: &mut [RecordStat
     }
 }
 
-/// The effects: folded over the records where the template allows, else one after the other.
+/// The effects, and the events that tell of them: folded over the records where the template allows, else one after the
+/// other.
 async fn perform(
     tx: &mut Transaction,
     template: &Template,
@@ -276,27 +278,35 @@ async fn perform(
 ) -> Result<(), Failure> {
     let guard = template.write.guard.as_ref();
     let counts_each = template.dialect == Dialect::Oracle;
+    // A record that changed nothing is not told of: what counts all of them as one does not say which that is.
+    let tells = !template.write.events.is_empty();
     let fold = template.plan.fold.as_ref().filter(|fold| {
         template.kind == Kind::Exec
             && fold.suits(template.dialect, guard)
-            && (guard.is_none() || fold.is_plain() || counts_each)
+            && ((guard.is_none() && !tells) || fold.is_plain() || counts_each)
     });
     if let Some(fold) = fold {
         let runs: Vec<_> = fresh.iter().map(|params| params.values(&[])).collect();
+        let mut changed = Vec::new();
         for part in folded(fold, template.dialect, &runs) {
+            let these = runs.get(part.range.clone()).unwrap_or_default();
             // Which of them it was is found by the caller; of one alone these are the words.
             let place = Place { template, what: "the statement", row: None };
             if counts_each {
-                for outcome in tx.execute_array(&part.statement, part.range.len()).await? {
+                let outcomes = tx.execute_array(&part.statement, part.range.len()).await?;
+                for (run, outcome) in these.iter().zip(outcomes) {
                     let refused = |error| Failure::Refused(place.taken(error, None));
-                    place.check(guard, outcome.map_err(refused)?)?;
+                    let count = outcome.map_err(refused)?;
+                    place.check(guard, count)?;
+                    changed.extend((count > 0).then_some(*run));
                 }
                 continue;
             }
             let done = tx.execute(&part.statement).await;
             done.map_err(|failure| place.duplicate(failure, None))?;
+            changed.extend_from_slice(these);
         }
-        return Ok(());
+        return event::put(tx, template, &changed).await;
     }
     for params in fresh {
         effect::run(tx, params).await?;

@@ -8,8 +8,8 @@ use super::super::fault::Failure;
 use super::super::fold::{Folded, folded};
 use super::super::statement::RunValues;
 use super::effect::{Effect, Params, Place, render};
-use super::reply;
 use super::transaction::Transaction;
+use super::{event, reply};
 use crate::catalog::{Dialect, Fold};
 use crate::observe::{Event, emit};
 
@@ -39,6 +39,10 @@ pub(super) async fn run(tx: &mut Transaction, params: &Params<'_, '_>) -> Result
         }
         None => singly(tx, params, &runs, &mut outcomes).await?,
     }
+    let done = runs.iter().zip(&outcomes);
+    let changed = done.filter(|(_, outcome)| outcome.as_ref().is_ok_and(|count| *count > 0));
+    let changed: Vec<RunValues<'_, '_>> = changed.map(|(run, _)| *run).collect();
+    event::put(tx, template, &changed).await?;
     tell_faults(params, &outcomes);
     let affected = outcomes.iter().flatten().sum();
     Ok(Effect { body: reply::batch(affected, &outcomes, ids(params)), affected })

@@ -5,7 +5,7 @@ use super::super::fault::Failure;
 use super::super::statement::{Left, RunValues, row_count, write_statement};
 use super::super::{BackendError, Details, Supplied};
 use super::transaction::Transaction;
-use super::{batch, procedure, reply, returning, steps};
+use super::{batch, event, procedure, reply, returning, steps};
 use crate::bind::{Bound, holds};
 use crate::catalog::{BusinessError, Guard, Kind, Scalar, Template};
 
@@ -61,12 +61,18 @@ pub(in crate::backend) async fn run(
     tx: &mut Transaction,
     params: &Params<'_, '_>,
 ) -> Result<Effect, Failure> {
-    match params.template.kind {
-        Kind::Tx => steps::run(tx, params).await,
-        Kind::Batch => batch::run(tx, params).await,
-        Kind::Call { .. } => procedure::run(tx, params).await,
-        _ => exec(tx, params).await,
+    let template = params.template;
+    let effect = match template.kind {
+        Kind::Tx => steps::run(tx, params).await?,
+        // Its rows have events of their own.
+        Kind::Batch => return batch::run(tx, params).await,
+        Kind::Call { .. } => procedure::run(tx, params).await?,
+        _ => exec(tx, params).await?,
+    };
+    if effect.affected > 0 {
+        event::put(tx, template, &[params.values(&[])]).await?;
     }
+    Ok(effect)
 }
 
 async fn exec(tx: &mut Transaction, params: &Params<'_, '_>) -> Result<Effect, Failure> {

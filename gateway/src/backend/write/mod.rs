@@ -10,6 +10,7 @@
 mod apply;
 mod batch;
 mod effect;
+mod event;
 mod fence;
 mod key;
 mod owner;
@@ -85,6 +86,7 @@ pub fn needs_transaction(template: &Template) -> bool {
         || write.guard.is_some()
         || write.idempotent.is_some()
         || write.retry.is_some()
+        || !write.events.is_empty()
 }
 
 /// Runs a write.

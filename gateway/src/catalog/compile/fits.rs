@@ -68,6 +68,7 @@ impl Compiler<'_, '_> {
                 | Key::Lane
                 | Key::Retry
                 | Key::Status => (kind.is_write(), "a write"),
+                Key::Emit => (kind.is_write(), "a write: an event says that something has changed"),
                 Key::Page => (kind == Kind::Page, "@kind page"),
                 Key::Order => (matches!(kind, Kind::Page | Kind::Many), "@kind page or many"),
                 Key::Limit => (kind == Kind::Many || is_tx || is_call, "@kind many, tx or call"),

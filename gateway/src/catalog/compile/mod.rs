@@ -6,6 +6,7 @@
 mod binds;
 mod body;
 mod chunks;
+mod emitting;
 mod fits;
 mod fold;
 mod lists;

@@ -29,6 +29,7 @@ impl Compiler<'_, '_> {
             retry: self.retry(),
             version_slot: self.version_slot(slots, parts),
             current: self.current(slots, parts),
+            events: self.events(decl.kind, slots, parts),
             status: self.status(slots, idempotent),
             idempotent,
         }

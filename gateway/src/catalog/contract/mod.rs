@@ -28,7 +28,7 @@ pub(crate) use rules::{
     CallDecl, IncludeDecl, KindDecl, RequireDecl, RequireRight, business_error, comparison,
 };
 pub(crate) use sorting::{OrderColumn, OrderDecl, PageDecl, PageKeyset};
-pub(crate) use writing::{IdempotentDecl, ReturnDecl, guard};
+pub(crate) use writing::{EmitDecl, IdempotentDecl, ReturnDecl, guard};
 
 use super::finding::{Findings, Place, Rule};
 use super::header::Line;
@@ -83,6 +83,7 @@ pub(crate) enum Decl {
     Retry(Retry),
     /// `@current`, `@status`.
     Reading(CallDecl),
+    Emit(EmitDecl),
     /// Well formed, and nothing runs it yet.
     Unbuilt,
 }
@@ -211,7 +212,7 @@ fn declaration(key: Key, reader: &mut Reader<'_>) -> Read {
         Key::Retry => Decl::Retry(writing::retry(reader)?),
         Key::Current | Key::Status => Decl::Reading(rules::call(reader)?),
         Key::Shard | Key::Encrypt => unbuilt::names(reader)?,
-        Key::Emit => unbuilt::emit(reader)?,
+        Key::Emit => Decl::Emit(writing::emit(reader)?),
     };
     Ok((None, decl))
 }

@@ -18,9 +18,3 @@ pub(super) fn names(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
     reader.list(|reader| reader.name().map(drop))?;
     Ok(Decl::Unbuilt)
 }
-
-/// An event's name.
-pub(super) fn emit(reader: &mut Reader<'_>) -> Result<Decl, Fault> {
-    reader.path()?;
-    Ok(Decl::Unbuilt)
-}

@@ -18,6 +18,8 @@ const LINGER_MAX: Duration = Duration::from_secs(10);
 const FAILURE_COUNT_MAX: u32 = 1_000;
 /// Most repetitions after a deadlock.
 const RETRY_COUNT_MAX: u32 = 100;
+/// Longest topic, and longest name of an event, in characters.
+const EVENT_NAME_MAX: usize = 64;
 
 /// `@idempotent key=request_id ttl=24h`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -33,6 +35,15 @@ pub(crate) struct ReturnDecl {
     pub(crate) name: Box<str>,
     /// Step and member; `None`: `_id`.
     pub(crate) value: Option<(Box<str>, Box<str>)>,
+}
+
+/// `@emit player.changed player_id, gold`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct EmitDecl {
+    pub(crate) topic: Box<str>,
+    pub(crate) event: Box<str>,
+    /// What it carries; none: what the operation's parameters say.
+    pub(crate) fields: Vec<Box<str>>,
 }
 
 /// `affected = 1`, without what a failure answers; `None` when no such word is next.
@@ -152,6 +163,29 @@ pub(super) fn returned(reader: &mut Reader<'_>) -> Result<ReturnDecl, Fault> {
     reader.expect(".")?;
     let member = reader.name()?.to_ascii_lowercase().into();
     Ok(ReturnDecl { name, value: Some((step, member)) })
+}
+
+/// `TOPIC.EVENT [FIELD, …]`.
+pub(super) fn emit(reader: &mut Reader<'_>) -> Result<EmitDecl, Fault> {
+    let at = {
+        reader.rest();
+        reader.at()
+    };
+    let path = reader.path()?;
+    let Some((topic, event)) = path.rsplit_once('.') else {
+        let fix = "write `TOPIC.EVENT`: `player.level_changed`";
+        return Err(Fault::new(at, "an event has a topic and a name", fix));
+    };
+    if topic.len() > EVENT_NAME_MAX || event.len() > EVENT_NAME_MAX {
+        let fix = format!("write at most {EVENT_NAME_MAX} characters each");
+        return Err(Fault::new(at, "the topic or the event's name is too long", fix));
+    }
+    let fields = if reader.is_empty() {
+        Vec::new()
+    } else {
+        reader.list(|reader| reader.name().map(Into::into))?
+    };
+    Ok(EmitDecl { topic: topic.into(), event: event.into(), fields })
 }
 
 /// `step NAME`.

@@ -7,7 +7,9 @@ use clap::Args;
 use serde_json::json;
 
 use super::super::output::chain;
-use crate::backend::switch::{Check, Flip, Flipped, Group, Instance, InstanceState, flip};
+use crate::backend::switch::{
+    Check, Flip, Flipped, Group, Instance, InstanceState, flip, flip_script,
+};
 use crate::config::parse_duration;
 use crate::server::CommandRuntime;
 
@@ -25,6 +27,9 @@ pub(super) struct FlipArgs {
     /// How long the game's calls may wait: with a unit, from `100ms` to `1m`. What takes longer changes nothing.
     #[arg(long, default_value = "5s", value_parser = pause_max)]
     pause_max: Duration,
+    /// Print the triggers that are made on the mirror, for a DBA who wants to see them before, and change nothing.
+    #[arg(long)]
+    pub(super) print_sql: bool,
     /// `text` for people, `json` for programs.
     #[arg(long, default_value = "text", value_parser = ["text", "json"])]
     format: String,
@@ -43,6 +48,9 @@ pub(super) fn run(
     runtime: &CommandRuntime,
     (name, by): (&str, &str),
 ) -> Result<String, String> {
+    if args.print_sql {
+        return runtime.block_on(flip_script(group)).map_err(|error| chain(&error));
+    }
     let FlipArgs { force, pause_max, .. } = *args;
     let plan = Flip { group, to: args.to.as_deref(), is_forced: force, pause_max, by, name };
     let done = runtime.block_on(flip(&plan, &mut tell)).map_err(|error| chain(&error))?;

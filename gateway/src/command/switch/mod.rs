@@ -112,6 +112,7 @@ impl Step {
         match self {
             Self::Status { .. } | Self::Mirror { print_sql: true, .. } => false,
             Self::Verify(verify) => verify.changes(),
+            Self::Flip(flip) => !flip.print_sql,
             _ => true,
         }
     }

@@ -15,6 +15,7 @@ use super::exchange::{malformed, typed};
 use super::request::{self, Head};
 use super::response::Context;
 use crate::auth::Principal;
+use crate::bind::bind_each;
 use crate::error::Error;
 use crate::frontend::{Room, wait_for};
 use crate::observe::CacheOutcome;
@@ -45,7 +46,7 @@ const AROUND_BYTES: usize = br#"{"code":0,"body":},"#.len();
 pub(super) async fn run(
     context: &Context<'_>,
     snapshot: &Snapshot,
-    game: &Game,
+    game: &Arc<Game>,
     principal: Option<&Arc<Principal>>,
     head: &Head,
     body: &mut [u8],
@@ -91,7 +92,7 @@ pub(super) async fn run(
 fn begin(
     context: &Context<'_>,
     request: &Request<'_>,
-    game: &Game,
+    game: &Arc<Game>,
     call: Value<'_>,
     room: &mut Room,
 ) -> Item {
@@ -100,14 +101,19 @@ fn begin(
         let routed = Routed { game, operation: game.operation(&op)? };
         operation = Some(Arc::clone(routed.operation));
         let params = params.into_iter().map(|(name, value)| Ok(typed(name, value)));
-        context.worker().serve(request, routed, params, |operation, hit| {
-            let body: &[u8] = match body_of(operation, hit.stored())? {
-                Some(body) => json_of(operation, body)?,
-                None => b"null",
-            };
-            room.take(AROUND_BYTES + body.len())?;
-            Ok(body.to_vec())
-        })
+        context.worker().serve(
+            request,
+            routed,
+            |template| bind_each(template, params),
+            |operation, hit| {
+                let body: &[u8] = match body_of(operation, hit.stored())? {
+                    Some(body) => json_of(operation, body)?,
+                    None => b"null",
+                };
+                room.take(AROUND_BYTES + body.len())?;
+                Ok(body.to_vec())
+            },
+        )
     });
     let answer = match begun {
         Ok(Served::Hit(body)) => Answer::Ready(body),

@@ -15,7 +15,7 @@ use super::request::{self, Head, Params};
 use super::response::{self, Context};
 use super::{Connection, batch, condition, cors, location};
 use crate::auth::Principal;
-use crate::bind::Param;
+use crate::bind::{Param, bind_each};
 use crate::catalog::HttpMethod;
 use crate::error::Error;
 use crate::frontend::catch::catch_pinned;
@@ -106,7 +106,7 @@ where
 /// What a path leads to.
 pub(super) enum Target<'s, 'p> {
     Operation { routed: Routed<'s>, matched: Option<PathMatch<'s, 'p>> },
-    Batch(&'s crate::snapshot::Game),
+    Batch(&'s Arc<crate::snapshot::Game>),
 }
 
 /// Finds what a method and a path lead to.
@@ -188,9 +188,12 @@ impl Call<'_> {
             dry_run: context.dry_run,
         };
         let params = params.into_iter().map(Ok);
-        let served = worker.serve(&request, self.routed, params, |operation, hit| {
-            response::of_hit(operation, hit.stored(), &head.headers)
-        })?;
+        let served = worker.serve(
+            &request,
+            self.routed,
+            |template| bind_each(template, params),
+            |operation, hit| response::of_hit(operation, hit.stored(), &head.headers),
+        )?;
         match served {
             Served::Hit(answer) => {
                 context.outcome = crate::observe::CacheOutcome::L1;

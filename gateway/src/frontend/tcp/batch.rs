@@ -9,11 +9,12 @@ use std::sync::Arc;
 use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgpack};
 
-use super::call::{Asked, find, nothing};
+use super::call::{Asked, find, nothing, params};
 use super::connection::{Connection, Login};
 use super::login;
 use crate::auth::Principal;
-use crate::bind::Param;
+use crate::bind::bind_each;
+use crate::catalog::Template;
 use crate::error::Error;
 use crate::frontend::{Room, wait_for};
 use crate::observe::CacheOutcome;
@@ -102,11 +103,8 @@ fn begin(
         Err(error) => return Item { operation: None, answer: ItemAnswer::Ready(Err(error)) },
     };
     let request = asked.request(&login.principal);
-    let params = call.params.map(|entry| {
-        let (name, value) = entry?;
-        Ok(Param { name, value, untyped: false })
-    });
-    let served = connection.worker().serve(&request, routed, params, |operation, hit| {
+    let bind = |template: &Template| bind_each(template, params(call.params));
+    let served = connection.worker().serve(&request, routed, bind, |operation, hit| {
         let body: &[u8] = match (body_of(operation, hit.stored())?, asked.codec) {
             (Some(body), Codec::MsgPack) => &body.msgpack,
             (Some(body), Codec::Json) => json_of(operation, body)?,

@@ -5,7 +5,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 use std::time::Instant;
 
-use gateway_protocol::message::Call;
+use gateway_protocol::message::{Call, Params};
 use gateway_protocol::{
     Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
@@ -13,8 +13,9 @@ use gateway_protocol::{
 use super::connection::{Connection, Login, write_refusal};
 use super::login;
 use crate::auth::Principal;
-use crate::bind::Param;
+use crate::bind::{Bound, Param, bind_each};
 use crate::cache::Hit;
+use crate::catalog::Template;
 use crate::error::Error;
 use crate::frontend::wait_for;
 use crate::observe::{CacheOutcome, Stage, Transport};
@@ -36,23 +37,48 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     }
     let login = connection.login.borrow();
     let Some(login) = login.as_ref() else { return };
-    let routed = match Call::decode(header.codec, payload).map_err(Error::from) {
+    let decoded = match header.codec {
+        Codec::MsgPack => {
+            let (learned, mut bound) = (&connection.thread.learned, Bound::default());
+            let game = login.game.as_deref();
+            if let Some(shape) = learned.find(&snapshot, game, payload, &mut bound) {
+                worker.lap(Stage::Decode);
+                return run(connection, asked, login, shape.routed(), |_| Ok(bound));
+            }
+            Call::from_msgpack(payload)
+        }
+        Codec::Json => Call::decode(Codec::Json, payload),
+    };
+    let routed = match decoded.map_err(Error::from) {
         Ok(call) => {
             worker.lap(Stage::Decode);
             find(&snapshot, login, call.game.as_deref(), &call.op).map(|routed| (routed, call))
         }
         Err(error) => Err(error),
     };
-    let (routed, call) = match routed {
-        Ok(found) => found,
-        Err(error) => return asked.refuse(connection, None, &error),
-    };
+    match routed {
+        Ok((routed, call)) => {
+            let bind = |template: &Template| bind_each(template, params(call.params));
+            run(connection, asked, login, routed, bind);
+            if header.codec == Codec::MsgPack {
+                connection.thread.learned.learn(&snapshot, login.game.as_deref(), routed, payload);
+            }
+        }
+        Err(error) => asked.refuse(connection, None, &error),
+    }
+}
+
+/// Serves a call whose operation is known.
+fn run<'p>(
+    connection: &Rc<Connection>,
+    asked: Asked,
+    login: &Login,
+    routed: Routed<'_>,
+    bind: impl FnOnce(&Template) -> Result<Bound<'p>, Error>,
+) {
+    let worker = connection.worker();
     let request = asked.request(&login.principal);
-    let params = call.params.map(|entry| {
-        let (name, value) = entry?;
-        Ok(Param { name, value, untyped: false })
-    });
-    let served = worker.serve(&request, routed, params, |operation, hit| {
+    let served = worker.serve(&request, routed, bind, |operation, hit| {
         connection.append(|out| asked.write_hit(out, operation, hit))
     });
     match served {
@@ -68,6 +94,14 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
             asked.refuse(connection, Some((routed.operation, &login.principal)), &error);
         }
     }
+}
+
+/// A call's parameters, with their types.
+pub(super) fn params(params: Params<'_>) -> impl Iterator<Item = Result<Param<'_>, Error>> {
+    params.map(|entry| {
+        let (name, value) = entry?;
+        Ok(Param { name, value, untyped: false })
+    })
 }
 
 /// Finds a call's operation, by its own game or the HELLO's.

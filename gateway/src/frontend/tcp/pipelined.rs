@@ -8,19 +8,21 @@
 
 use std::cell::{RefCell, RefMut};
 use std::rc::Rc;
+use std::sync::Arc;
 
 use gateway_protocol::message::Call;
 use gateway_protocol::{Codec, FrameKind, HEADER_BYTES, decode_header};
 use smallvec::SmallVec;
 
-use super::call::{Asked, find};
+use super::call::{Asked, find, params};
 use super::connection::{Connection, Login};
 use super::login;
-use crate::bind::Param;
+use crate::bind::{Bound, bind_each};
 use crate::cache::{Found, Keys};
+use crate::catalog::Template;
 use crate::observe::CacheOutcome;
-use crate::pipeline::Routed;
-use crate::snapshot::Snapshot;
+use crate::pipeline::{Routed, Shape};
+use crate::snapshot::{Operation, Snapshot};
 
 /// Calls that are looked up at once: more waits than this run side by side in no CPU.
 const CALLS_MAX: usize = 16;
@@ -48,8 +50,25 @@ impl Scratch {
 /// A call that waits for the others to be looked up.
 struct Ahead<'s> {
     asked: Asked,
-    routed: Routed<'s>,
+    way: Way<'s>,
     frame_bytes: usize,
+}
+
+/// How a call's operation was found.
+enum Way<'s> {
+    /// By its name.
+    Routed(Routed<'s>),
+    /// By its looks.
+    Learned(Rc<Shape>),
+}
+
+impl Ahead<'_> {
+    fn operation(&self) -> &Arc<Operation> {
+        match &self.way {
+            Way::Routed(routed) => routed.operation,
+            Way::Learned(shape) => shape.routed().operation,
+        }
+    }
 }
 
 /// Answers hits at the beginning of `bytes`, up to the first call that is none.
@@ -102,16 +121,24 @@ fn look_ahead<'s>(
         return None;
     }
     let frame_bytes = header.frame_bytes();
-    let call = Call::from_msgpack(bytes.get(HEADER_BYTES..frame_bytes)?).ok()?;
-    let routed = find(snapshot, login, call.game.as_deref(), &call.op).ok()?;
+    let payload = bytes.get(HEADER_BYTES..frame_bytes)?;
     let asked = Asked::new(connection, &header);
-    let params = call.params.map(|entry| {
-        let (name, value) = entry?;
-        Ok(Param { name, value, untyped: false })
-    });
     let request = asked.request(&login.principal);
-    let is_put = connection.worker().put_key(&request, routed, params, keys);
-    is_put.then_some(Ahead { asked, routed, frame_bytes })
+    let worker = connection.worker();
+    let learned = &connection.thread.learned;
+    let mut bound = Bound::default();
+    if let Some(shape) = learned.find(snapshot, login.game.as_deref(), payload, &mut bound) {
+        let is_put = worker.put_bound(&request, shape.routed(), &bound, keys);
+        return is_put.then_some(Ahead { asked, way: Way::Learned(shape), frame_bytes });
+    }
+    let call = Call::from_msgpack(payload).ok()?;
+    let routed = find(snapshot, login, call.game.as_deref(), &call.op).ok()?;
+    let bind = |template: &Template| bind_each(template, params(call.params));
+    let is_put = worker.put_key(&request, routed, bind, keys);
+    if is_put {
+        learned.learn(snapshot, login.game.as_deref(), routed, payload);
+    }
+    is_put.then_some(Ahead { asked, way: Way::Routed(routed), frame_bytes })
 }
 
 /// Looks the calls up and answers them, up to the first that is no hit. Returns where that one begins.
@@ -128,7 +155,7 @@ fn answer(connection: &Connection, login: &Login, calls: &[Ahead<'_>], keys: &Ke
     let mut served = 0;
     connection.speaks(Codec::MsgPack);
     for (call, found) in calls.iter().zip(found) {
-        let operation = call.routed.operation;
+        let operation = call.operation();
         let hit = found.and_then(|found| {
             reading.serve(found, now_ms, |hit| {
                 connection.append(|out| call.asked.write_hit(out, operation, hit))

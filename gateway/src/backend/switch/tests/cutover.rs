@@ -1,7 +1,10 @@
 //! What a flip refuses, waits for and leaves.
 
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
+use super::super::super::testing::{pool, template};
+use super::super::super::write::{ApplyError, Fence, Holds, apply};
+use super::super::capture::present;
 use super::super::copy::Copier;
 use super::super::flip::{back, forward};
 use super::super::instance::InstanceState;
@@ -9,12 +12,13 @@ use super::super::lease::Takeover;
 use super::super::side::Side;
 use super::super::state::{Phase, State, text};
 use super::super::{
-    Flip, Recovered, backfill, by_rows, copy, flip, mirror, reconcile, recover, retire, status,
+    Flip, Recovered, backfill, by_rows, copy, flip, flip_script, mirror, reconcile, recover,
+    retire, status,
 };
 use super::copy::{begin, equal, group};
 use super::flip::{flipped, forced, mirrored, now, row, say};
 use super::world::{World, everywhere, open, put_wallet, run};
-use crate::catalog::Scalar;
+use crate::catalog::{Kind, Scalar};
 
 #[tokio::test]
 async fn of_two_who_want_to_go_on_only_one_does() {
@@ -81,7 +85,7 @@ async fn gateway_that_does_not_answer_ends_the_attempt_within_the_longest_pause(
         silent(InstanceState::Ready, 1, 1).await;
         let plan = Flip { pause_max: Duration::from_millis(300), ..forced(group(world)) };
         let mut phases = Vec::new();
-        let begun = std::time::Instant::now();
+        let begun = Instant::now();
         let told = flip(&plan, &mut |phase| phases.push(phase.to_owned())).await.expect_err("late");
         let told = told.to_string();
         assert!(told.contains("did not say `blocked` in time: silent"), "{told}");
@@ -217,6 +221,64 @@ async fn steps_after_a_flip_go_by_the_rows_and_an_owner_of_before_keeps_a_row() 
         backfill(back, ("tests", "tests"), &mut |_| {}).await.expect("filled");
         assert_eq!(flipped(back).await.expect("flipped").owner, world.owner.name);
         equal(world).await;
+    })
+    .await;
+}
+
+/// Orders of a Redis stream, applied by one that was replaced before the flip and does not know it yet.
+#[tokio::test]
+async fn replaced_owner_of_a_stream_is_refused_by_the_new_owner_of_the_game() {
+    everywhere("flipfence", async |world| {
+        mirrored(world).await;
+        let fences = "INSERT INTO gateway_stream (stream, token) VALUES (11, 7)";
+        run(&world.owner, fences).await;
+        for (config, token) in [(&world.owner, 3), (&world.mirror, 9)] {
+            let sql = format!("INSERT INTO gateway_stream (stream, token) VALUES (12, {token})");
+            run(config, &sql).await;
+        }
+        flipped(group(world)).await.expect("flipped");
+        let pool = pool(world.mirror.clone());
+        let template = template(world.mirror.dialect, Kind::Exec);
+        let applied = async |stream: i64, token: i64| {
+            let holds = Holds { owner: None, fence: Some(Fence { stream, token }) };
+            let deadline = Instant::now() + Duration::from_secs(20);
+            apply(&pool, &template, &[], holds, 0, deadline).await.map(|states| states.len())
+        };
+        // Below the fence, and at it; one that is higher on the new owner was not lowered.
+        for (stream, token) in [(11, 6), (12, 3), (12, 8)] {
+            let refused = applied(stream, token).await;
+            assert!(matches!(refused, Err(ApplyError::Fenced)), "{stream} {token}: {refused:?}");
+        }
+        for (stream, token) in [(11, 7), (12, 9), (13, 1)] {
+            assert_eq!(applied(stream, token).await.ok(), Some(0), "{stream} {token}");
+        }
+        // The copiers' own fences stayed where they were: copying goes on in both directions.
+        for _ in 0..2 {
+            let back = now(world).await;
+            copy(back, "tests", Takeover::Now, &mut |_| {}).await.expect("copied");
+            flipped(back).await.expect("flipped");
+        }
+        equal(world).await;
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn triggers_that_a_flip_makes_are_those_that_were_printed_before() {
+    everywhere("flipscript", async |world| {
+        flip_script(group(world)).await.expect_err("there is no mirror yet");
+        mirrored(world).await;
+        let script = flip_script(group(world)).await.expect("printed");
+        assert_eq!(row(&world.owner).await.phase, Phase::Mirrored);
+        let mut mirror = open(&world.mirror).await;
+        assert_eq!(present(&mut mirror).await.expect("asked"), [], "nothing is changed");
+        flipped(group(world)).await.expect("flipped");
+        let made = present(&mut mirror).await.expect("asked");
+        assert_eq!(made.len(), 6);
+        for (name, _) in &made {
+            assert!(script.to_ascii_lowercase().contains(&name.to_ascii_lowercase()), "{script}");
+        }
+        assert_eq!(script.matches("CREATE ").count(), 6, "and no others: {script}");
     })
     .await;
 }

@@ -37,6 +37,9 @@ const INSERT: &str = "-- @param balance bigint\n-- @invalidate wallet:{player_id
 const VALUES: &str = "INSERT INTO wallet (player_id, currency, balance) \
     VALUES (:player_id, :currency, :balance)\n";
 
+/// What `strict` and `queue` tell of.
+const TOLD: &str = "-- @emit wallet.put player_id, currency\n";
+
 /// A gateway of `game1`.
 pub(super) struct Gateway {
     pub(super) snapshot: Arc<ArcSwap<Snapshot>>,
@@ -87,11 +90,11 @@ fn write_templates(folder: &TempDir) {
     write(
         "strict",
         format!(
-            "-- @kind tx isolation=serializable\n{PARAMS}{INSERT}{keyed}-- @step put exec\n{VALUES}"
+            "-- @kind tx isolation=serializable\n{PARAMS}{INSERT}{keyed}{TOLD}-- @step put exec\n{VALUES}"
         ),
     );
     let queued = "-- @async max=20 linger=1ms dead=1000\n-- @lane player_id\n-- @stale_ok a test\n";
-    write("queue", format!("-- @kind exec\n{queued}{PARAMS}{INSERT}{keyed}{VALUES}"));
+    write("queue", format!("-- @kind exec\n{queued}{PARAMS}{INSERT}{keyed}{TOLD}{VALUES}"));
     let get = "SELECT w.balance FROM wallet w WHERE w.player_id = :player_id AND w.currency = :currency\n";
     let cached = "-- @result balance bigint\n-- @cache l1=1h tag=wallet:{player_id}\n";
     write("get", format!("-- @kind one\n{PARAMS}{cached}{get}"));

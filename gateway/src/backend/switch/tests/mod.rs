@@ -5,6 +5,7 @@
 mod answers;
 mod copy;
 mod cutover;
+mod events;
 mod flip;
 mod gateway;
 mod oracle;

@@ -19,13 +19,13 @@ use crate::config::ConnectionConfig;
 use crate::observe::Counter;
 
 /// Everything copied, nothing flipped yet.
-async fn mirrored(world: &World) {
+pub(super) async fn mirrored(world: &World) {
     begin(world).await;
     backfill(group(world), ("tests", "tests"), &mut |_| {}).await.expect("filled");
 }
 
 /// Flips to whichever side does not own the game. How long calls waited, as the command saw it.
-async fn flipped(world: &World) -> Duration {
+pub(super) async fn flipped(world: &World) -> Duration {
     let group = by_rows(group(world)).await.expect("one owner");
     let pause_max = Duration::from_secs(5);
     let plan = Flip { group, to: None, is_forced: true, pause_max, by: "tests", name: "tests" };
@@ -33,12 +33,12 @@ async fn flipped(world: &World) -> Duration {
     done.pause.expect("it was this command's")
 }
 
-fn far() -> Instant {
+pub(super) fn far() -> Instant {
     Instant::now() + Duration::from_secs(30)
 }
 
 /// What a gateway believes whose last look was before the flip.
-fn before() -> Owner {
+pub(super) fn before() -> Owner {
     Owner { pool: "owner".into(), epoch: Epoch::Row(1) }
 }
 
@@ -350,6 +350,7 @@ async fn purge_removes_nothing_from_a_database_that_does_not_own_the_game_any_mo
             journal: None,
             streams: None,
             purged: Counter::default(),
+            events: Arc::default(),
         };
         gateway.call("strict", (1, "first", 1), far()).await.expect("written");
         run(&world.owner, "UPDATE gateway_request SET expires_at = 1").await;

@@ -20,6 +20,7 @@ async fn purger_comes_back_soon_while_a_round_leaves_expired_keys_behind() {
         journal: Some(Arc::clone(&bed.journal)),
         streams: None,
         purged: Counter::default(),
+        events: Arc::default(),
     };
     let mut places = HashMap::new();
     let mut rounds = Vec::new();

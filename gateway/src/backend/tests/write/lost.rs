@@ -4,7 +4,7 @@ use super::super::super::testing::until;
 use super::*;
 
 /// Ends the connection that runs a statement like `which`; returns when it was found.
-async fn kill(pool: &Pool, which: &str) {
+pub(super) async fn kill(pool: &Pool, which: &str) {
     let mut lease = pool.acquire(far()).await.expect("one");
     let question = format!(
         "SELECT id FROM information_schema.processlist \

@@ -2,6 +2,7 @@
 
 mod ahead;
 mod apply;
+mod events;
 mod keys;
 mod lost;
 mod procedure;

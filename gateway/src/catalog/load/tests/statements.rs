@@ -20,7 +20,7 @@ fn keys_that_are_missing_or_misplaced_are_findings() {
 
 #[test]
 fn keys_that_nothing_runs_are_refused_as_not_built() {
-    for key in ["shard id", "emit a.b", "route replica max_lag=2s", "encrypt id"] {
+    for key in ["shard id", "route replica max_lag=2s", "encrypt id"] {
         with(WRITE, "exec", &format!("exec\n-- @{key}"), &[Rule::NotBuilt]);
     }
     with(READ, "many", "many\n-- @cache l1=1s stale=5s tag=a", &[Rule::NotBuilt]);

@@ -11,6 +11,7 @@ use hyper::Method;
 use super::parse::Request;
 use super::write::{Head, Moment};
 use crate::auth::Principal;
+use crate::bind::bind_each;
 use crate::frontend::http::exchange::{Target, target};
 use crate::frontend::http::response::{Content, Told};
 use crate::frontend::http::{Connection, condition, cors, request};
@@ -80,7 +81,12 @@ impl Asked<'_, '_> {
         };
         let mut keys = self.connection.thread.scratch.keys();
         keys.clear();
-        if !worker.put_key(&asked, routed, params.into_iter().map(Ok), &mut keys) {
+        if !worker.put_key(
+            &asked,
+            routed,
+            |template| bind_each(template, params.into_iter().map(Ok)),
+            &mut keys,
+        ) {
             return None;
         }
         let cache = &worker.core().cache;
@@ -182,6 +188,7 @@ mod tests {
                 worker,
                 buffers: BufferPool::default(),
                 scratch: Scratch::default(),
+                learned: pipeline::Learned::default(),
                 dates: Dates::default(),
                 tcp: Rc::default(),
                 http: Rc::default(),
@@ -243,7 +250,9 @@ mod tests {
         let routed = pipeline::route(&snapshot, "game1", "t.get").unwrap();
         let value = gateway_protocol::Value::Int(7);
         let params = [Ok(crate::bind::Param { name: "id".into(), value, untyped: false })];
-        let served = worker.serve(&request, routed, params, |_, _| ()).unwrap();
+        let served = worker
+            .serve(&request, routed, |template| bind_each(template, params), |_, _| ())
+            .unwrap();
         assert!(matches!(served, Served::Wait(_)));
         let mut context = std::task::Context::from_waker(std::task::Waker::noop());
         let job = std::pin::pin!(jobs.take()).poll(&mut context);

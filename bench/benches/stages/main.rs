@@ -12,29 +12,29 @@
     reason = "a benchmark stops at its first surprise"
 )]
 
+mod bed;
+
 use std::cell::RefCell;
 use std::hint::black_box;
 use std::net::Ipv4Addr;
-use std::path::Path;
-use std::sync::{Arc, LazyLock, OnceLock};
+use std::rc::Rc;
+use std::sync::{Arc, LazyLock};
 use std::time::Instant;
 
 use divan::{AllocProfiler, Bencher};
-use gateway::auth::{Authenticator, Principal};
-use gateway::backend::IdSource;
-use gateway::bind::{Param, bind_each};
-use gateway::cache::{Body, Cache, Found, KeyHasher, Keys, Load, Stored, read_tags};
-use gateway::catalog::{Catalog, Dialect, Form, msgpack_to_json};
-use gateway::config::{Config, Env};
+use gateway::auth::Principal;
+use gateway::bind::{Bound, Param, bind_each};
+use gateway::cache::{Found, Hit, KeyHasher, Keys, Stored};
+use gateway::catalog::{Form, Template, msgpack_to_json};
 use gateway::error::Error;
-use gateway::observe::Metrics;
-use gateway::pipeline::{Core, Request, Routed, Served, Trace, Worker, route, unix_seconds};
-use gateway::queue;
-use gateway::snapshot::{Parts, Snapshot, build};
+use gateway::pipeline::{
+    Core, Learned, Request, Routed, Served, Shape, Trace, Worker, route, unix_seconds,
+};
+use gateway::snapshot::{Operation, Snapshot};
 use gateway_protocol::message::{Call, write_call};
 use gateway_protocol::{
     Codec, FrameHeader, FrameKind, HEADER_BYTES, RequestId, Value, begin_frame, begin_reply,
-    decode_header, finish_frame, finish_reply, msgpack,
+    decode_header, finish_frame, finish_reply,
 };
 
 #[global_allocator]
@@ -52,82 +52,10 @@ const FRAME_BYTES_MAX: u32 = 1 << 20;
 static TOKEN: LazyLock<String> = LazyLock::new(token);
 const SECRET: &str = "benchmark-signing-secret-of-no-worth";
 
-static GATEWAY: LazyLock<Arc<Core>> = LazyLock::new(core);
+static GATEWAY: LazyLock<Arc<Core>> = LazyLock::new(bed::core);
 
 fn main() {
     divan::main();
-}
-
-/// What frontends share, with every row kept in L1.
-fn core() -> Arc<Core> {
-    let folder = tempfile::tempdir().unwrap();
-    let templates = Path::new(env!("CARGO_MANIFEST_DIR")).join("templates");
-    let text = format!(
-        "templates: {}\ndatabase: {{connections: {{game1: {{type: mysql, host: 127.0.0.1, username: x, password: x, database: x}}}}}}\n\
-         games: {{game1: {{id: game1, name: g, database: game1}}}}\n\
-         journal: {{path: journal}}\n\
-         auth:\n  roles: {{game_server: {{}}, player: {{}}}}\n  jwt: {{keys: [{{alg: HS256, secret: {SECRET}}}]}}\n",
-        templates.display()
-    );
-    let (config, _) = Config::parse(&text, folder.path(), &Env::process()).unwrap();
-    let games = [(config.games[0].id.clone(), Dialect::Mysql)];
-    let catalog = Catalog::load(&config.templates, &games).unwrap();
-    let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
-    let metrics = Arc::new(Metrics::new());
-    let cache = Arc::new(Cache::new(&config.cache, Box::new(|_| {})).unwrap());
-    let parts = Parts { config: Arc::new(config), catalog, authenticator, jwks: None };
-    let snapshot = build(1, parts, &metrics).unwrap();
-    let (sender, _jobs) = queue::bounded(1);
-    let ids = Arc::new(IdSource::new(0).unwrap());
-    let core = Arc::new(Core::new(snapshot, cache, sender, metrics, ids));
-    fill(&core);
-    core
-}
-
-fn fill(core: &Arc<Core>) {
-    let asker = Asker::new(core);
-    let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
-    let mut keys = Keys::default();
-    for id in 1..=ROWS {
-        keys.clear();
-        let routed = asker.routed();
-        let param = Param { name: "player_id".into(), value: Value::Int(id), untyped: false };
-        let template = &routed.operation.template;
-        let bound = bind_each(template, [Ok::<_, Error>(param.clone())]).unwrap();
-        assert!(asker.worker.put_key(&asker.request(), routed, [Ok(param)], &mut keys));
-        let policy = template.cache.as_ref().unwrap();
-        let tags = read_tags(&template.game, &policy.tags, &bound);
-        let key = keys.iter().next().unwrap().to_key();
-        let load = Load { key: &key, tags: tags.as_deref(), policy };
-        runtime.block_on(core.cache.load(load, || async move { Ok(stored(id)) })).unwrap();
-    }
-}
-
-fn stored(id: i64) -> Stored {
-    let mut row = Vec::new();
-    write_row(&mut row, id);
-    Stored::Present(Body { msgpack: row.into(), json: OnceLock::new(), etag: "1-1".into() })
-}
-
-/// A row of `player.get`, as the backend encodes it.
-fn write_row(out: &mut Vec<u8>, id: i64) {
-    msgpack::write_map_header(out, 11);
-    for (name, value) in [("id", id), ("level", 17), ("exp", id * 37), ("gold", id * 101)] {
-        msgpack::write_str(out, name);
-        msgpack::write_int(out, value);
-    }
-    for (name, value) in [("diamonds", 77), ("vip", 3), ("guild_id", 1234), ("status", 1)] {
-        msgpack::write_str(out, name);
-        msgpack::write_int(out, value);
-    }
-    for (name, text) in [
-        ("name", "player_12345"),
-        ("created_at", "2024-01-01T03:25:45Z"),
-        ("updated_at", "2024-06-01T03:25:45Z"),
-    ] {
-        msgpack::write_str(out, name);
-        msgpack::write_str(out, text);
-    }
 }
 
 /// One frontend thread's part, and somebody who asks.
@@ -135,6 +63,8 @@ struct Asker {
     worker: Worker,
     snapshot: Arc<Snapshot>,
     principal: Arc<Principal>,
+    /// `None`: every call is read from its beginning.
+    learned: Option<Learned>,
 }
 
 impl Asker {
@@ -142,7 +72,7 @@ impl Asker {
         let worker = Worker::new(Arc::clone(core));
         let snapshot = Arc::clone(&worker.snapshot());
         let principal = worker.bearer(&snapshot, &TOKEN).unwrap();
-        Self { worker, snapshot, principal }
+        Self { worker, snapshot, principal, learned: Some(Learned::default()) }
     }
 
     fn routed(&self) -> Routed<'_> {
@@ -160,14 +90,33 @@ impl Asker {
         }
     }
 
+    fn find<'p>(&self, payload: &'p [u8], bound: &mut Bound<'p>) -> Option<Rc<Shape>> {
+        self.learned.as_ref()?.find(&self.snapshot, Some("game1"), payload, bound)
+    }
+
+    fn learn(&self, routed: Routed<'_>, payload: &[u8]) {
+        if let Some(learned) = &self.learned {
+            learned.learn(&self.snapshot, Some("game1"), routed, payload);
+        }
+    }
+
     /// Answers one frame, as a connection does.
     fn answer(&self, frame: &[u8], out: &mut Vec<u8>) {
         let header = decode_header(frame, FRAME_BYTES_MAX).unwrap().unwrap();
-        let call = Call::from_msgpack(&frame[HEADER_BYTES..header.frame_bytes()]).unwrap();
-        let routed = route(&self.snapshot, "game1", &call.op).unwrap();
-        let served = self.worker.serve(&self.request(), routed, params(call), |_, hit| {
+        let payload = &frame[HEADER_BYTES..header.frame_bytes()];
+        let write = |_: &Operation, hit: &Hit<'_>| {
             write_reply(out, header.request_id, hit.msgpack().unwrap());
-        });
+        };
+        let request = self.request();
+        let mut bound = Bound::default();
+        let served = if let Some(shape) = self.find(payload, &mut bound) {
+            self.worker.serve(&request, shape.routed(), |_| Ok(bound), write)
+        } else {
+            let call = Call::from_msgpack(payload).unwrap();
+            let routed = route(&self.snapshot, "game1", &call.op).unwrap();
+            self.learn(routed, payload);
+            self.worker.serve(&request, routed, |template| bind_each(template, params(call)), write)
+        };
         assert!(matches!(served, Ok(Served::Hit(()))), "not kept");
     }
 
@@ -178,9 +127,18 @@ impl Asker {
         let mut ids = [RequestId(0); PIPELINED];
         for (frame, id) in frames.iter().zip(&mut ids) {
             let header = decode_header(frame, FRAME_BYTES_MAX).unwrap().unwrap();
-            let call = Call::from_msgpack(&frame[HEADER_BYTES..header.frame_bytes()]).unwrap();
-            let routed = route(&self.snapshot, "game1", &call.op).unwrap();
-            assert!(self.worker.put_key(&request, routed, params(call), keys));
+            let payload = &frame[HEADER_BYTES..header.frame_bytes()];
+            let mut bound = Bound::default();
+            let is_put = if let Some(shape) = self.find(payload, &mut bound) {
+                self.worker.put_bound(&request, shape.routed(), &bound, keys)
+            } else {
+                let call = Call::from_msgpack(payload).unwrap();
+                let routed = route(&self.snapshot, "game1", &call.op).unwrap();
+                self.learn(routed, payload);
+                let bind = |template: &Template| bind_each(template, params(call));
+                self.worker.put_key(&request, routed, bind, keys)
+            };
+            assert!(is_put);
             *id = header.request_id;
         }
         let cache = &self.worker.core().cache;
@@ -282,7 +240,8 @@ fn l1_hit(bencher: Bencher<'_, '_>, rows: i64) {
     let mut keys = Keys::default();
     for frame in frames(rows) {
         let call = Call::from_msgpack(&frame[HEADER_BYTES..]).unwrap();
-        assert!(asker.worker.put_key(&asker.request(), asker.routed(), params(call), &mut keys));
+        let bind = |template: &Template| bind_each(template, params(call));
+        assert!(asker.worker.put_key(&asker.request(), asker.routed(), bind, &mut keys));
     }
     let keys: Vec<_> = keys.iter().collect();
     let mut keys = keys.iter().cycle();
@@ -298,7 +257,16 @@ fn l1_hit(bencher: Bencher<'_, '_>, rows: i64) {
 /// One request after the other.
 #[divan::bench(args = [1, ROWS])]
 fn hit(bencher: Bencher<'_, '_>, rows: i64) {
-    let asker = Asker::new(&GATEWAY);
+    answer_alone(bencher, rows, &Asker::new(&GATEWAY));
+}
+
+/// The same without what was learned of the calls before.
+#[divan::bench(args = [1, ROWS])]
+fn hit_read_anew(bencher: Bencher<'_, '_>, rows: i64) {
+    answer_alone(bencher, rows, &Asker { learned: None, ..Asker::new(&GATEWAY) });
+}
+
+fn answer_alone(bencher: Bencher<'_, '_>, rows: i64, asker: &Asker) {
     let (frames, mut out) = (frames(rows), Vec::with_capacity(512));
     let mut frames = frames.iter().cycle();
     bencher.bench_local(|| {
@@ -310,7 +278,16 @@ fn hit(bencher: Bencher<'_, '_>, rows: i64) {
 /// Sixteen that arrived together; the time is that of one.
 #[divan::bench(args = [1, ROWS])]
 fn pipelined(bencher: Bencher<'_, '_>, rows: i64) {
-    let asker = Asker::new(&GATEWAY);
+    answer_together(bencher, rows, &Asker::new(&GATEWAY));
+}
+
+/// The same without what was learned of the calls before.
+#[divan::bench(args = [1, ROWS])]
+fn pipelined_read_anew(bencher: Bencher<'_, '_>, rows: i64) {
+    answer_together(bencher, rows, &Asker { learned: None, ..Asker::new(&GATEWAY) });
+}
+
+fn answer_together(bencher: Bencher<'_, '_>, rows: i64, asker: &Asker) {
     let (frames, mut out, mut keys) = (frames(rows), Vec::with_capacity(8192), Keys::default());
     let mut batches = frames.chunks(PIPELINED).cycle();
     bencher.counter(divan::counter::ItemsCount::new(PIPELINED)).bench_local(|| {
@@ -359,7 +336,7 @@ fn remember_token(bencher: Bencher<'_, '_>) {
 fn render_json(bencher: Bencher<'_, '_>) {
     let asker = Asker::new(&GATEWAY);
     let template = &asker.routed().operation.template;
-    let Stored::Present(body) = stored(7) else { panic!("there is one") };
+    let Stored::Present(body) = bed::stored(7) else { panic!("there is one") };
     let mut out = Vec::with_capacity(1024);
     bencher.bench_local(|| {
         out.clear();
@@ -373,14 +350,14 @@ fn encode_row(bencher: Bencher<'_, '_>) {
     let mut out = Vec::with_capacity(1024);
     bencher.bench_local(|| {
         out.clear();
-        write_row(&mut out, black_box(7));
+        bed::write_row(&mut out, black_box(7));
     });
 }
 
 /// A reply around a body.
 #[divan::bench]
 fn encode_reply(bencher: Bencher<'_, '_>) {
-    let Stored::Present(body) = stored(7) else { panic!("there is one") };
+    let Stored::Present(body) = bed::stored(7) else { panic!("there is one") };
     let mut out = Vec::with_capacity(1024);
     bencher.bench_local(|| {
         out.clear();
