@@ -11,6 +11,7 @@
 
 mod bind;
 mod column;
+mod ending;
 mod fault;
 mod fields;
 mod login;

@@ -7,7 +7,7 @@ use super::super::super::fault::Failure;
 use super::super::super::intake::Intake;
 use super::bind::put_execute;
 use super::column::{COLUMN_COUNT_MAX, Column};
-use super::fault::ServerFault;
+use super::ending::{ended, refusal, result_ended};
 use super::fields::Fields;
 use super::packet::{Inbox, put};
 use super::row::{cell, split};
@@ -24,9 +24,6 @@ const OK: u8 = 0x00;
 const END: u8 = 0xfe;
 const REFUSED: u8 = 0xff;
 const LOCAL_FILE: u8 = 0xfb;
-
-const IN_TRANSACTION: u16 = 1;
-const MORE_RESULTS: u16 = 8;
 
 /// An outbox that grew beyond this is freed.
 const KEPT_BYTES_MAX: usize = 64 << 10;
@@ -368,40 +365,4 @@ fn place(
 fn settle(query: &mut Query) -> Result<Step, Failure> {
     std::mem::take(&mut query.intake).settle()?;
     Ok(Step::Done)
-}
-
-fn refusal(packet: &[u8]) -> Failure {
-    match ServerFault::read(packet) {
-        Ok(fault) => sqlx::Error::from(fault).into(),
-        Err(unfit) => unfit.into(),
-    }
-}
-
-/// Reads the end of an answer without rows.
-fn ended(packet: &[u8]) -> Result<(), Unfit> {
-    let mut fields = Fields::new(packet);
-    let (_ok, _affected, _id) = (fields.u8(), fields.number(), fields.number());
-    free(fields.u16())
-}
-
-/// Reads the end of a result's rows.
-fn result_ended(packet: &[u8], ends_once: bool) -> Result<(), Unfit> {
-    if ends_once {
-        return ended(packet);
-    }
-    let mut fields = Fields::new(packet);
-    let (_end, _warnings) = (fields.u8(), fields.u16());
-    free(fields.u16())
-}
-
-/// Whether the connection is free again.
-const fn free(status: Option<u16>) -> Result<(), Unfit> {
-    match status {
-        None => Err(Unfit::OutOfStep("an end that is not understood")),
-        Some(status) if status & MORE_RESULTS != 0 => Err(Unfit::NotHad("more than one result")),
-        Some(status) if status & IN_TRANSACTION != 0 => {
-            Err(Unfit::OutOfStep("a transaction that is open"))
-        }
-        Some(_) => Ok(()),
-    }
 }
