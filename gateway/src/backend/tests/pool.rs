@@ -34,7 +34,7 @@ async fn connection_that_comes_back_is_lent_again_without_another_being_made() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn pool_at_its_size_lends_and_one_more_waits_too_long() {
     let (_folder, config) = small(2);
-    let pool = pool(ConnectionConfig { acquire_timeout: Duration::from_millis(50), ..config });
+    let pool = pool(ConnectionConfig { acquire_timeout: Duration::from_millis(500), ..config });
     let first = pool.acquire(far()).await.expect("one");
     let second = pool.acquire(far()).await.expect("two");
     let third = pool.acquire(far()).await;
