@@ -246,6 +246,7 @@ impl Reloader {
                 pools.reconfigure(&snapshot.config.database, farewell);
                 core.cache.reload(&snapshot.config.cache);
                 self.logs.set_level(snapshot.config.logging.level);
+                core.gates.expect(Some(&core.snapshot.load().config), &snapshot.config);
                 core.snapshot.store(Arc::new(snapshot));
                 emit(&Event::Reloaded { generation, catalog: &catalog });
                 for key in &needs_restart {

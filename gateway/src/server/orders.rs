@@ -146,6 +146,7 @@ fn copiers(core: &Core) -> Copiers {
 
 /// What finds out who owns the games.
 fn owners(core: &Core) -> Owners {
+    core.gates.expect(None, &core.snapshot.load().config);
     Owners {
         snapshot: Arc::clone(&core.snapshot),
         gates: Arc::clone(&core.gates),

@@ -6,10 +6,12 @@ use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use foldhash::fast::RandomState;
+use gateway_protocol::GameId;
 use tokio::sync::Notify;
 
 use super::super::BackendError;
 use super::gate::{Gate, Owner, Permit, Standing};
+use crate::config::{Config, ConnectionConfig};
 use crate::snapshot::{Operation, Placed, Which};
 
 /// The gates, for everybody who calls a database. A game without one is none of theirs.
@@ -19,6 +21,8 @@ pub struct Gates {
     /// Wakes who sees to it that somebody looks behind each.
     pub(super) made: Notify,
     shown: Mutex<BTreeMap<Box<str>, Ownership>>,
+    /// Games whose configuration has no mirror, and whose database was not asked yet whether it knows of one: which database that is.
+    unasked: Mutex<HashMap<Box<str>, ConnectionConfig>>,
 }
 
 /// Where a game stands, for operators.
@@ -103,6 +107,46 @@ impl Gates {
         });
         self.made.notify_one();
         self.named(game).unwrap_or(new)
+    }
+
+    /// Has the calls of games wait whose configuration names one database alone, and did not before, until that database has said whether it knows
+    /// of another owner. Called before anybody sees the configuration: an old owner takes no write meanwhile.
+    pub fn expect(&self, before: Option<&Config>, next: &Config) {
+        let alone = |config: &Config, id: &GameId| {
+            let game = config.games.iter().find(|game| game.id == *id && game.mirror.is_none())?;
+            config.database.connection(&game.database).cloned()
+        };
+        for game in &next.games {
+            let Some(connection) = alone(next, &game.id) else { continue };
+            let known = before.and_then(|before| alone(before, &game.id));
+            let is_known = known.is_some_and(|known| {
+                (known.name, known.dialect, known.endpoint)
+                    == (connection.name.clone(), connection.dialect, connection.endpoint.clone())
+            });
+            if !is_known {
+                self.lock_unasked().insert(game.id.as_str().into(), connection);
+                self.make(game.id.as_str());
+            }
+        }
+    }
+
+    /// A database was asked which of its games it knows to have another owner, or a mirror.
+    pub(super) fn note_asked(&self, connection: &ConnectionConfig) {
+        let mut unasked = self.lock_unasked();
+        if unasked.is_empty() {
+            return;
+        }
+        unasked.retain(|_, own| own != connection);
+        self.made.notify_one();
+    }
+
+    /// Whether a game's calls wait for that.
+    pub(super) fn is_unasked(&self, game: &str) -> bool {
+        self.lock_unasked().contains_key(game)
+    }
+
+    fn lock_unasked(&self) -> MutexGuard<'_, HashMap<Box<str>, ConnectionConfig>> {
+        self.unasked.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// The games whose gates there are.

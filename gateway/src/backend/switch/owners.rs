@@ -62,14 +62,20 @@ impl Owners {
         let mut questions = Tasks::default();
         loop {
             let config = Arc::clone(&self.snapshot.load().config);
-            questions.keep(alone(&config), |of, stop| ask(of, Arc::clone(&found), stop)).await;
+            let begin = |of, stop| {
+                let (found, gates) = (Arc::clone(&found), Arc::clone(&self.gates));
+                ask(of, found, gates, stop)
+            };
+            questions.keep(alone(&config), begin).await;
             let wanted = wanted(&config, &lock(&found));
             lookouts
                 .keep(wanted.clone(), |of, stop| Lookout::new(of, around.clone()).run(stop))
                 .await;
             // Also those that somebody asked for who began before a reload.
             for game in self.gates.games().iter().filter(|game| !wanted.contains_key(*game)) {
-                self.gates.remove(game);
+                if !self.gates.is_unasked(game) {
+                    self.gates.remove(game);
+                }
             }
             tokio::select! {
                 () = stop.until(|stop| *stop) => break,
@@ -110,7 +116,7 @@ fn alone(config: &Config) -> HashMap<Box<str>, ConnectionConfig> {
 }
 
 /// Asks a database, now and then, for games of which it knows more than the configuration.
-async fn ask(connection: ConnectionConfig, found: Found, mut stop: Watch<bool>) {
+async fn ask(connection: ConnectionConfig, found: Found, gates: Arc<Gates>, mut stop: Watch<bool>) {
     let mut side = None;
     loop {
         let asked = tokio::select! {
@@ -118,10 +124,10 @@ async fn ask(connection: ConnectionConfig, found: Found, mut stop: Watch<bool>) 
             asked = tokio::time::timeout(ASK_TIMEOUT, known(&mut side, &connection)) => asked,
         };
         let pause = match asked {
-            Ok(Ok(games)) => {
+            Ok(Ok(known)) => {
                 let mut found = lock(&found);
                 found.retain(|(name, _)| *name != connection.name);
-                found.extend(games.into_iter().map(|game| (connection.name.clone(), game)));
+                found.extend(known.into_iter().map(|game| (connection.name.clone(), game)));
                 ASK_PAUSE
             }
             // It does not have the table.
@@ -132,6 +138,8 @@ async fn ask(connection: ConnectionConfig, found: Found, mut stop: Watch<bool>) 
                 AWAY_PAUSE
             }
         };
+        // Also one that does not answer: its calls are told so by the pool, and write nothing.
+        gates.note_asked(&connection);
         tokio::select! {
             () = stop.until(|stop| *stop) => break,
             () = tokio::time::sleep(pause) => {}

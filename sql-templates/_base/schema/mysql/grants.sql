@@ -4,7 +4,11 @@
 -- The users are made first, with passwords and hosts of your own:
 --   CREATE USER 'gateway'@'10.0.%' IDENTIFIED BY '...';
 --   CREATE USER 'gateway_migrate'@'10.0.%' IDENTIFIED BY '...';
--- then put the host into the lines below in place of `%`.
+-- then put the host into the lines below in place of `%`. Run it twice: before `gateway migrate` for the first statement (it stops at the next,
+-- whose table is not there yet), and after it for all. A game with a `grants.sql` of its own (`sql-templates/game1/schema/mysql`) has some more.
+
+-- Migrating (`gateway migrate`, from an operator's machine, with a configuration that names this user): the tables of this database.
+GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';
 
 -- Serving: rows of these tables. No DDL, no other table, no right to hand rights on. Cancelling a slow
 -- query needs no right: a user may end its own.
@@ -35,10 +39,10 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_reconcile TO 'gateway'@'%
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_copier TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox_refused TO 'gateway'@'%';
+-- The gateway's own: the order of events (`@emit`, docs/events.md); a flip carries it along.
+GRANT SELECT, INSERT, UPDATE         ON gateway_event_batch TO 'gateway'@'%';
 -- On a database that is a mirror, rows of every table are replaced. Take this back when it is one no more:
 --   GRANT SELECT, INSERT, DELETE ON * TO 'gateway'@'%';
--- On a database that has a mirror, `gateway switch GAME mirror` makes triggers (or prints them, for a DBA):
+-- On a database that has a mirror, and on one that is to own the game after a flip, triggers are made (or printed, for a DBA). Grant it before the
+-- gateways connect: MySQL gives a connection new rights on a whole database only when it connects anew.
 --   GRANT TRIGGER ON * TO 'gateway'@'%';
-
--- Migrating (`gateway migrate`, from an operator's machine): the tables of this database.
-GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';

@@ -37,3 +37,5 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_reconcile TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_copier TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox_refused TO gateway;
+-- The gateway's own: the order of events (`@emit`, docs/events.md); a flip carries it along.
+GRANT SELECT, INSERT, UPDATE         ON gateway_event_batch TO gateway;

@@ -7,6 +7,7 @@ mod copy;
 mod cutover;
 mod events;
 mod flip;
+mod former;
 mod gateway;
 mod oracle;
 mod owners;

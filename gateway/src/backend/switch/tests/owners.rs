@@ -43,7 +43,7 @@ pub(super) fn before() -> Owner {
 }
 
 /// The currencies that a side has, each of a call that has taken effect there.
-async fn currencies(config: &ConnectionConfig) -> BTreeSet<String> {
+pub(super) async fn currencies(config: &ConnectionConfig) -> BTreeSet<String> {
     let mut side = open(config).await;
     let rows = side.texts("SELECT currency FROM wallet", Vec::new()).await.expect("rows");
     side.close().await;

@@ -1,0 +1,38 @@
+//! Gateways whose configuration names a former owner alone.
+
+use std::time::{Duration, Instant};
+
+use super::gateway::Gateway;
+use super::owners::{currencies, flipped, mirrored};
+use super::world::everywhere;
+
+/// Its configuration has lost sight of the switch: the database is asked before the first write, and not a second after it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_that_starts_with_the_former_owner_alone_writes_nothing_there_from_the_first_call_on()
+ {
+    everywhere("former", async |world| {
+        // What a start does, and then a call that is sooner than the first look.
+        let started = async |name: &str, currency: &'static str| {
+            let gateway = Gateway::new(world, name, "database: owner");
+            gateway.gates.expect(None, &gateway.snapshot.load().config);
+            let deadline = Instant::now() + Duration::from_secs(3);
+            let early = gateway.call("put", (1, currency, 1), deadline);
+            let look = async {
+                tokio::task::yield_now().await;
+                gateway.look_on()
+            };
+            let (done, looking) = tokio::join!(early, look);
+            looking.end().await;
+            (done, gateway.gates.shown())
+        };
+        let (done, shown) = started("single", "single").await;
+        done.expect("it has nothing to do with a switch");
+        assert_eq!(shown, []);
+        mirrored(world).await;
+        flipped(world).await;
+        let (done, _) = started("former", "early").await;
+        assert_eq!(done.expect_err("moved").code(), 1306);
+        assert!(!currencies(&world.owner).await.contains("early"));
+    })
+    .await;
+}
