@@ -55,7 +55,7 @@ admin: { address: "127.0.0.1:18112" }
 templates: $PWD/bench/templates
 database:
   connections:
-    game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8, apply_batches_max: ${APPLY_BATCHES:-4} }
+    game1: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: game1, max_open_conns: 32, min_idle_conns: 8, apply_batches_max: ${APPLY_BATCHES:-4}, acquire_standing_after: ${STANDING_AFTER:-2s} }
     ${MIRROR:+$MIRROR: { type: mysql, host: 127.0.0.1, port: 13388, username: gw, password: gwpass, database: $MIRROR, max_open_conns: 32, min_idle_conns: 8 \}}
 games: { game1: { id: game1, name: game1, database: game1${MIRROR:+, mirror: $MIRROR} } }
 journal: { $journal }

@@ -79,7 +79,7 @@ pub struct ConnectionConfig {
 pub struct Standing {
     /// `acquire_standing_timeout`: how long a request waits in it for a connection; default 5 ms.
     pub timeout: Duration,
-    /// `acquire_standing_after`: how long those at its head must have waited longer than that; default 500 ms.
+    /// `acquire_standing_after`: how long those at its head must have waited longer than that; default 2 s.
     pub after: Duration,
 }
 
@@ -88,7 +88,7 @@ impl Standing {
         let limits = MS..=MINUTE;
         Self {
             timeout: section.duration(live("acquire_standing_timeout"), 5 * MS, limits),
-            after: section.duration(live("acquire_standing_after"), 500 * MS, 10 * MS..=MINUTE),
+            after: section.duration(live("acquire_standing_after"), 2 * SECOND, 10 * MS..=MINUTE),
         }
     }
 }
