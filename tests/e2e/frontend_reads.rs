@@ -293,7 +293,7 @@ fn reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on(dat
         .set(&key("max_open_conns"), json!(2))
         .set(&key("acquire_timeout"), json!("30s"))
         .set(&key("acquire_standing_timeout"), json!("1ms"))
-        .set(&key("acquire_standing_after"), json!("50ms"))
+        .set(&key("acquire_standing_after"), json!("2s"))
         .set("/games/game1/deadline", json!("30s"))
         .start();
     warm(&gateway);
