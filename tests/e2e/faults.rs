@@ -27,17 +27,17 @@ gateway_tests::on_mysql_only! {
 }
 
 /// Uncached, on game1's table `player`.
-const COUNT: &str = "/v1/game1/players:count?server_id=3";
+pub(crate) const COUNT: &str = "/v1/game1/players:count?server_id=3";
 
 /// The deadline of these tests' gateways, and what a reply after it may be late by on a busy machine.
 const DEADLINE: &str = "1s";
 const LATE: Duration = Duration::from_secs(5);
 
-fn admin() -> String {
+pub(crate) fn admin() -> String {
     Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
 }
 
-fn setup(server: &Server) -> Setup<'_> {
+pub(crate) fn setup(server: &Server) -> Setup<'_> {
     Setup::on(server)
         .set("/games/game1/deadline", json!(DEADLINE))
         .set("/games/game2/deadline", json!(DEADLINE))
@@ -49,7 +49,7 @@ fn setup(server: &Server) -> Setup<'_> {
 
 /// A request is answered, and not so late that it has been forgotten.
 #[track_caller]
-fn ask(gateway: &Gateway<'_>, target: &str) -> Response {
+pub(crate) fn ask(gateway: &Gateway<'_>, target: &str) -> Response {
     let started = Instant::now();
     let reply = gateway.http().get(target, &admin());
     assert!(started.elapsed() < LATE, "{target} took {:?}", started.elapsed());
@@ -57,7 +57,7 @@ fn ask(gateway: &Gateway<'_>, target: &str) -> Response {
 }
 
 #[track_caller]
-fn recovers(gateway: &Gateway<'_>) {
+pub(crate) fn recovers(gateway: &Gateway<'_>) {
     wait_until("the database is used again", || (ask(gateway, COUNT).status == 200).then_some(()));
 }
 

@@ -4,10 +4,10 @@
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
-use gateway_tests::{
-    ADMIN_KEY, Credential, Database, Gateway, Response, Server, Setup, Signal, wait_until,
-};
+use gateway_tests::{Database, Gateway, Response, Server, Setup, Signal, wait_until};
 use serde_json::json;
+
+use crate::faults::{self, COUNT, admin, ask, recovers};
 
 gateway_tests::on_mysql_only! {
     plain_reads_are_answered_alike_with_and_without_connections_of_the_frontends_own,
@@ -23,38 +23,14 @@ gateway_tests::on_mysql_only! {
     reads_of_more_callers_than_can_be_served_are_refused_and_the_others_go_on,
 }
 
-/// Uncached, on game1's table `player`.
-const COUNT: &str = "/v1/game1/players:count?server_id=3";
 const CONNECTION: &str = "/database/connections/game1";
 
-/// What a reply after a deadline of a second may be late by on a busy machine.
-const LATE: Duration = Duration::from_secs(5);
-
 /// For callers to be refused.
-const ENOUGH: Duration = Duration::from_secs(60);
-
-fn admin() -> String {
-    Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
-}
+const ENOUGH: Duration = Duration::from_mins(1);
 
 /// One thread of frontends, so that a connection that is there is the one that is used.
 fn setup(server: &Server) -> Setup<'_> {
-    let key = |name: &str| format!("{CONNECTION}/{name}");
-    Setup::on(server)
-        .set("/runtime/frontend_threads", json!(1))
-        .set("/games/game1/deadline", json!("1s"))
-        .set(&key("query_timeout"), json!("800ms"))
-        .set(&key("connect_timeout"), json!("500ms"))
-        .set(&key("acquire_timeout"), json!("500ms"))
-        .set(&key("health_interval"), json!("1s"))
-}
-
-#[track_caller]
-fn ask(gateway: &Gateway<'_>, target: &str) -> Response {
-    let started = Instant::now();
-    let reply = gateway.http().get(target, &admin());
-    assert!(started.elapsed() < LATE, "{target} took {:?}", started.elapsed());
-    reply
+    faults::setup(server).set("/runtime/frontend_threads", json!(1))
 }
 
 /// The frontends' connections to game1's database.
@@ -75,11 +51,6 @@ fn warm(gateway: &Gateway<'_>) {
         assert_eq!(ask(gateway, COUNT).status, 200);
         (reads(gateway) > before).then_some(())
     });
-}
-
-#[track_caller]
-fn recovers(gateway: &Gateway<'_>) {
-    wait_until("the database is used again", || (ask(gateway, COUNT).status == 200).then_some(()));
 }
 
 fn plain_reads_are_answered_alike_with_and_without_connections_of_the_frontends_own(

@@ -1,15 +1,24 @@
 //! `/events/{game}`: what writes have told of (`@emit`), in its order.
 
+use std::time::Duration;
+
 use hyper::StatusCode;
 use serde_json::{Value, json};
+use tokio::sync::Semaphore;
 
 use super::Shared;
-use crate::backend::switch::{EventId, EventQuery, StoredEvent, SwitchError, read_events};
+use crate::backend::switch::{EventId, EventQuery, StoredEvent, read_events};
 use crate::catalog::format_timestamp;
 use crate::config::Config;
+use crate::observe::chain;
 
 /// Events of one answer, if nothing is said, and at most.
 pub const EVENTS_LISTED: (usize, usize) = (100, 1000);
+
+/// Readers at once; one more waits.
+static READERS: Semaphore = Semaphore::const_new(2);
+/// How long one may take.
+const READ_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Digits of a moment behind the second.
 const MOMENT_DIGITS: u8 = 3;
@@ -30,10 +39,13 @@ pub(super) async fn answer(
     let Some(query) = event_query(&config, game, after, count_max) else {
         return refused(StatusCode::NOT_FOUND, format!("there is no game `{game}`"));
     };
+    // Each has connections of its own, beside those that the pools count.
+    let Ok(_turn) = READERS.acquire().await else { return None };
     // A reader that leaves takes nobody's connection along: it ends with its own.
-    match Box::pin(read_events(query)).await {
-        Ok(events) => Some((StatusCode::OK, events_listed(&events, after))),
-        Err(error) => refused(StatusCode::SERVICE_UNAVAILABLE, words(&error)),
+    match tokio::time::timeout(READ_TIMEOUT, Box::pin(read_events(query))).await {
+        Ok(Ok(events)) => Some((StatusCode::OK, events_listed(&events, after))),
+        Ok(Err(error)) => refused(StatusCode::SERVICE_UNAVAILABLE, chain(&error)),
+        Err(_late) => refused(StatusCode::SERVICE_UNAVAILABLE, "it takes too long".to_owned()),
     }
 }
 
@@ -88,16 +100,6 @@ fn one(event: &StoredEvent) -> Value {
         "operation": event.operation,
         "data": data,
     })
-}
-
-fn words(error: &SwitchError) -> String {
-    let mut text = error.to_string();
-    let mut source = std::error::Error::source(error);
-    while let Some(error) = source {
-        text = format!("{text}: {error}");
-        source = error.source();
-    }
-    text
 }
 
 #[cfg(test)]

@@ -7,6 +7,7 @@
 //! Invariant: a request writes no cache line here that another thread writes, unless it is logged.
 
 mod audit;
+mod chain;
 mod emit;
 mod event;
 mod log;
@@ -15,6 +16,7 @@ mod request;
 mod trace;
 
 pub use audit::{Audit, AuditError, AuditRecord};
+pub use chain::chain;
 pub use emit::{emit, event_count};
 pub use event::{Event, EventKind};
 pub use log::{LogError, Logs};

@@ -114,13 +114,10 @@ impl Worker {
         hit: impl FnOnce(&Operation, &Hit<'_>) -> R,
     ) -> Result<Served<R>, Error> {
         let Routed { game, operation } = routed;
-        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
-        let admission =
-            admission.inspect_err(|error| self.audit_refused(request, operation, None, error))?;
+        let admission = self.admit(request, game, operation)?;
         check_dry_run(request, operation)?;
         let bound = bind(&operation.template)?;
-        check_claims(operation, request.principal, admission, &bound)
-            .inspect_err(|error| self.audit_refused(request, operation, Some(&bound), error))?;
+        self.match_claims(request, operation, admission, &bound)?;
         self.lap(Stage::Bind);
         if operation.template.write.asynchronous.is_some() && !request.dry_run {
             return Ok(Served::Wait(self.journal(request, game, operation, bound)?));
@@ -134,6 +131,29 @@ impl Worker {
         }
         let pending = self.send(request, game, operation, bound)?;
         Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
+    }
+
+    /// Whether who asks may ask; a refusal of an audited operation is written down.
+    fn admit(
+        &self,
+        request: &Request<'_>,
+        game: &Game,
+        operation: &Arc<Operation>,
+    ) -> Result<Admission, AuthError> {
+        let admission = operation.access.admits(request.principal.map(Arc::as_ref), &game.id);
+        admission.inspect_err(|error| self.audit_refused(request, operation, None, error))
+    }
+
+    /// The same for what the claims of who asks have to say.
+    fn match_claims(
+        &self,
+        request: &Request<'_>,
+        operation: &Arc<Operation>,
+        admission: Admission,
+        bound: &Bound<'_>,
+    ) -> Result<(), AuthError> {
+        check_claims(operation, request.principal, admission, bound)
+            .inspect_err(|error| self.audit_refused(request, operation, Some(bound), error))
     }
 
     /// Asks L1. `None`: a miss, or an operation that is not cached.

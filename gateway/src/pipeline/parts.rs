@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use super::{Request, check_claims};
+use super::Request;
 use crate::bind::{Bound, bind_scalars};
 use crate::catalog::Scalar;
 use crate::error::Error;
@@ -25,17 +25,13 @@ impl Worker {
             if !child.enabled {
                 return Err(RouteError::OperationDisabled.into());
             }
-            let admission = child.access.admits(request.principal.map(Arc::as_ref), &game.id);
-            let admission =
-                admission.inspect_err(|error| self.audit_refused(request, child, None, error))?;
+            let admission = self.admit(request, game, child)?;
             let given = include.args.iter().map(|arg| {
                 let value = bound.values.get(arg.slot).cloned().unwrap_or(Scalar::Null);
                 (arg.param.as_ref(), value)
             });
             let child_bound = bind_scalars(&child.template, given)?;
-            check_claims(child, request.principal, admission, &child_bound).inspect_err(
-                |error| self.audit_refused(request, child, Some(&child_bound), error),
-            )?;
+            self.match_claims(request, child, admission, &child_bound)?;
             parts.push(self.begin_part(request, game, child, child_bound)?);
         }
         let first = self.begin_part(request, game, operation, bound)?;

@@ -7,6 +7,8 @@
 //! a connection comes back, which goes to the first who has not. The same holds the other way: one
 //! moment without a late one does not end it.
 //!
+//! Where connections come back less often than `acquire_standing_after`, a line is never taken for one: too little is seen of it.
+//!
 //! Source: K. Nichols, V. Jacobson, "Controlling Queue Delay", ACM Queue 10 (5), 2012, whose state machine drops one by
 //! one for packets of flows that slow down; requests do not, so here all late ones go at once.
 

@@ -1,9 +1,9 @@
 //! The end of an attempt to flip that failed.
 
-use super::error::chain;
 use super::flip::{Recovered, recover};
 use super::side::Side;
 use super::state::{self, Group};
+use crate::observe::chain;
 
 /// How often a way back is tried while transactions are in its way, a second each.
 const BACK_COUNT_MAX: u32 = 5;

@@ -9,7 +9,7 @@ use super::abandon::abandon;
 use super::capture::{install, missing};
 use super::carry::carry;
 use super::copy::Copier;
-use super::error::{SwitchError, chain};
+use super::error::SwitchError;
 use super::events::order_backlog;
 use super::flip::{self, open_side, settle};
 use super::instance::{self, Instance, InstanceState};
@@ -17,6 +17,7 @@ use super::lease::Takeover;
 use super::preflight::{Check, back_pairs, preflight};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms};
+use crate::observe::chain;
 
 /// How long gateways may take to say that they look closely; one that died is waited for as long.
 const READY_MAX: Duration = Duration::from_secs(15);

@@ -65,15 +65,3 @@ impl SwitchError {
         matches!(self, Self::Statement { source: BackendError::Locked { .. }, .. })
     }
 }
-
-/// An error with its causes.
-pub(super) fn chain(error: &SwitchError) -> String {
-    let mut text = error.to_string();
-    let mut next = std::error::Error::source(error);
-    while let Some(error) = next {
-        text.push_str(": ");
-        text.push_str(&error.to_string());
-        next = error.source();
-    }
-    text
-}

@@ -119,11 +119,7 @@ impl Gates {
         for game in &next.games {
             let Some(connection) = alone(next, &game.id) else { continue };
             let known = before.and_then(|before| alone(before, &game.id));
-            let is_known = known.is_some_and(|known| {
-                (known.name, known.dialect, known.endpoint)
-                    == (connection.name.clone(), connection.dialect, connection.endpoint.clone())
-            });
-            if !is_known {
+            if !known.is_some_and(|known| is_same_database(&known, &connection)) {
                 self.lock_unasked().insert(game.id.as_str().into(), connection);
                 self.make(game.id.as_str());
             }
@@ -136,7 +132,7 @@ impl Gates {
         if unasked.is_empty() {
             return;
         }
-        unasked.retain(|_, own| own != connection);
+        unasked.retain(|_, own| !is_same_database(own, connection));
         self.made.notify_one();
     }
 
@@ -197,4 +193,9 @@ impl Gates {
     fn lock_shown(&self) -> MutexGuard<'_, BTreeMap<Box<str>, Ownership>> {
         self.shown.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Whether both lead to one database, whatever else they say: limits may change while it is asked.
+fn is_same_database(one: &ConnectionConfig, other: &ConnectionConfig) -> bool {
+    one.name == other.name && one.dialect == other.dialect && one.endpoint == other.endpoint
 }

@@ -1,10 +1,32 @@
 //! Gateways whose configuration names a former owner alone.
 
+use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gateway::Gateway;
 use super::owners::{currencies, flipped, mirrored};
 use super::world::everywhere;
+use crate::config::ConnectionConfig;
+
+/// A reload that changes a pool's limits may come while a database is asked: its answer counts all the same.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn answer_of_a_database_ends_the_wait_whatever_limits_its_connection_has_by_then() {
+    everywhere("limits", async |world| {
+        let gateway = Gateway::new(world, "alone", "database: owner");
+        let config = Arc::clone(&gateway.snapshot.load().config);
+        gateway.gates.expect(None, &config);
+        assert!(gateway.gates.is_unasked("game1"));
+        gateway.gates.note_asked(&world.mirror);
+        assert!(gateway.gates.is_unasked("game1"), "it was another one");
+        let count = world.owner.open_count_max + 1;
+        let other = ConnectionConfig { open_count_max: count, ..world.owner.clone() };
+        gateway.gates.note_asked(&other);
+        assert!(!gateway.gates.is_unasked("game1"));
+        gateway.gates.expect(Some(&config), &config);
+        assert!(!gateway.gates.is_unasked("game1"), "nothing has changed");
+    })
+    .await;
+}
 
 /// Its configuration has lost sight of the switch: the database is asked before the first write, and not a second after it.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
