@@ -90,7 +90,11 @@ fn what_cannot_be_compared_ends_with_2_and_its_reason() {
     let setup = mirrored(Setup::sqlite());
     let refused = diff(&setup, &["player.nosuch"]);
     assert_eq!(refused.status, Some(2), "{}", refused.text());
-    assert!(refused.stderr.contains("no good operation player.nosuch"), "{}", refused.stderr);
+    assert!(
+        refused.stderr.contains("game1 has no operation player.nosuch\n"),
+        "{}",
+        refused.stderr
+    );
     let refused = diff(&setup, &["player.get", "player_id=x"]);
     assert_eq!(refused.status, Some(2), "{}", refused.text());
     let refused = diff(&setup, &["player.get", "--mirror", "nosuch"]);

@@ -107,6 +107,7 @@ fn key_line<'a>(
     if inner.len() == text.len() {
         let fix = format!("write `-- {inner}`");
         findings.error(Rule::Marker, place, "a space is missing after `--`", fix);
+        faulty.extend(named.split_whitespace().next().and_then(Key::from_name));
         return None;
     }
     let name_bytes =

@@ -32,6 +32,8 @@ pub(crate) struct Resolved {
     pub(crate) patches: Vec<Patch>,
     /// The start of the most specific file: where a missing thing is told.
     pub(crate) place: Place,
+    /// Whether there is a body for this dialect or for another one.
+    pub(crate) has_any_body: bool,
 }
 
 /// A body of steps that replaces some of another's.
@@ -101,8 +103,11 @@ pub(crate) fn resolve(
     }
     let faulty = layers.iter().flat_map(|file| file.faulty.iter().copied()).collect();
     let (body, patches) = bodies(&layers, findings);
+    let folders = [Some(&tree.base), tree.games.get(game)];
+    let mut files = folders.into_iter().flatten().filter_map(|folder| folder.get(op)).flatten();
+    let has_any_body = files.any(|(_, file)| file.body.is_some());
     let (game, op) = (game.clone(), op.clone());
-    Some(Resolved { game, op, dialect, entries, faulty, body, patches, place })
+    Some(Resolved { game, op, dialect, entries, faulty, body, patches, place, has_any_body })
 }
 
 /// The most specific whole body, and the steps that more specific files replace.

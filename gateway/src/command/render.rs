@@ -55,8 +55,7 @@ pub fn render(dir: &Path, call: &Call<'_>) -> Report {
     let wrong: Vec<Finding> = survey.findings.iter().filter(is_wrong).cloned().collect();
     let template = survey.templates().map(|one| one.template).find(|one| one.op == *op);
     let Some(template) = template.filter(|_| wrong.is_empty()) else {
-        let complaint = format!("{game} has no good operation {op} on {}", call.dialect);
-        let report = Report::refused(&complaint);
+        let report = Report::refused(&survey.absence(game, op, call.dialect));
         return Report { complaint: report.complaint + &lines(&wrong), ..report };
     };
     match text(template, call) {

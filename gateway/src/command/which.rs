@@ -5,7 +5,7 @@ use std::path::Path;
 use gateway_protocol::{GameId, OpId};
 
 use super::check::{EXIT_FAULTY, EXIT_OK, Report, lines, unknown_game};
-use crate::catalog::{Dialect, Origin, Severity, provenance};
+use crate::catalog::{Dialect, Origin, Severity, provenance, survey};
 
 /// Tells where an operation comes from; faults met while reading its files are complaints.
 ///
@@ -15,7 +15,7 @@ pub fn which(dir: &Path, game: &GameId, op: &OpId, dialect: Dialect) -> Report {
         return refused;
     }
     let Some(found) = provenance(dir, game, op, dialect) else {
-        return Report::refused(&format!("{game} has no operation {op} in {}", dir.display()));
+        return Report::refused(&survey(dir, &[]).absence(game, op, dialect));
     };
     let row = |key: &str, value: &str, place: &str| format!("{key:<12} {value:<60} {place}\n");
     let mut text = vec![format!("{op} of {game} on {dialect}, the most specific file first\n")];

@@ -31,7 +31,7 @@ pub use mirror::MirroredGame;
 pub(crate) use mirror::{Side, check as mirror};
 pub(crate) use portability::check as portability;
 pub(crate) use predicate::check as predicate;
-pub(crate) use relations::codes;
+pub(crate) use relations::{codes, roles};
 pub(crate) use syntax::check as syntax;
 
 use super::compile::Compiled;

@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use gateway_protocol::{BusinessCode, OpId};
 
 use crate::catalog::compile::Compiled;
-use crate::catalog::contract::{Decl, Key};
+use crate::catalog::contract::{Decl, Key, distance};
 use crate::catalog::finding::{Findings, Place, Rule};
 use crate::catalog::{BusinessError, HttpMethod, IncludeArg, Type};
 
@@ -47,7 +47,8 @@ pub(crate) fn codes<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: 
         let number = error.code.number();
         if first.name != error.name {
             let message = format!("code {number} is `{}` at {place}", first.name);
-            findings.error(Rule::Code, told, message, "take a number of its own");
+            let fix = format!("write `{}`, or take a number of its own", first.name);
+            findings.error(Rule::Code, told, message, fix);
         } else if first.status != error.status {
             let message = format!("code {number} has status {} at {place}", first.status);
             let fix = format!("write `[{}]` in both", first.status);
@@ -57,6 +58,31 @@ pub(crate) fn codes<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: 
         if first.code != error.code {
             let message = format!("`{}` is code {} at {place}", error.name, first.code.number());
             findings.error(Rule::Code, told, message, "take a name of its own");
+        }
+    }
+}
+
+/// Operations that name a role which another one may be meant for.
+const KNOWN_ROLE_COUNT_MIN: usize = 3;
+
+/// A role that one operation alone names, and that looks like one that others name: nobody may have it.
+pub(crate) fn roles<'c>(compiled: impl Iterator<Item = &'c Compiled>, findings: &mut Findings) {
+    let mut ops_by_role: BTreeMap<&str, (BTreeSet<&OpId>, &Place)> = BTreeMap::new();
+    for one in compiled {
+        for rule in &one.template.allow {
+            let entry = ops_by_role.entry(&rule.role);
+            let entry = entry.or_insert_with(|| (BTreeSet::new(), one.place(Key::Allow)));
+            entry.0.insert(&one.template.op);
+        }
+    }
+    let known = ops_by_role.iter().filter(|(_, (ops, _))| ops.len() >= KNOWN_ROLE_COUNT_MIN);
+    let known: Vec<&str> = known.map(|(role, _)| *role).collect();
+    for (role, (ops, place)) in &ops_by_role {
+        let meant = known.iter().find(|known| distance(known, role) <= 2);
+        if let Some(meant) = meant.filter(|_| ops.len() == 1) {
+            let message = format!("no other operation names the role `{role}`");
+            let fix = format!("did you mean `{meant}`?");
+            findings.warning(Rule::Allow, place, message, fix);
         }
     }
 }

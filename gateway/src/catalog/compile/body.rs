@@ -124,16 +124,22 @@ impl<'a> Cutter<'a, '_, '_> {
                         "bind by name: `:player_id`",
                     );
                 }
+                TokenKind::Text => self.quoted_bind(token.text, &place),
                 TokenKind::LineComment => self.line_comment(token, &place),
                 TokenKind::BlockComment => self.block_comment(token, &place),
                 TokenKind::Punct if token.text == ";" => {
-                    let fix = "keep one statement; several are the steps of a @kind tx";
-                    self.findings.error(
-                        Rule::Statement,
-                        &place,
-                        "a second statement begins here",
-                        fix,
-                    );
+                    let rest = tokens.get(index + 1..).unwrap_or_default();
+                    let rest = rest.iter().filter(|token| token.is_code());
+                    let (message, fix) = if rest.clone().all(|t| t.is_punct(";") || t.is_punct("/"))
+                    {
+                        ("more than one `;` ends it, or a `/`", "end it with one `;`, or with none")
+                    } else {
+                        let fix = "keep one statement; several are the steps of a @kind tx";
+                        ("a second statement begins here", fix)
+                    };
+                    self.findings.error(Rule::Statement, &place, message, fix);
+                    // What follows is told with it.
+                    break;
                 }
                 TokenKind::Punct
                     if token.text == "-"
@@ -143,6 +149,17 @@ impl<'a> Cutter<'a, '_, '_> {
                 }
                 _ => {}
             }
+        }
+    }
+
+    /// A parameter in quotes is a text like any other, and nobody would see it but in the answers.
+    fn quoted_bind(&mut self, text: &str, place: &Place) {
+        let name = text.strip_prefix("':").and_then(|text| text.strip_suffix('\''));
+        let Some(name) = name else { return };
+        if self.around.slots.list.iter().any(|slot| *slot.name == *name) {
+            let message = format!("`':{name}'` is a text, not the parameter");
+            let fix = format!("write `:{name}` without quotes");
+            self.findings.error(Rule::Placeholder, place, message, fix);
         }
     }
 

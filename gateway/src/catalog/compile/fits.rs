@@ -4,10 +4,14 @@ use super::Compiler;
 use crate::catalog::Kind;
 use crate::catalog::contract::{Decl, Key};
 use crate::catalog::finding::Rule;
+use crate::catalog::tree::BASE;
 
 impl Compiler<'_, '_> {
     /// What every template has.
     pub(super) fn mandatory(&mut self) {
+        if self.is_void() {
+            return;
+        }
         let needed = [
             (Key::Kind, "write `-- @kind one` (or optional, many, page, exec, tx, batch, call)"),
             (Key::Allow, "name the roles: `-- @allow game_server`; `public` needs no credential"),
@@ -20,11 +24,46 @@ impl Compiler<'_, '_> {
         }
         if self.resolved.body.is_none() {
             let (op, dialect) = (&self.resolved.op, self.resolved.dialect);
-            let message = format!("`{op}` has no body for {dialect}");
-            let file = op.as_str().replace('.', "/");
-            let fix = format!("add `{file}.{dialect}.sql`, or name its dialects with @dialects");
+            let folder = self.folder();
+            let path = format!("{folder}/{}", op.as_str().replace('.', "/"));
+            let (message, fix) = if self.resolved.has_any_body {
+                let message = format!("`{op}` has no body for {dialect}");
+                (
+                    message,
+                    format!("add `{path}.{dialect}.sql`, or name its dialects with @dialects"),
+                )
+            } else {
+                let message = format!("`{op}` has no statement");
+                (message, "write it below the header: the contract is there, and no SQL".to_owned())
+            };
             self.findings.error(Rule::BodyMissing, &self.resolved.place, message, fix);
         }
+    }
+
+    /// Whether there is nothing that could be an operation, which is told as that alone.
+    fn is_void(&mut self) -> bool {
+        let resolved = self.resolved;
+        if resolved.has_any_body || !resolved.lacks(Key::Kind) {
+            return false;
+        }
+        let (op, folder) = (&resolved.op, self.folder());
+        let (message, fix) = if resolved.entries.is_empty() && resolved.faulty.is_empty() {
+            let fix = "write a contract (`-- @kind …`) and a statement, or remove the file";
+            ("there is neither a contract nor a statement in it".to_owned(), fix)
+        } else if folder != BASE {
+            let fix =
+                "mend the file's name, or write a whole operation: @kind, @allow and a statement";
+            (format!("it changes `{op}`, and {BASE} has no such operation"), fix)
+        } else {
+            return false;
+        };
+        self.findings.error(Rule::File, &resolved.place, message, fix);
+        true
+    }
+
+    /// The folder of its most specific file.
+    fn folder(&self) -> &str {
+        self.resolved.place.file.split('/').next().unwrap_or(BASE)
     }
 
     /// What is well formed and has nothing behind it yet: refused, never ignored.

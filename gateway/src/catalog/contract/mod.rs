@@ -20,7 +20,7 @@ use std::time::Duration;
 
 pub(crate) use access::{AllowDecl, path_names};
 pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
-pub(crate) use key::{Key, Merge};
+pub(crate) use key::{Key, Merge, distance};
 pub(crate) use output::{GuardDecl, OutputDecl};
 pub(crate) use param::ParamDecl;
 pub(crate) use reader::{Fault, Reader};
@@ -100,7 +100,12 @@ pub(crate) fn read(
     for line in lines {
         let mut reader = Reader::new(line.value);
         let decl = declaration(line.key, &mut reader).and_then(|decl| {
-            reader.end()?;
+            reader.end().map_err(|fault| match line.key {
+                Key::Result | Key::Allow | Key::Invalidate | Key::Emit => {
+                    Fault { fix: "put a `,` before it, or remove it".to_owned(), ..fault }
+                }
+                _ => fault,
+            })?;
             Ok(decl)
         });
         match decl {

@@ -119,7 +119,10 @@ pub(crate) fn business_error(
         reader.rest();
         reader.at()
     };
-    let number: u16 = reader.number()?;
+    let number: u16 = reader.number().map_err(|fault| {
+        let fix = "write a code of 2100 to 2999 and its name: `else 2101 PLAYER_NOT_FOUND`";
+        Fault { fix: fix.to_owned(), ..fault }
+    })?;
     let code = BusinessCode::new(number).ok_or_else(|| {
         Fault::new(at, format!("{number} is not a template's code"), "choose one of 2100 to 2999")
     })?;

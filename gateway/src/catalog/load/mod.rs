@@ -9,7 +9,7 @@ use gateway_protocol::{GameId, OpId};
 use sha2::{Digest, Sha256};
 
 use super::compile::{Compiled, compile};
-use super::contract::{Decl, Key};
+use super::contract::{Decl, Key, distance};
 use super::finding::{Finding, Findings, Place, Severity};
 use super::resolve::{Resolved, layers, resolve};
 use super::tree::{Body, Tree};
@@ -156,8 +156,9 @@ impl Survey {
     #[must_use]
     pub fn with_bodies(mut self) -> Self {
         let mut findings = Findings(self.findings);
+        let mut seen = BTreeSet::new();
         for one in self.games.iter().flat_map(|one| &one.compiled) {
-            compare_bodies(&self.tree, &one.resolved, &mut findings);
+            compare_bodies(&self.tree, &one.resolved, &mut seen, &mut findings);
         }
         self.findings = findings.into_sorted();
         self
@@ -178,6 +179,27 @@ impl Survey {
         }
         self.findings = findings.into_sorted();
         self
+    }
+
+    /// Why an operation cannot be used, in words for who named it: it has faults, is on other dialects, or does not exist.
+    pub fn absence(&self, game: &GameId, op: &OpId, dialect: Dialect) -> String {
+        let names = operations(&self.tree, game);
+        if names.contains(op) {
+            let is_on = |other: &Dialect| {
+                let found = resolved(&self.tree, (game, op, *other), &mut Findings::default());
+                found.is_some_and(|found| found.body.is_some())
+            };
+            let on = Dialect::ALL.into_iter().filter(is_on).map(Dialect::name);
+            let on: Vec<&str> = on.collect();
+            if on.is_empty() || on.contains(&dialect.name()) {
+                return format!("{game} has no good operation {op} on {dialect}");
+            }
+            return format!("{game} has {op} on {} only, not on {dialect}", on.join(" and "));
+        }
+        let away = |name: &&OpId| distance(name.as_str(), op.as_str());
+        let nearest = names.into_iter().min_by_key(away).filter(|name| away(name) <= 2);
+        let meant = nearest.map_or_else(String::new, |name| format!(": did you mean {name}?"));
+        format!("{game} has no operation {op}{meant}")
     }
 
     /// The templates that compiled, by game, dialect and name: for rule 5 and for `gateway render`.
@@ -255,6 +277,7 @@ pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
         surveyed_games.push(SurveyedGame { id: game, dialect, names, compiled });
     }
     check::codes(surveyed_games.iter().flat_map(|one| &one.compiled), &mut findings);
+    check::roles(surveyed_games.iter().flat_map(|one| &one.compiled), &mut findings);
     let template_count = surveyed_games.iter().map(|one| one.compiled.len()).sum();
     let breadth = Breadth::of(&surveyed_games);
     let findings = findings.into_sorted();
@@ -300,9 +323,23 @@ fn has_own_body(tree: &Tree, (game, op, dialect): (&GameId, &OpId, Dialect)) -> 
 }
 
 /// A body of its own with each other's; of those that share theirs with one.
-fn compare_bodies(tree: &Tree, here: &Resolved, findings: &mut Findings) {
+///
+/// - `seen`: the files whose bodies were compared, so that one that two dialects share is compared once.
+fn compare_bodies(
+    tree: &Tree,
+    here: &Resolved,
+    seen: &mut BTreeSet<[Vec<Arc<str>>; 2]>,
+    findings: &mut Findings,
+) {
     let (game, op) = (&here.game, &here.op);
     let mut is_compared = !has_own_body(tree, (game, op, here.dialect));
+    let mut compare = |own: &Resolved, other: &Resolved| {
+        let files =
+            [own, other].map(|one| one.bodies().map(|body| Arc::clone(&body.file)).collect());
+        if seen.insert(files) {
+            check::compare(own, other, findings);
+        }
+    };
     for dialect in [Dialect::Mysql, Dialect::Oracle, Dialect::Sqlite] {
         let is_own_there = has_own_body(tree, (game, op, dialect));
         if dialect == here.dialect || (is_compared && !is_own_there) {
@@ -311,9 +348,9 @@ fn compare_bodies(tree: &Tree, here: &Resolved, findings: &mut Findings) {
         // What is wrong with it alone is told where it is compiled, or nobody's concern here.
         let there = resolved(tree, (game, op, dialect), &mut Findings::default());
         match there.filter(|there| there.body.is_some()) {
-            Some(there) if is_own_there => check::compare(&there, here, findings),
+            Some(there) if is_own_there => compare(&there, here),
             Some(there) => {
-                check::compare(here, &there, findings);
+                compare(here, &there);
                 is_compared = true;
             }
             None => {}

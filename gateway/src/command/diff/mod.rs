@@ -145,7 +145,7 @@ fn template<'s>(
     found.ok_or_else(|| {
         let is_wrong = |one: &&Finding| one.severity == Severity::Error && is_of(one, game, op);
         let wrong: Vec<Finding> = survey.findings.iter().filter(is_wrong).cloned().collect();
-        let told = format!("{game} has no good operation {op} on {}", side.dialect);
+        let told = survey.absence(game, op, side.dialect);
         format!("{told}\n{}", lines(&wrong)).trim_end().to_owned()
     })
 }

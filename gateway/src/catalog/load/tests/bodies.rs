@@ -133,3 +133,18 @@ fn steps_are_the_same_but_for_what_is_read_to_lock() {
         [format!("{first} step `lock` is on Oracle, and not on MySQL")]
     );
 }
+
+/// MySQL and SQLite share the statement that Oracle's differs from: one mistake.
+#[test]
+fn body_that_two_dialects_share_is_compared_with_a_third_ones_once() {
+    let root = tempfile::tempdir().unwrap();
+    let oracle = SAME.replacen("u.a, u.c FROM", "u.c, u.a FROM", 1);
+    write(root.path(), &[("_base/x.sql", LIST), ("_base/x.oracle.sql", &oracle)]);
+    let pairs = Dialect::ALL.map(|dialect| ("game1", dialect));
+    let findings = survey(root.path(), &games(&pairs)).with_bodies().findings;
+    assert_eq!(findings.len(), 1, "{findings:?}");
+    assert!(
+        findings[0].message.contains("it selects c, a on Oracle, and a, c on "),
+        "{findings:?}"
+    );
+}

@@ -3,6 +3,7 @@
 mod bodies;
 mod faults;
 mod mirrors;
+mod mistakes;
 mod portability;
 mod relations;
 mod statements;
