@@ -5,6 +5,9 @@
 //!
 //! Invariant: pure; after it nothing asks again whether a value fits.
 
+mod in_order;
+mod limits;
+
 use std::borrow::Cow;
 use std::cmp::Ordering;
 
@@ -16,6 +19,9 @@ use crate::catalog::{
     BusinessError, Comparison, Field, Operand, Require, RowsFault, Scalar, ScalarFault, Slot,
     Template, Type, accept_rows,
 };
+
+use self::limits::checked;
+pub(crate) use in_order::{fill_in_order, fills_in_order, has_required};
 
 /// Characters of an undeclared name that a message repeats.
 const NAME_CHARS_SHOWN: usize = 64;
@@ -225,55 +231,6 @@ pub fn bind_scalars<'a, 'n>(
     Ok(bound)
 }
 
-/// Whether [`fill_in_order`] is all that binding a template's parameters takes: no rule over several of them, and no value made of
-/// others.
-pub(crate) fn fills_in_order(template: &Template) -> bool {
-    let is_plain = |slot: &Slot| !matches!(slot.ty, Type::Rows(_) | Type::List(_));
-    template.requires.is_empty()
-        && template.write.idempotent.is_none()
-        && template.slots.iter().all(is_plain)
-}
-
-/// Whether a template's required slots are all among those that are given.
-pub(crate) fn has_required(template: &Template, given: u64) -> bool {
-    let mut slots = template.slots.iter().enumerate();
-    slots.all(|(index, slot)| !slot.required || index < 64 && given >> index & 1 == 1)
-}
-
-/// Fills slots from values that are neither null nor missing and come in the slots' order. False: one does not fit, and `bound` is
-/// unspecified; [`bind_each`] tells what is wrong.
-///
-/// For templates that [`fills_in_order`] takes, and slots that [`has_required`] found to be enough.
-///
-/// - `given`: bit `i`: slot `i` has a value.
-/// - `next`: the next value; `None` ends it all.
-#[inline]
-pub(crate) fn fill_in_order<'a>(
-    slots: &[Slot],
-    given: u64,
-    untyped: bool,
-    bound: &mut Bound<'a>,
-    mut next: impl FnMut() -> Option<Value<'a>>,
-) -> bool {
-    bound.values.clear();
-    bound.given = given;
-    for (index, slot) in slots.iter().enumerate() {
-        let value = if bound.is_given(index) {
-            let Some(value) = next() else { return false };
-            let Ok(value) = slot.ty.accept(value, untyped) else { return false };
-            checked(slot, value)
-        } else {
-            match &slot.default {
-                Some(default) => checked(slot, default.clone()),
-                None => Ok(Scalar::Null),
-            }
-        };
-        let Ok(value) = value else { return false };
-        bound.values.push(value);
-    }
-    true
-}
-
 /// Takes the rows of a `rows(…)` slot. A path or a query, which are text without a type, have none.
 fn rows<'a>(slot: &Slot, fields: &[Field], param: Param<'a>) -> Result<Scalar<'a>, BindError> {
     if param.untyped {
@@ -348,74 +305,6 @@ fn put<'a>(bound: &mut Bound<'a>, index: usize, value: Scalar<'a>) {
     if let Some(place) = bound.values.get_mut(index) {
         *place = value;
     }
-}
-
-/// Holds a value of the slot's type against the slot's own limits, and escapes a `like=prefix`.
-fn checked<'a>(slot: &Slot, value: Scalar<'a>) -> Result<Scalar<'a>, BindError> {
-    let outside = |fault: String| BindError::Range { name: slot.name.clone(), fault: fault.into() };
-    if let Scalar::List(items) = &value {
-        if let Some(max) = slot.item_count_max
-            && items.len() > max as usize
-        {
-            return Err(outside(format!("{} items, {max} at most", items.len())));
-        }
-        for item in items {
-            check_limits(slot, item).map_err(outside)?;
-        }
-        return Ok(value);
-    }
-    check_limits(slot, &value).map_err(outside)?;
-    Ok(match value {
-        Scalar::Str(text) if slot.like_prefix => Scalar::Str(like_prefix(&text).into()),
-        other => other,
-    })
-}
-
-/// `min=`, `max=` and `pattern=`, of one value or one item of a list.
-fn check_limits(slot: &Slot, value: &Scalar<'_>) -> Result<(), String> {
-    if let Some(min) = slot.min.as_ref().map(one)
-        && value.compare(min).is_some_and(Ordering::is_lt)
-    {
-        return Err(format!("less than {}", shown(min)));
-    }
-    if let Some(max) = slot.max.as_ref().map(one)
-        && value.compare(max).is_some_and(Ordering::is_gt)
-    {
-        return Err(format!("more than {}", shown(max)));
-    }
-    if let (Some(pattern), Scalar::Str(text)) = (&slot.pattern, value)
-        && !pattern.matches(text)
-    {
-        return Err(format!("does not match {}", pattern.0.as_str()));
-    }
-    Ok(())
-}
-
-/// A list's `min=` and `max=` are of its items; they are kept as a list of one.
-fn one<'t>(limit: &'t Scalar<'static>) -> &'t Scalar<'static> {
-    match limit {
-        Scalar::List(items) => items.first().unwrap_or(&Scalar::Null),
-        other => other,
-    }
-}
-
-fn shown(limit: &Scalar<'_>) -> String {
-    let mut text = String::new();
-    limit.tag_text(&mut text);
-    text
-}
-
-/// A text as the prefix of a LIKE: wildcards escaped by a backslash, `%` behind.
-fn like_prefix(text: &str) -> String {
-    let mut pattern = String::with_capacity(text.len() + 1);
-    for character in text.chars() {
-        if matches!(character, '\\' | '%' | '_') {
-            pattern.push('\\');
-        }
-        pattern.push(character);
-    }
-    pattern.push('%');
-    pattern
 }
 
 /// A comparison with null holds, as in an SQL CHECK: what was not given breaks no rule. One of values
