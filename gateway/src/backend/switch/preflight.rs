@@ -58,7 +58,7 @@ pub(super) async fn preflight(
     let id = group.id;
     let phase = (state.phase != Phase::Mirrored)
         .then(|| format!("it is `{}`, and has to be `mirrored`", state.phase.name()));
-    let instances = instance::read_alive(owner, id).await?;
+    let instances = instance::read_all(owner, id).await?;
     Ok(vec![
         Check::new("phase", phase),
         Check::new("tables", tables_fault(owner, group).await?),
@@ -69,6 +69,7 @@ pub(super) async fn preflight(
         Check::new("reconcile", reconcile_fault(owner, group).await?),
         Check::new("compares", compares_fault(group).await?),
         Check::new("gateways", instances_fault(&instances)),
+        Check::new("letters", letters_fault(&instances)),
     ])
 }
 
@@ -197,13 +198,34 @@ async fn compares_fault(group: Group<'_>) -> Result<Option<String>, SwitchError>
 }
 
 fn instances_fault(instances: &[Instance]) -> Option<String> {
-    let unfit = instances.iter().filter(|it| it.state == InstanceState::Unfit);
+    let alive = instances.iter().filter(|it| it.is_alive());
+    let unfit = alive.filter(|it| it.state == InstanceState::Unfit);
     let told: Vec<String> = unfit
         .map(|it| {
             format!("{} cannot go along: {}", it.name, it.fault.as_deref().unwrap_or("unfit"))
         })
         .collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Dead letters in the gateways' journals; of a gateway that has gone as many as it told of last.
+fn letters_fault(instances: &[Instance]) -> Option<String> {
+    let told = |it: &Instance| {
+        let (name, count) = (&it.name, it.dead_letters);
+        if it.is_alive() {
+            return format!("{name} has {count}");
+        }
+        let seconds = it.silent_ms() / 1000;
+        format!("{name}, which was last heard of {seconds} s ago, had {count}: start it again")
+    };
+    let having = instances.iter().filter(|it| it.dead_letters > 0);
+    let told: Vec<String> = having.map(told).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "dead letters in journals: {}. `gateway journal list`, then retry or drop them",
+            told.join("; ")
+        )
+    })
 }
 
 /// Writes down what a comparison of all rows of a group found, in the owner's database.

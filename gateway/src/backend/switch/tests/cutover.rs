@@ -160,6 +160,13 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         .await;
         assert!(refusal().await.contains("refused: the mirror does not take 1 rows"));
         run(&world.owner, "DELETE FROM gateway_outbox_refused").await;
+        let gone = "INSERT INTO gateway_switch_instance (group_name, instance, seen_at, epoch, flip_id, state, pause_ms, \
+                    journal, dead_letters) VALUES ('game1', 'gone', 0, 1, 0, 'open', 0, 7, 3)";
+        run(&world.owner, gone).await;
+        let told = refusal().await;
+        assert!(told.contains("letters: ") && told.contains("had 3: start it again"), "{told}");
+        run(&world.owner, "UPDATE gateway_switch_instance SET dead_letters = 0").await;
+        assert!(!refusal().await.contains("letters: "));
         compared(world, 99, 0).await;
         assert!(refusal().await.contains("compares: 99 answers"));
         compared(world, 1, 1).await;

@@ -9,6 +9,7 @@ mod events;
 mod flip;
 mod former;
 mod gateway;
+mod letters;
 mod oracle;
 mod owners;
 mod reconcile;
