@@ -1,5 +1,7 @@
 //! What has to be right before a flip, looked at without changing anything.
 
+use std::time::{Duration, Instant};
+
 use super::capture;
 use super::check::obstacles;
 use super::copy::group_pairs;
@@ -18,6 +20,10 @@ const LAG_MS_MAX: i64 = 5000;
 const WAITING_COUNT_MAX: u64 = 5000;
 /// How long a comparison of all rows counts.
 const RECONCILED_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// How long a copier is waited for: as long as one that has gone keeps others out, and a little.
+const COPIER_MAX: Duration = Duration::from_secs(12);
+/// Between two looks for one.
+const COPIER_PAUSE: Duration = Duration::from_millis(100);
 /// Answers of both sides that have to have been compared.
 const COMPARED_COUNT_MIN: u64 = 100;
 /// Refused rows that are counted.
@@ -71,6 +77,38 @@ pub(super) async fn preflight(
         Check::new("gateways", instances_fault(&instances)),
         Check::new("letters", letters_fault(&instances)),
     ])
+}
+
+/// The same, once more where nobody copies that a running gateway can be expected to: after a backfill or a flip none does for
+/// a moment.
+///
+/// - `told`: hears that it is waited for.
+///
+/// # Errors
+///
+/// As [`preflight`].
+pub(super) async fn preflight_with_copier(
+    (owner, mirror): (&mut Side, &mut Side),
+    group: Group<'_>,
+    state: &State,
+    told: &mut (dyn FnMut(&str) + Send),
+) -> Result<Vec<Check>, SwitchError> {
+    let checks = preflight(owner, mirror, group, state).await?;
+    let found: Vec<&str> =
+        checks.iter().filter(|check| check.fault.is_some()).map(|check| check.name).collect();
+    // Rows wait for as long as nobody copies them.
+    let may_pass =
+        found.contains(&"copier") && found.iter().all(|it| ["copier", "lag"].contains(it));
+    let is_expected = |it: &Instance| !it.lacks_mirror();
+    if !may_pass || !instance::read_alive(owner, group.id).await?.iter().any(is_expected) {
+        return Ok(checks);
+    }
+    told("nobody copies yet: a gateway is waited for");
+    let until = Instant::now() + COPIER_MAX;
+    while copier_fault(owner, group).await?.is_some() && Instant::now() < until {
+        tokio::time::sleep(COPIER_PAUSE).await;
+    }
+    preflight(owner, mirror, group, state).await
 }
 
 async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
