@@ -171,7 +171,7 @@ impl Lookout {
         moving: Option<&State>,
     ) -> Option<Standing> {
         let fault = match conclusion {
-            Some(Conclusion::Stuck(why)) => Some(why.clone()),
+            Some(Conclusion::Stuck(why) | Conclusion::Elsewhere(why)) => Some(why.clone()),
             Some(Conclusion::Away { pool }) => {
                 Some(format!("`{pool}` does not say whose the game is: it does not answer").into())
             }
@@ -190,6 +190,7 @@ impl Lookout {
                 Some(if waits { Standing::Closed } else { Standing::Open(owner.clone()) })
             }
             Some(Conclusion::Leaving { .. } | Conclusion::Stuck(_)) => Some(Standing::Closed),
+            Some(Conclusion::Elsewhere(_)) => Some(Standing::Elsewhere),
             Some(Conclusion::Away { .. }) => None,
             // Who retired the mirror meanwhile is soon told; until then it is as it was.
             None => self.gate.owner().map(Standing::Open),
@@ -219,7 +220,7 @@ impl Lookout {
                 self.shown.epoch = epoch;
                 self.shown.pause = pause.or(self.shown.pause);
             }
-            Standing::Closed | Standing::Away { .. } | Standing::Gone => {
+            Standing::Closed | Standing::Elsewhere | Standing::Away { .. } | Standing::Gone => {
                 // The wait for the first look is none of a flip.
                 if self.shown.owner.is_some() && self.closed_at.is_none() {
                     self.closed_at = Some(Instant::now());
