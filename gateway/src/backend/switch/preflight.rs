@@ -9,10 +9,13 @@ use super::error::SwitchError;
 use super::instance::{self, Instance, InstanceState};
 use super::lease::holder;
 use super::outbox;
+use super::pair::{Pair, Role};
+use super::rights::{self, Need, Right};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms, text};
 use super::verify::verified;
 use crate::catalog::Scalar;
+use crate::config::Dialect;
 
 /// Longest time that a row may have waited, in milliseconds.
 const LAG_MS_MAX: i64 = 5000;
@@ -65,10 +68,19 @@ pub(super) async fn preflight(
     let phase = (state.phase != Phase::Mirrored)
         .then(|| format!("it is `{}`, and has to be `mirrored`", state.phase.name()));
     let instances = instance::read_all(owner, id).await?;
+    let (schemas, rights) = match group_pairs(owner, mirror, group).await {
+        Ok(pairs) => (
+            schemas_fault((owner, mirror), group, &pairs).await?,
+            rights_fault((owner, mirror), &pairs).await?,
+        ),
+        Err(SwitchError::Refused(text)) => (Some(text.into()), None),
+        Err(error) => return Err(error),
+    };
     Ok(vec![
         Check::new("phase", phase),
         Check::new("tables", tables_fault(owner, group).await?),
-        Check::new("schemas", schemas_fault(owner, mirror, group).await?),
+        Check::new("schemas", schemas),
+        Check::new("rights", rights),
         Check::new("copier", copier_fault(owner, group).await?),
         Check::new("lag", lag_fault(owner).await?),
         Check::new("refused", refused_fault(owner, id).await?),
@@ -124,19 +136,11 @@ async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<Strin
 
 /// Whether what changes is written down, and could be on the other side.
 async fn schemas_fault(
-    owner: &mut Side,
-    mirror: &mut Side,
+    (owner, mirror): (&mut Side, &mut Side),
     group: Group<'_>,
+    pairs: &[Pair],
 ) -> Result<Option<String>, SwitchError> {
-    let told = |error| match error {
-        SwitchError::Refused(text) => Ok(Some(text.into_string())),
-        other => Err(other),
-    };
-    let pairs = match group_pairs(owner, mirror, group).await {
-        Ok(pairs) => pairs,
-        Err(error) => return told(error),
-    };
-    let missing = capture::missing(owner, &pairs).await?.len();
+    let missing = capture::missing(owner, pairs).await?.len();
     if missing > 0 {
         let mirror = &group.mirror.name;
         return Ok(Some(format!(
@@ -149,8 +153,28 @@ async fn schemas_fault(
     };
     match checked.await {
         Ok(()) => Ok(None),
-        Err(error) => told(error),
+        Err(SwitchError::Refused(text)) => Ok(Some(text.into())),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether the account on the mirror may do what that of an owner does: what it is allowed on the owner as far as that can be
+/// asked, and what copying back and triggers take.
+async fn rights_fault(
+    (owner, mirror): (&mut Side, &mut Side),
+    pairs: &[Pair],
+) -> Result<Option<String>, SwitchError> {
+    let rights = [Right::Select, Right::Insert, Right::Delete, Right::Trigger];
+    let mut needs = Need::of_pairs(pairs, Role::Mirror, &rights);
+    // Those of a SQLite and of an Oracle's own tables are everything, and say nothing of what the game needs.
+    if owner.dialect() == Dialect::Mysql {
+        let updates = Need::of_pairs(pairs, Role::Owner, &[Right::Update]);
+        let denied = rights::lacking(owner, &updates).await?;
+        Need::add(&mut needs, Right::Update, |table| !denied.has(Right::Update, table));
+    }
+    needs.extend(Need::of_own());
+    let lacking = rights::lacking(mirror, &needs).await?;
+    Ok((!lacking.is_empty()).then(|| rights::told(mirror, &lacking)))
 }
 
 /// The tables of a group as the mirror's triggers will see them, when it is the owner.
@@ -162,7 +186,7 @@ pub(super) async fn back_pairs(
     owner: &mut Side,
     mirror: &mut Side,
     group: Group<'_>,
-) -> Result<Vec<super::pair::Pair>, SwitchError> {
+) -> Result<Vec<Pair>, SwitchError> {
     let tables = state::read_tables(owner, group.id).await?;
     let wanted: Vec<Box<str>> = tables.into_iter().map(|table| table.name).collect();
     super::copy::pairs_of(mirror, owner, group.reversed(), &wanted).await

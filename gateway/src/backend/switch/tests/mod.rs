@@ -13,6 +13,7 @@ mod letters;
 mod oracle;
 mod owners;
 mod reconcile;
+mod rights;
 mod shadow;
 mod steps;
 mod world;
