@@ -1,12 +1,13 @@
 //! Databases that stop, hang, refuse or are full: each has its code, within the deadline, and the next good
 //! request is served.
 
+use std::net::TcpListener;
 use std::time::{Duration, Instant};
 
 use gateway_tests::{
-    ADMIN_KEY, Credential, Database, Gateway, Response, Server, Setup, Signal, wait_until,
+    ADMIN_KEY, Credential, Database, Gateway, Response, Server, Setup, Signal, run, wait_until,
 };
-use serde_json::json;
+use serde_json::{Value, json};
 
 gateway_tests::on_every_server! {
     database_that_is_killed_is_told_as_unreachable_and_used_again_when_it_is_back,
@@ -105,6 +106,44 @@ fn schema_that_could_not_be_looked_at_is_looked_at_again_when_its_database_is_ba
     wait_until("the schema is known again", || {
         (schema(&gateway)["state"] == "current").then_some(())
     });
+}
+
+/// The look at another database that takes a connection and says nothing lasts 10 s each time.
+#[test]
+fn schema_that_migrate_mends_is_seen_within_seconds_beside_a_database_that_hangs() {
+    let silent = TcpListener::bind("127.0.0.1:0").expect("a port");
+    let port = silent.local_addr().expect("an address").port();
+    let mysql = json!({
+        "type": "mysql", "host": "127.0.0.1", "port": port, "username": "u", "password": "p",
+        "database": "d",
+    });
+    let setup = Setup::sqlite().set("/database/connections/game2", mysql);
+    let path = setup.folder.path().join("empty.db");
+    let setup = setup.set("/database/connections/game1/path", json!(path));
+    let mut alone = setup.config.clone();
+    let other = setup.folder.path().join("other.db");
+    alone["database"]["connections"]["game2"] = json!({ "type": "sqlite", "path": other });
+    let config = setup.folder.path().join("alone.yaml");
+    std::fs::write(&config, alone.to_string()).expect("written");
+    let gateway = setup.start();
+    let schema = || gateway.admin("/readyz").json()["databases"]["game1"]["schema"].clone();
+    let first = wait_until("it is looked at", || Some(schema()).filter(Value::is_object));
+    assert_eq!(first["state"], "pending", "{first}");
+    let later = wait_until("it is looked at again", || {
+        Some(schema()).filter(|later| later["looked_at"] != first["looked_at"])
+    });
+    assert_eq!((&later["state"], &later["files"]), (&first["state"], &first["files"]));
+    run(&["migrate", "--config", &config.display().to_string()]).succeeded();
+    let mended = Instant::now();
+    wait_until("it is seen", || (schema()["state"] == "current").then_some(()));
+    assert!(mended.elapsed() < Duration::from_secs(9), "{:?}", mended.elapsed());
+    let statements = wait_until("the statements are prepared", || {
+        let told = gateway.admin("/readyz").json()["databases"]["game1"]["statements"].clone();
+        Some(told).filter(Value::is_object)
+    });
+    assert_eq!(statements["refused_count"], 0, "{statements}");
+    let hung = gateway.admin("/readyz").json()["databases"]["game2"]["schema"].clone();
+    assert_ne!(hung["state"], "current", "{hung}");
 }
 
 fn database_that_hangs_is_told_within_the_deadline_and_used_again_when_it_goes_on(

@@ -259,4 +259,15 @@ fn statement_that_the_database_refuses_is_told_at_the_start_and_after_a_reload_a
     wait_until("the mended one is taken", || {
         (statements(&gateway)["refused_count"] == 0).then_some(())
     });
+
+    gateway.write_template("game1/player/planted.sql", &planted("later"));
+    gateway.signal(Signal::Reload);
+    wait_until("the newest one is refused", || {
+        (statements(&gateway)["refused_count"] == 1).then_some(())
+    });
+    gateway.sql("game1", "ALTER TABLE player ADD later INTEGER");
+    let told = wait_until("what is mended in the database is seen without a reload", || {
+        Some(statements(&gateway)).filter(|told| told["refused_count"] == 0)
+    });
+    assert!(told["count"].as_u64().unwrap() > 40 && told["asked_at"].is_string(), "{told}");
 }

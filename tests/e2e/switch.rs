@@ -69,29 +69,38 @@ fn reconcile_without_a_mirror_says_what_to_do() {
     assert!(output.stderr.contains("games.game1.mirror"), "{}", output.stderr);
 }
 
-/// A template that the mirror's dialect does not have would be missed only when the game is switched.
+/// A template that one of both has not would be missed only when the game is switched. Whichever of the two is the
+/// database: of the first game MySQL has procedures, and SQLite has none.
 #[test]
-fn templates_that_the_mirror_has_no_body_of_are_found_at_load() {
-    let contract = "-- @kind many\n-- @allow admin\n-- @result nickname string\n";
+fn operations_that_one_of_both_databases_lacks_are_told_by_check_start_and_reload_alike() {
+    let copy = json!({
+        "type": "mysql", "host": "127.0.0.1", "username": "gateway", "password": "env",
+        "database": "copy",
+    });
     let setup = Setup::sqlite().own_templates();
-    let setup = setup.template("game1/player/first.sql", contract);
+    let contract = "-- @kind many\n-- @allow admin\n-- @result nickname string\n";
     let body = "SELECT p.nickname FROM player p WHERE p.player_id = 1\n";
-    let setup = setup.template("game1/player/first.sqlite.sql", body);
-    let setup = setup.set(
-        "/database/connections/copy",
-        json!({
-            "type": "mysql", "host": "127.0.0.1", "username": "gateway", "password": "env",
-            "database": "copy",
-        }),
-    );
-    setup.write_config();
-    let check = || run(&["check", "--config", &setup.config_path().display().to_string()]);
+    let setup = setup.template("_base/player/first.sqlite.sql", &format!("{contract}{body}"));
+    let setup = setup.set("/database/connections/copy", copy);
+    let mut gateway = setup.start();
+    let path = gateway.folder().join("gateway.yaml").display().to_string();
+    let check = || run(&["check", "--config", &path]);
     check().succeeded();
-    let setup = setup.set("/games/game1/mirror", json!("copy"));
-    setup.write_config();
-    let output = run(&["check", "--config", &setup.config_path().display().to_string()]);
-    assert_eq!(output.status, Some(1), "{}", output.text());
-    assert!(output.stdout.contains("player/first"), "{}", output.text());
+    gateway.write_config("/games/game1/mirror", json!("copy"));
+    let missing = [
+        "`player.first` of game1 is on sqlite and not on mysql, the dialect of the game's mirror",
+        "`reward.claim` of game1 is on mysql and not on sqlite, the dialect of the game's database",
+        "`_base/player/first.mysql.sql`",
+    ];
+    let told = |text: &str| missing.iter().all(|one| text.contains(one));
+    let output = check();
+    assert!(output.status == Some(1) && told(&output.stdout), "{}", output.text());
+    wait_until("the reload is refused", || told(&gateway.log()).then_some(()));
+    let output = run(&["serve", "--config", &path]);
+    assert!(output.status == Some(78) && told(&output.stderr), "{}", output.text());
+    let disabled = json!(["player.first", "reward.claim", "reward.status"]);
+    gateway.write_config("/games/game1/disabled_operations", disabled);
+    check().succeeded();
 }
 
 fn switch(gateway: &Gateway<'_>, arguments: &[&str]) -> Output {

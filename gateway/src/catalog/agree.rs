@@ -5,7 +5,7 @@ use super::Template;
 /// What two compiled forms of an operation have to have in common while its game may be moved from one
 /// database to the other: everything that a request, a reply, a cached entry or a queued record depends on. Returns the
 /// directives that they differ in.
-pub fn disagreements(own: &Template, other: &Template) -> Vec<&'static str> {
+pub(crate) fn disagreements(own: &Template, other: &Template) -> Vec<&'static str> {
     let (write, others) = (&own.write, &other.write);
     let compared = [
         ("@kind", own.kind == other.kind && own.not_found == other.not_found),

@@ -83,6 +83,7 @@ pub enum Rule {
     Stale,
     Portability,
     Bodies,
+    Mirror,
     Syntax,
     Database,
     Scan,
@@ -90,7 +91,7 @@ pub enum Rule {
 
 impl Rule {
     /// Every rule.
-    pub const ALL: [Self; 35] = [
+    pub const ALL: [Self; 36] = [
         Self::File,
         Self::Lex,
         Self::Marker,
@@ -123,6 +124,7 @@ impl Rule {
         Self::Stale,
         Self::Portability,
         Self::Bodies,
+        Self::Mirror,
         Self::Syntax,
         Self::Database,
         Self::Scan,
@@ -163,6 +165,7 @@ impl Rule {
             Self::Stale => "stale",
             Self::Portability => "portability",
             Self::Bodies => "bodies",
+            Self::Mirror => "mirror",
             Self::Syntax => "syntax",
             Self::Database => "database",
             Self::Scan => "scan",

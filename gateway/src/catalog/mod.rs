@@ -50,8 +50,7 @@ use std::sync::Arc;
 use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
-pub use agree::disagreements;
-pub use check::combinations;
+pub use check::{MirroredGame, combinations};
 pub(crate) use contract::{PathSegment, path_segments};
 pub(crate) use decimal::canonical as canonical_decimal;
 pub use finding::{Finding, Place, Rule, Severity};

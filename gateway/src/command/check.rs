@@ -6,7 +6,7 @@ use std::path::Path;
 use gateway_protocol::GameId;
 use serde_json::{Value, json};
 
-use crate::catalog::{Breadth, Dialect, Finding, Severity, survey};
+use crate::catalog::{Breadth, Dialect, Finding, MirroredGame, Severity, survey};
 
 /// Exit status when nothing is wrong; there may be warnings.
 pub const EXIT_OK: u8 = 0;
@@ -57,19 +57,22 @@ pub(super) fn unknown_game<'g>(
 ///
 /// - `games`: a game may stand several times with different dialects; empty: every game that has a folder, on
 ///   MySQL and on SQLite, and on Oracle where some file is written for it.
+/// - `mirrors`: of these, those that have a mirror, and whether both have the same operations.
 /// - `more`: findings from elsewhere, told with the others (rule 5, which needs a database).
 ///
 /// Blocks: reads the folder.
 pub fn check(
     dir: &Path,
-    games: &[(GameId, Dialect)],
+    (games, mirrors): (&[(GameId, Dialect)], &[MirroredGame]),
     format: Format,
     more: Vec<Finding>,
 ) -> Report {
     if !dir.is_dir() {
         return Report::refused(&format!("{}: no such folder of templates", dir.display()));
     }
-    let survey = survey(dir, games).with_bodies().with_syntax();
+    let mirrored = mirrors.iter().map(|game| (game.id.clone(), game.mirror));
+    let pairs: Vec<_> = games.iter().cloned().chain(mirrored).collect();
+    let survey = survey(dir, &pairs).with_bodies().with_syntax().with_mirrors(mirrors);
     let mut findings = survey.findings;
     findings.extend(more);
     findings.sort_unstable();
@@ -162,7 +165,7 @@ mod tests {
     fn checked(text: &str, format: Format) -> Report {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("_base/player/get.sql", text), ("game1/search.sql", SEARCH)]);
-        check(root.path(), &games(&[("game1", Dialect::Mysql)]), format, Vec::new())
+        check(root.path(), (&games(&[("game1", Dialect::Mysql)]), &[]), format, Vec::new())
     }
 
     #[test]
@@ -193,7 +196,7 @@ mod tests {
     fn oracle_is_looked_at_by_itself_where_a_file_is_written_for_it() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("_base/player/get.sql", PLAYER_GET), ("game1/search.sql", SEARCH)]);
-        let looked = || check(root.path(), &[], Format::People, Vec::new()).text;
+        let looked = || check(root.path(), (&[], &[]), Format::People, Vec::new()).text;
         assert!(looked().contains("2 operations, 1 games, 2 dialects), 0 errors"), "{}", looked());
         let own = SEARCH.replacen("-- @kind", "-- more\n-- @kind", 1);
         write(root.path(), &[("game1/search.oracle.sql", &own)]);
@@ -265,7 +268,8 @@ mod tests {
         write(root.path(), &[("_base/player/get.sql", &broken)]);
         more.extend(survey(root.path(), &games(&[("game1", Dialect::Mysql)])).findings);
         write(root.path(), &[("_base/player/get.sql", PLAYER_GET)]);
-        let report = check(root.path(), &games(&[("game1", Dialect::Mysql)]), Format::People, more);
+        let report =
+            check(root.path(), (&games(&[("game1", Dialect::Mysql)]), &[]), Format::People, more);
         assert_eq!(report.status, EXIT_FAULTY);
     }
 
@@ -273,7 +277,7 @@ mod tests {
     fn without_games_every_folder_is_checked_on_both_dialects() {
         let root = tempfile::tempdir().unwrap();
         write(root.path(), &[("_base/player/get.sql", PLAYER_GET), ("game1/search.sql", SEARCH)]);
-        let report = check(root.path(), &[], Format::People, Vec::new());
+        let report = check(root.path(), (&[], &[]), Format::People, Vec::new());
         assert_eq!(
             report.text,
             "4 templates (2 operations, 1 games, 2 dialects), 0 errors, 0 warnings\n"
@@ -282,7 +286,7 @@ mod tests {
 
     #[test]
     fn folder_that_is_not_there_ends_with_2() {
-        let report = check(Path::new("no/such/folder"), &[], Format::People, Vec::new());
+        let report = check(Path::new("no/such/folder"), (&[], &[]), Format::People, Vec::new());
         assert_eq!((report.status, &*report.text), (EXIT_USAGE, ""));
         assert!(report.complaint.contains("no such folder"));
     }

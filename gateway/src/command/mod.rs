@@ -33,6 +33,7 @@ use gateway_protocol::{GameId, OpId};
 
 use crate::backend::MigrateMode;
 use crate::config::{Config, Dialect, Env};
+use crate::control::{game_dialects, mirrored_games};
 use crate::server::CommandRuntime;
 use output::{Outcome, chain};
 
@@ -248,7 +249,7 @@ fn dialect(text: &str) -> Result<Dialect, String> {
 }
 
 /// `game1=mysql`, or `game1` for MySQL and SQLite.
-fn game_dialects(text: &str) -> Result<Vec<(GameId, Dialect)>, String> {
+fn named_dialects(text: &str) -> Result<Vec<(GameId, Dialect)>, String> {
     if let Some((name, of)) = text.split_once('=') {
         return Ok(vec![(game(name)?, dialect(of)?)]);
     }
@@ -263,7 +264,7 @@ fn check_command(args: &CheckArgs) -> Outcome {
     };
     let mut games = Vec::new();
     for text in &args.games {
-        match game_dialects(text) {
+        match named_dialects(text) {
             Ok(pairs) => games.extend(pairs),
             Err(fault) => {
                 return Outcome::failed(check::EXIT_USAGE, format!("--game {text}: {fault}\n"));
@@ -277,7 +278,7 @@ fn check_command(args: &CheckArgs) -> Outcome {
         {
             return refused.into();
         }
-        return check::check(&args.templates, &games, format, Vec::new()).into();
+        return check::check(&args.templates, (&games, &[]), format, Vec::new()).into();
     };
     let config = match Config::load(file, &Env::process()) {
         Ok((config, _)) => config,
@@ -295,9 +296,9 @@ fn check_command(args: &CheckArgs) -> Outcome {
             }
         }
     }
-    let mut games = crate::control::game_dialects(&config);
-    games.extend(crate::control::mirror_dialects(&config));
-    check::check(&config.templates, &games, format, more).into()
+    let mirrors = mirrored_games(&config);
+    games = game_dialects(&config);
+    check::check(&config.templates, (&games, &mirrors), format, more).into()
 }
 
 fn render_command(args: &RenderArgs) -> Outcome {

@@ -10,7 +10,8 @@ use serde_json::{Value, json};
 use super::config::refused;
 use super::output::{Outcome, chain};
 use crate::backend::switch::{
-    ColumnDifference, DifferentRow, Group, Reconcile, SwitchError, TableReport, by_rows, reconcile,
+    ColumnDifference, DifferentRow, Group, OneSided, Reconcile, SwitchError, TableReport,
+    Uncompared, by_rows, reconcile,
 };
 use crate::config::{Config, ConnectionConfig, Env};
 use crate::server::CommandRuntime;
@@ -34,7 +35,7 @@ pub(super) struct ReconcileArgs {
     /// The connection to compare the game's database with; default: `games.GAME.mirror`.
     #[arg(long, value_name = "CONNECTION")]
     mirror: Option<Box<str>>,
-    /// Tables, with commas between; default: all but the gateway's own.
+    /// Tables, with commas between; default: those that are copied, and before `switch mirror` all but the gateway's own.
     #[arg(long, value_delimiter = ',')]
     tables: Vec<Box<str>>,
     /// Only rows whose key's first column is this or more.
@@ -87,13 +88,13 @@ fn compare(args: &ReconcileArgs, config: &Config) -> Result<Outcome, String> {
     };
     let mut reports = Vec::new();
     let done = runtime.block_on(reconcile(&plan, |report| reports.push(report)));
-    done.map_err(|error| chain(&error))?;
-    let count: u64 = reports.iter().map(TableReport::divergence_count).sum();
+    let uncompared = done.map_err(|error| chain(&error))?;
+    let found = Found { reports, uncompared };
     let stdout = match args.format.as_str() {
-        "json" => format!("{:#}\n", for_programs(&reports)),
-        _ => for_people(&reports, owner, mirror),
+        "json" => format!("{:#}\n", found.for_programs()),
+        _ => found.for_people(owner, mirror),
     };
-    let status = if count == 0 { 0 } else { EXIT_DIFFERENT };
+    let status = if found.divergence_count() == 0 { 0 } else { EXIT_DIFFERENT };
     Ok(Outcome { stdout, stderr: String::new(), status })
 }
 
@@ -129,28 +130,64 @@ fn directed<'c>(
     }
 }
 
-fn for_people(
-    reports: &[TableReport],
-    owner: &ConnectionConfig,
-    mirror: &ConnectionConfig,
-) -> String {
-    let mut text = format!(
-        "{} ({}) against {} ({})\n",
-        owner.name, owner.dialect, mirror.name, mirror.dialect
-    );
-    for report in reports {
-        // Writing to a string does not fail.
-        let _written = table_for_people(&mut text, report);
+/// What a comparison found.
+struct Found {
+    reports: Vec<TableReport>,
+    uncompared: Uncompared,
+}
+
+impl Found {
+    fn divergence_count(&self) -> u64 {
+        let rows: u64 = self.reports.iter().map(TableReport::divergence_count).sum();
+        rows + self.uncompared.one_sided.len() as u64
     }
-    let count: u64 = reports.iter().map(TableReport::divergence_count).sum();
-    let rows: u64 = reports.iter().map(|report| report.row_count).sum();
-    let repaired: u64 = reports.iter().map(|report| report.repaired_count).sum();
-    let _written = writeln!(
-        text,
-        "{} tables, {rows} rows compared, {count} divergences, {repaired} repaired",
-        reports.len()
-    );
-    text
+
+    fn for_people(&self, owner: &ConnectionConfig, mirror: &ConnectionConfig) -> String {
+        let Self { reports, uncompared } = self;
+        let mut text = format!(
+            "{} ({}) against {} ({})\n",
+            owner.name, owner.dialect, mirror.name, mirror.dialect
+        );
+        for report in reports {
+            // Writing to a string does not fail.
+            let _written = table_for_people(&mut text, report);
+        }
+        for OneSided { table, connection } in &uncompared.one_sided {
+            let lacking = if *connection == owner.name { mirror } else { owner };
+            let (name, other) = (&lacking.name, connection);
+            let _written = writeln!(
+                text,
+                "{table}: only `{other}` has it: make it on `{name}` (`gateway migrate`), or drop it, or name the \
+                 other tables with --tables"
+            );
+        }
+        if !uncompared.left_out.is_empty() {
+            let names = uncompared.left_out.join(", ");
+            let _written = writeln!(text, "note: not copied, and not compared: {names}");
+        }
+        let rows: u64 = reports.iter().map(|report| report.row_count).sum();
+        let repaired: u64 = reports.iter().map(|report| report.repaired_count).sum();
+        let _written = writeln!(
+            text,
+            "{} tables, {rows} rows compared, {} divergences, {repaired} repaired",
+            reports.len(),
+            self.divergence_count()
+        );
+        text
+    }
+
+    fn for_programs(&self) -> Value {
+        let tables: Vec<Value> = self.reports.iter().map(table_for_programs).collect();
+        let one_sided = self.uncompared.one_sided.iter();
+        let one_sided =
+            one_sided.map(|one| json!({ "table": one.table, "only_on": one.connection }));
+        json!({
+            "divergences": self.divergence_count(),
+            "tables": tables,
+            "one_sided_tables": one_sided.collect::<Vec<_>>(),
+            "left_out_tables": self.uncompared.left_out,
+        })
+    }
 }
 
 fn table_for_people(text: &mut String, report: &TableReport) -> std::fmt::Result {
@@ -197,12 +234,6 @@ fn columns(row: &DifferentRow) -> String {
         None => difference.column.to_string(),
     };
     row.columns.iter().map(one).collect::<Vec<_>>().join(", ")
-}
-
-fn for_programs(reports: &[TableReport]) -> Value {
-    let tables: Vec<Value> = reports.iter().map(table_for_programs).collect();
-    let count: u64 = reports.iter().map(TableReport::divergence_count).sum();
-    json!({ "divergences": count, "tables": tables })
 }
 
 fn table_for_programs(report: &TableReport) -> Value {

@@ -2,8 +2,8 @@
 
 use gateway_protocol::GameId;
 
-use crate::catalog::Finding;
-use crate::config::{Config, Dialect};
+use crate::catalog::{Finding, MirroredGame};
+use crate::config::{Config, Dialect, GameConfig};
 
 /// The games, each with the dialect of its database.
 pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
@@ -11,12 +11,17 @@ pub fn game_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
     games.filter_map(|game| Some((game.id.clone(), dialect_of(config, &game.database)?))).collect()
 }
 
-/// The games that have a mirror, each with its dialect.
-pub fn mirror_dialects(config: &Config) -> Vec<(GameId, Dialect)> {
-    let mirrored = config.games.iter().filter_map(|game| Some((game, game.mirror.as_ref()?)));
-    mirrored
-        .filter_map(|(game, mirror)| Some((game.id.clone(), dialect_of(config, mirror)?)))
-        .collect()
+/// The games that have a mirror.
+pub fn mirrored_games(config: &Config) -> Vec<MirroredGame> {
+    let mirrored = |game: &GameConfig| {
+        Some(MirroredGame {
+            id: game.id.clone(),
+            dialect: dialect_of(config, &game.database)?,
+            mirror: dialect_of(config, game.mirror.as_ref()?)?,
+            disabled: game.disabled_operations.clone(),
+        })
+    };
+    config.games.iter().filter_map(mirrored).collect()
 }
 
 fn dialect_of(config: &Config, connection: &str) -> Option<Dialect> {

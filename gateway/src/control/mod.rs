@@ -25,7 +25,7 @@ use crate::observe::{Event, emit};
 use crate::pipeline::Core;
 use crate::queue::{Notice, Notices, Watch};
 
-pub use dialects::{game_dialects, mirror_dialects};
+pub use dialects::{game_dialects, mirrored_games};
 pub use events::{EVENTS_LISTED, event_query, events_listed};
 pub use gauges::register_metrics;
 pub use journal::{OPERATOR_BYTES_MAX, entry as journal_entry, whole_entry as whole_journal_entry};

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use super::dialects::{game_dialects, mirror_dialects, told};
+use super::dialects::{game_dialects, mirrored_games, told};
 use super::watch::{WatchPath, watch_paths};
 use crate::auth::{Authenticator, PUBLIC};
 use crate::backend::{Farewell, Pools};
@@ -121,7 +121,7 @@ impl Loaded {
         samples_allowed: bool,
     ) -> Result<Self, LoadFaults> {
         let mut faults = Vec::new();
-        let (games, mirrors) = (game_dialects(&config), mirror_dialects(&config));
+        let (games, mirrors) = (game_dialects(&config), mirrored_games(&config));
         let catalog = match Catalog::load_mirrored(&config.templates, &games, &mirrors) {
             Ok(catalog) => {
                 warnings.extend(catalog.warnings.iter().map(ToString::to_string));

@@ -2,13 +2,16 @@
 //!
 //! Each statement is prepared once, in its fullest form, over one connection a database and one statement at a
 //! time: after the start, after each reload, and when a database's schema became current. What a database
-//! refuses is shown and told, and stops nothing: the other operations work.
+//! refuses is shown and told, and stops nothing: the other operations work. It is asked about again, since a person
+//! may mend it in the database.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
 
+use gateway_protocol::{GameId, OpId};
 use serde_json::{Value, json};
 
+use super::schema::{moment, now_micros};
 use crate::backend::Examiner;
 use crate::catalog::{Template, combinations};
 use crate::config::ConnectionConfig;
@@ -29,11 +32,15 @@ pub(super) struct Prepared {
     /// How many were asked about.
     count: usize,
     refused: Vec<RefusedStatement>,
+    /// When, in microseconds since 1970.
+    at_micros: i64,
 }
 
 /// A statement that a database does not take.
 #[derive(Clone, Debug, PartialEq, Eq)]
 struct RefusedStatement {
+    game: GameId,
+    op: OpId,
     /// `game operation`, and the step where it has one.
     operation: String,
     /// The database's words.
@@ -49,28 +56,71 @@ impl Prepared {
         let refused = self.refused.iter().take(SHOWN_MAX);
         let refused: Vec<Value> =
             refused.map(|one| json!({ "operation": one.operation, "fault": one.fault })).collect();
-        json!({ "count": self.count, "refused_count": self.refused.len(), "refused": refused })
+        json!({
+            "count": self.count,
+            "refused_count": self.refused.len(),
+            "refused": refused,
+            "asked_at": moment(self.at_micros),
+        })
+    }
+
+    /// Whether the database takes every statement.
+    pub(super) const fn is_whole(&self) -> bool {
+        self.refused.is_empty()
+    }
+
+    fn refuse(&mut self, template: &Template, step: &str, fault: String) {
+        let Template { game, op, .. } = template;
+        let operation = format!("{game} {op}{step}");
+        self.refused.push(RefusedStatement {
+            game: game.clone(),
+            op: op.clone(),
+            operation,
+            fault,
+        });
+    }
+
+    fn has_refused(&self, template: &Template) -> bool {
+        self.refused.iter().any(|one| one.op == template.op && one.game == template.game)
     }
 }
 
-/// Prepares every statement that a snapshot has for one database, and tells each that is refused.
+/// Prepares the statements that a snapshot has for one database, and tells each that is refused.
+///
+/// - `before`: the last answer to those of this snapshot: only what was refused is asked about again, and only what is
+///   refused in other words is told.
 ///
 /// Returns `None` when the database went away meanwhile, or took too long: ask again later.
 pub(super) async fn prepare(
     snapshot: &Snapshot,
     connection: &ConnectionConfig,
+    before: Option<&Prepared>,
 ) -> Option<Prepared> {
+    if let Some(before) = before.filter(|before| before.is_whole()) {
+        return Some(before.clone());
+    }
     let asked = async {
         let mut examiner = Examiner::open(connection).await.ok()?;
-        let mut prepared =
-            Prepared { generation: snapshot.generation, count: 0, refused: Vec::new() };
+        let mut prepared = Prepared {
+            generation: snapshot.generation,
+            count: 0,
+            refused: Vec::new(),
+            at_micros: now_micros(),
+        };
         for template in templates(snapshot, &connection.name) {
-            refusals(&mut examiner, template, &mut prepared).await?;
+            if before.is_none_or(|before| before.has_refused(template)) {
+                refusals(&mut examiner, template, &mut prepared).await?;
+            }
         }
         Some(prepared)
     };
-    let prepared = tokio::time::timeout(PREPARE_TIMEOUT, asked).await.ok()??;
-    for RefusedStatement { operation, fault } in &prepared.refused {
+    let mut prepared = tokio::time::timeout(PREPARE_TIMEOUT, asked).await.ok()??;
+    if let Some(before) = before {
+        prepared.count = before.count;
+    }
+    let is_new =
+        |one: &&RefusedStatement| before.is_none_or(|before| !before.refused.contains(one));
+    for RefusedStatement { operation, fault, .. } in prepared.refused.iter().filter(is_new) {
         emit(&Event::StatementRefused { pool: &connection.name, operation, fault });
     }
     Some(prepared)
@@ -96,8 +146,7 @@ async fn refusals(
     if template.procedure.is_some() {
         prepared.count += 1;
         if let Some(fault) = examiner.examine_call(template).await.ok()?.first() {
-            let operation = format!("{} {}", template.game, template.op);
-            prepared.refused.push(RefusedStatement { operation, fault: fault.to_string() });
+            prepared.refuse(template, "", fault.to_string());
         }
         return Some(());
     }
@@ -108,8 +157,7 @@ async fn refusals(
         prepared.count += 1;
         if let Some(fault) = examiner.refusal(&rendered.sql).await.ok()? {
             let step = step.map_or_else(String::new, |step| format!(" step {}", step.name));
-            let operation = format!("{} {}{step}", template.game, template.op);
-            prepared.refused.push(RefusedStatement { operation, fault: fault.into() });
+            prepared.refuse(template, &step, fault.into());
         }
         // Admin port and signals are of this thread, too.
         tokio::task::yield_now().await;

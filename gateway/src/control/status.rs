@@ -22,7 +22,7 @@ pub(super) fn ready(shared: &Shared) -> (bool, Value) {
             "leased": pool.leased,
             "waiting": pool.waiting,
             "statements": prepared.get(&name).map(super::statements::Prepared::shown),
-            "schema": schemas.get(&name).map(super::schema::SchemaState::shown),
+            "schema": schemas.get(&name).map(super::schema::Looked::shown),
         });
         databases.insert(name.to_string(), state);
     }

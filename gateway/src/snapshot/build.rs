@@ -4,11 +4,12 @@ use std::collections::HashMap;
 use std::sync::Arc;
 
 use foldhash::fast::RandomState;
+use gateway_protocol::OpId;
 
 use super::{Game, Mirrored, Operation, OwnerEpoch, PathEntry, Snapshot, StatusOf, split_path};
 use crate::auth::Authenticator;
 use crate::cache::KeySpec;
-use crate::catalog::{Catalog, GameTemplates, Template, disagreements};
+use crate::catalog::{Catalog, GameTemplates, Template};
 use crate::config::{Config, GameConfig};
 use crate::observe::Metrics;
 
@@ -30,8 +31,7 @@ pub struct Parts {
 /// # Errors
 ///
 /// Every fault that only shows when configuration and catalog meet: roles that nobody declares, kill
-/// switches of operations that do not exist, audited operations without an audit log, operations of a game with a
-/// mirror that have not one contract on both.
+/// switches of operations that do not exist, audited operations without an audit log.
 pub fn build(generation: u64, parts: Parts, metrics: &Metrics) -> Result<Snapshot, Vec<String>> {
     assemble(generation, parts, metrics, &|_game| None)
 }
@@ -128,17 +128,18 @@ struct GameBuilder<'b> {
 impl GameBuilder<'_> {
     fn build(&mut self, templates: &[Arc<Template>]) -> Game {
         let mut operations: HashMap<Box<str>, Arc<Operation>, RandomState> = HashMap::default();
+        let (templates, one_sided) = self.on_both(templates);
         // Included operations first: an operation holds those that it includes.
         let (plain, including): (Vec<_>, Vec<_>) =
             templates.iter().partition(|template| template.includes.is_empty());
         for template in plain.into_iter().chain(including) {
             if let Some(mut operation) = self.operation(template, &operations) {
-                operation.status_of = status_of(template, templates);
+                operation.status_of = status_of(template, &templates);
                 operations.insert(template.op.as_str().into(), Arc::new(operation));
             }
         }
         for op in &self.game.disabled_operations {
-            if !operations.contains_key(op.as_str()) {
+            if !operations.contains_key(op.as_str()) && !one_sided.contains(op) {
                 let key = format!("games.{}.disabled_operations", self.game.id);
                 let reason = format!("names `{op}`, which is no operation of this game");
                 self.faults.push(self.config.fault_at(&key, &reason));
@@ -153,8 +154,29 @@ impl GameBuilder<'_> {
             owner_epoch: self.owner_epoch.clone(),
             deadline: self.game.deadline,
             operations,
+            one_sided,
             paths,
         }
+    }
+
+    /// The templates that a game with a mirror has on both of its databases, and the names of those that one of them
+    /// lacks: they are turned off, or the catalog had not been loaded.
+    fn on_both(&self, templates: &[Arc<Template>]) -> (Vec<Arc<Template>>, Vec<OpId>) {
+        if self.game.mirror.is_none() {
+            return (templates.to_vec(), Vec::new());
+        }
+        let (both, only): (Vec<_>, Vec<_>) =
+            templates.iter().cloned().partition(|template| self.twin(template).is_some());
+        let is_there = |one: &&Arc<Template>| both.iter().any(|both| both.op == one.op);
+        let there = self.mirrored.iter().filter(|one| !is_there(one));
+        let one_sided = only.iter().chain(there).map(|template| template.op.clone()).collect();
+        (both, one_sided)
+    }
+
+    /// The template on the game's mirror.
+    fn twin(&self, template: &Template) -> Option<&Arc<Template>> {
+        let found = self.mirrored.binary_search_by(|one| one.op.as_str().cmp(template.op.as_str()));
+        self.mirrored.get(found.ok()?)
     }
 
     fn operation(
@@ -175,14 +197,14 @@ impl GameBuilder<'_> {
         for include in &template.includes {
             let Some(operation) = built.get(include.op.as_str()) else {
                 self.faults.push(format!(
-                    "{name}: @include {} names `{}`, which itself includes or does not exist",
+                    "{name}: @include {} names `{}`, which itself includes, does not exist, or is turned off and on one database alone",
                     include.name, include.op
                 ));
                 return None;
             };
             included.push(Arc::clone(operation));
         }
-        let mirror = self.mirror(template)?;
+        let mirror = self.mirror(template);
         let key_spec = match &mirror {
             Some(mirror) => KeySpec::mirrored(template, &mirror.template),
             None => KeySpec::new(template),
@@ -203,30 +225,10 @@ impl GameBuilder<'_> {
         })
     }
 
-    /// The operation on the game's mirror; `None`, with a fault, where it is not one with `template`. The game may be
-    /// moved there at any moment.
-    #[expect(clippy::option_option, reason = "without a fault there may be no mirror")]
-    fn mirror(&mut self, template: &Template) -> Option<Option<Mirrored>> {
-        let Some(pool) = self.game.mirror.clone() else { return Some(None) };
-        let name = format!("{} {}", template.game, template.op);
-        let found = self.mirrored.binary_search_by(|one| one.op.as_str().cmp(template.op.as_str()));
-        let Some(other) = found.ok().and_then(|at| self.mirrored.get(at)) else {
-            let key = format!("games.{}.mirror", self.game.id);
-            let reason = format!("is `{pool}`, and there is no {name} in its dialect");
-            self.faults.push(self.config.fault_at(&key, &reason));
-            return None;
-        };
-        let differing = disagreements(template, other);
-        if differing.is_empty() {
-            return Some(Some(Mirrored { pool, template: Arc::clone(other) }));
-        }
-        self.faults.push(format!(
-            "{name}: its files for {} and for {} differ in {}: a game with a mirror needs one contract",
-            template.dialect,
-            other.dialect,
-            differing.join(", ")
-        ));
-        None
+    /// The operation on the game's mirror, where it has one. The game may be moved there at any moment.
+    fn mirror(&self, template: &Template) -> Option<Mirrored> {
+        let pool = self.game.mirror.clone()?;
+        Some(Mirrored { pool, template: Arc::clone(self.twin(template)?) })
     }
 
     fn paths(
@@ -275,9 +277,9 @@ mod tests {
     use gateway_protocol::GameId;
     use tempfile::TempDir;
 
-    use super::super::Which;
+    use super::super::{RouteError, Which};
     use super::*;
-    use crate::catalog::Dialect;
+    use crate::catalog::{Dialect, MirroredGame};
     use crate::config::Env;
 
     const GET: &str = "-- @kind one\n-- @param id int\n-- @result id int\n-- @allow public\n\
@@ -285,18 +287,29 @@ mod tests {
 
     /// The parts of a game on SQLite whose mirror is a MySQL, with templates of its own there.
     fn parts(folder: &Path, files: &[(&str, &str)]) -> Parts {
+        parts_with(folder, files, "[]")
+    }
+
+    /// The same, with operations that are turned off.
+    fn parts_with(folder: &Path, files: &[(&str, &str)], disabled: &str) -> Parts {
         for (name, text) in files {
             let path = folder.join("sql/game1").join(name);
             fs::create_dir_all(path.parent().unwrap()).unwrap();
             fs::write(path, text).unwrap();
         }
-        let text = "templates: sql\ndatabase:\n  connections:\n    old: {type: sqlite, path: t.db}\n    \
-                    new: {type: mysql, host: h, username: u, password: '', database: d}\n\
-                    games: {game1: {database: old, mirror: new}}\nauth: {jwt_secret: a-secret-of-32-bytes-and-a-few-more}\n";
-        let (config, _) = Config::parse(text, folder, &Env::process()).unwrap();
-        let game = |dialect| [(GameId::new("game1").unwrap(), dialect)];
-        let (games, mirrors) = (game(Dialect::Sqlite), game(Dialect::Mysql));
-        let catalog = Catalog::load_mirrored(&config.templates, &games, &mirrors).unwrap();
+        let text = format!(
+            "templates: sql\ndatabase:\n  connections:\n    old: {{type: sqlite, path: t.db}}\n    \
+                    new: {{type: mysql, host: h, username: u, password: '', database: d}}\n\
+                    games: {{game1: {{database: old, mirror: new, disabled_operations: {disabled}}}}}\n\
+                    auth: {{jwt_secret: a-secret-of-32-bytes-and-a-few-more}}\n"
+        );
+        let (config, _) = Config::parse(&text, folder, &Env::process()).unwrap();
+        let id = GameId::new("game1").unwrap();
+        let (dialect, mirror) = (Dialect::Sqlite, Dialect::Mysql);
+        let disabled = config.games[0].disabled_operations.clone();
+        let mirrors = [MirroredGame { id: id.clone(), dialect, mirror, disabled }];
+        let catalog =
+            Catalog::load_mirrored(&config.templates, &[(id, dialect)], &mirrors).unwrap();
         let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).unwrap());
         Parts { config: Arc::new(config), catalog, authenticator, jwks: None }
     }
@@ -325,27 +338,25 @@ mod tests {
     }
 
     #[test]
-    fn operation_that_is_not_the_same_on_the_mirror_refuses_the_load() {
+    fn operation_that_is_turned_off_and_on_one_database_alone_answers_as_one_that_is_off() {
         let (folder, metrics) = (folder(), Metrics::new());
-        let other = "-- @param id int max=5\n";
-        let only = "-- @dialects sqlite\n";
+        let only = |dialect| format!("-- @dialects {dialect}\n{GET}");
         let files = [
             ("t/get.sql", GET),
-            ("t/get.mysql.sql", &format!("{other}SELECT p.id FROM p WHERE p.id = :id\n")),
-            ("t/only.sql", &format!("{only}{GET}")),
+            ("t/here.sql", &*only("sqlite")),
+            ("t/there.sql", &*only("mysql")),
         ];
-        let faults = build(1, parts(folder.path(), &files), &metrics).unwrap_err();
-        let told = faults.join("\n");
-        assert!(
-            told.contains("game1 t.get: its files for sqlite and for mysql differ in @param"),
-            "{told}"
-        );
-        assert!(
-            told.contains(
-                "`games.game1.mirror` is `new`, and there is no game1 t.only in its dialect"
-            ),
-            "{told}"
-        );
-        assert_eq!(faults.len(), 2, "{told}");
+        let parts = parts_with(folder.path(), &files, "[t.here, t.there]");
+        let snapshot = build(1, parts, &metrics).unwrap();
+        let game = snapshot.game("game1").unwrap();
+        for op in ["t.here", "t.there"] {
+            assert_eq!(game.operation(op).unwrap_err(), RouteError::OperationDisabled);
+            assert!(game.known(op).is_none(), "nothing is applied with it");
+        }
+        assert_eq!(game.operation("t.get").unwrap().template.op.as_str(), "t.get");
+        assert_eq!(game.operation("t.none").unwrap_err(), RouteError::NoSuchOperation);
+        let parts = parts_with(folder.path(), &files, "[t.here, t.there, t.none]");
+        let faults = build(1, parts, &metrics).unwrap_err();
+        assert!(faults[0].contains("names `t.none`, which is no operation"), "{faults:?}");
     }
 }

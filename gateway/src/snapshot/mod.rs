@@ -56,6 +56,8 @@ pub struct Game {
     /// The longest that a request may take.
     pub deadline: Duration,
     operations: HashMap<Box<str>, Arc<Operation>, RandomState>,
+    /// Operations that are turned off, and that one of the game's two databases lacks.
+    one_sided: Vec<OpId>,
     paths: matchit::Router<PathEntry>,
 }
 
@@ -251,8 +253,14 @@ impl Game {
         if !self.enabled {
             return Err(RouteError::GameDisabled);
         }
-        let operation = self.operations.get(name).ok_or(RouteError::NoSuchOperation)?;
-        if operation.enabled { Ok(operation) } else { Err(RouteError::OperationDisabled) }
+        match self.operations.get(name) {
+            Some(operation) if operation.enabled => Ok(operation),
+            Some(_) => Err(RouteError::OperationDisabled),
+            None if self.one_sided.iter().any(|op| op.as_str() == name) => {
+                Err(RouteError::OperationDisabled)
+            }
+            None => Err(RouteError::NoSuchOperation),
+        }
     }
 
     /// Whether no other route can take a path of this one because of what stands in its braces: there letters, digits and `-._~`.

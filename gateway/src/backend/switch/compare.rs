@@ -16,11 +16,11 @@ use super::error::SwitchError;
 use super::introspect::tables;
 use super::key::{Key, parse_key, parse_value};
 use super::outbox;
-use super::pair::{Pair, Role, Schema, pairs};
+use super::pair::{OneSided, Pair, Role, Schema, Tables, matched, pairs};
 use super::preflight::enter_reconcile;
 use super::rows::{Columns, Range, Row, bare_key, key_of, read_after, read_keys, text_of};
 use super::side::Side;
-use super::state::{self, Group};
+use super::state::{self, Group, table_names};
 use super::transfer::transfer;
 use crate::config::ConnectionConfig;
 
@@ -38,7 +38,8 @@ pub struct Reconcile<'c> {
     pub mirror: &'c ConnectionConfig,
     /// The game: whether its mirror is kept up to date stands under its name.
     pub group: Box<str>,
-    /// Tables; empty: all that are not the gateway's own.
+    /// Tables; empty: those of the game's group where its mirror is kept up to date, else all that are not the
+    /// gateway's own.
     pub tables: Vec<Box<str>>,
     /// Only keys whose first column is this or more.
     pub from: Option<Box<str>>,
@@ -52,9 +53,20 @@ pub struct Reconcile<'c> {
     pub with_values: bool,
 }
 
+/// Tables that were not compared.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Uncompared {
+    /// Those that only one side has: divergences, too.
+    pub one_sided: Vec<OneSided>,
+    /// Those that are not copied to the mirror, because `switch mirror` was not to, or because they are newer.
+    pub left_out: Vec<Box<str>>,
+}
+
 /// Compares both sides.
 ///
 /// - `told`: hears of each table when it is done.
+///
+/// Returns what there is beside the tables that were compared, where none were named.
 ///
 /// # Errors
 ///
@@ -62,21 +74,19 @@ pub struct Reconcile<'c> {
 pub async fn reconcile(
     plan: &Reconcile<'_>,
     mut told: impl FnMut(TableReport),
-) -> Result<(), SwitchError> {
+) -> Result<Uncompared, SwitchError> {
     if plan.owner.name == plan.mirror.name {
         return Err(SwitchError::refused("both sides are one connection"));
     }
     let mut owner = Side::open(plan.owner).await?;
     let mut mirror = Side::open(plan.mirror).await?;
-    let (own, other) = (tables(&mut owner).await?, tables(&mut mirror).await?);
-    let pairs = pairs(
-        Schema { connection: &plan.owner.name, dialect: owner.dialect(), tables: &own },
-        Schema { connection: &plan.mirror.name, dialect: mirror.dialect(), tables: &other },
-        &plan.tables,
-    )?;
-    let ranges = pairs.iter().map(|pair| range(plan, pair)).collect::<Result<Vec<_>, _>>()?;
     let is_mirrored = is_mirrored(&mut owner, plan).await?;
-    let (began_at_ms, mut sums) = (state::now_ms(), BTreeMap::new());
+    let tables = chosen(&mut owner, &mut mirror, plan, is_mirrored).await?;
+    let Tables { both: pairs, one_sided, left_out } = tables;
+    let ranges = pairs.iter().map(|pair| range(plan, pair)).collect::<Result<Vec<_>, _>>()?;
+    let began_at_ms = state::now_ms();
+    let mut sums: BTreeMap<Box<str>, (u64, u64)> =
+        one_sided.iter().map(|one| (one.table.clone(), (0, 1))).collect();
     let mut repair_left = plan.repair_max.unwrap_or(0);
     for (pair, range) in pairs.iter().zip(&ranges) {
         let report = TableReport {
@@ -106,7 +116,27 @@ pub async fn reconcile(
     }
     owner.close().await;
     mirror.close().await;
-    Ok(())
+    Ok(Uncompared { one_sided, left_out })
+}
+
+/// The tables to compare: those that are named; else those that are copied, which both may not have any more; else
+/// all.
+async fn chosen(
+    owner: &mut Side,
+    mirror: &mut Side,
+    plan: &Reconcile<'_>,
+    is_mirrored: bool,
+) -> Result<Tables, SwitchError> {
+    let (own, other) = (tables(owner).await?, tables(mirror).await?);
+    let owners = Schema { connection: &plan.owner.name, dialect: owner.dialect(), tables: &own };
+    let connection = &plan.mirror.name;
+    let mirrors = Schema { connection, dialect: mirror.dialect(), tables: &other };
+    if !plan.tables.is_empty() {
+        let both = pairs(owners, mirrors, &plan.tables)?;
+        return Ok(Tables { both, ..Tables::default() });
+    }
+    let group = if is_mirrored { table_names(owner, &plan.group).await? } else { Vec::new() };
+    matched(owners, mirrors, &group)
 }
 
 /// Whether what changes on the owner is copied to this mirror: then a row may be on its way.

@@ -347,8 +347,7 @@ pub(super) async fn group_pairs(
     mirror: &mut Side,
     group: Group<'_>,
 ) -> Result<Vec<Pair>, SwitchError> {
-    let tables = state::read_tables(owner, group.id).await?;
-    let wanted: Vec<Box<str>> = tables.into_iter().map(|table| table.name).collect();
+    let wanted = state::table_names(owner, group.id).await?;
     pairs_of(owner, mirror, group, &wanted).await
 }
 

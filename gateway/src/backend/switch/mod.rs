@@ -52,7 +52,7 @@ mod transfer;
 pub mod verify;
 
 pub(super) use capture::moment as moment_sql;
-pub use compare::{Reconcile, reconcile};
+pub use compare::{Reconcile, Uncompared, reconcile};
 pub use copy::Batch;
 pub use cutover::{Flip, Flipped, flip};
 pub use direction::by_rows;
@@ -71,6 +71,7 @@ pub use lease::{Holder, Takeover};
 pub(super) use outbox::KIND_EVENT as EVENT_KIND;
 pub use outbox::{Depth, Refused};
 pub use owners::Owners;
+pub use pair::OneSided;
 pub use preflight::Check;
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};

@@ -145,6 +145,64 @@ pub(super) fn pairs(
     if faults.is_empty() { Ok(pairs) } else { Err(SwitchError::refused(faults.join("; "))) }
 }
 
+/// A table that only one of both sides has.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct OneSided {
+    /// The table, in small letters.
+    pub table: Box<str>,
+    /// The name of the connection that has it.
+    pub connection: Box<str>,
+}
+
+/// The tables of both sides, of those that were to be compared.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct Tables {
+    /// What both have.
+    pub both: Vec<Pair>,
+    /// What one has alone.
+    pub one_sided: Vec<OneSided>,
+    /// What was not to be compared.
+    pub left_out: Vec<Box<str>>,
+}
+
+/// Puts together what both sides have of the tables of a group, and names what only one has.
+///
+/// - `group`: empty: all of either side that are not the gateway's own.
+///
+/// # Errors
+///
+/// [`SwitchError::Refused`], as [`pairs`]; also where neither side has one of the group's.
+pub(super) fn matched(
+    owner: Schema<'_>,
+    mirror: Schema<'_>,
+    group: &[Box<str>],
+) -> Result<Tables, SwitchError> {
+    let mut all: Vec<Box<str>> = Vec::new();
+    let either = owner.tables.iter().chain(mirror.tables).map(|table| &table.name);
+    for name in either.filter(|name| !is_own(name)) {
+        if !all.iter().any(|known| same_name(known, name)) {
+            all.push(name.to_ascii_lowercase().into());
+        }
+    }
+    let is_wanted =
+        |name: &str| group.is_empty() || group.iter().any(|wanted| same_name(wanted, name));
+    let (all, left_out): (Vec<_>, Vec<_>) = all.into_iter().partition(|name| is_wanted(name));
+    let (mut both, mut one_sided) = (Vec::new(), Vec::new());
+    for table in if group.is_empty() { all } else { group.to_vec() } {
+        let of = |side: Schema<'_>| find(side.tables, &table).map(|_| side.connection.into());
+        match (of(owner), of(mirror)) {
+            (Some(connection), None) | (None, Some(connection)) => {
+                one_sided.push(OneSided { table, connection });
+            }
+            // What neither has is refused below.
+            _ => both.push(table),
+        }
+    }
+    let is_nothing_common = both.is_empty() && !one_sided.is_empty();
+    let both = if is_nothing_common { Vec::new() } else { pairs(owner, mirror, &both)? };
+    Ok(Tables { both, one_sided, left_out })
+}
+
 fn find<'t>(tables: &'t [Table], name: &str) -> Option<&'t Table> {
     tables.iter().find(|table| same_name(&table.name, name))
 }

@@ -187,8 +187,7 @@ pub(super) async fn back_pairs(
     mirror: &mut Side,
     group: Group<'_>,
 ) -> Result<Vec<Pair>, SwitchError> {
-    let tables = state::read_tables(owner, group.id).await?;
-    let wanted: Vec<Box<str>> = tables.into_iter().map(|table| table.name).collect();
+    let wanted = state::table_names(owner, group.id).await?;
     super::copy::pairs_of(mirror, owner, group.reversed(), &wanted).await
 }
 

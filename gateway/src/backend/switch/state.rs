@@ -275,6 +275,19 @@ pub(super) async fn read_tables(
     rows.into_iter().map(|row| table(row).ok_or_else(strange)).collect()
 }
 
+/// The names of a group's tables: what is mirrored, filled, compared and made an owner's.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn table_names(
+    side: &mut Side,
+    group: &str,
+) -> Result<Vec<Box<str>>, SwitchError> {
+    let tables = read_tables(side, group).await?;
+    Ok(tables.into_iter().map(|table| table.name).collect())
+}
+
 /// The state of a group whose changes are copied.
 ///
 /// # Errors

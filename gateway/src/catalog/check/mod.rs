@@ -5,10 +5,12 @@
 //! 3. [`stale`]: who writes a table invalidates what is cached of it.
 //! 4. [`portability`]: what the dialect reads differently from others, or not at all.
 //!    [`bodies`] compares what an operation does on two of them.
+//!    [`mirror`] asks whether a game's operations are on both of its databases, under one contract.
 //! 5. With a database, every combination of optional lines is prepared: [`combinations`] names them.
 
 mod bodies;
 mod combinations;
+mod mirror;
 mod oracle;
 mod phrases;
 mod portability;
@@ -25,6 +27,8 @@ use gateway_protocol::OpId;
 
 pub(crate) use bodies::{compare, locks, order};
 pub use combinations::combinations;
+pub use mirror::MirroredGame;
+pub(crate) use mirror::{Side, check as mirror};
 pub(crate) use portability::check as portability;
 pub(crate) use predicate::check as predicate;
 pub(crate) use relations::codes;

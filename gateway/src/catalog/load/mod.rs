@@ -13,7 +13,7 @@ use super::contract::{Decl, Key};
 use super::finding::{Finding, Findings, Place, Severity};
 use super::resolve::{Resolved, layers, resolve};
 use super::tree::{Body, Tree};
-use super::{Catalog, Dialect, GameTemplates, Plan, Template, check};
+use super::{Catalog, Dialect, GameTemplates, MirroredGame, Plan, Template, check};
 
 impl Catalog {
     /// Reads, resolves and checks every template of `games`. Blocks on the disk: not for a frontend thread.
@@ -26,69 +26,78 @@ impl Catalog {
     /// Every finding, warnings too, in order of their places, when at least one is an error. Nothing
     /// is loaded then.
     pub fn load(dir: &Path, games: &[(GameId, Dialect)]) -> Result<Self, Vec<Finding>> {
-        let survey = survey(dir, games);
+        Self::load_mirrored(dir, games, &[])
+    }
+
+    /// The same, with the templates of games that have a mirror in the mirror's dialect, too.
+    ///
+    /// - `mirrors`: of `games`, those that have one.
+    ///
+    /// # Errors
+    ///
+    /// As [`Catalog::load`]; also where an operation is not on both, or not under one contract.
+    pub fn load_mirrored(
+        dir: &Path,
+        games: &[(GameId, Dialect)],
+        mirrors: &[MirroredGame],
+    ) -> Result<Self, Vec<Finding>> {
+        let mut pairs = games.to_vec();
+        pairs.extend(mirrors.iter().map(|game| (game.id.clone(), game.mirror)));
+        let survey = survey(dir, &pairs).with_mirrors(mirrors);
         if survey.findings.iter().any(|finding| finding.severity == Severity::Error) {
             return Err(survey.findings);
         }
         let mut catalog = Self { warnings: survey.findings, ..Self::default() };
         let mut hash = Sha256::new();
-        for (game, dialect, compiled) in survey.games {
-            hash.update(format!("{game}\0{dialect}\0"));
-            for one in &compiled {
-                hash.update(format!("{}\0", one.template.op));
-                hash.update(one.digest);
-            }
-            let templates: Vec<Arc<Template>> =
-                compiled.into_iter().map(|one| Arc::new(one.template)).collect();
+        let (own, others): (Vec<_>, Vec<_>) = survey
+            .games
+            .into_iter()
+            .partition(|one| games.contains(&(one.id.clone(), one.dialect)));
+        for one in own {
+            let SurveyedGame { id, dialect, .. } = &one;
+            let (id, dialect) = (id.clone(), *dialect);
+            let templates = one.into_templates(&mut hash);
             let index = templates.iter().enumerate();
             let index = index.map(|(at, one)| (one.op.as_str().into(), at)).collect();
-            catalog.index.insert(game.as_str().into(), catalog.games.len());
-            let mirrored = Vec::new();
-            catalog.games.push(GameTemplates { id: game, dialect, templates, index, mirrored });
+            let is_alike = mirrors.iter().any(|game| game.id == id && game.mirror == dialect);
+            let mirrored = if is_alike { templates.clone() } else { Vec::new() };
+            catalog.index.insert(id.as_str().into(), catalog.games.len());
+            catalog.games.push(GameTemplates { id, dialect, templates, index, mirrored });
+        }
+        for one in others {
+            let own = catalog.index.get(one.id.as_str()).and_then(|at| catalog.games.get_mut(*at));
+            let Some(own) = own else { continue };
+            own.mirrored = one.into_templates(&mut hash);
         }
         catalog.hash = hex(&hash.finalize()).into();
         Ok(catalog)
     }
+}
 
-    /// The same, with the templates of games that have a mirror in the mirror's dialect, too.
-    ///
-    /// - `mirrors`: of `games`, those that have one, each with its mirror's dialect.
-    ///
-    /// # Errors
-    ///
-    /// As [`Catalog::load`]; what is wrong in the dialect of a mirror alone, without warnings.
-    pub fn load_mirrored(
-        dir: &Path,
-        games: &[(GameId, Dialect)],
-        mirrors: &[(GameId, Dialect)],
-    ) -> Result<Self, Vec<Finding>> {
-        let mut catalog = Self::load(dir, games)?;
-        if mirrors.is_empty() {
-            return Ok(catalog);
+/// A game on a dialect, as a look at the folder found it.
+#[derive(Debug)]
+struct SurveyedGame {
+    id: GameId,
+    dialect: Dialect,
+    /// Every operation that it has, also those that did not compile.
+    names: BTreeSet<OpId>,
+    compiled: Vec<Compiled>,
+}
+
+impl SurveyedGame {
+    /// Its templates, which enter the hash.
+    fn into_templates(self, hash: &mut Sha256) -> Vec<Arc<Template>> {
+        hash.update(format!("{}\0{}\0", self.id, self.dialect));
+        for one in &self.compiled {
+            hash.update(format!("{}\0", one.template.op));
+            hash.update(one.digest);
         }
-        let survey = survey(dir, mirrors);
-        let mut errors = survey.findings;
-        errors.retain(|finding| finding.severity == Severity::Error);
-        if !errors.is_empty() {
-            return Err(errors);
-        }
-        let mut hash = Sha256::new();
-        hash.update(catalog.hash.as_bytes());
-        for (game, dialect, compiled) in survey.games {
-            hash.update(format!("{game}\0{dialect}\0"));
-            for one in &compiled {
-                hash.update(one.digest);
-            }
-            let own = catalog.index.get(game.as_str()).and_then(|at| catalog.games.get_mut(*at));
-            let Some(own) = own else { continue };
-            own.mirrored = if own.dialect == dialect {
-                own.templates.clone()
-            } else {
-                compiled.into_iter().map(|one| Arc::new(one.template)).collect()
-            };
-        }
-        catalog.hash = hex(&hash.finalize()).into();
-        Ok(catalog)
+        self.compiled.into_iter().map(|one| Arc::new(one.template)).collect()
+    }
+
+    fn side(&self, whose: &'static str) -> check::Side<'_> {
+        let Self { dialect, names, compiled, .. } = self;
+        check::Side { dialect: *dialect, whose, names, compiled }
     }
 }
 
@@ -101,7 +110,7 @@ pub struct Survey {
     pub template_count: usize,
     /// How many operations, games and dialects those are of.
     pub breadth: Breadth,
-    games: Vec<(GameId, Dialect, Vec<Compiled>)>,
+    games: Vec<SurveyedGame>,
     tree: Tree,
 }
 
@@ -117,13 +126,13 @@ pub struct Breadth {
 }
 
 impl Breadth {
-    fn of(games: &[(GameId, Dialect, Vec<Compiled>)]) -> Self {
+    fn of(games: &[SurveyedGame]) -> Self {
         let count = |names: BTreeSet<&str>| names.len();
-        let compiled = || games.iter().flat_map(|(_, _, compiled)| compiled);
+        let compiled = || games.iter().flat_map(|one| &one.compiled);
         Self {
             operations: count(compiled().map(|one| one.template.op.as_str()).collect()),
-            games: count(games.iter().map(|(game, _, _)| game.as_str()).collect()),
-            dialects: count(games.iter().map(|(_, dialect, _)| dialect.name()).collect()),
+            games: count(games.iter().map(|one| one.id.as_str()).collect()),
+            dialects: count(games.iter().map(|one| one.dialect.name()).collect()),
         }
     }
 }
@@ -147,8 +156,25 @@ impl Survey {
     #[must_use]
     pub fn with_bodies(mut self) -> Self {
         let mut findings = Findings(self.findings);
-        for one in self.games.iter().flat_map(|(_, _, compiled)| compiled) {
+        for one in self.games.iter().flat_map(|one| &one.compiled) {
             compare_bodies(&self.tree, &one.resolved, &mut findings);
+        }
+        self.findings = findings.into_sorted();
+        self
+    }
+
+    /// Adds what keeps a game with a mirror from being moved there and back: operations that one of both lacks, or has
+    /// under another contract. Both have to be among the games asked for.
+    #[must_use]
+    pub fn with_mirrors(mut self, mirrors: &[MirroredGame]) -> Self {
+        let mut findings = Findings(self.findings);
+        for game in mirrors {
+            let on =
+                |dialect| self.games.iter().find(|one| one.id == game.id && one.dialect == dialect);
+            if let Some((own, mirror)) = on(game.dialect).zip(on(game.mirror)) {
+                let sides = [own.side("database"), mirror.side("mirror")];
+                check::mirror(game, sides, &mut findings);
+            }
         }
         self.findings = findings.into_sorted();
         self
@@ -160,8 +186,8 @@ impl Survey {
     }
 }
 
-fn surveyed(games: &[(GameId, Dialect, Vec<Compiled>)]) -> impl Iterator<Item = Surveyed<'_>> {
-    games.iter().flat_map(|(_, _, compiled)| compiled).map(|one| {
+fn surveyed(games: &[SurveyedGame]) -> impl Iterator<Item = Surveyed<'_>> {
+    games.iter().flat_map(|one| &one.compiled).map(|one| {
         let scan_ok = one.resolved.one(Key::ScanOk).and_then(|entry| match &*entry.decl {
             Decl::Text(reason) => Some(&**reason),
             _ => None,
@@ -212,7 +238,7 @@ pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
     }
     pairs.sort_unstable();
     pairs.dedup();
-    let mut compiled_games = Vec::with_capacity(pairs.len());
+    let mut surveyed_games = Vec::with_capacity(pairs.len());
     for (game, dialect) in pairs {
         let mut compiled = Vec::new();
         let mut names = BTreeSet::new();
@@ -226,13 +252,13 @@ pub fn survey(dir: &Path, games: &[(GameId, Dialect)]) -> Survey {
             other_dialects(&tree, &resolved, &mut findings);
         }
         check::game(&compiled, &names, &mut findings);
-        compiled_games.push((game, dialect, compiled));
+        surveyed_games.push(SurveyedGame { id: game, dialect, names, compiled });
     }
-    check::codes(compiled_games.iter().flat_map(|(_, _, compiled)| compiled), &mut findings);
-    let template_count = compiled_games.iter().map(|(_, _, compiled)| compiled.len()).sum();
-    let breadth = Breadth::of(&compiled_games);
+    check::codes(surveyed_games.iter().flat_map(|one| &one.compiled), &mut findings);
+    let template_count = surveyed_games.iter().map(|one| one.compiled.len()).sum();
+    let breadth = Breadth::of(&surveyed_games);
     let findings = findings.into_sorted();
-    Survey { findings, template_count, breadth, games: compiled_games, tree }
+    Survey { findings, template_count, breadth, games: surveyed_games, tree }
 }
 
 /// The names of a game's operations, its own and the base's.

@@ -23,7 +23,7 @@ use super::world::World;
 use crate::auth::{Authenticator, Principal};
 use crate::bind::Bound;
 use crate::cache::{Cache, Stored};
-use crate::catalog::{Catalog, Scalar};
+use crate::catalog::{Catalog, MirroredGame, Scalar};
 use crate::config::{Config, DatabaseConfig, Env, IoUring, JournalConfig};
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Cause, Draft, Journal, Payload};
@@ -136,7 +136,11 @@ impl Gateway {
             (GameId::new("game1").expect("a name"), is.dialect)
         };
         let owned = [dialect(&config.games[0].database)];
-        let mirrors: Vec<_> = config.games[0].mirror.iter().map(|name| dialect(name)).collect();
+        let mirrored = |name: &str| {
+            let (id, mirror) = dialect(name);
+            MirroredGame { id, dialect: owned[0].1, mirror, disabled: Vec::new() }
+        };
+        let mirrors: Vec<_> = config.games[0].mirror.as_deref().map(mirrored).into_iter().collect();
         let catalog = Catalog::load_mirrored(&config.templates, &owned, &mirrors).expect("good");
         let metrics = Arc::new(Metrics::new());
         let authenticator = Arc::new(Authenticator::new(&config.auth, None, true).expect("good"));

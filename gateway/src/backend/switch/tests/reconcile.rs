@@ -3,7 +3,7 @@
 use std::pin::pin;
 use std::task::Poll;
 
-use super::super::compare::{Reconcile, reconcile};
+use super::super::compare::{Reconcile, Uncompared, reconcile};
 use super::super::divergence::TableReport;
 use super::super::error::SwitchError;
 use super::copy::{begin, drain};
@@ -26,9 +26,14 @@ pub(super) fn plan(world: &World) -> Reconcile<'_> {
 }
 
 pub(super) async fn compared(plan: &Reconcile<'_>) -> Result<Vec<TableReport>, SwitchError> {
+    Ok(all_of(plan).await?.0)
+}
+
+/// The same, with what was not compared.
+async fn all_of(plan: &Reconcile<'_>) -> Result<(Vec<TableReport>, Uncompared), SwitchError> {
     let mut reports = Vec::new();
-    reconcile(plan, |report| reports.push(report)).await?;
-    Ok(reports)
+    let uncompared = reconcile(plan, |report| reports.push(report)).await?;
+    Ok((reports, uncompared))
 }
 
 /// 40 things and wallets whose currencies differ by case only, on both sides, in different orders.
@@ -230,6 +235,50 @@ async fn row_that_arrives_between_any_two_steps_of_a_comparison_is_no_divergence
                 break;
             }
         }
+    })
+    .await;
+}
+
+/// What is compared when no table is named: before the mirror is begun all, then what is copied.
+#[tokio::test]
+async fn table_that_only_one_side_has_is_told_and_does_not_keep_the_others_from_being_compared() {
+    everywhere("one_sided", async |world| {
+        let table = |name| format!("CREATE TABLE {name} (id INTEGER PRIMARY KEY)");
+        run(&world.owner, &table("here")).await;
+        run(&world.mirror, &table("there")).await;
+        run(&world.owner, &table("gateway_mine")).await;
+        let mut plan = plan(world);
+        plan.tables = Vec::new();
+        let told = |found: &(Vec<TableReport>, Uncompared)| {
+            let tables: Vec<_> = found.0.iter().map(|report| report.table.to_string()).collect();
+            let only = found.1.one_sided.iter();
+            let only = only.map(|one| format!("{} {}", one.connection, one.table)).collect();
+            let left_out: Vec<_> = found.1.left_out.iter().map(ToString::to_string).collect();
+            [tables, only, left_out]
+        };
+        let list = |names: &[&str]| names.iter().map(ToString::to_string).collect::<Vec<_>>();
+        let mut all = told(&all_of(&plan).await.expect("compared"));
+        all[0].sort_unstable();
+        let both = list(&["gateway_request", "thing", "wallet"]);
+        assert_eq!(all, [both, list(&["owner here", "mirror there"]), list(&[])]);
+        plan.tables = vec!["thing".into(), "here".into()];
+        let refused = compared(&plan).await.expect_err("it was named").to_string().to_lowercase();
+        assert!(refused.contains("`mirror` has no table `here`"), "{refused}");
+
+        begin(world).await;
+        plan.tables = Vec::new();
+        let copied = list(&["thing", "wallet"]);
+        let left_out = list(&["gateway_request", "here", "there"]);
+        let mut found = told(&all_of(&plan).await.expect("compared"));
+        found[2].sort_unstable();
+        assert_eq!(found, [copied, list(&[]), left_out.clone()]);
+        run(&world.mirror, "DROP TABLE wallet").await;
+        let mut found = told(&all_of(&plan).await.expect("compared"));
+        found[2].sort_unstable();
+        assert_eq!(found, [list(&["thing"]), list(&["owner wallet"]), left_out]);
+        run(&world.owner, "DROP TABLE wallet").await;
+        let refused = compared(&plan).await.expect_err("neither has it").to_string().to_lowercase();
+        assert!(refused.contains("`owner` has no table `wallet`"), "{refused}");
     })
     .await;
 }

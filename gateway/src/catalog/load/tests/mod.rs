@@ -2,6 +2,7 @@
 
 mod bodies;
 mod faults;
+mod mirrors;
 mod portability;
 mod relations;
 mod statements;
@@ -10,7 +11,7 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-use gateway_protocol::GameId;
+use gateway_protocol::{GameId, OpId};
 
 use super::survey;
 use crate::catalog::{Catalog, Dialect, Finding, Rule, Scalar, Severity, Template};
