@@ -158,6 +158,12 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     let own = "still has it in its configuration: gateway on ";
     assert!(told.contains(own) && told.contains(&format!("process {}\n", gateway.pid())), "{told}");
     assert_eq!(state(&gateway)["state"]["phase"], "single");
+    let told = switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
+    assert!(told.starts_with("`copy` is no mirror of game1 already: `game1` is alone"), "{told}");
+    assert!(told.contains(own), "who still has it is told again: {told}");
+    gateway.write_config("/games/game1/mirror", Value::Null);
+    let told = switch(&gateway, &["retire", "copy", "--yes"]).succeeded();
+    assert!(told.contains("by tests; nothing is left to do"), "{told}");
     let audit = fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
     let steps = ["switch.mirror", "switch.backfill", "switch.retire"];
     assert!(steps.iter().all(|step| audit.matches(step).count() >= 2), "{audit}");

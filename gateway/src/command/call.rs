@@ -9,8 +9,10 @@ use gateway_protocol::json;
 
 use super::output::{Outcome, chain};
 
-/// Exit status when the gateway answered with a code.
-const EXIT_REFUSED: u8 = 2;
+/// Exit status when the gateway answered an error.
+const EXIT_REFUSED: u8 = 1;
+/// Exit status when it could not be asked, or did not answer; also of a command line that is wrong.
+const EXIT_UNASKED: u8 = 2;
 
 /// `gateway call`.
 #[derive(Args, Clone, Debug)]
@@ -56,9 +58,10 @@ pub(super) struct CallArgs {
 pub(super) fn run(args: &CallArgs) -> Outcome {
     match call(args) {
         Ok(Some(text)) => Outcome::ok(text),
-        Ok(None) => {
-            Outcome::failed(1, "gateway call: give --key, --token, or --key-id with --secret\n")
-        }
+        Ok(None) => Outcome::failed(
+            EXIT_UNASKED,
+            "gateway call: give --key, --token, or --key-id with --secret\n",
+        ),
         Err(ClientError::Refused(refused)) => {
             let mut text = format!("{} {}\n", refused.code, refused.message);
             if let Some(details) = &refused.details {
@@ -69,7 +72,7 @@ pub(super) fn run(args: &CallArgs) -> Outcome {
         }
         Err(error) => {
             let text = format!("gateway call: {}: {}\n", args.address, chain(&error));
-            Outcome::failed(1, text)
+            Outcome::failed(EXIT_UNASKED, text)
         }
     }
 }

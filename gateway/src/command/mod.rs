@@ -62,7 +62,7 @@ enum Command {
     Which(OperationArgs),
     /// Print an operation's SQL with values in it, to paste into an SQL editor.
     Render(RenderArgs),
-    /// Call an operation over TCP, as a game server does.
+    /// Call an operation over TCP, as a game server does. Exit status: 0 answered, 1 answered an error, 2 could not ask.
     Call(call::CallArgs),
     /// Look at the machine: limits, kernel settings, `io_uring`, network cards; what should be changed, and why.
     Doctor(doctor::DoctorArgs),

@@ -10,7 +10,8 @@ use super::reader::{Fallback, Section, restart};
 pub struct JournalConfig {
     /// `path`: the journal's folder. `None`: there is no journal, and templates with `@async` are refused.
     pub path: Option<PathBuf>,
-    /// `segment_bytes`: of one file; default 64 MiB. Needs a restart.
+    /// `segment_bytes`: of one file; default 64 MiB, 1 MiB to 4 GiB, four times `server.tcp.frame_bytes_max` and twice
+    /// `group_bytes_max` at least. Needs a restart.
     pub segment_bytes: u64,
     /// `group_bytes_max`: of what one sync makes durable, and so of one order; default 1 MiB.
     pub group_bytes_max: u64,

@@ -282,6 +282,43 @@ mod tests {
     }
 
     #[test]
+    fn sizes_of_the_journal_are_taken_at_their_limits_and_refused_one_byte_beyond() {
+        let small = "server: {tcp: {frame_bytes_max: 64KiB}}\n";
+        let journal = |segment: u64, group: u64, whole: u64| {
+            format!(
+                "journal: {{path: j, segment_bytes: {segment}, group_bytes_max: {group}, bytes_max: {whole}}}\n"
+            )
+        };
+        let (mib, gib) = (1_u64 << 20, 1_u64 << 30);
+        let told = |text: &str, expected: &str| check_faults(text, &[expected]);
+        check_good(&journal(4 * mib, mib, 12 * mib));
+        told(
+            &journal(4 * mib - 1, mib, 12 * mib),
+            "line 1: `journal.segment_bytes` is less than four times `server.tcp.frame_bytes_max`",
+        );
+        check_good(&journal(6 * mib, 3 * mib, 18 * mib));
+        told(
+            &journal(6 * mib - 1, 3 * mib, 18 * mib),
+            "line 1: `journal.segment_bytes` is less than twice `journal.group_bytes_max`",
+        );
+        told(
+            &journal(4 * mib, mib, 12 * mib - 1),
+            "line 1: `journal.bytes_max` is less than three times `journal.segment_bytes`",
+        );
+        let of = |segment| format!("{small}{}", journal(segment, 64 << 10, 16 * gib));
+        check_good(&of(mib));
+        told(
+            &of(mib - 1),
+            "line 2: `journal.segment_bytes` is \"1048575\", but has to be 1MiB to 4GiB",
+        );
+        check_good(&of(4 * gib));
+        told(
+            &of(4 * gib + 1),
+            "line 2: `journal.segment_bytes` is \"4294967297\", but has to be 1MiB to 4GiB",
+        );
+    }
+
+    #[test]
     fn admin_port_off_loopback_needs_a_token() {
         check_faults(
             "admin: {address: ':9999'}\n",

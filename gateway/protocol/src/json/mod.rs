@@ -3,6 +3,7 @@
 //! simd-json's first pass is a loop over the bytes, not a recursion, so input of any depth is safe to
 //! hand to it; the walk over its tape is where [`DEPTH_MAX`] is kept.
 
+mod fault;
 mod writer;
 
 use std::borrow::Cow;
@@ -37,7 +38,7 @@ pub fn decode(input: &mut [u8]) -> Result<Value<'_>, PayloadError> {
         check_surrogates(input)?;
     }
     let tape = simd_json::to_tape(input)
-        .map_err(|error| PayloadError::Json(error.to_string().into_boxed_str()))?;
+        .map_err(|error| PayloadError::Json(fault::words(&error).into_boxed_str()))?;
     let mut nodes = tape.0.into_iter();
     let value = walk(&mut nodes, DEPTH_MAX)?;
     match nodes.len() {
@@ -124,6 +125,49 @@ mod tests {
     #[track_caller]
     fn refused(text: &str) {
         assert!(matches!(read(text), Err(PayloadError::Json(_))), "{text}: {:?}", read(text));
+    }
+
+    #[test]
+    fn text_that_is_not_json_is_told_with_the_place_and_what_belongs_there() {
+        let told = |text: &str| read(text).unwrap_err().to_string();
+        let check = |text: &str, expected: &str| {
+            assert_eq!(told(text), format!("not JSON: {expected}"), "{text}");
+        };
+        check("", "there is nothing in it");
+        check(r#"{"a":1,}"#, "byte 8, `}`: a name in `\"` belongs behind a `,`");
+        let name = "a name in `\"`, a `,` or a `}` belongs here";
+        check("{a:1}", &format!("byte 2, `a`: {name}"));
+        check("{'a':1}", &format!("byte 2, `'`: {name}"));
+        check(r#"{"a" 1}"#, "byte 6, `1`: a `:` belongs behind a name");
+        check(r#"{"a":1 "b":2}"#, "byte 8, `\"`: a `,` is missing before it");
+        check("[1 2]", "byte 4, `2`: a `,` or a `]` belongs here");
+        let number = "no number is written like this, or it does not fit into 64 bits";
+        check(r#"{"a":01}"#, &format!("byte 7, `1`: {number}"));
+        check(r#"{"a":Zed}"#, "byte 6, `Z`: no value is written like this: a text stands in `\"`");
+        check(r#"{"a":}"#, "byte 6, `}`: a value is missing before it, or something follows it");
+        check(r#"{"a":1"#, "it ends behind byte 6: a `}` or `]` is missing");
+        check(r#"{"a":"\q"}"#, "`\\q` in a text: a `\\` is written `\\\\`");
+        let end = "a text has no `\"` at its end, or a line break in it, which is written `\\n`";
+        check("{\"a\":\"x}", end);
+        check("{\"a\":\"x\ny\"}", end);
+        check("\u{feff}{}", "byte 1: no value is written like this: a text stands in `\"`");
+    }
+
+    /// Whatever the parser says, no word of its own reaches a caller.
+    #[test]
+    fn no_fault_is_told_in_the_words_of_the_parser() {
+        for length in 0..SAMPLE.len() {
+            for byte in [b'}', b'"', b'x', b',', 0xff] {
+                let mut bytes = SAMPLE.as_bytes().to_vec();
+                bytes[length] = byte;
+                if let Err(error) = read_bytes(&bytes) {
+                    let told = error.to_string();
+                    for word in ["Error", "Expected", "Invalid", "Syntax", "Eof", "character"] {
+                        assert!(!told.contains(word), "{told}");
+                    }
+                }
+            }
+        }
     }
 
     #[test]

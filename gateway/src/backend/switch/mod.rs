@@ -76,5 +76,6 @@ pub use preflight::Check;
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};
 pub use steps::{
-    Mirrored, backfill, copy, flip_script, mirror, mirror_script, retire, retry_refused,
+    Mirrored, Retired, backfill, copy, flip_script, mirror, mirror_script, retire, retired_before,
+    retry_refused,
 };

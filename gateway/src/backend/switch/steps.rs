@@ -15,6 +15,7 @@ use super::preflight::back_pairs;
 use super::rights::{self, Need, Right};
 use super::side::Side;
 use super::state::{self, Group, GroupTable, Phase, State, text};
+use crate::config::ConnectionConfig;
 
 /// Rows that are put into the outbox at once.
 const TOUCH_COUNT: usize = 1000;
@@ -301,20 +302,34 @@ pub async fn copy(
     Ok(progress)
 }
 
+/// What `retire` did.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Retired {
+    /// What was found where it was done before: then nothing was changed.
+    pub before: Option<State>,
+    /// The gateways that run, and have a mirror of the game in their configuration.
+    pub naming: Vec<Box<str>>,
+}
+
 /// Gives the mirror up: nothing is written down any more, and what waits is forgotten. A database that was once the
 /// owner keeps a row that says who is: a gateway whose configuration still names it alone writes nothing there.
-/// Returns the gateways that run, and have a mirror of the game in their configuration.
 ///
 /// # Errors
 ///
-/// [`SwitchError`]; a repeat goes on.
-pub async fn retire(group: Group<'_>, by: &str) -> Result<Vec<Box<str>>, SwitchError> {
+/// [`SwitchError`]; a repeat goes on, or changes nothing where it was done.
+pub async fn retire(group: Group<'_>, by: &str) -> Result<Retired, SwitchError> {
     let mut owner = Side::open(group.owner).await?;
     let running = instance::read_alive(&mut owner, group.id).await?;
+    let naming = running.into_iter().filter(|gateway| !gateway.lacks_mirror());
+    let mut retired = Retired { before: None, naming: naming.map(|it| it.name).collect() };
     let state = state::read(&mut owner, group.id).await?;
-    let state = state.filter(|state| state.phase != Phase::Single);
     let state = state.ok_or_else(|| SwitchError::refused("there is no mirror to give up"))?;
     state::fits(group, &state)?;
+    if state.phase == Phase::Single {
+        owner.close().await;
+        retired.before = Some(state);
+        return Ok(retired);
+    }
     // Waits for a batch that is under way; the copier hears of it at its next one.
     owner.begin().await?;
     if holder(&mut owner, group.id, "").await?.is_some() {
@@ -348,8 +363,22 @@ pub async fn retire(group: Group<'_>, by: &str) -> Result<Vec<Box<str>>, SwitchE
     state::write(&mut owner, group, (state.epoch, Phase::Single), by).await?;
     owner.commit().await?;
     owner.close().await;
-    let naming = running.into_iter().filter(|gateway| !gateway.lacks_mirror());
-    Ok(naming.map(|gateway| gateway.name).collect())
+    Ok(retired)
+}
+
+/// The state of a group whose mirror was given up, of a database that is named alone; `None`: it was not.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub async fn retired_before(
+    id: &str,
+    owner: &ConnectionConfig,
+) -> Result<Option<State>, SwitchError> {
+    let mut side = Side::open(owner).await?;
+    let state = state::read(&mut side, id).await?;
+    side.close().await;
+    Ok(state.filter(|state| state.phase == Phase::Single && state.owner == owner.name))
 }
 
 async fn forget_tables(side: &mut Side, group: &str) -> Result<(), SwitchError> {

@@ -19,8 +19,8 @@ use self::verify::VerifyArgs;
 use super::config::refused;
 use super::output::{Outcome, chain};
 use crate::backend::switch::{
-    Group, Progress, SwitchError, Takeover, backfill, by_rows, copy, mirror, mirror_script, retire,
-    retry_refused, status,
+    Group, Progress, State, SwitchError, Takeover, backfill, by_rows, copy, mirror, mirror_script,
+    retire, retired_before, retry_refused, status,
 };
 use crate::config::{Config, ConnectionConfig, Env};
 use crate::observe::{Audit, AuditRecord};
@@ -124,11 +124,32 @@ pub(super) fn run(args: &SwitchArgs) -> Outcome {
         Ok((config, _)) => config,
         Err(faults) => return refused(&args.config, &faults),
     };
+    if let Some(done) = retired_already(args, &config) {
+        return done;
+    }
     let done = prepare(args, &config).and_then(|(runtime, group)| {
         let config = &config;
         audited(args, config, group, &runtime)
     });
     done.unwrap_or_else(|text| Outcome::failed(1, format!("gateway switch: {text}\n")))
+}
+
+/// The end of a repeated `retire` of a game that is configured without a mirror; `None`: of anything else.
+fn retired_already(args: &SwitchArgs, config: &Config) -> Option<Outcome> {
+    let Step::Retire { connection, .. } = &args.step else { return None };
+    let game = config.games.iter().find(|game| game.id == args.game && game.mirror.is_none())?;
+    let owner = config.database.connection(&game.database).filter(|it| it.name != *connection)?;
+    let runtime = CommandRuntime::new().ok()?;
+    let before = runtime.block_on(retired_before(game.id.as_str(), owner)).ok()??;
+    let text = already(game.id.as_str(), connection, &before);
+    Some(Outcome::ok(format!("{text}; nothing is left to do\n")))
+}
+
+fn already(id: &str, mirror: &str, before: &State) -> String {
+    let State { owner, changed_at, changed_by, .. } = before;
+    format!(
+        "`{mirror}` is no mirror of {id} already: `{owner}` is alone since {changed_at}, by {changed_by}"
+    )
 }
 
 /// The game's databases, in the places that their own rows give them.
@@ -273,13 +294,17 @@ fn step(args: &SwitchArgs, group: Group<'_>, runtime: &CommandRuntime) -> Result
             format!("{} rows copied{}\n", done.copied, refused_words(&done))
         }
         Step::Retire { .. } => {
-            let naming = runtime.block_on(retire(group, &args.by)).map_err(words)?;
-            let mut text = format!(
-                "`{}` is no mirror of {} any more. Next: in every gateway's configuration set `games.{1}.database` to \
-                 `{}`, take `mirror` out, and reload\n",
-                group.mirror.name, group.id, group.owner.name
+            let retired = runtime.block_on(retire(group, &args.by)).map_err(words)?;
+            let mut text = match &retired.before {
+                Some(before) => already(group.id, &group.mirror.name, before),
+                None => format!("`{}` is no mirror of {} any more", group.mirror.name, group.id),
+            };
+            let _written = writeln!(
+                text,
+                ". Next: in every gateway's configuration set `games.{}.database` to `{}`, take `mirror` out, and reload",
+                group.id, group.owner.name
             );
-            for gateway in naming {
+            for gateway in retired.naming {
                 let _written = writeln!(text, "  still has it in its configuration: {gateway}");
             }
             text

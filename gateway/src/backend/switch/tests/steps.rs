@@ -40,7 +40,11 @@ async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them()
         assert!(told(copied.map(drop)).await.contains("1 triggers are missing"));
         assert_eq!(status(group(world)).await.expect("a status").missing_trigger_count, 1);
         put_thing(&mut owner, 1, "left").await;
-        retire(group(world), "tests").await.expect("retired");
+        let first = retire(group(world), "tests").await.expect("retired");
+        assert_eq!(first.before, None);
+        let again = retire(group(world), "somebody else").await.expect("nothing to do");
+        let before = again.before.expect("it was done");
+        assert_eq!((before.phase, &*before.changed_by), (Phase::Single, "tests"));
         let status = status(group(world)).await.expect("a status");
         assert_eq!(status.state.map(|state| state.phase), Some(Phase::Single));
         assert_eq!((status.depth.count_max, status.mirror_state), (0, None));
