@@ -1,12 +1,15 @@
 //! HTTP/1.1 without hyper: the same answers as with it, whatever arrives in whatever pieces.
 
-use gateway_tests::{ADMIN_KEY, Credential, Gateway, Http, Response, Setup};
+use gateway_tests::{ADMIN_KEY, Credential, Gateway, Http, Response, Setup, Signal};
 use serde_json::json;
 
 const PLAYER: &str = "/v1/game1/players/1001";
 
 /// A field that hyper has to look at, and that changes nothing.
 const NOT_PLAIN: &str = "TE: trailers\r\n";
+
+/// Requests after which a thread knows what they look like.
+const ALIKE: usize = 20;
 
 fn admin() -> String {
     Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
@@ -131,6 +134,10 @@ fn answers_are_the_same_with_and_without_hyper() {
         ask(&mut hyper, NOT_PLAIN);
         let (own, theirs) = (ask(&mut plain, ""), ask(&mut hyper, NOT_PLAIN));
         assert_eq!(lasting(&own), lasting(&theirs), "{head}");
+        for _ in 0..if method == "GET" { ALIKE } else { 0 } {
+            let again = ask(&mut plain, "");
+            assert_eq!(lasting(&again), lasting(&theirs), "again: {head}");
+        }
         let echoed = |reply: &Response| {
             reply.header("x-request-id").filter(|id| *id == "abc-123").map(str::to_owned)
         };
@@ -145,6 +152,48 @@ fn answers_are_the_same_with_and_without_hyper() {
             compare("POST", target, &format!("{admin}{kind}{length}"), body);
         }
     }
+}
+
+#[test]
+fn route_of_a_text_goes_before_one_with_braces_however_often_that_was_asked_for() {
+    let template = |path: &str, text: &str| {
+        let (param, value) = match path {
+            "{name}" => ("-- @param name string(32)\n", ":name"),
+            _ => ("", "'-'"),
+        };
+        format!(
+            "-- @desc a name\n-- @kind one\n{param}-- @result name string\n-- @result found string\n-- @allow public\n\
+             -- @http GET /v1/{{game}}/named/{path}\n-- @cache l1=10m\nSELECT {value} AS name, '{text}' AS found\n"
+        )
+    };
+    let gateway = Setup::sqlite()
+        .own_templates()
+        .template("_base/named/any.sql", &template("{name}", "any"))
+        .template("_base/named/top.sql", &template("top", "top"))
+        .start();
+    let mut http = gateway.http();
+    for (name, found) in [("one", "any"), ("top", "top"), ("two", "any"), ("tops", "any")] {
+        for _ in 0..=ALIKE {
+            let reply = http.get(&format!("/v1/game1/named/{name}"), "");
+            assert_eq!((reply.status, &reply.json()["found"]), (200, &json!(found)), "{name}");
+        }
+    }
+}
+
+#[test]
+fn caller_whose_key_is_taken_away_is_refused_on_the_connection_on_which_all_looked_alike() {
+    let mut gateway = gateway();
+    let mut http = gateway.http();
+    for _ in 0..=ALIKE {
+        assert_eq!(http.get(PLAYER, &admin()).status, 200);
+    }
+    gateway.write_config("/auth/api_keys", json!([]));
+    gateway.signal(Signal::Reload);
+    let code = gateway_tests::wait_until("the key is revoked", || {
+        let reply = http.get(PLAYER, &admin());
+        (reply.status != 200).then(|| reply.code())
+    });
+    assert_eq!(code, 3003);
 }
 
 #[test]

@@ -28,14 +28,14 @@ pub(super) fn game() -> String {
     Credential::with_roles(&["game_server"]).headers()
 }
 
-pub(super) fn create(gateway: &Gateway<'_>, order_no: &str, player: i64) {
+pub(crate) fn create(gateway: &Gateway<'_>, order_no: &str, player: i64) {
     let order = sample::order(order_no, player, 1);
     let reply = gateway.http().send_json("POST", "/v1/game1/orders", &game(), &order);
     assert_eq!(reply.status, 202, "{}", reply.text());
 }
 
 /// What is told of an order.
-pub(super) fn state(gateway: &Gateway<'_>, order_no: &str) -> Value {
+pub(crate) fn state(gateway: &Gateway<'_>, order_no: &str) -> Value {
     let reply = gateway.http().get(&format!("/v1/game1/orders/{order_no}"), &game());
     if reply.status == 200 { reply.json()["state"].clone() } else { json!(reply.status) }
 }

@@ -5,6 +5,8 @@ use std::fs;
 use gateway_tests::{Gateway, Output, Server, Setup, run, shared_mariadb, wait_until};
 use serde_json::{Value, json};
 
+use crate::letters;
+
 /// The first game on MySQL with a mirror on SQLite: both have the schema, the owner has rows. Without what needs
 /// procedures, which SQLite has not.
 pub(crate) fn mirrored(setup: Setup<'_>) -> Setup<'_> {
@@ -165,6 +167,78 @@ fn mirror_backfill_and_retire_beside_a_gateway_that_writes_copies_and_is_killed(
     let audit = fs::read_to_string(gateway.folder().join("audit.log.commands")).unwrap();
     let steps = ["switch.mirror", "switch.backfill", "switch.retire"];
     assert!(steps.iter().all(|step| audit.matches(step).count() >= 2), "{audit}");
+}
+
+/// Everything else is as it has to be: what is held against the flip is one order that cannot be applied.
+#[test]
+fn dead_letter_of_a_running_gateway_keeps_the_game_where_it_is_until_it_is_dropped() {
+    let Some(server) = shared_mariadb() else { return };
+    let setup = Setup::on(server).own_templates();
+    let setup = setup.template("_base/order/create.sql", &letters::order_of_a_player(2));
+    let name = setup.schemas().expect("it is on a server").name("game1");
+    server.query(&name, "DROP TABLE daily_reward");
+    server.query(&name, "DROP TABLE reward_calendar");
+    let mut gateway = mirrored(setup).start();
+    switch(&gateway, &["mirror", "copy"]).succeeded();
+    switch(&gateway, &["backfill"]).succeeded();
+    letters::create(&gateway, "letter-0001", letters::STRANGER);
+    wait_until("it is dead", || (letters::state(&gateway, "letter-0001") == "dead").then_some(()));
+    make_ready(&gateway);
+    let held = |gateway: &Gateway<'_>| {
+        let known = state(gateway);
+        let checks = known["checks"].as_array().unwrap().iter();
+        let held = checks.filter(|check| !check["fault"].is_null());
+        held.map(|check| check["check"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+    };
+    wait_until("only the letter is held against it", || {
+        (held(&gateway) == ["letters"]).then_some(())
+    });
+    let shown = switch(&gateway, &["status"]).succeeded();
+    assert!(
+        shown.contains(", 1 dead letters\n") && shown.contains("flip      NO: letters: "),
+        "{shown}"
+    );
+    let refused = switch(&gateway, &["flip", "copy"]);
+    let own = format!("process {} has 1", gateway.pid());
+    assert_eq!(refused.status, Some(1), "{}", refused.text());
+    assert!(
+        refused.stderr.contains("letters: ") && refused.stderr.contains(&own),
+        "{}",
+        refused.text()
+    );
+    // A gateway that was killed keeps its word, and the next process takes it over.
+    gateway.kill();
+    assert!(held(&gateway).contains(&"letters".to_owned()));
+    gateway.launch();
+    gateway.wait_ready();
+    let own = format!("process {} has 1", gateway.pid());
+    wait_until("it says so again", || {
+        switch(&gateway, &["flip", "copy"]).stderr.contains(&own).then_some(())
+    });
+    let admin = format!("http://{}", gateway.admin_address());
+    let listed = gateway.admin("/journal").json();
+    let sequence = listed["dead"][0]["sequence"].to_string();
+    run(&["journal", "drop", &sequence, "--admin", &admin]).succeeded();
+    wait_until("nothing is held against it", || held(&gateway).is_empty().then_some(()));
+    let told = switch(&gateway, &["flip", "copy"]).succeeded();
+    assert!(told.contains("game1 is on `copy`") && !told.contains("forced"), "{told}");
+}
+
+/// Compares all rows and enough answers of the game.
+fn make_ready(gateway: &Gateway<'_>) {
+    let config = gateway.folder().join("gateway.yaml").display().to_string();
+    run(&["reconcile", "game1", "--config", &config]).succeeded();
+    switch(gateway, &["verify", "--sample", "100%"]).succeeded();
+    wait_until("enough answers are compared", || {
+        let mut wire = gateway.game_server("game1");
+        for player in 1001..=1120 {
+            wire.ok("order.list_by_player", &json!({ "player_id": player }));
+        }
+        let told = switch(gateway, &["verify", "--format", "json"]).succeeded();
+        let found: Value = serde_json::from_str(&told).unwrap();
+        assert_eq!(found["different"], 0, "{found}");
+        (found["compared"].as_u64()? >= 100).then_some(())
+    });
 }
 
 /// Grants an item to a player for each number, through the gateway.

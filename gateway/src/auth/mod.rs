@@ -7,6 +7,7 @@
 //! Invariant: no credential is ever logged, and no secret is compared in a time that depends on it.
 
 mod error;
+mod equal;
 mod fault;
 mod sample;
 mod roles;
@@ -29,6 +30,7 @@ pub use api_key::{NewKey, NewKeyError, new_key, sample_key};
 pub use authenticator::Authenticator;
 pub use authorize::Admission;
 pub use credential::{Credential, Fingerprint, TokenCredential};
+pub use equal::is_equal_in_constant_time;
 pub use error::AuthError;
 pub use fault::{AuthFault, FaultKind};
 pub use hello::{HELLO_SKEW_SECONDS, HelloProof};

@@ -4,6 +4,7 @@ use std::sync::Arc;
 
 use gateway_protocol::Code;
 
+use super::fault;
 use crate::cache::Stored;
 use crate::catalog::{BusinessError, RenderError};
 use crate::snapshot::Operation;
@@ -46,7 +47,7 @@ pub enum BackendError {
     },
     /// The database is there and does not take the statement from anybody now: it is read-only, full, or not
     /// ready, or the gateway's user lacks a right. Nothing was changed.
-    #[error("database does not take the statement now")]
+    #[error("{}", not_writable(.source))]
     NotWritable {
         /// The driver's words.
         #[source]
@@ -171,13 +172,27 @@ pub enum BackendError {
     },
 }
 
+/// Why nothing is written now; the driver's words come behind it, and name the right that is missing.
+fn not_writable(source: &sqlx::Error) -> &'static str {
+    if fault::is_denied(source) {
+        "the database denies the gateway's account a right: grant it. A connection of MySQL that was open before the grant may \
+         meet this once more, and is replaced then"
+    } else {
+        "database does not take the statement now"
+    }
+}
+
 impl BackendError {
     /// What the client is told: never the driver's words.
     pub fn client_message(&self) -> String {
         match self {
             Self::PoolExhausted { .. } => "database busy, retry later".into(),
-            Self::Unreachable { .. } | Self::NotWritable { .. } => {
-                "database unreachable, retry later".into()
+            Self::Unreachable { .. } => "database unreachable, retry later".into(),
+            Self::NotWritable { source } if fault::is_denied(source) => {
+                "the database denies the gateway a right, retry later".into()
+            }
+            Self::NotWritable { .. } => {
+                "the database does not take such a statement now, retry later".into()
             }
             Self::SwitchPaused { .. } | Self::OwnerMoved { .. } => {
                 "the game is being switched between databases, retry later".into()

@@ -63,6 +63,12 @@ const NO_SUCH_TABLE: u16 = 1146;
 #[cfg(feature = "mysql")]
 const OUTBOX: &str = ".gateway_outbox'";
 
+/// `ER_DBACCESS_DENIED`, `ER_ACCESS_DENIED`, `ER_TABLEACCESS_DENIED`, `ER_COLUMNACCESS_DENIED`, `ER_PROCACCESS_DENIED`.
+const MYSQL_DENIED: [i32; 5] = [1044, 1045, 1142, 1143, 1370];
+/// Insufficient privileges.
+#[cfg(feature = "oracle")]
+const ORACLE_DENIED: i32 = 1031;
+
 fn verdict(error: &sqlx::Error) -> Verdict {
     match error {
         sqlx::Error::Database(database) => {
@@ -125,6 +131,18 @@ fn mysql_number(error: &dyn sqlx::error::DatabaseError) -> Option<u16> {
     driver
         .map(sqlx::mysql::MySqlDatabaseError::number)
         .or(own.map(super::mysql::wire::ServerFault::number))
+}
+
+/// Whether the database denies the gateway's account a right.
+pub(super) fn is_denied(error: &sqlx::Error) -> bool {
+    let Some(number) = number(error) else { return false };
+    match error {
+        #[cfg(feature = "oracle")]
+        sqlx::Error::Database(database) if database.try_downcast_ref::<OracleFault>().is_some() => {
+            number == ORACLE_DENIED
+        }
+        _ => MYSQL_DENIED.contains(&number),
+    }
 }
 
 /// Whether a connection was refused for its user or password, by a database that locks accounts for that.
@@ -242,6 +260,10 @@ mod tests {
         assert_eq!(mysql_verdict(1146), Verdict::Refused);
         for number in [1290, 1836, 1792, 1047, 1021, 1114, 1044, 1045, 1142, 1143] {
             assert_eq!(mysql_verdict(number), Verdict::NotWritable, "{number}");
+        }
+        for number in MYSQL_DENIED {
+            let verdict = mysql_verdict(u16::try_from(number).expect("one of MySQL's"));
+            assert_eq!(verdict, Verdict::NotWritable, "{number}");
         }
     }
 

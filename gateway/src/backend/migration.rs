@@ -84,6 +84,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("flip", include_str!("schema/0004_flip.mysql.sql")),
             ("verify", include_str!("schema/0005_verify.mysql.sql")),
             ("event", include_str!("schema/0006_event.mysql.sql")),
+            ("letters", include_str!("schema/0007_letters.mysql.sql")),
         ],
         Dialect::Sqlite => &[
             ("request", include_str!("schema/0001_request.sqlite.sql")),
@@ -92,6 +93,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("flip", include_str!("schema/0004_flip.sqlite.sql")),
             ("verify", include_str!("schema/0005_verify.sqlite.sql")),
             ("event", include_str!("schema/0006_event.sqlite.sql")),
+            ("letters", include_str!("schema/0007_letters.sqlite.sql")),
         ],
         Dialect::Oracle => &[
             ("request", include_str!("schema/0001_request.oracle.sql")),
@@ -100,6 +102,7 @@ pub fn own_migrations(dialect: Dialect) -> Vec<Migration> {
             ("flip", include_str!("schema/0004_flip.oracle.sql")),
             ("verify", include_str!("schema/0005_verify.oracle.sql")),
             ("event", include_str!("schema/0006_event.oracle.sql")),
+            ("letters", include_str!("schema/0007_letters.oracle.sql")),
         ],
     };
     let one = |(number, (name, text)): (u32, &(&str, &str))| Migration {

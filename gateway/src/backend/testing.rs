@@ -180,7 +180,7 @@ rm -rf "$1"
 "#;
 
 const SETUP: &str = "CREATE USER IF NOT EXISTS 'gateway'@'%' IDENTIFIED BY 'secret'; \
-                     GRANT ALL ON *.* TO 'gateway'@'%'; \
+                     GRANT ALL ON *.* TO 'gateway'@'%' WITH GRANT OPTION; \
                      CREATE USER IF NOT EXISTS 'plain'@'%' IDENTIFIED BY 'secret'; \
                      GRANT SELECT, INSERT, UPDATE, DELETE, CREATE, DROP, INDEX, ALTER \
                      ON *.* TO 'plain'@'%';\n";
@@ -241,6 +241,31 @@ impl Server {
             *username = "plain".into();
         }
         config
+    }
+
+    /// The same as a new user without any right. Only on a server of our own.
+    pub(super) async fn limited(
+        &self,
+        mut config: ConnectionConfig,
+        user: &str,
+    ) -> Option<ConnectionConfig> {
+        if self.shell.is_none() {
+            println!("SKIPPED: the server is not ours to make users on");
+            return None;
+        }
+        self.admin(&format!("CREATE OR REPLACE USER '{user}'@'%' IDENTIFIED BY 'secret'")).await;
+        if let Endpoint::Server { username, .. } = &mut config.endpoint {
+            *username = user.into();
+        }
+        Some(config)
+    }
+
+    /// Runs a statement as somebody who may do everything.
+    pub(super) async fn admin(&self, sql: &str) {
+        let config = config(Dialect::Mysql, self.endpoint.clone());
+        let mut connection = Connection::open(&config).await.expect("the server answers");
+        connection.run_text(sql).await.expect("may do that");
+        connection.close(Duration::from_secs(1)).await;
     }
 
     fn external() -> Option<Self> {

@@ -51,6 +51,7 @@ use gateway_protocol::GameId;
 
 pub use crate::config::Dialect;
 pub use check::{MirroredGame, combinations};
+pub(crate) use contract::{PathSegment, path_segments};
 pub(crate) use decimal::canonical as canonical_decimal;
 pub use finding::{Finding, Place, Rule, Severity};
 pub use lexer::positional;

@@ -49,6 +49,8 @@ pub(super) struct Thread {
     pub(super) scratch: tcp::Scratch,
     /// Calls of its clients that look like one before.
     pub(super) learned: Learned,
+    /// Requests over HTTP that do.
+    pub(super) alike: http::Learned,
     pub(super) dates: http::Dates,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
@@ -167,6 +169,7 @@ async fn serve(
         buffers: BufferPool::default(),
         scratch: tcp::Scratch::default(),
         learned: Learned::default(),
+        alike: http::Learned::default(),
         dates: http::Dates::default(),
         tcp: Rc::default(),
         http: Rc::default(),

@@ -238,6 +238,11 @@ impl Journal {
         self.index.backlog()
     }
 
+    /// Dead letters of a game. Cost: one look, however many there are.
+    pub fn dead_count(&self, game: &str) -> u64 {
+        self.index.dead_count(game)
+    }
+
     /// The journal's id: with a sequence it names a record for all time.
     pub const fn id(&self) -> i64 {
         self.id

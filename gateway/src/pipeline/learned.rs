@@ -17,8 +17,7 @@ use gateway_protocol::{PayloadError, Value};
 use smallvec::SmallVec;
 
 use super::Routed;
-use crate::bind::{Bound, checked};
-use crate::catalog::{Scalar, Slot, Type};
+use crate::bind::{Bound, fill_in_order, fills_in_order, has_required};
 use crate::snapshot::{Game, Operation, Snapshot};
 
 /// Shapes that a thread remembers: the busiest operations of a game server. Each is tried in turn, which costs a comparison.
@@ -49,9 +48,9 @@ pub struct Shape {
     operation: Arc<Operation>,
     /// The HELLO's game, where the call names none.
     login_game: Option<Box<str>>,
-    /// What stands before each hole, and whose value the hole takes: an index into the template's slots.
-    holes: SmallVec<[(Box<[u8]>, usize); 4]>,
-    /// Which slots have a hole.
+    /// What stands before each hole.
+    literals: SmallVec<[Box<[u8]>; 4]>,
+    /// Which slots have a hole; the holes are in their order.
     given: u64,
 }
 
@@ -113,10 +112,7 @@ impl Shape {
     /// The shape of a call in MessagePack; `None`: it is of another kind than those that are worth it.
     fn of(login_game: Option<&str>, routed: Routed<'_>, payload: &[u8]) -> Option<Self> {
         let template = &routed.operation.template;
-        let is_plain = |slot: &Slot| !matches!(slot.ty, Type::Rows(_) | Type::List(_));
-        let is_checked_as_a_whole =
-            !template.requires.is_empty() || template.write.idempotent.is_some();
-        if is_checked_as_a_whole || !template.slots.iter().all(is_plain) {
+        if !fills_in_order(template) {
             return None;
         }
         let mut reader = Reader::new(payload);
@@ -129,7 +125,7 @@ impl Shape {
             _ => return None,
         };
         reader.str("the operation").ok()?;
-        let mut holes = SmallVec::new();
+        let mut literals = SmallVec::new();
         let (mut given, mut next, mut bytes) = (0, 0, 0);
         let mut before = payload;
         for _ in 0..reader.map("params").ok()? {
@@ -145,56 +141,40 @@ impl Shape {
             scalar(&mut reader).ok()??;
             before = reader.rest();
             given |= 1 << slot;
-            holes.push((literal.into(), slot));
+            literals.push(literal.into());
         }
-        let is_whole = reader.finish().is_ok() && !holes.is_empty() && bytes <= SHAPE_BYTES_MAX;
-        let is_missing = |(index, slot): (usize, &Slot)| slot.required && given >> index & 1 == 0;
-        if !is_whole || template.slots.iter().enumerate().any(is_missing) {
+        let is_whole = reader.finish().is_ok() && !literals.is_empty() && bytes <= SHAPE_BYTES_MAX;
+        if !is_whole || !has_required(template, given) {
             return None;
         }
         Some(Self {
             game: Arc::clone(routed.game),
             operation: Arc::clone(routed.operation),
             login_game: if has_game { None } else { Some(login_game?.into()) },
-            holes,
+            literals,
             given,
         })
     }
 
     /// Fills in the values of a payload of this shape; whether it is one.
     fn fill<'p>(&self, login_game: Option<&str>, payload: &'p [u8], bound: &mut Bound<'p>) -> bool {
-        let mut holes = self.holes.iter();
-        let Some((literal, first)) = holes.next() else { return false };
-        let Some(rest) = payload.strip_prefix(&**literal) else { return false };
+        let mut literals = self.literals.iter();
+        let Some(literal) = literals.next() else { return false };
+        let Some(mut rest) = payload.strip_prefix(&**literal) else { return false };
         if self.login_game.is_some() && self.login_game.as_deref() != login_game {
             return false;
         }
-        bound.values.clear();
-        bound.given = self.given;
-        let mut reader = Reader::new(rest);
-        let mut hole = Some(*first);
-        for (index, slot) in self.operation.template.slots.iter().enumerate() {
-            if hole != Some(index) {
-                let value = match &slot.default {
-                    Some(default) => checked(slot, default.clone()),
-                    None => Ok(Scalar::Null),
-                };
-                let Ok(value) = value else { return false };
-                bound.values.push(value);
-                continue;
-            }
-            let Ok(Some(value)) = scalar(&mut reader) else { return false };
-            let Ok(value) = slot.ty.accept(value, false) else { return false };
-            let Ok(value) = checked(slot, value) else { return false };
-            bound.values.push(value);
-            hole = None;
-            if let Some((literal, next)) = holes.next() {
-                let Some(rest) = reader.rest().strip_prefix(&**literal) else { return false };
-                reader = Reader::new(rest);
-                hole = Some(*next);
-            }
-        }
-        reader.rest().is_empty()
+        let next = || {
+            let mut reader = Reader::new(rest);
+            let value = scalar(&mut reader).ok()??;
+            rest = match literals.next() {
+                Some(literal) => reader.rest().strip_prefix(&**literal)?,
+                None => reader.rest(),
+            };
+            Some(value)
+        };
+        fill_in_order(&self.operation.template.slots, self.given, false, bound, next)
+            && rest.is_empty()
     }
 }
 

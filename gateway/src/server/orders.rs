@@ -152,6 +152,7 @@ fn owners(core: &Core) -> Owners {
         gates: Arc::clone(&core.gates),
         metrics: Arc::clone(&core.metrics),
         name: process_name(),
+        journal: core.journal.clone(),
     }
 }
 

@@ -17,7 +17,7 @@ use gateway_protocol::{Code, GameId, OpId};
 
 use crate::auth::{Access, Authenticator};
 use crate::cache::KeySpec;
-use crate::catalog::{HttpMethod, Template};
+use crate::catalog::{HttpMethod, PathSegment, Template, path_segments};
 use crate::config::{Config, QueueKind};
 use crate::observe::OpIndex;
 
@@ -219,6 +219,23 @@ impl Snapshot {
     }
 }
 
+/// Whether one route's path may take what another one's braces would; see [`Game::is_only_route`].
+fn may_take(path: &str, from: &str) -> bool {
+    use PathSegment::{Param, Text};
+    let (mut own, mut others) = (path_segments(path), path_segments(from));
+    let mut takes = false;
+    loop {
+        match (own.next(), others.next()) {
+            (None, None) => return takes,
+            (Some(Text(text)), Some(Text(other))) if text == other => {}
+            (Some(Text(text)), Some(Param { .. })) if !text.contains(':') => takes = true,
+            (Some(Param { .. }), Some(Text(_))) => {}
+            (Some(Param { verb, .. }), Some(Param { verb: other, .. })) if verb == other => {}
+            _ => return false,
+        }
+    }
+}
+
 /// Cuts `/v1/game1/players/7` into `game1` and `/players/7`.
 pub fn split_path(path: &str) -> Option<(&str, &str)> {
     let rest = path.strip_prefix("/v1/")?;
@@ -244,6 +261,14 @@ impl Game {
             }
             None => Err(RouteError::NoSuchOperation),
         }
+    }
+
+    /// Whether no other route can take a path of this one because of what stands in its braces: there letters, digits and `-._~`.
+    /// One that can takes precedence for a text of its own (`players/{id}` and `players/top`).
+    pub fn is_only_route(&self, path: &str) -> bool {
+        let routes =
+            self.operations.values().filter_map(|operation| operation.template.http.as_ref());
+        routes.filter(|route| *route.path != *path).all(|route| !may_take(&route.path, path))
     }
 
     /// The template of that name, whether game and operation are switched on or not: what was accepted
@@ -280,5 +305,29 @@ impl Game {
                 *method == HttpMethod::Get && own.template.op == operation.template.op
             })
         })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::may_take;
+
+    #[test]
+    fn route_with_a_text_where_another_has_braces_may_take_its_path() {
+        let from = "/v1/{game}/players/{id}/items";
+        for (path, takes) in [
+            ("/v1/{game}/players/top/items", true),
+            ("/v1/{game}/{kind}/top/items", true),
+            ("/v1/{game}/players/{other}/items", false),
+            ("/v1/{game}/players/{id}/{part}", false),
+            ("/v1/{game}/players/top/skills", false),
+            ("/v1/{game}/players/top", false),
+            ("/v1/{game}/players/top/items/1", false),
+            ("/v1/{game}/guilds/top/items", false),
+            ("/v1/{game}/players/a:b/items", false),
+            ("/v1/{game}/players/{id}:ban/items", false),
+        ] {
+            assert_eq!(may_take(path, from), takes, "{path}");
+        }
     }
 }

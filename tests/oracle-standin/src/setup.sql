@@ -278,6 +278,9 @@ CREATE VIEW all_triggers AS
     WHERE NOT g.tgisinternal;
 CREATE VIEW user_triggers AS
     SELECT trigger_name, table_owner, table_name, status FROM all_triggers WHERE owner = upper(current_schema());
+-- Of the system privileges only the one that a switch asks for: a trigger is a function of the schema here.
+CREATE VIEW session_privs AS
+    SELECT 'CREATE TRIGGER'::text AS privilege WHERE has_schema_privilege(current_schema(), 'CREATE');
 CREATE VIEW user_objects AS
     SELECT told(c.relname) AS object_name,
         CASE c.relkind WHEN 'r' THEN 'TABLE' WHEN 'p' THEN 'TABLE' WHEN 'i' THEN 'INDEX' WHEN 'S' THEN 'SEQUENCE' ELSE 'VIEW' END AS object_type,

@@ -43,7 +43,10 @@ impl Run<'_> {
             let step = until.min(Instant::now() + GATE_STEP);
             match self.shared.applier.gates.enter(self.known, step).await {
                 Ok(entered) => return Ok(entered),
-                Err(BackendError::SwitchPaused { .. }) if Instant::now() < until => {}
+                Err(BackendError::SwitchPaused { .. }) if Instant::now() < until => {
+                    // Also where it is known at once that it is to wait.
+                    tokio::time::sleep_until(step.into()).await;
+                }
                 Err(error) => return Err(ApplyError::Lost(error)),
             }
             if self.shared.is_stopping.load(Ordering::Relaxed) {

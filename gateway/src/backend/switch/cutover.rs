@@ -14,7 +14,7 @@ use super::events::order_backlog;
 use super::flip::{self, open_side, settle};
 use super::instance::{self, Instance, InstanceState};
 use super::lease::Takeover;
-use super::preflight::{Check, back_pairs, preflight};
+use super::preflight::{Check, back_pairs, preflight, preflight_with_copier};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms};
 use crate::observe::chain;
@@ -96,7 +96,7 @@ pub async fn flip(
         }
         return is_owner(owner, mirror, group, &state).await;
     }
-    let (state, overridden) = begin(plan, (&mut owner, &mut mirror), state).await?;
+    let (state, overridden) = begin(plan, (&mut owner, &mut mirror), state, told).await?;
     let flip_id = state.flip_id;
     let mut course = Course { plan, owner, mirror, state, begun: None };
     let done = Box::pin(course.run(told)).await;
@@ -136,6 +136,7 @@ async fn begin(
     plan: &Flip<'_>,
     (owner, mirror): (&mut Side, &mut Side),
     mut state: State,
+    told: &mut (dyn FnMut(&str) + Send),
 ) -> Result<(State, Vec<Check>), SwitchError> {
     let group = plan.group;
     if matches!(state.phase, Phase::Draining | Phase::Flipped) {
@@ -152,7 +153,11 @@ async fn begin(
         }
         state = flip::back(owner, group, &state, plan.by).await?.ok_or_else(overtaken)?;
     }
-    let checks = preflight(owner, mirror, group, &state).await?;
+    let checks = if plan.is_forced {
+        preflight(owner, mirror, group, &state).await?
+    } else {
+        preflight_with_copier((owner, mirror), group, &state, told).await?
+    };
     let found: Vec<Check> = checks.into_iter().filter(|check| check.fault.is_some()).collect();
     let is_certain = |check: &Check| matches!(check.name, "phase" | "tables" | "schemas");
     if !plan.is_forced && !found.is_empty() || found.iter().any(is_certain) {

@@ -55,6 +55,8 @@ pub(in crate::backend) enum Standing {
     Open(Owner),
     /// Calls wait.
     Closed,
+    /// The owner is a database that the configuration does not name: nobody is to wait for it.
+    Elsewhere,
     /// A database that has to be asked does not answer: nobody is to wait for it.
     Away {
         /// The connection's name in the configuration.
@@ -102,6 +104,7 @@ pub(in crate::backend) struct Look {
 enum Found {
     In(Owner),
     Closed,
+    Elsewhere,
     Away(Box<str>),
     Gone,
 }
@@ -130,8 +133,8 @@ impl Gate {
     ///
     /// # Errors
     ///
-    /// [`BackendError::SwitchPaused`] when it is not so at `deadline`; [`BackendError::Unreachable`] at once where nobody can
-    /// tell whose the game is.
+    /// [`BackendError::SwitchPaused`] when it is not so at `deadline`, and at once where the owner is known to be a database that
+    /// the configuration does not name; [`BackendError::Unreachable`] at once where nobody can tell whose the game is.
     pub(in crate::backend) async fn enter(
         self: &Arc<Self>,
         deadline: Instant,
@@ -143,6 +146,7 @@ impl Gate {
             match self.look_in() {
                 Found::In(owner) => return Ok(Some(Permit { gate: Arc::clone(self), owner })),
                 Found::Gone => return Ok(None),
+                Found::Elsewhere => return Err(self.paused()),
                 Found::Away(pool) => return Err(BackendError::Unreachable { pool, source: None }),
                 Found::Closed => {}
             }
@@ -163,7 +167,8 @@ impl Gate {
                 inner.inside += 1;
                 Found::In(owner)
             }
-            Standing::Open(_) | Standing::Closed => Found::Closed,
+            Standing::Elsewhere if is_current => Found::Elsewhere,
+            Standing::Open(_) | Standing::Closed | Standing::Elsewhere => Found::Closed,
         }
     }
 
@@ -183,7 +188,7 @@ impl Gate {
     pub(in crate::backend) fn owner(&self) -> Option<Owner> {
         match &self.lock().standing {
             Standing::Open(owner) => Some(owner.clone()),
-            Standing::Closed | Standing::Away { .. } | Standing::Gone => None,
+            Standing::Closed | Standing::Elsewhere | Standing::Away { .. } | Standing::Gone => None,
         }
     }
 
@@ -364,6 +369,31 @@ mod tests {
         look(&gate, Standing::Open(owner("a", 1)));
         gate.fail_look("a");
         assert!(enter(&gate, far()).await.is_ok(), "a moment ago it answered");
+    }
+
+    #[tokio::test]
+    async fn owner_that_the_configuration_does_not_name_is_waited_for_by_nobody_while_the_look_counts()
+     {
+        let gate = Arc::new(Gate::new("game1"));
+        let waiting = tokio::spawn({
+            let gate = Arc::clone(&gate);
+            async move { enter(&gate, far()).await }
+        });
+        tokio::task::yield_now().await;
+        let begun = Instant::now();
+        look(&gate, Standing::Elsewhere);
+        assert_eq!(waiting.await.expect("no panic").expect_err("elsewhere").code(), 1306);
+        assert_eq!(enter(&gate, far()).await.expect_err("elsewhere").code(), 1306);
+        assert!(begun.elapsed() < Duration::from_secs(30));
+        assert!(!gate.is_open());
+        let Some(begun) = Instant::now().checked_sub(LOOK_VALID) else { return };
+        let old = Look { begun, ..gate.begin_look() };
+        gate.end_look(old, Standing::Elsewhere);
+        let deadline = soon();
+        assert_eq!(enter(&gate, deadline).await.expect_err("nobody knows").code(), 1306);
+        assert!(Instant::now() >= deadline, "it may have come back");
+        look(&gate, Standing::Open(owner("a", 1)));
+        assert!(enter(&gate, far()).await.is_ok());
     }
 
     #[tokio::test]

@@ -5,13 +5,13 @@ use super::side::Side;
 use super::state::{now_ms, text};
 
 /// How long a gateway that is not heard of counts as running, in milliseconds.
-const ALIVE_MS: i64 = 10_000;
+pub(super) const ALIVE_MS: i64 = 10_000;
 
 /// The end of what a gateway says whose configuration has no mirror of the game.
 pub(super) const NOT_CONFIGURED: &str = "is not in its configuration";
 
-const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms \
-    FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
+const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms, \
+    dead_letters     FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
 
 /// What a gateway says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,12 +57,19 @@ pub struct Instance {
     pub fault: Option<Box<str>>,
     /// How long its last pause was, in milliseconds.
     pub pause_ms: i64,
+    /// Dead letters of the game in its journal.
+    pub dead_letters: i64,
 }
 
 impl Instance {
     /// Whether it runs, as far as is known.
     pub fn is_alive(&self) -> bool {
         now_ms().saturating_sub(self.seen_at) < ALIVE_MS
+    }
+
+    /// For how long it has not been heard of, in milliseconds.
+    pub(super) fn silent_ms(&self) -> i64 {
+        now_ms().saturating_sub(self.seen_at).max(0)
     }
 
     /// Whether its configuration has no mirror of the game.
@@ -83,6 +90,16 @@ impl Instance {
 ///
 /// [`SwitchError`].
 pub(super) async fn read_alive(side: &mut Side, group: &str) -> Result<Vec<Instance>, SwitchError> {
+    let all = read_all(side, group).await?;
+    Ok(all.into_iter().filter(Instance::is_alive).collect())
+}
+
+/// The same, and those that have gone, as they were when they were last heard of.
+///
+/// # Errors
+///
+/// [`SwitchError`].
+pub(super) async fn read_all(side: &mut Side, group: &str) -> Result<Vec<Instance>, SwitchError> {
     let rows = side.texts(READ, vec![text(group)]).await?;
     let instance = |row: Vec<Option<String>>| {
         let mut texts = row.into_iter();
@@ -92,13 +109,13 @@ pub(super) async fn read_alive(side: &mut Side, group: &str) -> Result<Vec<Insta
         let word = texts.next()??;
         let state = InstanceState::ALL.into_iter().find(|state| state.name() == word)?;
         let fault = texts.next()?.map(Into::into);
-        let pause_ms = texts.next()??.parse().ok()?;
-        Some(Instance { name, seen_at, epoch, flip_id, state, fault, pause_ms })
+        let mut number = || texts.next()??.parse().ok();
+        let (pause_ms, dead_letters) = (number()?, number()?);
+        Some(Instance { name, seen_at, epoch, flip_id, state, fault, pause_ms, dead_letters })
     };
     let all = rows.into_iter().map(|row| {
         let strange = "gateway_switch_instance holds what this version does not know";
         instance(row).ok_or_else(|| SwitchError::refused(strange))
     });
-    let all = all.collect::<Result<Vec<_>, _>>()?;
-    Ok(all.into_iter().filter(Instance::is_alive).collect())
+    all.collect()
 }

@@ -15,6 +15,7 @@ use super::post::Post;
 use super::registration::Registration;
 use super::state::{Group, Phase, State};
 use crate::config::ConnectionConfig;
+use crate::journal::Journal;
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
 
@@ -56,6 +57,8 @@ pub(super) struct Around {
     pub(super) gates: Arc<Gates>,
     /// Who this is, for `gateway switch GAME status`.
     pub(super) name: Box<str>,
+    /// What holds dead letters; `None`: no journal is configured.
+    pub(super) journal: Option<Arc<Journal>>,
     /// The gateway ends, and not only this lookout.
     pub(super) is_ending: Arc<AtomicBool>,
 }
@@ -168,7 +171,7 @@ impl Lookout {
         moving: Option<&State>,
     ) -> Option<Standing> {
         let fault = match conclusion {
-            Some(Conclusion::Stuck(why)) => Some(why.clone()),
+            Some(Conclusion::Stuck(why) | Conclusion::Elsewhere(why)) => Some(why.clone()),
             Some(Conclusion::Away { pool }) => {
                 Some(format!("`{pool}` does not say whose the game is: it does not answer").into())
             }
@@ -187,6 +190,7 @@ impl Lookout {
                 Some(if waits { Standing::Closed } else { Standing::Open(owner.clone()) })
             }
             Some(Conclusion::Leaving { .. } | Conclusion::Stuck(_)) => Some(Standing::Closed),
+            Some(Conclusion::Elsewhere(_)) => Some(Standing::Elsewhere),
             Some(Conclusion::Away { .. }) => None,
             // Who retired the mirror meanwhile is soon told; until then it is as it was.
             None => self.gate.owner().map(Standing::Open),
@@ -216,7 +220,7 @@ impl Lookout {
                 self.shown.epoch = epoch;
                 self.shown.pause = pause.or(self.shown.pause);
             }
-            Standing::Closed | Standing::Away { .. } | Standing::Gone => {
+            Standing::Closed | Standing::Elsewhere | Standing::Away { .. } | Standing::Gone => {
                 // The wait for the first look is none of a flip.
                 if self.shown.owner.is_some() && self.closed_at.is_none() {
                     self.closed_at = Some(Instant::now());
@@ -269,7 +273,9 @@ impl Lookout {
         let flip_id = moving.map_or(newest, |row| row.flip_id);
         let pause = self.shown.pause.unwrap_or_default().as_millis();
         let pause_ms = i64::try_from(pause).unwrap_or(i64::MAX);
-        let said = Registration { epoch, flip_id, state, fault, pause_ms };
+        let journal = self.around.journal.as_deref().map(Journal::id);
+        let dead_letters = self.dead_letters();
+        let said = Registration { epoch, flip_id, state, fault, pause_ms, journal, dead_letters };
         let is_known = self
             .said
             .as_ref()
@@ -284,6 +290,12 @@ impl Lookout {
         };
         // Where nobody heard it, it is said again at the next look.
         self.said = (first || second).then(|| (said, Instant::now()));
+    }
+
+    /// Dead letters of the game in the gateway's own journal.
+    fn dead_letters(&self) -> i64 {
+        let count = self.around.journal.as_ref().map(|journal| journal.dead_count(&self.of.game));
+        i64::try_from(count.unwrap_or(0)).unwrap_or(i64::MAX)
     }
 
     /// Ends a flip that nobody drives any more.
@@ -327,8 +339,10 @@ impl Lookout {
                 self.gate.rest(FLIP_PAUSE).await;
             }
             if self.said.is_some() && self.gate.inside() == 0 {
+                let dead_letters = self.dead_letters();
+                let who = (&*self.of.game, &*self.around.name);
                 for post in [Some(&mut self.database), self.mirror.as_mut()].into_iter().flatten() {
-                    post.leave(&self.of.game, &self.around.name).await;
+                    post.leave(who, dead_letters).await;
                 }
             }
         }

@@ -37,6 +37,7 @@ mod pair;
 mod post;
 mod preflight;
 mod registration;
+mod rights;
 mod rows;
 mod side;
 mod state;

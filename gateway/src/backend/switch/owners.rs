@@ -15,6 +15,7 @@ use super::side::Side;
 use super::state::text;
 use super::tasks::Tasks;
 use crate::config::{Config, ConnectionConfig, GameConfig};
+use crate::journal::Journal;
 use crate::observe::{Kind, Metrics, Samples};
 use crate::queue::Watch;
 use crate::snapshot::Snapshot;
@@ -42,6 +43,8 @@ pub struct Owners {
     pub metrics: Arc<Metrics>,
     /// Who this is, for `gateway switch GAME status`.
     pub name: Box<str>,
+    /// Whose dead letters this gateway tells of; `None`: no journal is configured.
+    pub journal: Option<Arc<Journal>>,
 }
 
 /// Games whose configuration has no mirror, and whose database knows of one.
@@ -55,6 +58,7 @@ impl Owners {
             snapshot: Arc::clone(&self.snapshot),
             gates: Arc::clone(&self.gates),
             name: self.name,
+            journal: self.journal,
             is_ending: Arc::default(),
         };
         let found = Found::default();

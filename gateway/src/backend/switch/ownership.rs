@@ -78,6 +78,8 @@ pub(super) enum Conclusion {
         /// The connection's name in the configuration.
         pool: Box<str>,
     },
+    /// A database owns it that the configuration does not name; says which, and what to do.
+    Elsewhere(Box<str>),
     /// Nobody can be let in; says why, and what to do.
     Stuck(Box<str>),
 }
@@ -139,7 +141,11 @@ pub(super) fn conclude_alone(game: &str, only: Voice<'_>) -> Option<Conclusion> 
         Said::Absent | Said::Untold => None,
         Said::Away => Some(Conclusion::Away { pool: only.pool.into() }),
         Said::Row(_) if only.owns() => Some(Conclusion::Owned(only.owner())),
-        Said::Row(state) => Some(Conclusion::Stuck(
+        // It may come back.
+        Said::Row(state) if matches!(state.phase, Phase::Draining | Phase::Flipped) => {
+            Some(Conclusion::Leaving { from: only.pool.into() })
+        }
+        Said::Row(state) => Some(Conclusion::Elsewhere(
             format!(
                 "`{}` says that `{}` owns {game}, which `games.{game}` does not name: set `database` to it",
                 only.pool, state.owner
@@ -177,6 +183,7 @@ mod tests {
             Conclusion::Owned(owner) => format!("{} {:?}", owner.pool, owner.epoch),
             Conclusion::Leaving { from } => format!("leaving {from}"),
             Conclusion::Away { pool } => format!("away {pool}"),
+            Conclusion::Elsewhere(_) => "elsewhere".into(),
             Conclusion::Stuck(_) => "stuck".into(),
         };
         assert_eq!(told, expected, "{a:?} {b:?}");
@@ -228,7 +235,15 @@ mod tests {
         let told = alone(&row("a", Phase::Mirrored, 3));
         let owner = Owner { pool: "a".into(), epoch: Epoch::Row(3) };
         assert_eq!(told, Some(Conclusion::Owned(owner)));
-        let gone = alone(&row("b", Phase::Mirror, 4));
-        assert!(matches!(&gone, Some(Conclusion::Stuck(why)) if why.contains("`b` owns game1")));
+        for phase in [Phase::Mirror, Phase::Single, Phase::Mirrored] {
+            let gone = alone(&row("b", phase, 4));
+            let told =
+                matches!(&gone, Some(Conclusion::Elsewhere(why)) if why.contains("`b` owns game1"));
+            assert!(told, "{gone:?}");
+        }
+        for phase in [Phase::Draining, Phase::Flipped] {
+            let leaving = Conclusion::Leaving { from: "a".into() };
+            assert_eq!(alone(&row("b", phase, 4)), Some(leaving), "it may come back");
+        }
     }
 }

@@ -93,9 +93,9 @@ impl Post {
     }
 
     /// Takes the registration back.
-    pub(super) async fn leave(&mut self, game: &str, name: &str) {
+    pub(super) async fn leave(&mut self, who: (&str, &str), dead_letters: i64) {
         let Some(side) = &mut self.side else { return };
-        let left = leave(side, game, name);
+        let left = leave(side, who, dead_letters);
         if let Ok(Err(error)) = tokio::time::timeout(LOOK_TIMEOUT, left).await {
             tracing::debug!(connection = %self.config.name, %error, "this gateway is still registered");
         }

@@ -1,5 +1,7 @@
 //! What has to be right before a flip, looked at without changing anything.
 
+use std::time::{Duration, Instant};
+
 use super::capture;
 use super::check::obstacles;
 use super::copy::group_pairs;
@@ -7,10 +9,13 @@ use super::error::SwitchError;
 use super::instance::{self, Instance, InstanceState};
 use super::lease::holder;
 use super::outbox;
+use super::pair::{Pair, Role};
+use super::rights::{self, Need, Right};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms, text};
 use super::verify::verified;
 use crate::catalog::Scalar;
+use crate::config::Dialect;
 
 /// Longest time that a row may have waited, in milliseconds.
 const LAG_MS_MAX: i64 = 5000;
@@ -18,6 +23,10 @@ const LAG_MS_MAX: i64 = 5000;
 const WAITING_COUNT_MAX: u64 = 5000;
 /// How long a comparison of all rows counts.
 const RECONCILED_MS_MAX: i64 = 24 * 60 * 60 * 1000;
+/// How long a copier is waited for: as long as one that has gone keeps others out, and a little.
+const COPIER_MAX: Duration = Duration::from_secs(12);
+/// Between two looks for one.
+const COPIER_PAUSE: Duration = Duration::from_millis(100);
 /// Answers of both sides that have to have been compared.
 const COMPARED_COUNT_MIN: u64 = 100;
 /// Refused rows that are counted.
@@ -58,18 +67,60 @@ pub(super) async fn preflight(
     let id = group.id;
     let phase = (state.phase != Phase::Mirrored)
         .then(|| format!("it is `{}`, and has to be `mirrored`", state.phase.name()));
-    let instances = instance::read_alive(owner, id).await?;
+    let instances = instance::read_all(owner, id).await?;
+    let (schemas, rights) = match group_pairs(owner, mirror, group).await {
+        Ok(pairs) => (
+            schemas_fault((owner, mirror), group, &pairs).await?,
+            rights_fault((owner, mirror), &pairs).await?,
+        ),
+        Err(SwitchError::Refused(text)) => (Some(text.into()), None),
+        Err(error) => return Err(error),
+    };
     Ok(vec![
         Check::new("phase", phase),
         Check::new("tables", tables_fault(owner, group).await?),
-        Check::new("schemas", schemas_fault(owner, mirror, group).await?),
+        Check::new("schemas", schemas),
+        Check::new("rights", rights),
         Check::new("copier", copier_fault(owner, group).await?),
         Check::new("lag", lag_fault(owner).await?),
         Check::new("refused", refused_fault(owner, id).await?),
         Check::new("reconcile", reconcile_fault(owner, group).await?),
         Check::new("compares", compares_fault(group).await?),
         Check::new("gateways", instances_fault(&instances)),
+        Check::new("letters", letters_fault(&instances)),
     ])
+}
+
+/// The same, once more where nobody copies that a running gateway can be expected to: after a backfill or a flip none does for
+/// a moment.
+///
+/// - `told`: hears that it is waited for.
+///
+/// # Errors
+///
+/// As [`preflight`].
+pub(super) async fn preflight_with_copier(
+    (owner, mirror): (&mut Side, &mut Side),
+    group: Group<'_>,
+    state: &State,
+    told: &mut (dyn FnMut(&str) + Send),
+) -> Result<Vec<Check>, SwitchError> {
+    let checks = preflight(owner, mirror, group, state).await?;
+    let found: Vec<&str> =
+        checks.iter().filter(|check| check.fault.is_some()).map(|check| check.name).collect();
+    // Rows wait for as long as nobody copies them.
+    let may_pass =
+        found.contains(&"copier") && found.iter().all(|it| ["copier", "lag"].contains(it));
+    let is_expected = |it: &Instance| !it.lacks_mirror();
+    if !may_pass || !instance::read_alive(owner, group.id).await?.iter().any(is_expected) {
+        return Ok(checks);
+    }
+    told("nobody copies yet: a gateway is waited for");
+    let until = Instant::now() + COPIER_MAX;
+    while copier_fault(owner, group).await?.is_some() && Instant::now() < until {
+        tokio::time::sleep(COPIER_PAUSE).await;
+    }
+    preflight(owner, mirror, group, state).await
 }
 
 async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
@@ -85,19 +136,11 @@ async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<Strin
 
 /// Whether what changes is written down, and could be on the other side.
 async fn schemas_fault(
-    owner: &mut Side,
-    mirror: &mut Side,
+    (owner, mirror): (&mut Side, &mut Side),
     group: Group<'_>,
+    pairs: &[Pair],
 ) -> Result<Option<String>, SwitchError> {
-    let told = |error| match error {
-        SwitchError::Refused(text) => Ok(Some(text.into_string())),
-        other => Err(other),
-    };
-    let pairs = match group_pairs(owner, mirror, group).await {
-        Ok(pairs) => pairs,
-        Err(error) => return told(error),
-    };
-    let missing = capture::missing(owner, &pairs).await?.len();
+    let missing = capture::missing(owner, pairs).await?.len();
     if missing > 0 {
         let mirror = &group.mirror.name;
         return Ok(Some(format!(
@@ -110,8 +153,28 @@ async fn schemas_fault(
     };
     match checked.await {
         Ok(()) => Ok(None),
-        Err(error) => told(error),
+        Err(SwitchError::Refused(text)) => Ok(Some(text.into())),
+        Err(error) => Err(error),
     }
+}
+
+/// Whether the account on the mirror may do what that of an owner does: what it is allowed on the owner as far as that can be
+/// asked, and what copying back and triggers take.
+async fn rights_fault(
+    (owner, mirror): (&mut Side, &mut Side),
+    pairs: &[Pair],
+) -> Result<Option<String>, SwitchError> {
+    let rights = [Right::Select, Right::Insert, Right::Delete, Right::Trigger];
+    let mut needs = Need::of_pairs(pairs, Role::Mirror, &rights);
+    // Those of a SQLite and of an Oracle's own tables are everything, and say nothing of what the game needs.
+    if owner.dialect() == Dialect::Mysql {
+        let updates = Need::of_pairs(pairs, Role::Owner, &[Right::Update]);
+        let denied = rights::lacking(owner, &updates).await?;
+        Need::add(&mut needs, Right::Update, |table| !denied.has(Right::Update, table));
+    }
+    needs.extend(Need::of_own());
+    let lacking = rights::lacking(mirror, &needs).await?;
+    Ok((!lacking.is_empty()).then(|| rights::told(mirror, &lacking)))
 }
 
 /// The tables of a group as the mirror's triggers will see them, when it is the owner.
@@ -123,7 +186,7 @@ pub(super) async fn back_pairs(
     owner: &mut Side,
     mirror: &mut Side,
     group: Group<'_>,
-) -> Result<Vec<super::pair::Pair>, SwitchError> {
+) -> Result<Vec<Pair>, SwitchError> {
     let wanted = state::table_names(owner, group.id).await?;
     super::copy::pairs_of(mirror, owner, group.reversed(), &wanted).await
 }
@@ -196,13 +259,34 @@ async fn compares_fault(group: Group<'_>) -> Result<Option<String>, SwitchError>
 }
 
 fn instances_fault(instances: &[Instance]) -> Option<String> {
-    let unfit = instances.iter().filter(|it| it.state == InstanceState::Unfit);
+    let alive = instances.iter().filter(|it| it.is_alive());
+    let unfit = alive.filter(|it| it.state == InstanceState::Unfit);
     let told: Vec<String> = unfit
         .map(|it| {
             format!("{} cannot go along: {}", it.name, it.fault.as_deref().unwrap_or("unfit"))
         })
         .collect();
     (!told.is_empty()).then(|| told.join("; "))
+}
+
+/// Dead letters in the gateways' journals; of a gateway that has gone as many as it told of last.
+fn letters_fault(instances: &[Instance]) -> Option<String> {
+    let told = |it: &Instance| {
+        let (name, count) = (&it.name, it.dead_letters);
+        if it.is_alive() {
+            return format!("{name} has {count}");
+        }
+        let seconds = it.silent_ms() / 1000;
+        format!("{name}, which was last heard of {seconds} s ago, had {count}: start it again")
+    };
+    let having = instances.iter().filter(|it| it.dead_letters > 0);
+    let told: Vec<String> = having.map(told).collect();
+    (!told.is_empty()).then(|| {
+        format!(
+            "dead letters in journals: {}. `gateway journal list`, then retry or drop them",
+            told.join("; ")
+        )
+    })
 }
 
 /// Writes down what a comparison of all rows of a group found, in the owner's database.

@@ -1,18 +1,26 @@
 //! A running gateway says what it has seen: its row of `gateway_switch_instance`, in both databases.
 
 use super::error::SwitchError;
-use super::instance::InstanceState;
+use super::instance::{ALIVE_MS, InstanceState};
 use super::side::Side;
 use super::state::{now_ms, text};
 use crate::catalog::Scalar;
 
 const UPDATE: &str = "UPDATE gateway_switch_instance SET seen_at = ?, epoch = ?, flip_id = ?, state = ?, \
-    fault = ?, pause_ms = ? WHERE group_name = ? AND instance = ?";
+    fault = ?, pause_ms = ?, journal = ?, dead_letters = ? WHERE group_name = ? AND instance = ?";
 const INSERT: &str = "INSERT INTO gateway_switch_instance \
-    (seen_at, epoch, flip_id, state, fault, pause_ms, group_name, instance) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    (seen_at, epoch, flip_id, state, fault, pause_ms, journal, dead_letters, group_name, instance) \
+    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
 const REMOVE: &str = "DELETE FROM gateway_switch_instance WHERE group_name = ? AND instance = ?";
-/// Of gateways that ended without a word.
-const FORGET: &str = "DELETE FROM gateway_switch_instance WHERE group_name = ? AND seen_at < ?";
+/// What a gateway that ends says last: it is not waited for, and its dead letters are still there.
+const LAST_WORD: &str = "UPDATE gateway_switch_instance SET seen_at = ?, dead_letters = ? \
+    WHERE group_name = ? AND instance = ?";
+/// Of gateways that ended without a word. Dead letters are held against a flip until somebody says that they are gone.
+const FORGET: &str = "DELETE FROM gateway_switch_instance \
+    WHERE group_name = ? AND seen_at < ? AND dead_letters = 0";
+/// Of a process that had the same journal before: nobody but its successor can tell of it.
+const REPLACE: &str =
+    "DELETE FROM gateway_switch_instance WHERE group_name = ? AND journal = ? AND instance <> ?";
 /// After how long those are forgotten, in milliseconds.
 const FORGOTTEN_MS: i64 = 24 * 60 * 60 * 1000;
 
@@ -29,6 +37,10 @@ pub(super) struct Registration {
     pub(super) fault: Option<Box<str>>,
     /// How long its last pause was, in milliseconds.
     pub(super) pause_ms: i64,
+    /// Its journal's id; `None`: it has none.
+    pub(super) journal: Option<i64>,
+    /// Dead letters of the game in there.
+    pub(super) dead_letters: i64,
 }
 
 /// Writes it.
@@ -49,6 +61,8 @@ pub(super) async fn register(
         text(said.state.name()),
         fault.map_or(Scalar::Null, |fault| text(&fault)),
         Scalar::Int(said.pause_ms),
+        said.journal.map_or(Scalar::Null, Scalar::Int),
+        Scalar::Int(said.dead_letters),
         text(group),
         text(instance),
     ];
@@ -56,14 +70,27 @@ pub(super) async fn register(
         return Ok(());
     }
     side.execute(FORGET, vec![text(group), Scalar::Int(now_ms() - FORGOTTEN_MS)]).await?;
+    if let Some(journal) = said.journal {
+        side.execute(REPLACE, vec![text(group), Scalar::Int(journal), text(instance)]).await?;
+    }
     side.execute(INSERT, binds).await.map(drop)
 }
 
-/// Removes it: nobody is to wait for a gateway that ends.
+/// Nobody is to wait for a gateway that ends: removes its row, or leaves its dead letters there as its last word.
 ///
 /// # Errors
 ///
 /// [`SwitchError`].
-pub(super) async fn leave(side: &mut Side, group: &str, instance: &str) -> Result<(), SwitchError> {
-    side.execute(REMOVE, vec![text(group), text(instance)]).await.map(drop)
+pub(super) async fn leave(
+    side: &mut Side,
+    (group, instance): (&str, &str),
+    dead_letters: i64,
+) -> Result<(), SwitchError> {
+    let mut binds = vec![text(group), text(instance)];
+    if dead_letters == 0 {
+        return side.execute(REMOVE, binds).await.map(drop);
+    }
+    // As if it had not been heard of for as long as a gateway is waited for.
+    binds.splice(0..0, [Scalar::Int(now_ms() - ALIVE_MS), Scalar::Int(dead_letters)]);
+    side.execute(LAST_WORD, binds).await.map(drop)
 }

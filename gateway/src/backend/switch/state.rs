@@ -276,10 +276,6 @@ pub(super) async fn read_tables(
 }
 
 /// The names of a group's tables: what is mirrored, filled, compared and made an owner's.
-///
-/// # Errors
-///
-/// [`SwitchError`].
 pub(super) async fn table_names(
     side: &mut Side,
     group: &str,

@@ -1,6 +1,7 @@
 //! Tests of the backend that need a database: SQLite files always, MariaDB where there is one.
 
 mod apply;
+mod denied;
 mod ledger;
 mod migrate;
 #[cfg(feature = "oracle")]

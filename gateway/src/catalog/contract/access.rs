@@ -68,10 +68,34 @@ pub(super) fn http(reader: &mut Reader<'_>) -> Result<HttpRoute, Fault> {
     Ok(HttpRoute { method, path: path.into() })
 }
 
+/// What stands between two slashes of a route's path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum PathSegment<'p> {
+    /// Itself.
+    Text(&'p str),
+    /// `{name}`, or `{name}:verb`.
+    Param {
+        /// What stands in the braces.
+        name: &'p str,
+        /// `:verb`, or nothing.
+        verb: &'p str,
+    },
+}
+
+/// What stands between the slashes of a route's path; first of all the nothing before the first one.
+pub(crate) fn path_segments(path: &str) -> impl Iterator<Item = PathSegment<'_>> {
+    path.split('/').map(|segment| {
+        let braces = segment.strip_prefix('{').and_then(|rest| rest.split_once('}'));
+        braces.map_or(PathSegment::Text(segment), |(name, verb)| PathSegment::Param { name, verb })
+    })
+}
+
 /// The names in a path's braces, in order, with `game` first.
 pub(crate) fn path_names(path: &str) -> impl Iterator<Item = &str> {
-    path.split('/')
-        .filter_map(|segment| segment.strip_prefix('{')?.split_once('}').map(|(name, _)| name))
+    path_segments(path).filter_map(|segment| match segment {
+        PathSegment::Text(_) => None,
+        PathSegment::Param { name, .. } => Some(name),
+    })
 }
 
 fn check_path(path: &str) -> Result<(), String> {

@@ -18,7 +18,7 @@ mod writing;
 use std::sync::Arc;
 use std::time::Duration;
 
-pub(crate) use access::{AllowDecl, path_names};
+pub(crate) use access::{AllowDecl, PathSegment, path_names, path_segments};
 pub(crate) use caching::{CacheDecl, TagDecl, TagDeclPart};
 pub(crate) use key::{Key, Merge, distance};
 pub(crate) use output::{GuardDecl, OutputDecl};

@@ -88,7 +88,14 @@ fn write_gateways(text: &mut String, status: &Status) -> std::fmt::Result {
         let (name, state, epoch) = (&gateway.name, gateway.state.name(), gateway.epoch);
         let fault = gateway.fault.as_deref().map_or(String::new(), |fault| format!(": {fault}"));
         let pause = gateway.pause_ms;
-        writeln!(text, "gateway   {name}: {state}, epoch {epoch}, last pause {pause} ms{fault}")?;
+        let letters = match gateway.dead_letters {
+            0 => String::new(),
+            count => format!(", {count} dead letters"),
+        };
+        writeln!(
+            text,
+            "gateway   {name}: {state}, epoch {epoch}, last pause {pause} ms{letters}{fault}"
+        )?;
     }
     if status.instances.is_empty() {
         writeln!(text, "gateway   none runs, as far as is known")?;
@@ -139,6 +146,7 @@ pub(super) fn instance(gateway: &Instance) -> Value {
     json!({
         "name": gateway.name, "state": gateway.state.name(), "epoch": gateway.epoch,
         "flip_id": gateway.flip_id, "fault": gateway.fault, "pause_ms": gateway.pause_ms,
+        "dead_letters": gateway.dead_letters,
     })
 }
 

@@ -42,7 +42,7 @@ use monoio_compat::StreamWrapper;
 use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
-pub(super) use self::plain::Dates;
+pub(super) use self::plain::{Dates, Learned};
 use self::plain::{HandedOver, IDLE_BUFFER_BYTES};
 use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;

@@ -178,6 +178,11 @@ pub(super) struct Content<'b> {
 }
 
 impl<'b> Content<'b> {
+    /// A body that the client does not hold.
+    pub(super) const fn whole(body: &'b [u8], etag: &'b str) -> Self {
+        Self { body: Some(body), etag: Some(etag) }
+    }
+
     /// The content of an entry for who asks with these header fields.
     ///
     /// # Errors

@@ -261,7 +261,9 @@ impl Book {
         let Cause { code, since_micros, .. } = *cause;
         let message = cause.message.clone();
         let letter = Letter { key, lane, code, message, since_micros, overtaken, operation };
-        self.letters.insert(sequence, letter);
+        if self.letters.insert(sequence, letter).is_none() {
+            self.operations.count_dead(operation, true);
+        }
         self.settle(sequence);
         self.know(sequence, ticket, Phase::Dead);
     }
@@ -270,6 +272,7 @@ impl Book {
     pub(super) fn remove_dead(&mut self, sequence: u64) {
         let Some(letter) = self.letters.remove(&sequence) else { return };
         self.operations.count(letter.operation, false);
+        self.operations.count_dead(letter.operation, false);
         let request = letter.key.request;
         if self.known.get(&request).is_some_and(|known| known.sequence == sequence) {
             self.known.remove(&request);

@@ -195,6 +195,11 @@ impl Index {
         letters.map(|(at, letter)| (*at, letter.clone())).collect()
     }
 
+    /// Dead letters of a game.
+    pub(super) fn dead_count(&self, game: &str) -> u64 {
+        self.lock().operations.dead_of(game)
+    }
+
     pub(super) fn contracts(&self) -> Vec<PendingContract> {
         self.lock().operations.contracts()
     }

@@ -32,6 +32,8 @@ impl Operation {
 pub(super) struct Operations {
     known: Vec<Operation>,
     by_contract: HashMap<u64, SmallVec<[u32; 1]>, RandomState>,
+    /// Dead letters, by game.
+    dead: HashMap<Box<str>, u64, RandomState>,
     /// Whether a snapshot has told what it serves; before that everything is taken.
     is_told: bool,
 }
@@ -72,6 +74,21 @@ impl Operations {
         if let Some(own) = self.known.get_mut(number as usize) {
             own.count = if more { own.count + 1 } else { own.count.saturating_sub(1) };
         }
+    }
+
+    /// There is a dead letter of it, or it is gone.
+    pub(super) fn count_dead(&mut self, number: u32, more: bool) {
+        let Some(own) = self.known.get(number as usize) else { return };
+        match self.dead.get_mut(&*own.game) {
+            Some(count) => *count = if more { *count + 1 } else { count.saturating_sub(1) },
+            None if more => drop(self.dead.insert(own.game.clone(), 1)),
+            None => {}
+        }
+    }
+
+    /// Dead letters of a game.
+    pub(super) fn dead_of(&self, game: &str) -> u64 {
+        self.dead.get(game).copied().unwrap_or(0)
     }
 
     /// Takes what a snapshot serves, if that can apply everything that waits.

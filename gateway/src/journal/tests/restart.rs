@@ -46,6 +46,43 @@ fn key_of_a_dropped_letter_is_free_after_every_restart_while_its_segment_is_ther
     }
 }
 
+/// By game, whatever becomes of them: found again after a restart, tried again, dropped.
+#[test]
+fn dead_letters_of_each_game_are_counted_and_no_records_that_wait() {
+    let folder = tempfile::tempdir().unwrap();
+    let config = config(folder.path());
+    let journal = Driven::open(&config);
+    let of = |key: &str, game: &str, op: &str| {
+        let mut draft = draft(key, None);
+        (draft.payload.game, draft.payload.op) = (game.into(), op.into());
+        journal.offer(draft).unwrap();
+    };
+    of("a", "game1", "order.create");
+    of("b", "game1", "order.cancel");
+    of("c", "game2", "order.create");
+    of("d", "game1", "order.create");
+    let counts =
+        |journal: &Driven| ["game1", "game2", "game3"].map(|game| journal.journal.dead_count(game));
+    assert_eq!(counts(&journal), [0, 0, 0]);
+    for sequence in [1, 2, 3] {
+        let record = journal.record(sequence);
+        block_on(journal.journal.dead(&record, Cause::now(2103, "NOT_ENOUGH"))).unwrap();
+    }
+    assert_eq!(counts(&journal), [2, 1, 0]);
+    journal.close();
+    let journal = Driven::open(&config);
+    assert_eq!(counts(&journal), [2, 1, 0]);
+    block_on(journal.journal.retry(1, true)).unwrap();
+    assert_eq!(counts(&journal), [1, 1, 0]);
+    block_on(journal.journal.drop_dead(2)).unwrap();
+    block_on(journal.journal.drop_dead(3)).unwrap();
+    assert_eq!(counts(&journal), [0, 0, 0]);
+    journal.close();
+    let journal = Driven::open(&config);
+    assert_eq!(counts(&journal), [0, 0, 0]);
+    journal.close();
+}
+
 #[test]
 fn letter_of_a_journal_without_segments_is_tried_again_only_when_forced() {
     let folder = tempfile::tempdir().unwrap();

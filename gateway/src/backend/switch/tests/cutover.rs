@@ -1,6 +1,9 @@
 //! What a flip refuses, waits for and leaves.
 
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::{Duration, Instant};
+
+use tokio::sync::Notify;
 
 use super::super::super::testing::{pool, template};
 use super::super::super::write::{ApplyError, Fence, Holds, apply};
@@ -16,9 +19,9 @@ use super::super::{
     retire, status,
 };
 use super::copy::{begin, equal, group};
-use super::flip::{flipped, forced, mirrored, now, row, say};
-use super::world::{World, everywhere, open, put_wallet, run};
-use crate::catalog::{Kind, Scalar};
+use super::flip::{flipped, forced, mirrored, now, play, row, say};
+use super::world::{World, between, everywhere, open, put_wallet, run};
+use crate::catalog::{Dialect, Kind, Scalar};
 
 #[tokio::test]
 async fn of_two_who_want_to_go_on_only_one_does() {
@@ -160,6 +163,13 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         .await;
         assert!(refusal().await.contains("refused: the mirror does not take 1 rows"));
         run(&world.owner, "DELETE FROM gateway_outbox_refused").await;
+        let gone = "INSERT INTO gateway_switch_instance (group_name, instance, seen_at, epoch, flip_id, state, pause_ms, \
+                    journal, dead_letters) VALUES ('game1', 'gone', 0, 1, 0, 'open', 0, 7, 3)";
+        run(&world.owner, gone).await;
+        let told = refusal().await;
+        assert!(told.contains("letters: ") && told.contains("had 3: start it again"), "{told}");
+        run(&world.owner, "UPDATE gateway_switch_instance SET dead_letters = 0").await;
+        assert!(!refusal().await.contains("letters: "));
         compared(world, 99, 0).await;
         assert!(refusal().await.contains("compares: 99 answers"));
         compared(world, 1, 1).await;
@@ -177,6 +187,48 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
         let told = flip(&Flip { group: now(world).await, ..plan }, &mut |_| {}).await;
         let told = told.expect_err("not compared since").to_string();
         assert!(told.contains("since `mirror` is the owner"), "{told}");
+    })
+    .await;
+}
+
+/// After a backfill or a flip nobody copies until a gateway finds out that it may.
+#[tokio::test]
+async fn flip_waits_for_a_copier_where_a_gateway_runs_and_no_longer_than_for_a_lease() {
+    let directions = [(Dialect::Mysql, Dialect::Sqlite), (Dialect::Oracle, Dialect::Mysql)];
+    between("flipcopier", &directions, async |world| {
+        mirrored(world).await;
+        let all = super::super::Reconcile { ..super::reconcile::plan(world) };
+        reconcile(&all, |_| {}).await.expect("compared");
+        compared(world, 100, 0).await;
+        let plan = Flip { is_forced: false, ..forced(group(world)) };
+        let refused = async || {
+            let begun = Instant::now();
+            let told = Box::pin(flip(&plan, &mut |_| {})).await.expect_err("refused").to_string();
+            assert!(told.contains("copier: nobody copies"), "{told}");
+            begun.elapsed()
+        };
+        assert!(refused().await < Duration::from_secs(10), "no gateway runs that could");
+        let (stop, waited) = (AtomicBool::new(false), Notify::new());
+        let flips = async {
+            let elapsed = refused().await;
+            let lease = Duration::from_secs(10);
+            assert!(elapsed > lease && elapsed < 3 * lease, "{elapsed:?}");
+            let mut told = |phase: &str| {
+                if phase.contains("nobody copies yet") {
+                    waited.notify_one();
+                }
+            };
+            let comes = async {
+                waited.notified().await;
+                Copier::open(group(world), "one", Takeover::WhenSilent).await.expect("it is free")
+            };
+            let (done, copier) = tokio::join!(Box::pin(flip(&plan, &mut told)), comes);
+            let done = done.expect("somebody copies");
+            assert_eq!((&*done.owner, done.overridden), (&*world.mirror.name, Vec::new()));
+            drop(copier);
+            stop.store(true, Ordering::Relaxed);
+        };
+        tokio::join!(flips, play(world, "one", &stop));
     })
     .await;
 }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use super::gateway::Gateway;
-use super::owners::{currencies, flipped, mirrored};
+use super::owners::{currencies, far, flipped, mirrored};
 use super::world::everywhere;
 use crate::config::ConnectionConfig;
 
@@ -37,13 +37,17 @@ async fn gateway_that_starts_with_the_former_owner_alone_writes_nothing_there_fr
         let started = async |name: &str, currency: &'static str| {
             let gateway = Gateway::new(world, name, "database: owner");
             gateway.gates.expect(None, &gateway.snapshot.load().config);
-            let deadline = Instant::now() + Duration::from_secs(3);
-            let early = gateway.call("put", (1, currency, 1), deadline);
+            let begun = Instant::now();
+            let early = gateway.call("put", (1, currency, 1), far());
             let look = async {
                 tokio::task::yield_now().await;
                 gateway.look_on()
             };
             let (done, looking) = tokio::join!(early, look);
+            assert!(
+                begun.elapsed() < Duration::from_secs(20),
+                "whatever it is, it is known by then"
+            );
             looking.end().await;
             (done, gateway.gates.shown())
         };

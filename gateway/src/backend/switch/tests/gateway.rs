@@ -26,7 +26,7 @@ use crate::cache::{Cache, Stored};
 use crate::catalog::{Catalog, MirroredGame, Scalar};
 use crate::config::{Config, DatabaseConfig, Env, IoUring, JournalConfig};
 use crate::identity::{Lane, RequestKey};
-use crate::journal::{Draft, Journal, Payload};
+use crate::journal::{Cause, Draft, Journal, Payload};
 use crate::observe::Metrics;
 use crate::queue::{self, Signal};
 use crate::snapshot::{Parts, Snapshot, build};
@@ -180,6 +180,7 @@ impl Gateway {
             gates: Arc::clone(&self.gates),
             metrics: Arc::clone(&self.metrics),
             name: self.name.clone(),
+            journal: Some(Arc::clone(&self.journal)),
         };
         Working::start(|stop| owners.run(stop))
     }
@@ -192,6 +193,7 @@ impl Gateway {
             snapshot: Arc::clone(&self.snapshot),
             gates: Arc::clone(&self.gates),
             name: self.name.clone(),
+            journal: Some(Arc::clone(&self.journal)),
             is_ending: Arc::default(),
         };
         Lookout::new(of, around)
@@ -281,6 +283,23 @@ impl Gateway {
         let (reply, answer) = queue::reply();
         self.journal.offer(draft, reply);
         answer.await.expect("an answer").expect("accepted");
+    }
+
+    /// Makes the first order that waits a dead letter: its sequence.
+    pub(super) async fn bury(&self) -> u64 {
+        let record = self.journal.reader().next(0, 1).expect("read").pop().expect("it waits");
+        self.journal.dead(&record, Cause::now(2103, "NOT_ENOUGH")).await.expect("buried");
+        record.sequence
+    }
+
+    /// Forgets a dead letter.
+    pub(super) async fn drop_dead(&self, sequence: u64) {
+        self.journal.drop_dead(sequence).await.expect("dropped");
+    }
+
+    /// The next process on the same machine, with the same journal.
+    pub(super) fn restarted(self, name: &str) -> Self {
+        Self { name: name.into(), gates: Arc::default(), ..self }
     }
 
     /// Whether everything queued is applied.

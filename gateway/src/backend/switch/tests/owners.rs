@@ -289,9 +289,12 @@ async fn gateway_that_does_not_know_the_mirror_says_so_and_serves_nobody_after_a
         assert!(told.fault.is_some_and(|fault| fault.contains("games.game1.mirror")));
         gateway.call("put", (1, "mirrored", 1), far()).await.expect("written");
         flipped(world).await;
-        let deadline = Instant::now() + Duration::from_secs(3);
-        let refused = gateway.call("put", (1, "late", 1), deadline).await.expect_err("moved");
+        let begun = Instant::now();
+        let refused = gateway.call("put", (1, "late", 1), far()).await.expect_err("moved");
         assert_eq!(refused.code(), 1306);
+        let refused = gateway.call("look", (1, "single", 0), far()).await.expect_err("reads, too");
+        assert_eq!(refused.code(), 1306);
+        assert!(begun.elapsed() < Duration::from_secs(20), "it did not wait for its deadline");
         assert!(!currencies(&world.owner).await.contains("late"));
         let (is_open, shown) = gateway.shown();
         assert!(!is_open && shown.fault.is_some_and(|why| why.contains("`mirror` owns game1")));

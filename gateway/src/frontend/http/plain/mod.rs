@@ -1,19 +1,22 @@
 //! Plain HTTP/1.1 requests without hyper.
 //!
-//! [`serve`] drives a connection: [`reader`] receives, [`parse`] says whether a request is plain, [`hit`] answers what L1 has, `exchange`
-//! everything else, as it does behind hyper, and [`write`] makes bytes of it. Requests that arrived together are answered in order and
-//! leave in one send.
+//! [`serve`] drives a connection: [`reader`] receives, [`parse`] says whether a request is plain, [`hit`] answers what L1 has,
+//! without reading it anew where [`learned`] knows what it looks like, `exchange` everything else, as it does behind hyper, and
+//! [`write`] makes bytes of it. Requests that arrived together are answered in order and leave in one send.
 //!
 //! Invariant: a request is answered here as a whole, or not touched: at the first that is not plain, all bytes from its beginning
 //! on go to hyper, for the rest of the connection's life.
 
 mod hit;
+mod learned;
 mod parse;
 mod reader;
 mod write;
 
 #[cfg(test)]
 mod differ;
+#[cfg(test)]
+mod testing;
 
 use std::future::poll_fn;
 use std::io;
@@ -29,6 +32,8 @@ use monoio::buf::IoBuf;
 use monoio::io::AsyncWriteRent;
 use monoio::net::TcpStream;
 
+pub(in crate::frontend) use self::learned::Learned;
+use self::learned::SectionIndex;
 use self::parse::{Stop, parse};
 pub(super) use self::reader::IDLE_BUFFER_BYTES;
 use self::reader::{Reader, Received};
@@ -67,6 +72,7 @@ pub(super) async fn serve(
         stream,
         incomplete: Incomplete::default(),
         out: Vec::new(),
+        section: 0,
         head_bytes_max,
     };
     plain.run().await
@@ -128,6 +134,8 @@ struct Plain {
     incomplete: Incomplete,
     /// Answers that have not left.
     out: Vec<u8>,
+    /// Where its header section may be remembered.
+    section: SectionIndex,
     head_bytes_max: usize,
 }
 
@@ -201,32 +209,12 @@ impl Plain {
                 let is_long = rest.len() >= self.head_bytes_max && self.incomplete.wanted == 0;
                 return Next::Done(if is_long { Flow::HandOver } else { Flow::Receive });
             }
-            let request = match parse(rest, self.head_bytes_max) {
-                Ok(request) => request,
-                Err(stop) => return Next::Stop(stop),
+            let (length, is_last) = match self.serve_hit(arrived) {
+                Ok(served) => served,
+                Err(next) => return next,
             };
-            self.incomplete = Incomplete::default();
-            if self.out.capacity() == 0 {
-                self.out = self.connection.thread.buffers.take();
-            }
-            let moment = self.connection.moment();
-            let begin = self.out.len();
-            let hit = catch_sync(|| {
-                hit::serve(&self.connection, &request, arrived, moment, &mut self.out)
-            });
-            let is_hit = hit.unwrap_or_else(|message| {
-                self.connection.thread.panicked(&message);
-                self.out.truncate(begin);
-                false
-            });
-            let length = request.length;
-            drop(request);
-            if !is_hit {
-                let whole = rest.get(..length).unwrap_or_default();
-                return Next::Exchange(Bytes::copy_from_slice(whole));
-            }
             self.reader.skip(length);
-            if moment.is_last {
+            if is_last {
                 return Next::Done(Flow::Close);
             }
             if self.out.len() >= WAITING_BYTES_MAX {
@@ -235,9 +223,40 @@ impl Plain {
         }
     }
 
+    /// Answers the first request that is there, if it is a hit. Returns its length, and whether it is the connection's last.
+    fn serve_hit(&mut self, arrived: Instant) -> Result<(usize, bool), Next> {
+        let Self { connection, reader, section, out, .. } = self;
+        if out.capacity() == 0 {
+            *out = connection.thread.buffers.take();
+        }
+        let (connection, rest) = (&*connection, reader.rest());
+        let moment = connection.moment();
+        let when = (arrived, moment);
+        let alike =
+            connection.catch(out, |out| hit::serve_alike(connection, when, rest, *section, out));
+        if let Some(length) = alike {
+            self.incomplete = Incomplete::default();
+            return Ok((length, moment.is_last));
+        }
+        let request = parse(rest, self.head_bytes_max).map_err(Next::Stop)?;
+        self.incomplete = Incomplete::default();
+        let is_hit = connection.catch(out, |out| {
+            hit::serve(connection, &request, when, rest, section, out).then_some(())
+        });
+        if is_hit.is_none() {
+            let whole = rest.get(..request.length).unwrap_or_default();
+            return Err(Next::Exchange(Bytes::copy_from_slice(whole)));
+        }
+        Ok((request.length, moment.is_last))
+    }
+
     /// What to do about bytes that are no plain request, or not yet.
     fn stop(&mut self, stop: Stop) -> Flow {
         let bytes = self.reader.rest().len();
+        if self.out.is_empty() {
+            // It may be long until there is an answer.
+            self.connection.thread.buffers.put(std::mem::take(&mut self.out));
+        }
         match stop {
             Stop::InHead if bytes < self.head_bytes_max => self.incomplete.headless = bytes,
             Stop::InBody(wanted) => {
@@ -304,6 +323,20 @@ impl Plain {
 }
 
 impl Connection {
+    /// Runs what appends an answer. After a panic there is none of it.
+    fn catch<T>(
+        &self,
+        out: &mut Vec<u8>,
+        append: impl FnOnce(&mut Vec<u8>) -> Option<T>,
+    ) -> Option<T> {
+        let begin = out.len();
+        catch_sync(|| append(out)).unwrap_or_else(|message| {
+            self.thread.panicked(&message);
+            out.truncate(begin);
+            None
+        })
+    }
+
     fn is_draining(&self) -> bool {
         self.thread.worker.core().is_draining()
     }

@@ -17,7 +17,8 @@ pub(super) const BODY_BYTES_MAX: usize = 64 << 10;
 
 const FIELDS_MAX: usize = 64;
 const NAME_BYTES_MAX: usize = 128;
-const TARGET_BYTES_MAX: usize = 8 << 10;
+/// Longest path with its query, in bytes.
+pub(super) const TARGET_BYTES_MAX: usize = 8 << 10;
 
 /// Methods that are taken, each with the space behind it.
 static METHODS: [(&[u8], Method); 6] = [
@@ -28,6 +29,9 @@ static METHODS: [(&[u8], Method); 6] = [
     (b"DELETE ", Method::DELETE),
     (b"HEAD ", Method::HEAD),
 ];
+
+/// What stands behind a target.
+pub(super) const REQUEST_LINE_END: &[u8] = b" HTTP/1.1\r\n";
 
 /// A name and its value.
 type Field<'b> = (&'b [u8], &'b [u8]);
@@ -41,6 +45,8 @@ pub(super) struct Request<'b> {
     /// Names and values, in order.
     pub(super) fields: SmallVec<[Field<'b>; 16]>,
     pub(super) body: &'b [u8],
+    /// Bytes of the request line, with its end.
+    pub(super) line_bytes: usize,
     /// Bytes of the whole.
     pub(super) length: usize,
 }
@@ -83,7 +89,8 @@ pub(super) enum Stop {
 pub(super) fn parse(bytes: &[u8], head_bytes_max: usize) -> Result<Request<'_>, Stop> {
     let (method, rest) = method(bytes)?;
     let (target, rest) = target(rest)?;
-    let mut rest = after(rest, b" HTTP/1.1\r\n")?;
+    let mut rest = after(rest, REQUEST_LINE_END)?;
+    let line_bytes = bytes.len() - rest.len();
     let mut fields = SmallVec::new();
     let mut framing = Framing::default();
     loop {
@@ -110,7 +117,7 @@ pub(super) fn parse(bytes: &[u8], head_bytes_max: usize) -> Result<Request<'_>, 
     let body_bytes = framing.body_bytes.unwrap_or(0);
     let length = head_bytes + body_bytes;
     let body = rest.get(..body_bytes).ok_or(Stop::InBody(length))?;
-    Ok(Request { method, target, fields, body, length })
+    Ok(Request { method, target, fields, body, line_bytes, length })
 }
 
 fn method(bytes: &[u8]) -> Result<(Method, &[u8]), Stop> {

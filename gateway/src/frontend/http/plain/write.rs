@@ -63,6 +63,11 @@ impl<'o> Head<'o> {
         Self(out)
     }
 
+    /// Goes on with a head of which some is there.
+    pub(super) const fn resume(out: &'o mut Vec<u8>) -> Self {
+        Self(out)
+    }
+
     /// Ends it; the body comes next.
     ///
     /// - `length`: of the body; `None` where there is never one.
