@@ -242,3 +242,30 @@ pub(super) fn told(side: &Side, lacking: &Lacking) -> String {
     };
     format!("the account of `{}` lacks {lacking}: grant it (grants.sql){late}", side.name())
 }
+
+/// Whether the accounts may do what a mirror takes; triggers of the owner are found out about by making them. Returns what only a
+/// flip will need.
+///
+/// # Errors
+///
+/// [`SwitchError::Refused`] with the rights that are missing.
+pub(super) async fn may_copy(
+    owner: &mut Side,
+    other: &mut Side,
+    pairs: &[Pair],
+) -> Result<Option<Box<str>>, SwitchError> {
+    let mut of_owner = Need::of_pairs(pairs, Role::Owner, &[Right::Select]);
+    let mut of_mirror =
+        Need::of_pairs(pairs, Role::Mirror, &[Right::Select, Right::Insert, Right::Delete]);
+    for (side, needs) in [(&mut *owner, &mut of_owner), (&mut *other, &mut of_mirror)] {
+        needs.extend(Need::of_own());
+        let found = lacking(side, needs).await?;
+        if !found.is_empty() {
+            return Err(SwitchError::refused(told(side, &found)));
+        }
+    }
+    let triggers = Need::of_pairs(pairs, Role::Mirror, &[Right::Trigger]);
+    let found = lacking(other, &triggers).await?;
+    Ok((!found.is_empty())
+        .then(|| format!("a flip will need more: {}", told(other, &found)).into()))
+}

@@ -10,9 +10,9 @@ use super::flip::{OF_AN_OWNER, clear};
 use super::instance;
 use super::lease::{Takeover, holder, lock};
 use super::outbox::{self, Refused};
-use super::pair::{Pair, Role};
+use super::pair::Pair;
 use super::preflight::back_pairs;
-use super::rights::{self, Need, Right};
+use super::rights;
 use super::side::Side;
 use super::state::{self, Group, GroupTable, Phase, State, text};
 use crate::config::ConnectionConfig;
@@ -53,7 +53,7 @@ pub async fn mirror(
     let known = state::read_tables(&mut owner, group.id).await?;
     let pairs = wanted_pairs(&mut owner, &mut other, group, wanted, &known).await?;
     obstacles(&mut owner, &mut other, &pairs, mirrors.is_some()).await?;
-    let late = may_copy(&mut owner, &mut other, &pairs).await?;
+    let late = rights::may_copy(&mut owner, &mut other, &pairs).await?;
     // One that was once an owner itself is not to fall behind what was known of it.
     let epochs = [&before, &mirrors].map(|state| state.as_ref().map_or(1, |state| state.epoch));
     let epoch = epochs.into_iter().fold(1, i64::max);
@@ -138,33 +138,6 @@ async fn may_mirror(
         ))),
         other => Ok((before, other)),
     }
-}
-
-/// Whether the accounts may do what a mirror takes; triggers of the owner are found out about by making them. Returns what only a
-/// flip will need.
-///
-/// # Errors
-///
-/// [`SwitchError::Refused`] with the rights that are missing.
-async fn may_copy(
-    owner: &mut Side,
-    other: &mut Side,
-    pairs: &[Pair],
-) -> Result<Option<Box<str>>, SwitchError> {
-    let mut of_owner = Need::of_pairs(pairs, Role::Owner, &[Right::Select]);
-    let mut of_mirror =
-        Need::of_pairs(pairs, Role::Mirror, &[Right::Select, Right::Insert, Right::Delete]);
-    for (side, needs) in [(&mut *owner, &mut of_owner), (&mut *other, &mut of_mirror)] {
-        needs.extend(Need::of_own());
-        let lacking = rights::lacking(side, needs).await?;
-        if !lacking.is_empty() {
-            return Err(SwitchError::refused(rights::told(side, &lacking)));
-        }
-    }
-    let triggers = Need::of_pairs(pairs, Role::Mirror, &[Right::Trigger]);
-    let lacking = rights::lacking(other, &triggers).await?;
-    Ok((!lacking.is_empty())
-        .then(|| format!("a flip will need more: {}", rights::told(other, &lacking)).into()))
 }
 
 async fn wanted_pairs(
