@@ -43,7 +43,7 @@ use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
 pub(super) use self::plain::{Dates, Learned};
-use self::plain::{HandedOver, IDLE_BUFFER_BYTES};
+use self::plain::{HandedOver, IDLE_BUFFER_BYTES, Plain};
 use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;
 use crate::config::HttpConfig;
@@ -65,13 +65,27 @@ struct Connection {
 }
 
 /// Serves one connection to its end.
-pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
+///
+/// No `async fn`: what such a function is called with stands in its state twice, for every idle connection.
+pub(super) fn serve(thread: Rc<Thread>, stream: TcpStream) -> impl Future<Output = ()> {
+    // Boxed: it is over before a connection is idle.
+    let begun = Box::pin(begin(thread, stream));
+    async move {
+        let Some(mut plain) = begun.await else { return };
+        if plain.run().await {
+            Box::pin(serve_unusual(plain)).await;
+        }
+    }
+}
+
+/// Begins a connection; HTTP/2 is served to its end. `None`: nothing is left to serve.
+async fn begin(thread: Rc<Thread>, mut stream: TcpStream) -> Option<Plain> {
     let whole = Arc::clone(&thread.worker.snapshot().config);
     let config = &whole.server.http;
-    let Ok(peer) = stream.peer_addr() else { return };
+    let peer = stream.peer_addr().ok()?;
     let fd = stream.as_raw_fd();
     let registry = Rc::clone(&thread.http);
-    let Some(bytes) = first_bytes(&registry, config, fd, &mut stream).await else { return };
+    let bytes = first_bytes(&registry, config, fd, &mut stream).await?;
     let is_http2 = bytes.starts_with(PREFACE);
     let mut limits = limits(config);
     if is_http2 {
@@ -80,16 +94,19 @@ pub(super) async fn serve(thread: Rc<Thread>, mut stream: TcpStream) {
     }
     let place = registry.join(fd, limits, Phase::Reading);
     let connection = Connection { thread, presence: Rc::clone(place.presence()), peer };
-    let mut over = HandedOver { place, stream, bytes };
-    if !is_http2 {
-        let head_bytes_max = config.header_bytes_max as usize;
-        match plain::serve(connection.clone(), over, head_bytes_max).await {
-            Some(unusual) => over = unusual,
-            None => return,
-        }
+    let over = HandedOver { place, stream, bytes };
+    if is_http2 {
+        Box::pin(serve_by_hyper(connection, over, config, true)).await;
+        return None;
     }
-    // Boxed: a connection that is not served there would keep the room.
-    Box::pin(serve_by_hyper(connection, over, config, is_http2)).await;
+    Some(Plain::new(connection, over, config.header_bytes_max as usize))
+}
+
+/// Serves what is not plain any more.
+async fn serve_unusual(plain: Plain) {
+    let (connection, over) = plain.hand_over();
+    let whole = Arc::clone(&connection.thread.worker.snapshot().config);
+    serve_by_hyper(connection, over, &whole.server.http, false).await;
 }
 
 /// Serves what is HTTP/2, or not plain, to its end.

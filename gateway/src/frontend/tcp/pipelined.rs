@@ -11,7 +11,7 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_protocol::message::Call;
-use gateway_protocol::{Codec, FrameKind, HEADER_BYTES, decode_header};
+use gateway_protocol::{Codec, FrameHeader, FrameKind, HEADER_BYTES, decode_header};
 use smallvec::SmallVec;
 
 use super::call::{Asked, find, params};
@@ -47,11 +47,10 @@ impl Scratch {
     }
 }
 
-/// A call that waits for the others to be looked up.
+/// A call that waits for the others to be looked up. Small: what its header says is put together again for the answer.
 struct Ahead<'s> {
-    asked: Asked,
+    header: FrameHeader,
     way: Way<'s>,
-    frame_bytes: usize,
 }
 
 /// How a call's operation was found.
@@ -93,7 +92,7 @@ pub(super) fn serve(connection: &Rc<Connection>, bytes: &[u8]) -> Progress {
     while calls.len() < count_max {
         let rest = bytes.get(tried..).unwrap_or_default();
         let Some(ahead) = look_ahead(connection, &snapshot, login, rest, &mut keys) else { break };
-        tried += ahead.frame_bytes;
+        tried += ahead.header.frame_bytes();
         calls.push(ahead);
     }
     if calls.len() < 2 {
@@ -120,16 +119,14 @@ fn look_ahead<'s>(
     if header.kind != FrameKind::Call || header.codec != Codec::MsgPack {
         return None;
     }
-    let frame_bytes = header.frame_bytes();
-    let payload = bytes.get(HEADER_BYTES..frame_bytes)?;
-    let asked = Asked::new(connection, &header);
-    let request = asked.request(&login.principal);
+    let payload = bytes.get(HEADER_BYTES..header.frame_bytes())?;
+    let request = Asked::new(connection, &header).request(&login.principal);
     let worker = connection.worker();
     let learned = &connection.thread.learned;
     let mut bound = Bound::default();
     if let Some(shape) = learned.find(snapshot, login.game.as_deref(), payload, &mut bound) {
         let is_put = worker.put_bound(&request, shape.routed(), &bound, keys);
-        return is_put.then_some(Ahead { asked, way: Way::Learned(shape), frame_bytes });
+        return is_put.then_some(Ahead { header, way: Way::Learned(shape) });
     }
     let call = Call::from_msgpack(payload).ok()?;
     let routed = find(snapshot, login, call.game.as_deref(), &call.op).ok()?;
@@ -138,7 +135,7 @@ fn look_ahead<'s>(
     if is_put {
         learned.learn(snapshot, login.game.as_deref(), routed, payload);
     }
-    is_put.then_some(Ahead { asked, way: Way::Routed(routed), frame_bytes })
+    is_put.then_some(Ahead { header, way: Way::Routed(routed) })
 }
 
 /// Looks the calls up and answers them, up to the first that is no hit. Returns where that one begins.
@@ -156,18 +153,19 @@ fn answer(connection: &Connection, login: &Login, calls: &[Ahead<'_>], keys: &Ke
     connection.speaks(Codec::MsgPack);
     for (call, found) in calls.iter().zip(found) {
         let operation = call.operation();
+        let asked = Asked::new(connection, &call.header);
         let hit = found.and_then(|found| {
             reading.serve(found, now_ms, |hit| {
-                connection.append(|out| call.asked.write_hit(out, operation, hit))
+                connection.append(|out| asked.write_hit(out, operation, hit))
             })
         });
         // No hit, or an answer that is a refusal: told from the beginning.
         let Some(Ok(())) = hit else { break };
         worker.begin_request(connection.arrival());
         worker.finish_hit(operation, connection.arrival(), || {
-            call.asked.finished(connection, operation, &login.principal, CacheOutcome::L1)
+            asked.finished(connection, operation, &login.principal, CacheOutcome::L1)
         });
-        served += call.frame_bytes;
+        served += call.header.frame_bytes();
         if connection.is_full() {
             break;
         }

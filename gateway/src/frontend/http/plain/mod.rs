@@ -55,29 +55,6 @@ pub(super) struct HandedOver {
     pub(super) bytes: Vec<u8>,
 }
 
-/// Serves a connection to its end, or to its first request that is not plain.
-///
-/// - `bytes`: what has arrived.
-/// - `head_bytes_max`: longest head.
-pub(super) async fn serve(
-    connection: Connection,
-    from: HandedOver,
-    head_bytes_max: usize,
-) -> Option<HandedOver> {
-    let HandedOver { place, stream, bytes } = from;
-    let plain = Plain {
-        reader: Reader::new(bytes, Rc::clone(place.presence())),
-        place,
-        connection,
-        stream,
-        incomplete: Incomplete::default(),
-        out: Vec::new(),
-        section: 0,
-        head_bytes_max,
-    };
-    plain.run().await
-}
-
 /// What is known of a request that has not all arrived.
 #[derive(Clone, Copy, Debug, Default)]
 struct Incomplete {
@@ -126,7 +103,7 @@ enum Next {
 }
 
 /// One connection. The place goes first: it must be left before the socket is closed.
-struct Plain {
+pub(super) struct Plain {
     place: Place,
     connection: Connection,
     stream: TcpStream,
@@ -140,7 +117,33 @@ struct Plain {
 }
 
 impl Plain {
-    async fn run(mut self) -> Option<HandedOver> {
+    /// A connection with what has arrived.
+    ///
+    /// - `head_bytes_max`: longest head.
+    pub(super) fn new(connection: Connection, from: HandedOver, head_bytes_max: usize) -> Self {
+        let HandedOver { place, stream, bytes } = from;
+        Self {
+            reader: Reader::new(bytes, Rc::clone(place.presence())),
+            place,
+            connection,
+            stream,
+            incomplete: Incomplete::default(),
+            out: Vec::new(),
+            section: 0,
+            head_bytes_max,
+        }
+    }
+
+    /// What is to be served otherwise.
+    pub(super) fn hand_over(self) -> (Connection, HandedOver) {
+        let Self { place, connection, stream, reader, .. } = self;
+        (connection, HandedOver { place, stream, bytes: reader.into_rest() })
+    }
+
+    /// Serves it to its end, or to its first request that is not plain: then it is to be handed over.
+    ///
+    /// An idle connection keeps the room of everything that this awaits: what is not waited for then is boxed.
+    pub(super) async fn run(&mut self) -> bool {
         loop {
             let mut flow = self.serve_requests().await;
             if self.send().await.is_err() {
@@ -157,13 +160,10 @@ impl Plain {
             }
             match flow {
                 Flow::Receive => {}
-                Flow::HandOver => {
-                    let Self { place, stream, reader, .. } = self;
-                    return Some(HandedOver { place, stream, bytes: reader.into_rest() });
-                }
+                Flow::HandOver => return true,
                 Flow::Close => {
                     self.reader.end(&self.connection.thread.buffers);
-                    return None;
+                    return false;
                 }
             }
         }
@@ -173,32 +173,35 @@ impl Plain {
     async fn serve_requests(&mut self) -> Flow {
         let mut arrived = Instant::now();
         loop {
-            let flow = self.serve_hits(arrived);
+            let next = self.serve_hits(arrived);
             self.connection.thread.worker.settle(arrived);
-            match flow {
+            let waiting = match next {
                 Next::Done(flow) => return flow,
                 Next::Stop(stop) => return self.stop(stop),
-                Next::Send => {
-                    if self.send().await.is_err() {
-                        return Flow::Close;
-                    }
-                }
-                Next::Exchange(whole) => {
-                    let request = request_of(&whole, self.head_bytes_max);
-                    let Some(request) = request else { return Flow::HandOver };
-                    // Boxed: an idle connection would keep the room.
-                    let is_last = Box::pin(self.exchange(request)).await;
-                    self.reader.skip(whole.len());
-                    if is_last.unwrap_or(true) {
-                        return Flow::Close;
-                    }
-                    if self.out.len() >= WAITING_BYTES_MAX && self.send().await.is_err() {
-                        return Flow::Close;
-                    }
-                }
+                Next::Send => Box::pin(self.serve_waiting(None)),
+                Next::Exchange(whole) => Box::pin(self.serve_waiting(Some(whole))),
+            };
+            if let Some(flow) = waiting.await {
+                return flow;
             }
             arrived = Instant::now();
         }
+    }
+
+    /// Serves a request that is no hit, and sends what waits if it is enough. `None`: more may be served.
+    async fn serve_waiting(&mut self, whole: Option<Bytes>) -> Option<Flow> {
+        if let Some(whole) = whole {
+            let Some(request) = request_of(&whole, self.head_bytes_max) else {
+                return Some(Flow::HandOver);
+            };
+            let is_last = self.exchange(request).await;
+            self.reader.skip(whole.len());
+            if is_last.unwrap_or(true) {
+                return Some(Flow::Close);
+            }
+        }
+        let is_enough = self.out.len() >= WAITING_BYTES_MAX;
+        (is_enough && self.send().await.is_err()).then_some(Flow::Close)
     }
 
     /// Answers hits, up to the first request that is none.

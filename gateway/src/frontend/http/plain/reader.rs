@@ -1,7 +1,8 @@
 //! What a plain connection has received, and its wait for more.
 //!
-//! An idle connection waits with a buffer of [`IDLE_BUFFER_BYTES`]; one whose receives bring more borrows a large one, and gives
-//! it back when it falls silent: the thread's nudge cancels the read.
+//! An idle connection waits with a buffer of [`IDLE_BUFFER_BYTES`]; one whose receives bring more, and
+//! whose requests follow each other, has one of [`BUSY_BUFFER_BYTES`], or borrows a large one, until it falls silent: then the
+//! thread's nudge cancels the read.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
@@ -13,8 +14,11 @@ use monoio::net::TcpStream;
 use crate::frontend::buffer::{BUFFER_BYTES, BufferPool};
 use crate::frontend::registry::{Nudge, Phase, Presence};
 
-/// What an idle connection keeps to be woken with, in bytes: most requests fit.
-pub(in crate::frontend::http) const IDLE_BUFFER_BYTES: usize = 1 << 10;
+/// What a silent connection keeps to be woken with, in bytes.
+pub(in crate::frontend::http) const IDLE_BUFFER_BYTES: usize = 256;
+
+/// What one has whose requests do not fit into that, in bytes: most requests fit.
+const BUSY_BUFFER_BYTES: usize = 2 << 10;
 
 /// What a buffer grows to for the sake of fewer receives, in bytes.
 const FILLED_BYTES_MAX: usize = 64 << 10;
@@ -33,6 +37,10 @@ pub(super) struct Reader {
     served: usize,
     /// Whether the last receive took all the room there was: more is waiting.
     was_filled: bool,
+    /// Whether its requests follow each other within a second or two.
+    is_busy: bool,
+    /// The thread's second in which one was served last.
+    asked: Option<u32>,
     watch: Rc<Watch>,
 }
 
@@ -43,7 +51,8 @@ impl Reader {
         let (is_asked, canceller) = (Cell::default(), RefCell::default());
         let watch = Rc::new(Watch { presence, heard, is_asked, canceller });
         watch.listen();
-        Self { was_filled: buffer.len() == buffer.capacity(), buffer, served: 0, watch }
+        let was_filled = buffer.len() == buffer.capacity();
+        Self { was_filled, buffer, served: 0, is_busy: false, asked: None, watch }
     }
 
     /// What has arrived and was not served.
@@ -54,6 +63,9 @@ impl Reader {
     /// So much of it was served.
     pub(super) fn skip(&mut self, bytes: usize) {
         self.served += bytes;
+        let now = self.watch.presence.now();
+        self.is_busy = self.asked.is_some_and(|before| now.wrapping_sub(before) <= 1);
+        self.asked = Some(now);
         self.watch.is_asked.set(false);
     }
 
@@ -70,8 +82,8 @@ impl Reader {
     }
 
     /// Gives the buffer back.
-    pub(super) fn end(self, buffers: &BufferPool) {
-        buffers.put(self.buffer);
+    pub(super) fn end(&mut self, buffers: &BufferPool) {
+        buffers.put(std::mem::take(&mut self.buffer));
     }
 
     /// Waits for more.
@@ -122,7 +134,10 @@ impl Reader {
                 if grown == BUFFER_BYTES { buffers.take() } else { Vec::with_capacity(grown) };
             larger.extend_from_slice(&self.buffer);
             buffers.put(std::mem::replace(&mut self.buffer, larger));
-        } else if kept == 0 && capacity > IDLE_BUFFER_BYTES && self.watch.is_silent() {
+        } else if kept == 0
+            && capacity > IDLE_BUFFER_BYTES
+            && (!self.is_busy || self.watch.is_silent())
+        {
             let small = Vec::with_capacity(IDLE_BUFFER_BYTES);
             buffers.put(std::mem::replace(&mut self.buffer, small));
         }
@@ -134,6 +149,9 @@ impl Reader {
 ///
 /// - `kept`: bytes of a request that has not all arrived.
 fn grown(capacity: usize, kept: usize) -> Option<usize> {
+    if capacity < BUSY_BUFFER_BYTES {
+        return Some(BUSY_BUFFER_BYTES);
+    }
     let next = (capacity * 2).max(BUFFER_BYTES);
     (next <= FILLED_BYTES_MAX || kept == capacity).then_some(next)
 }
@@ -190,11 +208,17 @@ mod tests {
         let place = registry.join(-1, limits, Phase::Reading);
         let (buffers, full) = (BufferPool::default(), vec![b'a'; IDLE_BUFFER_BYTES]);
         let mut reader = Reader::new(full, Rc::clone(place.presence()));
-        reader.skip(1);
-        reader.make_room(&buffers);
-        assert_eq!(reader.buffer.capacity(), BUFFER_BYTES);
-        assert_eq!(reader.rest().len(), IDLE_BUFFER_BYTES - 1);
-        reader.skip(IDLE_BUFFER_BYTES - 1);
+        for expected in [BUSY_BUFFER_BYTES, BUFFER_BYTES] {
+            reader.skip(1);
+            assert_eq!(reader.is_busy, expected == BUFFER_BYTES);
+            let rest = reader.rest().len();
+            reader.make_room(&buffers);
+            assert_eq!((reader.buffer.capacity(), reader.rest().len()), (expected, rest));
+            reader.buffer.resize(expected, b'a');
+            reader.was_filled = true;
+        }
+        reader.was_filled = false;
+        reader.skip(BUFFER_BYTES);
         registry.sweep();
         reader.make_room(&buffers);
         assert_eq!(reader.buffer.capacity(), BUFFER_BYTES, "it is not silent yet");
@@ -204,8 +228,32 @@ mod tests {
     }
 
     #[test]
+    fn connection_whose_requests_are_far_apart_has_a_large_buffer_for_one_at_a_time() {
+        let registry = Rc::new(Registry::default());
+        let limits = PhaseLimits { idle: 9, reading: 9, writing: 9, greeting: 9 };
+        let place = registry.join(-1, limits, Phase::Reading);
+        let buffers = BufferPool::default();
+        let request = vec![b'a'; BUSY_BUFFER_BYTES];
+        let mut reader = Reader::new(request.clone(), Rc::clone(place.presence()));
+        for (seconds, expected) in
+            [(0, IDLE_BUFFER_BYTES), (2, IDLE_BUFFER_BYTES), (1, BUSY_BUFFER_BYTES)]
+        {
+            for _ in 0..seconds {
+                registry.sweep();
+            }
+            reader.buffer = request.clone();
+            reader.was_filled = false;
+            reader.watch.heard.set(reader.watch.presence.now());
+            reader.skip(BUSY_BUFFER_BYTES);
+            reader.make_room(&buffers);
+            assert_eq!(reader.buffer.capacity(), expected, "{seconds} seconds later");
+        }
+    }
+
+    #[test]
     fn buffer_of_a_client_that_sends_much_stops_growing_unless_one_request_needs_it() {
-        assert_eq!(grown(IDLE_BUFFER_BYTES, 0), Some(BUFFER_BYTES));
+        assert_eq!(grown(IDLE_BUFFER_BYTES, 0), Some(BUSY_BUFFER_BYTES));
+        assert_eq!(grown(BUSY_BUFFER_BYTES, 0), Some(BUFFER_BYTES));
         assert_eq!(grown(FILLED_BYTES_MAX / 2, 7), Some(FILLED_BYTES_MAX));
         assert_eq!(grown(FILLED_BYTES_MAX, FILLED_BYTES_MAX - 1), None);
         assert_eq!(grown(FILLED_BYTES_MAX, FILLED_BYTES_MAX), Some(2 * FILLED_BYTES_MAX));
