@@ -32,6 +32,7 @@ mod rewards;
 mod faults;
 mod frontend_reads;
 mod admin;
+mod call;
 mod command;
 mod diff;
 mod doctor;

@@ -37,6 +37,7 @@ mod pair;
 mod post;
 mod preflight;
 mod registration;
+mod retire;
 mod rights;
 mod rows;
 mod side;
@@ -73,9 +74,7 @@ pub use outbox::{Depth, Refused};
 pub use owners::Owners;
 pub use pair::OneSided;
 pub use preflight::Check;
+pub use retire::{Retired, retire, retired_before};
 pub use state::{Group, GroupTable, Phase, State};
 pub use status::{Status, status};
-pub use steps::{
-    Mirrored, Retired, backfill, copy, flip_script, mirror, mirror_script, retire, retired_before,
-    retry_refused,
-};
+pub use steps::{Mirrored, backfill, copy, flip_script, mirror, mirror_script, retry_refused};
