@@ -1,17 +1,17 @@
 //! HTTP/1.1 without hyper: the same answers as with it, whatever arrives in whatever pieces.
 
-use gateway_tests::{ADMIN_KEY, Credential, Gateway, Http, Response, Setup, Signal};
+use gateway_tests::{ADMIN_KEY, Credential, Gateway, Http, Response, Setup};
 use serde_json::json;
 
-const PLAYER: &str = "/v1/game1/players/1001";
+pub(crate) const PLAYER: &str = "/v1/game1/players/1001";
 
 /// A field that hyper has to look at, and that changes nothing.
 const NOT_PLAIN: &str = "TE: trailers\r\n";
 
 /// Requests after which a thread knows what they look like.
-const ALIKE: usize = 20;
+pub(crate) const ALIKE: usize = 20;
 
-fn admin() -> String {
+pub(crate) fn admin() -> String {
     Credential::ApiKey(ADMIN_KEY.to_owned()).headers()
 }
 
@@ -44,15 +44,20 @@ fn read_player(http: &mut Http, id: &str) {
 }
 
 /// A gateway for which every kind of answer can be asked.
-fn gateway() -> Gateway<'static> {
+pub(crate) fn gateway() -> Gateway<'static> {
     let old = "-- @desc one player, as it was called\n-- @kind one\n-- @param player_id bigint\n\
                -- @result player_id bigint\n-- @allow public\n-- @deprecated ask player.get\n\
                -- @http GET /v1/{game}/old/{player_id}\n-- @cache l1=10m tag=player:{player_id}\n\
                SELECT p.player_id FROM player p WHERE p.player_id = :player_id\n";
+    let maybe = "-- @desc one player, or none\n-- @kind optional\n-- @param player_id bigint\n\
+                 -- @result player_id bigint\n-- @allow public\n-- @http GET /v1/{game}/maybe/{player_id}\n\
+                 -- @cache l1=10m negative=10m tag=player:{player_id}\n\
+                 SELECT p.player_id FROM player p WHERE p.player_id = :player_id\n";
     Setup::sqlite()
         .set("/server/http/cors/origins", json!(["https://shop.example"]))
         .own_templates()
         .template("_base/player/old.sql", old)
+        .template("_base/player/maybe.sql", maybe)
         .start()
 }
 
@@ -83,6 +88,8 @@ fn heads(admin: &str, etag: &str) -> Vec<(&'static str, &'static str, String)> {
         ("GET", PLAYER, "Authorization: Bearer nothing\r\n".to_owned()),
         ("GET", PLAYER, format!("{admin}Authorization: Bearer a.b.c\r\n")),
         ("GET", "/v1/game1/players/5", admin.to_owned()),
+        ("GET", "/v1/game1/maybe/5", format!("If-None-Match: {etag}\r\n")),
+        ("GET", "/v1/game1/maybe/1001", String::new()),
         ("GET", "/v1/game1/players/one", admin.to_owned()),
         ("GET", "/v1/game1/players/%31001", admin.to_owned()),
         ("GET", "/v1/game1/players/1001?surplus=1", admin.to_owned()),
@@ -152,48 +159,6 @@ fn answers_are_the_same_with_and_without_hyper() {
             compare("POST", target, &format!("{admin}{kind}{length}"), body);
         }
     }
-}
-
-#[test]
-fn route_of_a_text_goes_before_one_with_braces_however_often_that_was_asked_for() {
-    let template = |path: &str, text: &str| {
-        let (param, value) = match path {
-            "{name}" => ("-- @param name string(32)\n", ":name"),
-            _ => ("", "'-'"),
-        };
-        format!(
-            "-- @desc a name\n-- @kind one\n{param}-- @result name string\n-- @result found string\n-- @allow public\n\
-             -- @http GET /v1/{{game}}/named/{path}\n-- @cache l1=10m\nSELECT {value} AS name, '{text}' AS found\n"
-        )
-    };
-    let gateway = Setup::sqlite()
-        .own_templates()
-        .template("_base/named/any.sql", &template("{name}", "any"))
-        .template("_base/named/top.sql", &template("top", "top"))
-        .start();
-    let mut http = gateway.http();
-    for (name, found) in [("one", "any"), ("top", "top"), ("two", "any"), ("tops", "any")] {
-        for _ in 0..=ALIKE {
-            let reply = http.get(&format!("/v1/game1/named/{name}"), "");
-            assert_eq!((reply.status, &reply.json()["found"]), (200, &json!(found)), "{name}");
-        }
-    }
-}
-
-#[test]
-fn caller_whose_key_is_taken_away_is_refused_on_the_connection_on_which_all_looked_alike() {
-    let mut gateway = gateway();
-    let mut http = gateway.http();
-    for _ in 0..=ALIKE {
-        assert_eq!(http.get(PLAYER, &admin()).status, 200);
-    }
-    gateway.write_config("/auth/api_keys", json!([]));
-    gateway.signal(Signal::Reload);
-    let code = gateway_tests::wait_until("the key is revoked", || {
-        let reply = http.get(PLAYER, &admin());
-        (reply.status != 200).then(|| reply.code())
-    });
-    assert_eq!(code, 3003);
 }
 
 #[test]

@@ -20,6 +20,7 @@ mod tcp;
 mod pipelined;
 mod client;
 mod http;
+mod http_learned;
 mod http_plain;
 mod repeats;
 mod auth;

@@ -16,7 +16,7 @@ use gateway_protocol::msgpack::{Reader, Token};
 use gateway_protocol::{PayloadError, Value};
 use smallvec::SmallVec;
 
-use super::Routed;
+use super::{Recent, Routed};
 use crate::bind::{Bound, fill_in_order, fills_in_order, has_required};
 use crate::snapshot::{Game, Operation, Snapshot};
 
@@ -24,9 +24,6 @@ use crate::snapshot::{Game, Operation, Snapshot};
 const SHAPES_MAX: usize = 8;
 /// Bytes of a shape, without its holes; a call with more is read anew each time.
 const SHAPE_BYTES_MAX: usize = 256;
-/// Calls that found no shape before the next one is learned: learning costs more than reading, and a load of ever other
-/// calls must not pay it each time.
-const MISSES_PER_SHAPE: u32 = 16;
 
 /// What a frontend thread remembers of its calls.
 #[derive(Debug, Default)]
@@ -36,9 +33,7 @@ pub struct Learned(RefCell<Shapes>);
 struct Shapes {
     /// Of the snapshot that they hold for.
     generation: u64,
-    /// Found last, tried first.
-    all: Vec<Rc<Shape>>,
-    misses: u32,
+    recent: Recent<Shape, SHAPES_MAX>,
 }
 
 /// A call's bytes with a hole for each of its values.
@@ -72,15 +67,8 @@ impl Learned {
             *known = Shapes { generation: snapshot.generation, ..Shapes::default() };
             return None;
         }
-        let found = known.all.iter().position(|shape| shape.fill(login_game, payload, bound));
-        let Some(at) = found else {
-            known.misses = known.misses.saturating_add(1);
-            return None;
-        };
-        if at > 0 {
-            known.all.swap(at, at - 1);
-        }
-        known.all.get(at.saturating_sub(1)).map(Rc::clone)
+        let is_one = |shape: &Shape| shape.fill(login_game, payload, bound).then_some(());
+        known.recent.find(is_one).map(|(shape, ())| shape)
     }
 
     /// Remembers a call that was read and served, if it is time for another one.
@@ -92,14 +80,9 @@ impl Learned {
         payload: &[u8],
     ) {
         let Ok(mut known) = self.0.try_borrow_mut() else { return };
-        let is_time = known.all.is_empty() || known.misses >= MISSES_PER_SHAPE;
-        if known.generation != snapshot.generation || !is_time {
-            return;
+        if known.generation == snapshot.generation {
+            known.recent.learn(|| Shape::of(login_game, routed, payload));
         }
-        known.misses = 0;
-        let Some(shape) = Shape::of(login_game, routed, payload) else { return };
-        known.all.truncate(SHAPES_MAX - 1);
-        known.all.push(Rc::new(shape));
     }
 }
 
@@ -197,13 +180,12 @@ mod tests {
     use gateway_protocol::Codec;
     use gateway_protocol::message::{Call, write_call};
 
-    use super::super::testing::core;
+    use super::super::recent::MISSES_PER_LEARNED;
+    use super::super::testing::{core, reload};
     use super::super::{Worker, route};
     use super::*;
     use crate::bind::{Param, bind_each};
-    use crate::catalog::{Catalog, Dialect};
     use crate::error::Error;
-    use crate::snapshot::{Parts, build};
 
     const TEMPLATE: &str = "-- @desc a row\n-- @kind one\n-- @param id bigint min=1 max=1000000\n-- @param name string(4) optional\n\
         -- @param level int default=3\n-- @param exact bool optional\n-- @result id bigint\n-- @allow gm\n-- @cache l1=1m tag=t:{id}\n\
@@ -239,7 +221,7 @@ mod tests {
         fn learn(&self, payload: &[u8]) -> bool {
             let snapshot = self.worker.snapshot();
             let (routed, _) = Self::read(&snapshot, payload).expect("a call in order");
-            for _ in 0..=MISSES_PER_SHAPE {
+            for _ in 0..=MISSES_PER_LEARNED {
                 if self.is_known(payload) {
                     return true;
                 }
@@ -394,7 +376,7 @@ mod tests {
         let busy = &spellings[0];
         assert!(gateway.learn(busy));
         let (mut misses, mut learned) = (0, 0);
-        for other in spellings[1..].iter().cycle().take(40 * MISSES_PER_SHAPE as usize) {
+        for other in spellings[1..].iter().cycle().take(40 * MISSES_PER_LEARNED as usize) {
             assert!(gateway.is_known(busy));
             if gateway.compare(other) {
                 continue;
@@ -407,8 +389,10 @@ mod tests {
             learned += u32::from(is_learned);
             misses += u32::from(!is_learned);
         }
-        assert!(learned > 10 && learned <= misses / MISSES_PER_SHAPE + 1, "{learned} of {misses}");
-        assert_eq!(gateway.learned.0.borrow().all.len(), SHAPES_MAX);
+        assert!(
+            learned > 10 && learned <= misses / MISSES_PER_LEARNED + 1,
+            "{learned} of {misses}"
+        );
     }
 
     #[test]
@@ -416,19 +400,7 @@ mod tests {
         let gateway = Gateway::new(TEMPLATE);
         let call = payload(None, &[("id", Value::Int(7))]);
         assert!(gateway.learn(&call));
-        let core = gateway.worker.core();
-        let old = core.snapshot.load_full();
-        let parts = Parts {
-            config: Arc::clone(&old.config),
-            catalog: Catalog::load(
-                &old.config.templates,
-                &[(old.config.games[0].id.clone(), Dialect::Sqlite)],
-            )
-            .expect("templates"),
-            authenticator: Arc::clone(&old.authenticator),
-            jwks: None,
-        };
-        core.snapshot.store(Arc::new(build(2, parts, &core.metrics).expect("a snapshot")));
+        reload(gateway.worker.core());
         assert!(!gateway.is_known(&call));
         assert!(gateway.learn(&call));
         assert!(gateway.compare(&call), "it leads to the new snapshot's operation");

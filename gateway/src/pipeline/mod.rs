@@ -10,6 +10,7 @@
 
 mod learned;
 mod parts;
+mod recent;
 
 use std::net::SocketAddr;
 use std::sync::Arc;
@@ -27,6 +28,7 @@ use crate::error::Error;
 use crate::identity::{Lane, RequestKey};
 use crate::journal::{Draft, Payload};
 pub use learned::{Learned, Shape};
+pub(crate) use recent::{Recent, Seldom};
 
 pub use crate::observe::Trace;
 use crate::observe::{Event, Stage, emit};

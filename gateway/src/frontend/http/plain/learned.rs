@@ -16,7 +16,7 @@ use std::sync::Arc;
 
 use foldhash::quality::RandomState;
 use gateway_protocol::Value;
-use hyper::header::HeaderName;
+use hyper::header::{HeaderName, IF_NONE_MATCH};
 use smallvec::SmallVec;
 
 use super::hit::put_head;
@@ -27,7 +27,7 @@ use crate::catalog::{PathSegment, Template, path_segments};
 use crate::frontend::http::fields::Fields;
 use crate::frontend::http::response::Content;
 use crate::observe::Trace;
-use crate::pipeline::Routed;
+use crate::pipeline::{Recent, Routed, Seldom};
 use crate::snapshot::{Game, Operation, Snapshot};
 
 /// Request lines that a thread remembers. Each is tried in turn, which costs a comparison.
@@ -36,9 +36,9 @@ const LINES_MAX: usize = 8;
 const SECTIONS_MAX: usize = 1024;
 /// Bytes of a header section; one with more is read anew each time.
 const SECTION_BYTES_MAX: usize = 2 << 10;
-/// Requests that were not known before the next one is learned: learning costs more than reading, and a load of ever other requests
-/// must not pay it each time.
-const MISSES_PER_LEARNED: u32 = 16;
+
+/// Where the first part of a path of its own stands: behind nothing, `v1` and the game.
+const OWN_SEGMENT: usize = 3;
 
 /// What stands for the entity tag and for the request's id while an answer's head is taken apart.
 const MARKS: [&str; 2] = ["%entity-tag%", "%request-id%"];
@@ -51,12 +51,10 @@ pub(in crate::frontend) struct Learned(RefCell<Known>);
 struct Known {
     /// Of the snapshot that it holds for.
     generation: u64,
-    /// Found last, tried first.
-    lines: Vec<Rc<Line>>,
-    unknown_lines: u32,
+    lines: Recent<Line, LINES_MAX>,
     /// By hash.
     sections: Vec<Option<Rc<Section>>>,
-    unknown_sections: u32,
+    displaced: Seldom,
     /// Keyed at random, so that nobody can choose sections that displace each other.
     hasher: RandomState,
 }
@@ -125,20 +123,12 @@ impl Learned {
         let mut known = self.0.try_borrow_mut().ok()?;
         known.turn_to(snapshot.generation);
         let section = Rc::clone(known.sections.get(usize::from(place))?.as_ref()?);
-        let mut rest = None;
-        let at = known.lines.iter().position(|line| {
-            rest = line.fill(bytes, bound);
-            rest.is_some()
-        })?;
-        let begun = rest?.get(..section.bytes.len())?;
+        let (line, rest) = known.lines.find(|line| line.fill(bytes, bound))?;
+        let begun = rest.get(..section.bytes.len())?;
         if !is_equal_in_constant_time(begun, &section.bytes) || !section.is_in_time(now) {
             return None;
         }
-        if at > 0 {
-            known.lines.swap(at, at - 1);
-        }
-        let line = Rc::clone(known.lines.get(at.saturating_sub(1))?);
-        let length = bytes.len() - rest?.len() + section.bytes.len();
+        let length = bytes.len() - rest.len() + section.bytes.len();
         Some(Alike { line, section, length })
     }
 
@@ -154,6 +144,10 @@ impl Learned {
         request: &Request<'_>,
         bytes: &[u8],
     ) -> Option<SectionIndex> {
+        if request.has(&IF_NONE_MATCH) {
+            // Not looked at where there is no row; where there is one it counts.
+            return None;
+        }
         let mut known = self.0.try_borrow_mut().ok()?;
         known.turn_to(snapshot.generation);
         known.learn_line(snapshot, routed, request.target, bytes);
@@ -170,17 +164,9 @@ impl Known {
     }
 
     fn learn_line(&mut self, snapshot: &Snapshot, routed: Routed<'_>, target: &str, bytes: &[u8]) {
-        if self.lines.iter().any(|line| line.fill(bytes, &mut Bound::default()).is_some()) {
-            return;
+        if self.lines.find(|line| line.fill(bytes, &mut Bound::default())).is_none() {
+            self.lines.learn(|| Line::of(snapshot, routed, target));
         }
-        self.unknown_lines = self.unknown_lines.saturating_add(1);
-        if !self.lines.is_empty() && self.unknown_lines < MISSES_PER_LEARNED {
-            return;
-        }
-        self.unknown_lines = 0;
-        let Some(line) = Line::of(snapshot, routed, target) else { return };
-        self.lines.truncate(LINES_MAX - 1);
-        self.lines.push(Rc::new(line));
     }
 
     fn learn_section(
@@ -203,12 +189,10 @@ impl Known {
             if is_same {
                 return Some(place);
             }
-            self.unknown_sections = self.unknown_sections.saturating_add(1);
-            if self.unknown_sections < MISSES_PER_LEARNED {
+            if !self.displaced.is_time() {
                 return None;
             }
         }
-        self.unknown_sections = 0;
         *known = Some(Rc::new(Section { bytes: bytes.into(), principal: principal.cloned() }));
         Some(place)
     }
@@ -304,7 +288,10 @@ impl Holes<'_> {
                 PathSegment::Param { name: "game", verb: "" } => {
                     self.open.extend_from_slice(segment.as_bytes());
                 }
-                PathSegment::Param { name, verb: "" } => self.value(name, segment)?,
+                // What may stand directly behind a game is `batch` and `call`, too.
+                PathSegment::Param { name, verb: "" } if index > OWN_SEGMENT => {
+                    self.value(name, segment)?;
+                }
                 PathSegment::Text(text) if text == segment => {
                     self.open.extend_from_slice(text.as_bytes());
                 }
@@ -455,8 +442,9 @@ mod tests {
         let snapshot = bed.connection.thread.worker.snapshot();
         let routed = crate::pipeline::route(&snapshot, "game1", "t.get").unwrap();
         for query in ["?level=3", "?name=ab&level=3"] {
-            let line = Line::of(&snapshot, routed, &format!("/v1/game1/t/7{query}")).unwrap();
-            bed.connection.thread.alike.0.borrow_mut().lines.push(Rc::new(line));
+            let target = format!("/v1/game1/t/7{query}");
+            let line = Line::of(&snapshot, routed, &target).unwrap();
+            bed.connection.thread.alike.0.borrow_mut().lines.take(line);
         }
         let mut taken = 0;
         let values = [
@@ -536,13 +524,22 @@ mod tests {
         let whole = bed.request("GET", "7", "");
         assert!(bed.ask(&whole));
         assert!(bed.ask_alike(&whole, NOW).is_some());
-        bed.connection.thread.alike.0.borrow_mut().turn_to(2);
+        crate::pipeline::testing::reload(bed.connection.thread.worker.core());
+        bed.pass_sample();
         assert_eq!(bed.ask_alike(&whole, NOW), None);
     }
 
     #[test]
+    fn part_behind_the_game_is_never_a_value_because_batch_and_call_stand_there() {
+        let template = TEMPLATE.replace("/t/{id}", "/{id}");
+        let bed = Bed::new(&template);
+        let snapshot = bed.connection.thread.worker.snapshot();
+        let routed = crate::pipeline::route(&snapshot, "game1", "t.get").unwrap();
+        assert!(Line::of(&snapshot, routed, "/v1/game1/7").is_none());
+    }
+
+    #[test]
     fn what_is_remembered_is_bounded_and_changes_seldom() {
-        let bed = bed();
         let principal = None;
         let mut known = Known::default();
         let learned = (0..100_000_u32)
@@ -554,15 +551,5 @@ mod tests {
             let mut known = Known::default();
             assert_eq!(known.learn_section(&vec![b'a'; bytes], None).is_some(), is_kept, "{bytes}");
         }
-        let snapshot = bed.connection.thread.worker.snapshot();
-        let routed = crate::pipeline::route(&snapshot, "game1", "t.get").unwrap();
-        let targets = ["7", "7?level=1", "7?name=a", "7?name=a&level=1"];
-        for number in 0..1000 {
-            let target = format!("/v1/game1/t/{}", targets[number % targets.len()]);
-            let whole = format!("GET {target} HTTP/1.1\r\n\r\n");
-            known.learn_line(&snapshot, routed, &target, whole.as_bytes());
-            assert!(known.lines.len() <= 1 + number / MISSES_PER_LEARNED as usize);
-        }
-        assert_eq!(known.lines.len(), targets.len());
     }
 }

@@ -1,6 +1,6 @@
 //! Plain HTTP/1.1 requests without hyper.
 //!
-//! [`serve`] drives a connection: [`reader`] receives, [`parse`] says whether a request is plain, [`hit`] answers what L1 has,
+//! [`Plain::run`] drives a connection: [`reader`] receives, [`parse`] says whether a request is plain, [`hit`] answers what L1 has,
 //! without reading it anew where [`learned`] knows what it looks like, `exchange` everything else, as it does behind hyper, and
 //! [`write`] makes bytes of it. Requests that arrived together are answered in order and leave in one send.
 //!
@@ -235,8 +235,9 @@ impl Plain {
         let (connection, rest) = (&*connection, reader.rest());
         let moment = connection.moment();
         let when = (arrived, moment);
+        let begun = rest.get(..self.head_bytes_max).unwrap_or(rest);
         let alike =
-            connection.catch(out, |out| hit::serve_alike(connection, when, rest, *section, out));
+            connection.catch(out, |out| hit::serve_alike(connection, when, begun, *section, out));
         if let Some(length) = alike {
             self.incomplete = Incomplete::default();
             return Ok((length, moment.is_last));
