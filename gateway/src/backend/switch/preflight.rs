@@ -7,12 +7,14 @@ use super::check::obstacles;
 use super::copy::group_pairs;
 use super::error::SwitchError;
 use super::instance::{self, Instance, InstanceState};
+use super::introspect::tables;
 use super::lease::holder;
 use super::outbox;
 use super::pair::{Pair, Role};
 use super::rights::{self, Need, Right};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms, text};
+use super::table::{is_own, same_name};
 use super::verify::verified;
 use crate::catalog::Scalar;
 use crate::config::Dialect;
@@ -55,6 +57,8 @@ impl Check {
 
 /// Looks at everything.
 ///
+/// - `without`: tables of the owner that are left behind knowingly.
+///
 /// # Errors
 ///
 /// [`SwitchError`]: a database does not answer.
@@ -63,6 +67,7 @@ pub(super) async fn preflight(
     mirror: &mut Side,
     group: Group<'_>,
     state: &State,
+    without: &[Box<str>],
 ) -> Result<Vec<Check>, SwitchError> {
     let id = group.id;
     let phase = (state.phase != Phase::Mirrored)
@@ -79,6 +84,7 @@ pub(super) async fn preflight(
     Ok(vec![
         Check::new("phase", phase),
         Check::new("tables", tables_fault(owner, group).await?),
+        Check::new("uncopied", uncopied_fault(owner, group, without).await?),
         Check::new("schemas", schemas),
         Check::new("rights", rights),
         Check::new("copier", copier_fault(owner, group).await?),
@@ -101,11 +107,11 @@ pub(super) async fn preflight(
 /// As [`preflight`].
 pub(super) async fn preflight_with_copier(
     (owner, mirror): (&mut Side, &mut Side),
-    group: Group<'_>,
+    (group, without): (Group<'_>, &[Box<str>]),
     state: &State,
     told: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Vec<Check>, SwitchError> {
-    let checks = preflight(owner, mirror, group, state).await?;
+    let checks = preflight(owner, mirror, group, state, without).await?;
     let found: Vec<&str> =
         checks.iter().filter(|check| check.fault.is_some()).map(|check| check.name).collect();
     // Rows wait for as long as nobody copies them.
@@ -120,7 +126,7 @@ pub(super) async fn preflight_with_copier(
     while copier_fault(owner, group).await?.is_some() && Instant::now() < until {
         tokio::time::sleep(COPIER_PAUSE).await;
     }
-    preflight(owner, mirror, group, state).await
+    preflight(owner, mirror, group, state, without).await
 }
 
 async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
@@ -131,6 +137,43 @@ async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<Strin
     let left: Vec<&str> =
         tables.iter().filter(|table| !table.is_done).map(|table| &*table.name).collect();
     let told = || format!("not all rows of {} were copied: `backfill`", left.join(", "));
+    Ok((!left.is_empty()).then(told))
+}
+
+/// Whether the owner has tables that would not be on the next one: those that were left out, and those that are newer
+/// than the mirror.
+async fn uncopied_fault(
+    owner: &mut Side,
+    group: Group<'_>,
+    without: &[Box<str>],
+) -> Result<Option<String>, SwitchError> {
+    let copied = state::table_names(owner, group.id).await?;
+    let has = |names: &[Box<str>], name: &str| names.iter().any(|it| same_name(it, name));
+    let all = tables(owner).await?.into_iter().map(|table| table.name);
+    let uncopied: Vec<Box<str>> = all
+        .filter(|name| !is_own(name) && !has(&copied, name))
+        .map(|name| name.to_ascii_lowercase().into())
+        .collect();
+    let unknown: Vec<&str> =
+        without.iter().filter(|name| !has(&uncopied, name)).map(|name| &**name).collect();
+    if !unknown.is_empty() {
+        let (names, owner) = (unknown.join(", "), &group.owner.name);
+        let left = if uncopied.is_empty() { "none".into() } else { uncopied.join(", ") };
+        return Ok(Some(format!(
+            "--without {names}: no such table of `{owner}` is left behind, but {left}"
+        )));
+    }
+    let left: Vec<&str> =
+        uncopied.iter().filter(|name| !has(without, name)).map(|name| &**name).collect();
+    let told = || {
+        let (id, mirror) = (group.id, &group.mirror.name);
+        format!(
+            "nobody copies {}: `gateway switch {id} retire {mirror} --yes`, then `mirror` and `backfill` again, because a \
+             mirror gets no more tables; or `flip --without {}` leaves them behind",
+            left.join(", "),
+            uncopied.join(","),
+        )
+    };
     Ok((!left.is_empty()).then(told))
 }
 

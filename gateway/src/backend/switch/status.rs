@@ -76,7 +76,7 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
     let instances = instance::read_alive(&mut owner, group.id).await?;
     let checks = match &state {
         Some(state) if state.phase != Phase::Single => {
-            preflight(&mut owner, &mut other, group, state).await?
+            preflight(&mut owner, &mut other, group, state, &[]).await?
         }
         _ => Vec::new(),
     };

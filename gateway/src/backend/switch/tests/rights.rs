@@ -71,13 +71,23 @@ async fn right_that_the_next_owner_lacks_is_held_against_a_flip_however_it_is_gr
         let all = ["thing", "wallet"].map(Into::into);
         let begun = mirror(group(&limited), &all, "tests").await.expect("begun");
         let note = begun.remarks.iter().find(|it| it.contains("a flip will need")).expect("a note");
-        assert!(note.contains("TRIGGER on thing, wallet") && note.contains("`mirror`"), "{note}");
+        assert!(
+            note.contains("TRIGGER on thing, wallet, gateway_request") && note.contains("`mirror`"),
+            "{note}"
+        );
         backfill(group(&limited), ("tests", "tests"), &mut |_| {}).await.expect("filled");
         let told = fault(&limited).await.expect("no triggers");
-        assert!(told.contains("lacks TRIGGER on thing, wallet: grant it"), "{told}");
+        assert!(
+            told.contains("lacks TRIGGER on gateway_request, thing, wallet: grant it"),
+            "{told}"
+        );
         let plan = Flip { is_forced: false, ..forced(group(&limited)) };
         let told = flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
-        assert!(told.contains("rights: ") && told.contains("TRIGGER on thing, wallet"), "{told}");
+        assert!(
+            told.contains("rights: ") && told.contains("TRIGGER on gateway_request, thing, wallet"),
+            "{told}"
+        );
+        admin("GRANT TRIGGER ON SCHEMA.gateway_request TO USER").await;
         // On one table only, on both; by a role; by a pattern; on everything.
         admin("GRANT TRIGGER ON SCHEMA.wallet TO USER").await;
         assert!(fault(&limited).await.is_some_and(|told| told.contains("TRIGGER on thing: ")));
