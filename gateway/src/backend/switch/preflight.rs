@@ -31,6 +31,8 @@ const COPIER_MAX: Duration = Duration::from_secs(12);
 const COPIER_PAUSE: Duration = Duration::from_millis(100);
 /// Answers of both sides that have to have been compared.
 const COMPARED_COUNT_MIN: u64 = 100;
+/// Of rights where the tables do not go together.
+const UNLOOKED: &str = "not looked at, because of `schemas`";
 /// Refused rows that are counted.
 const REFUSED_COUNT_MAX: usize = 1000;
 
@@ -78,7 +80,7 @@ pub(super) async fn preflight(
             schemas_fault((owner, mirror), group, &pairs).await?,
             rights_fault((owner, mirror), &pairs).await?,
         ),
-        Err(SwitchError::Refused(text)) => (Some(text.into()), None),
+        Err(SwitchError::Refused(text)) => (Some(text.into()), Some(UNLOOKED.into())),
         Err(error) => return Err(error),
     };
     Ok(vec![
@@ -201,23 +203,30 @@ async fn schemas_fault(
     }
 }
 
-/// Whether the account on the mirror may do what that of an owner does: what it is allowed on the owner as far as that can be
-/// asked, and what copying back and triggers take.
+/// Whether both accounts may do what they have to after a flip: that on the mirror what that of an owner does, which is what the
+/// latter is allowed as far as that can be asked, and what copying from there and triggers take; that on the owner what copying
+/// back takes.
 async fn rights_fault(
     (owner, mirror): (&mut Side, &mut Side),
     pairs: &[Pair],
 ) -> Result<Option<String>, SwitchError> {
-    let rights = [Right::Select, Right::Insert, Right::Delete, Right::Trigger];
-    let mut needs = Need::of_pairs(pairs, Role::Mirror, &rights);
+    let copying = [Right::Select, Right::Insert, Right::Delete];
+    let mut needs = Need::of_pairs(pairs, Role::Mirror, &copying);
+    Need::add(&mut needs, Right::Trigger, |_| true);
+    let mut of_owner = Need::of_pairs(pairs, Role::Owner, &copying);
+    Need::add(&mut of_owner, Right::Update, |_| true);
+    let mut denied = rights::lacking(owner, &of_owner).await?;
     // Those of a SQLite and of an Oracle's own tables are everything, and say nothing of what the game needs.
     if owner.dialect() == Dialect::Mysql {
-        let updates = Need::of_pairs(pairs, Role::Owner, &[Right::Update]);
-        let denied = rights::lacking(owner, &updates).await?;
         Need::add(&mut needs, Right::Update, |table| !denied.has(Right::Update, table));
     }
+    denied.forgive(Right::Update);
     needs.extend(Need::of_own());
     let lacking = rights::lacking(mirror, &needs).await?;
-    Ok((!lacking.is_empty()).then(|| rights::told(mirror, &lacking)))
+    let sides = [(&*mirror, &lacking), (&*owner, &denied)];
+    let faults = sides.into_iter().filter(|(_, lacking)| !lacking.is_empty());
+    let told: Vec<String> = faults.map(|(side, lacking)| rights::told(side, lacking)).collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
 }
 
 /// The tables of a group as the mirror's triggers will see them, when it is the owner.
