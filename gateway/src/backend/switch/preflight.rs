@@ -125,7 +125,10 @@ pub(super) async fn preflight_with_copier(
     }
     told("nobody copies yet: a gateway is waited for");
     let until = Instant::now() + COPIER_MAX;
-    while copier_fault(owner, group).await?.is_some() && Instant::now() < until {
+    // One that has come takes a moment for what has waited longer than it should.
+    while (copier_fault(owner, group).await?.is_some() || lag_fault(owner).await?.is_some())
+        && Instant::now() < until
+    {
         tokio::time::sleep(COPIER_PAUSE).await;
     }
     preflight(owner, mirror, group, state, without).await

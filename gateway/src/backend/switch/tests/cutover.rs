@@ -208,6 +208,8 @@ async fn flip_waits_for_a_copier_where_a_gateway_runs_and_no_longer_than_for_a_l
             begun.elapsed()
         };
         assert!(refused().await < Duration::from_secs(10), "no gateway runs that could");
+        // Has waited for longer than is allowed by the time that somebody comes.
+        put_wallet(&mut open(&world.owner).await, 7, "waits", 1).await;
         let (stop, waited) = (AtomicBool::new(false), Notify::new());
         let flips = async {
             let elapsed = refused().await;
@@ -220,7 +222,20 @@ async fn flip_waits_for_a_copier_where_a_gateway_runs_and_no_longer_than_for_a_l
             };
             let comes = async {
                 waited.notified().await;
-                Copier::open(group(world), "one", Takeover::WhenSilent).await.expect("it is free")
+                let copier = Copier::open(group(world), "one", Takeover::WhenSilent).await;
+                let mut copier = copier.expect("it is free");
+                let fault = async |name| {
+                    let checks = status(group(world)).await.expect("a status").checks;
+                    checks.into_iter().find(|check| check.name == name).and_then(|it| it.fault)
+                };
+                assert_eq!(fault("copier").await, None);
+                assert!(fault("lag").await.is_some_and(|told| told.contains("rows wait")));
+                // Several looks long.
+                tokio::time::sleep(Duration::from_millis(500)).await;
+                while copier.depth().await.expect("asked").first != 0 {
+                    copier.batch().await.expect("copied");
+                }
+                copier
             };
             let (done, copier) = tokio::join!(Box::pin(flip(&plan, &mut told)), comes);
             let done = done.expect("somebody copies");
