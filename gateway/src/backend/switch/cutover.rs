@@ -37,6 +37,8 @@ pub struct Flip<'c> {
     pub group: Group<'c>,
     /// Which of them is to be the owner; `None`: the one that is not.
     pub to: Option<&'c str>,
+    /// Tables of the owner that nobody copies, and that are left behind.
+    pub without: &'c [Box<str>],
     /// Whether it goes on where a check found something.
     pub is_forced: bool,
     /// How long the calls of the game may wait.
@@ -154,12 +156,13 @@ async fn begin(
         state = flip::back(owner, group, &state, plan.by).await?.ok_or_else(overtaken)?;
     }
     let checks = if plan.is_forced {
-        preflight(owner, mirror, group, &state).await?
+        preflight(owner, mirror, group, &state, plan.without).await?
     } else {
-        preflight_with_copier((owner, mirror), group, &state, told).await?
+        preflight_with_copier((owner, mirror), (group, plan.without), &state, told).await?
     };
     let found: Vec<Check> = checks.into_iter().filter(|check| check.fault.is_some()).collect();
-    let is_certain = |check: &Check| matches!(check.name, "phase" | "tables" | "schemas");
+    let is_certain =
+        |check: &Check| matches!(check.name, "phase" | "tables" | "uncopied" | "schemas");
     if !plan.is_forced && !found.is_empty() || found.iter().any(is_certain) {
         let lines: Vec<String> = found
             .iter()

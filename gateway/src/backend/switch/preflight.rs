@@ -7,12 +7,14 @@ use super::check::obstacles;
 use super::copy::group_pairs;
 use super::error::SwitchError;
 use super::instance::{self, Instance, InstanceState};
+use super::introspect::tables;
 use super::lease::holder;
 use super::outbox;
 use super::pair::{Pair, Role};
 use super::rights::{self, Need, Right};
 use super::side::Side;
 use super::state::{self, Group, Phase, State, now_ms, text};
+use super::table::{is_own, same_name};
 use super::verify::verified;
 use crate::catalog::Scalar;
 use crate::config::Dialect;
@@ -29,6 +31,8 @@ const COPIER_MAX: Duration = Duration::from_secs(12);
 const COPIER_PAUSE: Duration = Duration::from_millis(100);
 /// Answers of both sides that have to have been compared.
 const COMPARED_COUNT_MIN: u64 = 100;
+/// Of rights where the tables do not go together.
+const UNLOOKED: &str = "not looked at, because of `schemas`";
 /// Refused rows that are counted.
 const REFUSED_COUNT_MAX: usize = 1000;
 
@@ -55,6 +59,8 @@ impl Check {
 
 /// Looks at everything.
 ///
+/// - `without`: tables of the owner that are left behind knowingly.
+///
 /// # Errors
 ///
 /// [`SwitchError`]: a database does not answer.
@@ -63,6 +69,7 @@ pub(super) async fn preflight(
     mirror: &mut Side,
     group: Group<'_>,
     state: &State,
+    without: &[Box<str>],
 ) -> Result<Vec<Check>, SwitchError> {
     let id = group.id;
     let phase = (state.phase != Phase::Mirrored)
@@ -73,12 +80,13 @@ pub(super) async fn preflight(
             schemas_fault((owner, mirror), group, &pairs).await?,
             rights_fault((owner, mirror), &pairs).await?,
         ),
-        Err(SwitchError::Refused(text)) => (Some(text.into()), None),
+        Err(SwitchError::Refused(text)) => (Some(text.into()), Some(UNLOOKED.into())),
         Err(error) => return Err(error),
     };
     Ok(vec![
         Check::new("phase", phase),
         Check::new("tables", tables_fault(owner, group).await?),
+        Check::new("uncopied", uncopied_fault(owner, group, without).await?),
         Check::new("schemas", schemas),
         Check::new("rights", rights),
         Check::new("copier", copier_fault(owner, group).await?),
@@ -101,11 +109,11 @@ pub(super) async fn preflight(
 /// As [`preflight`].
 pub(super) async fn preflight_with_copier(
     (owner, mirror): (&mut Side, &mut Side),
-    group: Group<'_>,
+    (group, without): (Group<'_>, &[Box<str>]),
     state: &State,
     told: &mut (dyn FnMut(&str) + Send),
 ) -> Result<Vec<Check>, SwitchError> {
-    let checks = preflight(owner, mirror, group, state).await?;
+    let checks = preflight(owner, mirror, group, state, without).await?;
     let found: Vec<&str> =
         checks.iter().filter(|check| check.fault.is_some()).map(|check| check.name).collect();
     // Rows wait for as long as nobody copies them.
@@ -117,10 +125,13 @@ pub(super) async fn preflight_with_copier(
     }
     told("nobody copies yet: a gateway is waited for");
     let until = Instant::now() + COPIER_MAX;
-    while copier_fault(owner, group).await?.is_some() && Instant::now() < until {
+    // One that has come takes a moment for what has waited longer than it should.
+    while (copier_fault(owner, group).await?.is_some() || lag_fault(owner).await?.is_some())
+        && Instant::now() < until
+    {
         tokio::time::sleep(COPIER_PAUSE).await;
     }
-    preflight(owner, mirror, group, state).await
+    preflight(owner, mirror, group, state, without).await
 }
 
 async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<String>, SwitchError> {
@@ -131,6 +142,43 @@ async fn tables_fault(owner: &mut Side, group: Group<'_>) -> Result<Option<Strin
     let left: Vec<&str> =
         tables.iter().filter(|table| !table.is_done).map(|table| &*table.name).collect();
     let told = || format!("not all rows of {} were copied: `backfill`", left.join(", "));
+    Ok((!left.is_empty()).then(told))
+}
+
+/// Whether the owner has tables that would not be on the next one: those that were left out, and those that are newer
+/// than the mirror.
+async fn uncopied_fault(
+    owner: &mut Side,
+    group: Group<'_>,
+    without: &[Box<str>],
+) -> Result<Option<String>, SwitchError> {
+    let copied = state::table_names(owner, group.id).await?;
+    let has = |names: &[Box<str>], name: &str| names.iter().any(|it| same_name(it, name));
+    let all = tables(owner).await?.into_iter().map(|table| table.name);
+    let uncopied: Vec<Box<str>> = all
+        .filter(|name| !is_own(name) && !has(&copied, name))
+        .map(|name| name.to_ascii_lowercase().into())
+        .collect();
+    let unknown: Vec<&str> =
+        without.iter().filter(|name| !has(&uncopied, name)).map(|name| &**name).collect();
+    if !unknown.is_empty() {
+        let (names, owner) = (unknown.join(", "), &group.owner.name);
+        let left = if uncopied.is_empty() { "none".into() } else { uncopied.join(", ") };
+        return Ok(Some(format!(
+            "--without {names}: no such table of `{owner}` is left behind, but {left}"
+        )));
+    }
+    let left: Vec<&str> =
+        uncopied.iter().filter(|name| !has(without, name)).map(|name| &**name).collect();
+    let told = || {
+        let (id, mirror) = (group.id, &group.mirror.name);
+        format!(
+            "nobody copies {}: `gateway switch {id} retire {mirror} --yes`, then `mirror` and `backfill` again, because a \
+             mirror gets no more tables; or `flip --without {}` leaves them behind",
+            left.join(", "),
+            uncopied.join(","),
+        )
+    };
     Ok((!left.is_empty()).then(told))
 }
 
@@ -158,23 +206,30 @@ async fn schemas_fault(
     }
 }
 
-/// Whether the account on the mirror may do what that of an owner does: what it is allowed on the owner as far as that can be
-/// asked, and what copying back and triggers take.
+/// Whether both accounts may do what they have to after a flip: that on the mirror what that of an owner does, which is what the
+/// latter is allowed as far as that can be asked, and what copying from there and triggers take; that on the owner what copying
+/// back takes.
 async fn rights_fault(
     (owner, mirror): (&mut Side, &mut Side),
     pairs: &[Pair],
 ) -> Result<Option<String>, SwitchError> {
-    let rights = [Right::Select, Right::Insert, Right::Delete, Right::Trigger];
-    let mut needs = Need::of_pairs(pairs, Role::Mirror, &rights);
+    let copying = [Right::Select, Right::Insert, Right::Delete];
+    let mut needs = Need::of_pairs(pairs, Role::Mirror, &copying);
+    Need::add(&mut needs, Right::Trigger, |_| true);
+    let mut of_owner = Need::of_pairs(pairs, Role::Owner, &copying);
+    Need::add(&mut of_owner, Right::Update, |_| true);
+    let mut denied = rights::lacking(owner, &of_owner).await?;
     // Those of a SQLite and of an Oracle's own tables are everything, and say nothing of what the game needs.
     if owner.dialect() == Dialect::Mysql {
-        let updates = Need::of_pairs(pairs, Role::Owner, &[Right::Update]);
-        let denied = rights::lacking(owner, &updates).await?;
         Need::add(&mut needs, Right::Update, |table| !denied.has(Right::Update, table));
     }
+    denied.forgive(Right::Update);
     needs.extend(Need::of_own());
     let lacking = rights::lacking(mirror, &needs).await?;
-    Ok((!lacking.is_empty()).then(|| rights::told(mirror, &lacking)))
+    let sides = [(&*mirror, &lacking), (&*owner, &denied)];
+    let faults = sides.into_iter().filter(|(_, lacking)| !lacking.is_empty());
+    let told: Vec<String> = faults.map(|(side, lacking)| rights::told(side, lacking)).collect();
+    Ok((!told.is_empty()).then(|| told.join("; ")))
 }
 
 /// The tables of a group as the mirror's triggers will see them, when it is the owner.

@@ -15,13 +15,17 @@ use crate::config::Dialect;
 
 /// `ER_DBACCESS_DENIED_ERROR`, `ER_TABLEACCESS_DENIED_ERROR`. One on a column (1143) says that there are rights on others.
 const DENIED: [i32; 2] = [1044, 1142];
+/// `ER_LOCK_WAIT_TIMEOUT`.
+const LOCKED: i32 = 1205;
 /// `ER_BINLOG_CREATE_ROUTINE_NEED_SUPER`.
 const UNTRUSTED: i32 = 1419;
 
 /// A table that there is not: who may make triggers on all tables hears so, and nothing is locked.
 const ANYWHERE: &str = "CREATE TRIGGER gateway_probe AFTER INSERT ON gateway_no_such_table \
     FOR EACH ROW SET @gateway = 1";
+/// A change of a table's schema that waits keeps everybody waiting who asks of the table, for a day unless that is limited.
 const PATIENCE: &str = "SET SESSION lock_wait_timeout = 1";
+const PATIENCE_BEFORE: &str = "SET SESSION lock_wait_timeout = DEFAULT";
 /// What system privileges count on an Oracle, also those that come with a role. Its tables are the account's own.
 const ORACLE_PRIVILEGES: &str = "SELECT privilege FROM session_privs WHERE privilege IN ('CREATE TRIGGER', 'CREATE ANY TRIGGER')";
 
@@ -128,6 +132,8 @@ impl Need {
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct Lacking {
     tables: BTreeMap<Right, Vec<Box<str>>>,
+    /// Tables that were locked, so that nothing is known of them.
+    unasked: Vec<Box<str>>,
     /// What is missing besides, in words.
     others: Vec<&'static str>,
 }
@@ -135,6 +141,10 @@ pub(super) struct Lacking {
 impl Lacking {
     /// Whether nothing is.
     pub(super) fn is_empty(&self) -> bool {
+        self.denies_nothing() && self.unasked.is_empty()
+    }
+
+    fn denies_nothing(&self) -> bool {
         self.tables.is_empty() && self.others.is_empty()
     }
 
@@ -143,8 +153,16 @@ impl Lacking {
         self.tables.get(&right).is_some_and(|tables| tables.iter().any(|it| **it == *table))
     }
 
+    /// Forgets that right: it need not be there.
+    pub(super) fn forgive(&mut self, right: Right) {
+        self.tables.remove(&right);
+    }
+
     fn note(&mut self, right: Right, table: &str) {
-        self.tables.entry(right).or_default().push(table.into());
+        let tables = self.tables.entry(right).or_default();
+        if !tables.iter().any(|it| **it == *table) {
+            tables.push(table.into());
+        }
     }
 }
 
@@ -159,7 +177,7 @@ impl fmt::Display for Lacking {
 }
 
 /// Finds the rights that are missing. Nothing is changed; a table is locked for a moment where rights to make triggers are not
-/// on all of them.
+/// on all of them. One that somebody else has locked is waited for, for a second.
 ///
 /// # Errors
 ///
@@ -174,7 +192,12 @@ pub(super) async fn lacking(side: &mut Side, needs: &[Need]) -> Result<Lacking, 
                 lacking.others.push("CREATE TRIGGER");
             }
         }
-        Dialect::Mysql => ask_mysql(side, needs, &mut lacking).await?,
+        Dialect::Mysql => {
+            side.run_text(PATIENCE).await?;
+            let asked = ask_mysql(side, needs, &mut lacking).await;
+            side.run_text(PATIENCE_BEFORE).await?;
+            asked?;
+        }
     }
     Ok(lacking)
 }
@@ -195,9 +218,6 @@ async fn ask_mysql(
             None => {}
         }
     }
-    if asks_triggers {
-        side.run_text(PATIENCE).await?;
-    }
     for Need { table, column, rights } in needs {
         let name = quoted(Dialect::Mysql, table);
         for right in rights.iter().copied() {
@@ -205,8 +225,16 @@ async fn ask_mysql(
                 continue;
             }
             let answer = answer(side, &right.probe(&name, column)).await?;
-            if answer.is_some_and(|number| DENIED.contains(&number)) {
-                lacking.note(right, table);
+            match answer {
+                Some(number) if DENIED.contains(&number) => lacking.note(right, table),
+                // Who may make no trigger hears so before the lock is waited for. Who may do the rest on some columns only does not.
+                Some(LOCKED) if right != Right::Trigger => {
+                    if !lacking.unasked.contains(table) {
+                        lacking.unasked.push(table.clone());
+                    }
+                    break;
+                }
+                _ => {}
             }
         }
     }
@@ -240,7 +268,18 @@ pub(super) fn told(side: &Side, lacking: &Lacking) -> String {
         }
         Dialect::Sqlite | Dialect::Oracle => "",
     };
-    format!("the account of `{}` lacks {lacking}: grant it (grants.sql){late}", side.name())
+    let name = side.name();
+    let mut told = Vec::new();
+    if !lacking.denies_nothing() {
+        told.push(format!("the account of `{name}` lacks {lacking}: grant it (grants.sql){late}"));
+    }
+    if !lacking.unasked.is_empty() {
+        told.push(format!(
+            "the rights on {} of `{name}` could not be asked about, because somebody has locked it, or changes its schema",
+            lacking.unasked.join(", ")
+        ));
+    }
+    told.join("; ")
 }
 
 /// Whether the accounts may do what a mirror takes; triggers of the owner are found out about by making them. Returns what only a
@@ -265,7 +304,13 @@ pub(super) async fn may_copy(
         }
     }
     let triggers = Need::of_pairs(pairs, Role::Mirror, &[Right::Trigger]);
-    let found = lacking(other, &triggers).await?;
-    Ok((!found.is_empty())
-        .then(|| format!("a flip will need more: {}", told(other, &found)).into()))
+    let back = Need::of_pairs(pairs, Role::Owner, &[Right::Insert, Right::Delete]);
+    let mut late = Vec::new();
+    for (side, needs) in [(other, triggers), (owner, back)] {
+        let found = lacking(side, &needs).await?;
+        if !found.is_empty() {
+            late.push(told(side, &found));
+        }
+    }
+    Ok((!late.is_empty()).then(|| format!("a flip will need more: {}", late.join("; ")).into()))
 }

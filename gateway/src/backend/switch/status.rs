@@ -40,7 +40,7 @@ pub struct Status {
     pub silent_ms: i64,
     /// Rows copied since the mirror was begun.
     pub copied: u64,
-    /// Triggers that are missing.
+    /// Triggers that are missing; 0 also where the schemas do not go together.
     pub missing_trigger_count: usize,
     /// What has to be right before a flip; empty where there is no mirror.
     pub checks: Vec<Check>,
@@ -64,8 +64,12 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
     let missing_trigger_count = if tables.is_empty() {
         0
     } else {
-        let pairs = group_pairs(&mut owner, &mut other, group).await?;
-        capture::missing(&mut owner, &pairs).await?.len()
+        match group_pairs(&mut owner, &mut other, group).await {
+            Ok(pairs) => capture::missing(&mut owner, &pairs).await?.len(),
+            // The check of the schemas says so.
+            Err(SwitchError::Refused(_)) => 0,
+            Err(error) => return Err(error),
+        }
     };
     let depth = outbox::depth(&mut owner).await?;
     let age_ms = depth.since.map_or(0, |since| (now_ms() - since / 1000).max(0));
@@ -76,7 +80,7 @@ pub async fn status(group: Group<'_>) -> Result<Status, SwitchError> {
     let instances = instance::read_alive(&mut owner, group.id).await?;
     let checks = match &state {
         Some(state) if state.phase != Phase::Single => {
-            preflight(&mut owner, &mut other, group, state).await?
+            preflight(&mut owner, &mut other, group, state, &[]).await?
         }
         _ => Vec::new(),
     };

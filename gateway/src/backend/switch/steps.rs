@@ -13,6 +13,7 @@ use super::preflight::back_pairs;
 use super::rights;
 use super::side::Side;
 use super::state::{self, Group, GroupTable, Phase, State, text};
+use super::table::{REQUESTS, same_name};
 
 /// Rows that are put into the outbox at once.
 const TOUCH_COUNT: usize = 1000;
@@ -34,7 +35,7 @@ pub struct Mirrored {
 
 /// Begins to write down what changes on the owner.
 ///
-/// - `wanted`: the tables; empty: all but the gateway's own, or those of before.
+/// - `wanted`: the tables, to which `gateway_request` comes; empty: all but the gateway's own, or those of before.
 ///
 /// # Errors
 ///
@@ -145,8 +146,12 @@ async fn wanted_pairs(
     known: &[GroupTable],
 ) -> Result<Vec<Pair>, SwitchError> {
     let known: Vec<Box<str>> = known.iter().map(|table| table.name.clone()).collect();
-    let pairs =
-        pairs_of(owner, other, group, if wanted.is_empty() { &known } else { wanted }).await?;
+    let mut chosen = if wanted.is_empty() { known.clone() } else { wanted.to_vec() };
+    // A request whose row stayed behind would take effect once more.
+    if !wanted.is_empty() && !wanted.iter().any(|name| same_name(name, REQUESTS)) {
+        chosen.push(REQUESTS.into());
+    }
+    let pairs = pairs_of(owner, other, group, &chosen).await?;
     let names: Vec<&Box<str>> = pairs.iter().map(|pair| &pair.name).collect();
     let is_other = known.len() != names.len() || known.iter().any(|name| !names.contains(&name));
     if !known.is_empty() && is_other {

@@ -149,11 +149,14 @@ pub(super) fn same_name(one: &str, other: &str) -> bool {
     one.eq_ignore_ascii_case(other)
 }
 
+/// Which requests have taken effect.
+pub(super) const REQUESTS: &str = "gateway_request";
+
 /// Tables of the gateway's own that are not a game's: never mirrored. `gateway_request` is: a request that took
 /// effect on one side has done so on the other.
 pub(super) fn is_own(name: &str) -> bool {
     let name = name.to_ascii_lowercase();
-    name.starts_with("gateway_") && name != "gateway_request"
+    name.starts_with("gateway_") && name != REQUESTS
 }
 
 /// Whether '' is NULL.

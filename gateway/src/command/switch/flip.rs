@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 use std::time::Duration;
 
 use clap::Args;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use super::super::output::chain;
 use crate::backend::switch::{
@@ -23,7 +23,10 @@ pub(super) struct FlipArgs {
     pub(super) to: Option<Box<str>>,
     /// Go on in spite of what `status` holds against it. What that was is audited.
     #[arg(long)]
-    pub(super) force: bool,
+    force: bool,
+    /// Tables of the owner that nobody copies and that are left behind, with commas between. Audited.
+    #[arg(long, value_delimiter = ',')]
+    without: Vec<Box<str>>,
     /// How long the game's calls may wait: with a unit, from `100ms` to `1m`. What takes longer changes nothing.
     #[arg(long, default_value = "5s", value_parser = pause_max)]
     pause_max: Duration,
@@ -33,6 +36,14 @@ pub(super) struct FlipArgs {
     /// `text` for people, `json` for programs.
     #[arg(long, default_value = "text", value_parser = ["text", "json"])]
     format: String,
+}
+
+impl FlipArgs {
+    /// What the audit log says of it.
+    pub(super) fn audited(&self, owner: &str, mirror: &str) -> Value {
+        let Self { force, without, .. } = self;
+        json!({ "owner": owner, "mirror": mirror, "force": force, "without": without })
+    }
 }
 
 fn pause_max(text: &str) -> Result<Duration, String> {
@@ -51,8 +62,8 @@ pub(super) fn run(
     if args.print_sql {
         return runtime.block_on(flip_script(group)).map_err(|error| chain(&error));
     }
-    let FlipArgs { force, pause_max, .. } = *args;
-    let plan = Flip { group, to: args.to.as_deref(), is_forced: force, pause_max, by, name };
+    let FlipArgs { ref without, force: is_forced, pause_max, .. } = *args;
+    let plan = Flip { group, to: args.to.as_deref(), without, is_forced, pause_max, by, name };
     let done = runtime.block_on(flip(&plan, &mut tell)).map_err(|error| chain(&error))?;
     Ok(if args.format == "json" { for_programs(&done) } else { for_people(group.id, &done) })
 }
@@ -111,7 +122,28 @@ fn for_programs(done: &Flipped) -> String {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser;
+
     use super::*;
+
+    #[derive(Parser)]
+    struct Cli {
+        #[command(flatten)]
+        args: FlipArgs,
+    }
+
+    #[test]
+    fn what_is_forced_and_left_behind_is_audited() {
+        for (line, force, without) in [
+            ("flip", false, json!([])),
+            ("flip one --without guild", false, json!(["guild"])),
+            ("flip --force --without guild,raid", true, json!(["guild", "raid"])),
+        ] {
+            let cli = Cli::try_parse_from(line.split(' ')).unwrap();
+            let told = json!({ "owner": "a", "mirror": "b", "force": force, "without": without });
+            assert_eq!(cli.args.audited("a", "b"), told, "{line}");
+        }
+    }
 
     #[test]
     fn pause_max_is_from_a_tenth_of_a_second_to_a_minute() {

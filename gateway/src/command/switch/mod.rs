@@ -54,7 +54,7 @@ enum Step {
     Mirror {
         /// The mirror: the one of the game's two connections that is not the owner.
         connection: Box<str>,
-        /// Tables, with commas between; default: all but the gateway's own.
+        /// Tables, with commas between; `gateway_request` always comes along. Default: all but the gateway's own.
         #[arg(long, value_delimiter = ',')]
         tables: Vec<Box<str>>,
         /// Print the statements that make the triggers, for a DBA, and change nothing.
@@ -236,7 +236,7 @@ fn audited(
     };
     let (owner, mirror) = (&group.owner.name, &group.mirror.name);
     let sides = match &args.step {
-        Step::Flip(flip) => json!({ "owner": owner, "mirror": mirror, "force": flip.force }),
+        Step::Flip(flip) => flip.audited(owner, mirror),
         Step::Verify(verify) => {
             json!({ "owner": owner, "mirror": mirror, "verify": verify.audited() })
         }

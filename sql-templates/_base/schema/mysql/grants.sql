@@ -41,8 +41,9 @@ GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox TO 'gateway'@'%';
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_outbox_refused TO 'gateway'@'%';
 -- The gateway's own: the order of events (`@emit`, docs/events.md); a flip carries it along.
 GRANT SELECT, INSERT, UPDATE         ON gateway_event_batch TO 'gateway'@'%';
--- On a database that is a mirror, rows of every table are replaced. Take this back when it is one no more:
+-- On both databases of a game that is on its way to another one, rows of every table are replaced: on the new one from the first step on, on the old one after the flip, so
+-- that there is a way back (`player` and the ledgers lack DELETE above). Grant it before `gateway switch`, and take it back after `retire`:
 --   GRANT SELECT, INSERT, DELETE ON * TO 'gateway'@'%';
--- On a database that has a mirror, and on one that is to own the game after a flip, triggers are made (or printed, for a DBA). Grant it before the
+-- On both, too, triggers are made (or printed, for a DBA): on the old one from the first step on, on the new one at the flip. Grant it before the
 -- gateways connect: MySQL gives a connection new rights on a whole database only when it connects anew.
 --   GRANT TRIGGER ON * TO 'gateway'@'%';

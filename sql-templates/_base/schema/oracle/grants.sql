@@ -27,7 +27,8 @@ GRANT SELECT                         ON gateway_migration TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_request TO gateway;
 -- The gateway's own: who owns each stream that orders come from (`queue: stream`).
 GRANT SELECT, INSERT, UPDATE         ON gateway_stream TO gateway;
--- The gateway's own: a game on its way to another database (docs/switching.md). Without a mirror it only looks.
+-- The gateway's own: a game on its way to another database (docs/switching.md). Without a mirror it only looks. With one, on either side, it serves as
+-- the schema's owner, because it copies the tables of the connection's own schema, and needs to make triggers: GRANT CREATE TRIGGER TO game1;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_table TO gateway;
 GRANT SELECT, INSERT, UPDATE, DELETE ON gateway_switch_instance TO gateway;

@@ -27,7 +27,7 @@ pub(super) async fn mirrored(world: &World) {
 
 pub(super) fn forced(group: Group<'_>) -> Flip<'_> {
     let pause_max = Duration::from_secs(5);
-    Flip { group, to: None, is_forced: true, pause_max, by: "tests", name: "tests" }
+    Flip { group, to: None, without: &[], is_forced: true, pause_max, by: "tests", name: "tests" }
 }
 
 pub(super) async fn flipped(group: Group<'_>) -> Result<Flipped, SwitchError> {

@@ -16,4 +16,5 @@ mod reconcile;
 mod rights;
 mod shadow;
 mod steps;
+mod uncopied;
 mod world;

@@ -105,7 +105,7 @@ async fn moments_are_copied(owner: &ConnectionConfig, other: &ConnectionConfig) 
         put(&mut side, number).await;
     }
     let made = mirror(group, &TABLES.map(Into::into), "tests").await.expect("a mirror");
-    assert_eq!(made.trigger_count, 12);
+    assert_eq!(made.trigger_count, 15);
     for number in 5..=8 {
         put(&mut side, number).await;
     }

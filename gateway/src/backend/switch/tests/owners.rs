@@ -28,7 +28,7 @@ pub(super) async fn mirrored(world: &World) {
 pub(super) async fn flipped(world: &World) -> Duration {
     let group = by_rows(group(world)).await.expect("one owner");
     let pause_max = Duration::from_secs(5);
-    let plan = Flip { group, to: None, is_forced: true, pause_max, by: "tests", name: "tests" };
+    let plan = Flip { pause_max, ..super::flip::forced(group) };
     let done = Box::pin(flip(&plan, &mut |_| {})).await.expect("flipped");
     done.pause.expect("it was this command's")
 }

@@ -1,5 +1,7 @@
 //! Accounts that may not do everything: what is missing is told before anything is changed.
 
+use std::time::{Duration, Instant};
+
 use super::super::Flip;
 use super::super::capture::present;
 use super::super::{backfill, flip, mirror, status};
@@ -71,13 +73,23 @@ async fn right_that_the_next_owner_lacks_is_held_against_a_flip_however_it_is_gr
         let all = ["thing", "wallet"].map(Into::into);
         let begun = mirror(group(&limited), &all, "tests").await.expect("begun");
         let note = begun.remarks.iter().find(|it| it.contains("a flip will need")).expect("a note");
-        assert!(note.contains("TRIGGER on thing, wallet") && note.contains("`mirror`"), "{note}");
+        assert!(
+            note.contains("TRIGGER on thing, wallet, gateway_request") && note.contains("`mirror`"),
+            "{note}"
+        );
         backfill(group(&limited), ("tests", "tests"), &mut |_| {}).await.expect("filled");
         let told = fault(&limited).await.expect("no triggers");
-        assert!(told.contains("lacks TRIGGER on thing, wallet: grant it"), "{told}");
+        assert!(
+            told.contains("lacks TRIGGER on gateway_request, thing, wallet: grant it"),
+            "{told}"
+        );
         let plan = Flip { is_forced: false, ..forced(group(&limited)) };
         let told = flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
-        assert!(told.contains("rights: ") && told.contains("TRIGGER on thing, wallet"), "{told}");
+        assert!(
+            told.contains("rights: ") && told.contains("TRIGGER on gateway_request, thing, wallet"),
+            "{told}"
+        );
+        admin("GRANT TRIGGER ON SCHEMA.gateway_request TO USER").await;
         // On one table only, on both; by a role; by a pattern; on everything.
         admin("GRANT TRIGGER ON SCHEMA.wallet TO USER").await;
         assert!(fault(&limited).await.is_some_and(|told| told.contains("TRIGGER on thing: ")));
@@ -117,6 +129,57 @@ async fn right_that_the_next_owner_lacks_is_held_against_a_flip_however_it_is_gr
         admin("GRANT DELETE ON SCHEMA.wallet TO USER").await;
         admin("GRANT INSERT ON SCHEMA.gateway_outbox TO USER").await;
         assert_eq!(fault(&both).await, None);
+    })
+    .await;
+}
+
+/// Who is the owner now is written to by copiers after the flip: without that there is no way back.
+#[tokio::test]
+async fn owner_that_could_not_be_copied_back_to_is_held_against_a_flip() {
+    let Some(server) = Server::get() else { return };
+    between("rightsback", &[(Dialect::Mysql, Dialect::Sqlite)], async |world| {
+        let user = "switch_rightsback_user";
+        let Some(limited) = server.limited(world.owner.clone(), user).await else { return };
+        let name = schema(&world.owner).to_owned();
+        let admin = async |sql: &str| {
+            let sql = sql.replace("SCHEMA", &name).replace("USER", &format!("'{user}'@'%'"));
+            server.admin(&sql).await;
+        };
+        grant(server, &name, user).await;
+        admin("GRANT TRIGGER ON SCHEMA.* TO USER").await;
+        // What a ledger has; the game's own right to UPDATE is not needed for the way back.
+        admin("REVOKE INSERT, DELETE ON SCHEMA.wallet FROM USER").await;
+        admin("REVOKE UPDATE ON SCHEMA.thing FROM USER").await;
+        let limited = World::seen_by(limited, world.mirror.clone());
+        let missing = "the account of `owner` lacks INSERT on wallet; DELETE on wallet: grant it";
+        let all = ["thing", "wallet"].map(Into::into);
+        let begun = mirror(group(&limited), &all, "tests").await.expect("begun");
+        let note = begun.remarks.iter().find(|it| it.contains("a flip will need")).expect("a note");
+        assert!(note.contains(missing), "{note}");
+        assert!(fault(&limited).await.is_some_and(|told| told.contains(missing)));
+        admin("GRANT INSERT, DELETE ON SCHEMA.wallet TO USER").await;
+        assert_eq!(fault(&limited).await, None);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn locked_table_is_told_as_one_that_could_not_be_asked_about_and_is_not_waited_for() {
+    between("rightslocked", &[(Dialect::Mysql, Dialect::Mysql)], async |world| {
+        mirrored(world).await;
+        assert_eq!(fault(world).await, None);
+        for (config, name) in [(&world.owner, "owner"), (&world.mirror, "mirror")] {
+            let mut busy = open(config).await;
+            busy.run_text("LOCK TABLES thing WRITE").await.expect("locked");
+            let begun = Instant::now();
+            let told = fault(world).await.expect("nobody knows");
+            let unasked = format!("the rights on thing of `{name}` could not be asked about");
+            assert!(told.contains(&unasked) && !told.contains("lacks"), "{told}");
+            // The server's own patience is a day.
+            assert!(begun.elapsed() < Duration::from_secs(20), "{:?}", begun.elapsed());
+            busy.run_text("UNLOCK TABLES").await.expect("free");
+            assert_eq!(fault(world).await, None);
+        }
     })
     .await;
 }

@@ -24,7 +24,7 @@ async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them()
         let script = mirror_script(group(world), &["thing".into()]).await.expect("a script");
         let made = ["CREATE TRIGGER", "CREATE OR REPLACE TRIGGER"];
         let made: usize = made.iter().map(|words| script.matches(words).count()).sum();
-        assert_eq!(made, 3, "{script}");
+        assert_eq!(made, 6, "{script}");
         begin(world).await;
         begin_again(world).await;
         let others = mirror(group(world), &["thing".into()], "tests").await;
@@ -39,6 +39,10 @@ async fn steps_are_refused_with_a_sentence_where_the_state_does_not_allow_them()
         let copied = copy(group(world), "tests", Takeover::Now, &mut |_| {}).await;
         assert!(told(copied.map(drop)).await.contains("1 triggers are missing"));
         assert_eq!(status(group(world)).await.expect("a status").missing_trigger_count, 1);
+        let checks = status(group(world)).await.expect("a status").checks;
+        let fault = |name| checks.iter().find(|it| it.name == name).and_then(|it| it.fault.clone());
+        assert!(fault("schemas").is_some_and(|told| told.contains("1 triggers are missing")));
+        assert_eq!(fault("rights"), None, "the pairs are there to be asked about");
         put_thing(&mut owner, 1, "left").await;
         let first = retire(group(world), "tests").await.expect("retired");
         assert_eq!(first.before, None);
@@ -65,6 +69,10 @@ async fn change_of_the_schema_stops_the_copier_that_does_not_know_it() {
         let told = copier.batch().await.expect_err("one side only").to_string();
         let told = told.to_ascii_lowercase();
         assert!(told.contains("`thing`.`more` is not on `mirror`"), "{told}");
+        let checks = status(group(world)).await.expect("a status all the same").checks;
+        let fault = |name| checks.iter().find(|it| it.name == name).and_then(|it| it.fault.clone());
+        assert!(fault("schemas").is_some_and(|told| told.to_ascii_lowercase().contains("`more`")));
+        assert_eq!(fault("rights").as_deref(), Some("not looked at, because of `schemas`"));
         run(&world.mirror, adding(&world.mirror)).await;
         let told = copier.batch().await.expect_err("not what it knows").to_string();
         assert!(told.contains("the schema was changed"), "{told}");
@@ -86,7 +94,7 @@ fn adding(side: &ConnectionConfig) -> &'static str {
 
 async fn begin_again(world: &World) {
     let again = mirror(group(world), &[], "tests").await.expect("repeated");
-    assert_eq!((again.trigger_count, again.tables.len()), (0, 2));
+    assert_eq!((again.trigger_count, again.tables.len()), (0, 3));
 }
 
 /// What a mirror would double or miss is found before anything is changed.
