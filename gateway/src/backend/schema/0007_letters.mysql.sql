@@ -2,5 +2,5 @@
 ALTER TABLE gateway_switch_instance
     -- Its journal's id.
     ADD COLUMN journal      BIGINT NULL,
-    -- Those of the game in there.
-    ADD COLUMN dead_letters BIGINT NOT NULL DEFAULT 0;
+    -- Those of the game in there; 0 without a journal, NULL: of a gateway that does not count.
+    ADD COLUMN dead_letters BIGINT NULL;

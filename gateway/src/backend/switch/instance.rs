@@ -1,8 +1,10 @@
 //! The running gateways of a game, as they register themselves in `gateway_switch_instance`.
 
+use super::super::BackendError;
 use super::error::SwitchError;
 use super::side::Side;
 use super::state::{now_ms, text};
+use crate::observe::chain;
 
 /// How long a gateway that is not heard of counts as running, in milliseconds.
 pub(super) const ALIVE_MS: i64 = 10_000;
@@ -11,7 +13,7 @@ pub(super) const ALIVE_MS: i64 = 10_000;
 pub(super) const NOT_CONFIGURED: &str = "is not in its configuration";
 
 const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms, \
-    dead_letters     FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
+    dead_letters FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
 
 /// What a gateway says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -57,8 +59,8 @@ pub struct Instance {
     pub fault: Option<Box<str>>,
     /// How long its last pause was, in milliseconds.
     pub pause_ms: i64,
-    /// Dead letters of the game in its journal.
-    pub dead_letters: i64,
+    /// Dead letters of the game in its journal; `None`: its version does not count them.
+    pub dead_letters: Option<i64>,
 }
 
 impl Instance {
@@ -100,7 +102,15 @@ pub(super) async fn read_alive(side: &mut Side, group: &str) -> Result<Vec<Insta
 ///
 /// [`SwitchError`].
 pub(super) async fn read_all(side: &mut Side, group: &str) -> Result<Vec<Instance>, SwitchError> {
-    let rows = side.texts(READ, vec![text(group)]).await?;
+    let rows = match side.texts(READ, vec![text(group)]).await {
+        Err(error @ SwitchError::Statement { source: BackendError::Query { .. }, .. }) => {
+            let (name, told) = (side.name(), chain(&error));
+            return Err(SwitchError::refused(format!(
+                "`{name}` does not tell of the gateways as this version registers them: run `gateway migrate` ({told})"
+            )));
+        }
+        read => read?,
+    };
     let instance = |row: Vec<Option<String>>| {
         let mut texts = row.into_iter();
         let name = texts.next()??.into();
@@ -109,8 +119,8 @@ pub(super) async fn read_all(side: &mut Side, group: &str) -> Result<Vec<Instanc
         let word = texts.next()??;
         let state = InstanceState::ALL.into_iter().find(|state| state.name() == word)?;
         let fault = texts.next()?.map(Into::into);
-        let mut number = || texts.next()??.parse().ok();
-        let (pause_ms, dead_letters) = (number()?, number()?);
+        let pause_ms = texts.next()??.parse().ok()?;
+        let dead_letters = texts.next()?.map(|count| count.parse()).transpose().ok()?;
         Some(Instance { name, seen_at, epoch, flip_id, state, fault, pause_ms, dead_letters })
     };
     let all = rows.into_iter().map(|row| {

@@ -8,6 +8,7 @@ use super::registration::{Registration, leave, register};
 use super::side::Side;
 use super::state::{self, text};
 use crate::config::ConnectionConfig;
+use crate::observe::chain;
 
 /// How long a database may take to answer; and how long one that did not is left alone.
 const LOOK_TIMEOUT: Duration = Duration::from_secs(1);
@@ -21,12 +22,20 @@ pub(super) struct Post {
     resume_at: Option<Instant>,
     /// It had a row once: that it has no table any more is not to be believed.
     has_told: bool,
+    /// It was said that nobody can register there.
+    is_refusal_told: bool,
 }
 
 impl Post {
     /// One that is not connected yet.
     pub(super) fn new(config: &ConnectionConfig) -> Self {
-        Self { config: config.clone(), side: None, resume_at: None, has_told: false }
+        Self {
+            config: config.clone(),
+            side: None,
+            resume_at: None,
+            has_told: false,
+            is_refusal_told: false,
+        }
     }
 
     /// Asks for the game's row.
@@ -80,7 +89,18 @@ impl Post {
     pub(super) async fn say(&mut self, (game, name): (&str, &str), said: &Registration) -> bool {
         let Some(side) = &mut self.side else { return false };
         match tokio::time::timeout(LOOK_TIMEOUT, register(side, (game, name), said)).await {
-            Ok(Ok(())) => true,
+            Ok(Ok(())) => {
+                self.is_refusal_told = false;
+                true
+            }
+            Ok(Err(error @ SwitchError::Statement { .. })) if !error.is_locked() => {
+                if !self.is_refusal_told {
+                    tracing::warn!(%game, connection = %self.config.name, error = %chain(&error),
+                        "no flip waits for this gateway, because it cannot be registered: `gateway migrate` makes the columns");
+                }
+                self.is_refusal_told = true;
+                false
+            }
             Ok(Err(error)) => {
                 tracing::debug!(connection = %self.config.name, %error, "this gateway is not registered");
                 false

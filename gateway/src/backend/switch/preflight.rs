@@ -2,6 +2,7 @@
 
 use std::time::{Duration, Instant};
 
+use super::super::BackendError;
 use super::capture;
 use super::check::obstacles;
 use super::copy::group_pairs;
@@ -75,6 +76,12 @@ pub(super) async fn preflight(
     let phase = (state.phase != Phase::Mirrored)
         .then(|| format!("it is `{}`, and has to be `mirrored`", state.phase.name()));
     let instances = instance::read_all(owner, id).await?;
+    // Where gateways cannot register on the new owner, nobody would know of them after the flip.
+    match instance::read_all(mirror, id).await {
+        // That is told as `rights`.
+        Ok(_) | Err(SwitchError::Statement { source: BackendError::NotWritable { .. }, .. }) => {}
+        Err(error) => return Err(error),
+    }
     let (schemas, rights) = match group_pairs(owner, mirror, group).await {
         Ok(pairs) => (
             schemas_fault((owner, mirror), group, &pairs).await?,
@@ -95,7 +102,7 @@ pub(super) async fn preflight(
         Check::new("reconcile", reconcile_fault(owner, group).await?),
         Check::new("compares", compares_fault(group).await?),
         Check::new("gateways", instances_fault(&instances)),
-        Check::new("letters", letters_fault(&instances)),
+        Check::new("letters", letters_fault(group, &instances)),
     ])
 }
 
@@ -325,23 +332,32 @@ fn instances_fault(instances: &[Instance]) -> Option<String> {
 }
 
 /// Dead letters in the gateways' journals; of a gateway that has gone as many as it told of last.
-fn letters_fault(instances: &[Instance]) -> Option<String> {
+fn letters_fault(group: Group<'_>, instances: &[Instance]) -> Option<String> {
     let told = |it: &Instance| {
-        let (name, count) = (&it.name, it.dead_letters);
+        let name = &it.name;
+        let Some(count) = it.dead_letters else {
+            return format!(
+                "{name} is a gateway of an older version: it does not count its dead letters"
+            );
+        };
         if it.is_alive() {
-            return format!("{name} has {count}");
+            return format!("{name} has {count} dead letters");
         }
-        let seconds = it.silent_ms() / 1000;
-        format!("{name}, which was last heard of {seconds} s ago, had {count}: start it again")
-    };
-    let having = instances.iter().filter(|it| it.dead_letters > 0);
-    let told: Vec<String> = having.map(told).collect();
-    (!told.is_empty()).then(|| {
+        let (seconds, id) = (it.silent_ms() / 1000, group.id);
         format!(
-            "dead letters in journals: {}. `gateway journal list`, then retry or drop them",
-            told.join("; ")
+            "{name}, which was last heard of {seconds} s ago, had {count} dead letters: start it again, or, where its \
+             journal is gone for ever, `DELETE FROM gateway_switch_instance WHERE group_name = '{id}' AND \
+             instance = '{name}'` on both databases"
         )
-    })
+    };
+    let is_held = |it: &&Instance| match it.dead_letters {
+        Some(count) => count > 0,
+        None => it.is_alive(),
+    };
+    let told: Vec<String> = instances.iter().filter(is_held).map(told).collect();
+    let has_letters = instances.iter().any(|it| it.dead_letters.is_some_and(|count| count > 0));
+    let next = if has_letters { ". `gateway journal list`, then retry or drop them" } else { "" };
+    (!told.is_empty()).then(|| format!("{}{next}", told.join("; ")))
 }
 
 /// Writes down what a comparison of all rows of a group found, in the owner's database.

@@ -17,7 +17,7 @@ const LAST_WORD: &str = "UPDATE gateway_switch_instance SET seen_at = ?, dead_le
     WHERE group_name = ? AND instance = ?";
 /// Of gateways that ended without a word. Dead letters are held against a flip until somebody says that they are gone.
 const FORGET: &str = "DELETE FROM gateway_switch_instance \
-    WHERE group_name = ? AND seen_at < ? AND dead_letters = 0";
+    WHERE group_name = ? AND seen_at < ? AND COALESCE(dead_letters, 0) = 0";
 /// Of a process that had the same journal before: nobody but its successor can tell of it.
 const REPLACE: &str =
     "DELETE FROM gateway_switch_instance WHERE group_name = ? AND journal = ? AND instance <> ?";

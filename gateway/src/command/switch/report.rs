@@ -89,8 +89,9 @@ fn write_gateways(text: &mut String, status: &Status) -> std::fmt::Result {
         let fault = gateway.fault.as_deref().map_or(String::new(), |fault| format!(": {fault}"));
         let pause = gateway.pause_ms;
         let letters = match gateway.dead_letters {
-            0 => String::new(),
-            count => format!(", {count} dead letters"),
+            Some(0) => String::new(),
+            Some(count) => format!(", {count} dead letters"),
+            None => ", dead letters not counted".to_owned(),
         };
         writeln!(
             text,

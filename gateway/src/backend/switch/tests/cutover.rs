@@ -167,7 +167,7 @@ async fn flip_is_refused_with_everything_that_stands_against_it() {
                     journal, dead_letters) VALUES ('game1', 'gone', 0, 1, 0, 'open', 0, 7, 3)";
         run(&world.owner, gone).await;
         let told = refusal().await;
-        assert!(told.contains("letters: ") && told.contains("had 3: start it again"), "{told}");
+        assert!(told.contains("letters: ") && told.contains("had 3 dead letters: start it again"), "{told}");
         run(&world.owner, "UPDATE gateway_switch_instance SET dead_letters = 0").await;
         assert!(!refusal().await.contains("letters: "));
         compared(world, 99, 0).await;

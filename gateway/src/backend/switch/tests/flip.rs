@@ -82,8 +82,8 @@ pub(super) async fn say(
     binds.extend([text(said.name()), text(name)]);
     if side.execute(sql, binds.clone()).await? == 0 {
         let sql = "INSERT INTO gateway_switch_instance \
-                   (seen_at, epoch, flip_id, state, instance, fault, pause_ms, group_name) \
-                   VALUES (?, ?, ?, ?, ?, NULL, 7, 'game1')";
+                   (seen_at, epoch, flip_id, state, instance, fault, pause_ms, dead_letters, group_name) \
+                   VALUES (?, ?, ?, ?, ?, NULL, 7, 0, 'game1')";
         side.execute(sql, binds).await?;
     }
     Ok(())

@@ -1,28 +1,40 @@
 //! Dead letters in the gateways' journals, as the gateways tell of them.
 
+use std::time::{Duration, Instant};
+
 use super::super::instance::{self, Instance};
-use super::super::status;
-use super::flip::{flipped, mirrored, now};
+use super::super::state::{Phase, now_ms};
+use super::super::{Flip, flip, status};
+use super::copy::group;
+use super::flip::{flipped, forced, mirrored, now, row};
 use super::gateway::{Gateway, Working};
-use super::world::{World, everywhere, open};
+use super::world::{World, everywhere, open, run};
+use crate::config::ConnectionConfig;
 
 /// What is registered, on both sides alike, once it is as wanted: each gateway, whether it runs, and its letters.
 async fn registered(world: &World, wanted: &[(&str, bool, i64)]) {
     for config in [&world.owner, &world.mirror] {
-        let mut side = open(config).await;
-        loop {
-            let all = instance::read_all(&mut side, "game1").await.expect("read");
-            let one = |it: &Instance| (it.name.to_string(), it.is_alive(), it.dead_letters);
-            let found: Vec<_> = all.iter().map(one).collect();
-            let wanted =
-                wanted.iter().map(|(name, runs, count)| ((*name).to_owned(), *runs, *count));
-            if found == wanted.collect::<Vec<_>>() {
-                break;
-            }
-            tokio::task::yield_now().await;
-        }
-        side.close().await;
+        registered_on(config, wanted).await;
     }
+}
+
+/// The same on one side.
+async fn registered_on(config: &ConnectionConfig, wanted: &[(&str, bool, i64)]) {
+    let until = Instant::now() + Duration::from_secs(30);
+    let one = |(name, runs, count): &(&str, bool, i64)| ((*name).to_owned(), *runs, Some(*count));
+    let wanted: Vec<_> = wanted.iter().map(one).collect();
+    let mut side = open(config).await;
+    loop {
+        let all = instance::read_all(&mut side, "game1").await.expect("read");
+        let one = |it: &Instance| (it.name.to_string(), it.is_alive(), it.dead_letters);
+        let found: Vec<_> = all.iter().map(one).collect();
+        if found == wanted {
+            break;
+        }
+        assert!(Instant::now() < until, "{found:?} instead of {wanted:?}");
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+    side.close().await;
 }
 
 /// What is held against a flip for them.
@@ -57,9 +69,10 @@ async fn dead_letters_are_held_against_a_flip_until_their_journal_has_none_whoev
         registered(world, &[("one", false, 1)]).await;
         let told = fault(world).await.expect("its last word");
         assert!(
-            told.contains("one, which was last heard of 1") && told.contains("had 1"),
+            told.contains("one, which was last heard of 1") && told.contains("had 1 dead letters"),
             "{told}"
         );
+        assert!(told.contains("WHERE group_name = 'game1' AND instance = 'one'`"), "{told}");
         // The word of another journal's gateway is none of its own.
         let other = Gateway::of(world, "other");
         let work = other.look_on();
@@ -95,6 +108,51 @@ async fn dead_letters_that_a_flip_overrode_are_held_against_the_next_one() {
         assert!(told.contains("one has 1") && &*done.owner == "mirror", "{told}");
         assert!(fault(world).await.is_some_and(|told| told.contains("one has 1")));
         work.end().await;
+    })
+    .await;
+}
+
+/// A gateway that was not upgraded registers without a word of letters: nobody counted them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_that_does_not_count_is_held_against_a_flip_for_as_long_as_it_runs() {
+    everywhere("lettersold", async |world| {
+        mirrored(world).await;
+        let seen_at = now_ms();
+        let older = format!(
+            "INSERT INTO gateway_switch_instance (group_name, instance, seen_at, epoch, flip_id, state, pause_ms) \
+             VALUES ('game1', 'older', {seen_at}, 1, 0, 'open', 0)"
+        );
+        for config in [&world.owner, &world.mirror] {
+            run(config, &older).await;
+        }
+        let told = fault(world).await.expect("nobody counted");
+        assert!(told.contains("older is a gateway of an older version"), "{told}");
+        assert!(!told.contains("gateway journal"), "there is nothing to be listed: {told}");
+        let plan = Flip { is_forced: false, ..forced(now(world).await) };
+        let refused = flip(&plan, &mut |_| {}).await.expect_err("refused").to_string();
+        assert!(refused.contains("letters: older is"), "{refused}");
+        // One that has gone is waited for by nobody, and forgotten like others without letters.
+        let gone = "UPDATE gateway_switch_instance SET seen_at = seen_at - 86410000";
+        run(&world.owner, gone).await;
+        assert_eq!(fault(world).await, None);
+        let counting = Gateway::of(world, "one");
+        let work = counting.look_on();
+        registered_on(&world.owner, &[("one", true, 0)]).await;
+        assert_eq!(fault(world).await, None, "none is a count, too");
+        work.end().await;
+    })
+    .await;
+}
+
+/// Also with force: after the flip nobody would know of the gateways.
+#[tokio::test]
+async fn mirror_that_was_not_migrated_is_no_place_to_flip_to() {
+    everywhere("lettersmirror", async |world| {
+        mirrored(world).await;
+        run(&world.mirror, "ALTER TABLE gateway_switch_instance DROP COLUMN dead_letters").await;
+        let told = flipped(group(world)).await.expect_err("refused").to_string();
+        assert!(told.contains("`mirror`") && told.contains("`gateway migrate`"), "{told}");
+        assert_eq!(row(&world.owner).await.phase, Phase::Mirrored, "nothing was begun");
     })
     .await;
 }
