@@ -85,17 +85,18 @@ impl Applying {
         backend: &Runtime,
     ) -> Self {
         let (stop, stopped) = queue::signal(false);
+        let name = process_name();
         let shadows = Shadows {
             snapshot: Arc::clone(&core.snapshot),
             pools: Arc::clone(pools),
             sampler: Arc::clone(sampler),
             metrics: Arc::clone(&core.metrics),
-            name: process_name(),
+            name: name.clone(),
         };
         let mut tasks = vec![
-            backend.spawn(copiers(core).run(stopped.clone())),
+            backend.spawn(copiers(core, name.clone()).run(stopped.clone())),
             backend.spawn(shadows.run(stopped.clone())),
-            backend.spawn(owners(core).run(stopped.clone())),
+            backend.spawn(owners(core, name).run(stopped.clone())),
         ];
         if let Some(journal) = &core.journal {
             let applier = Applier {
@@ -136,30 +137,29 @@ impl Applying {
 }
 
 /// What copies for the games that have a mirror.
-fn copiers(core: &Core) -> Copiers {
-    Copiers {
-        snapshot: Arc::clone(&core.snapshot),
-        metrics: Arc::clone(&core.metrics),
-        name: process_name(),
-    }
+fn copiers(core: &Core, name: Box<str>) -> Copiers {
+    Copiers { snapshot: Arc::clone(&core.snapshot), metrics: Arc::clone(&core.metrics), name }
 }
 
 /// What finds out who owns the games.
-fn owners(core: &Core) -> Owners {
+fn owners(core: &Core, name: Box<str>) -> Owners {
     core.gates.expect(None, &core.snapshot.load().config);
     Owners {
         snapshot: Arc::clone(&core.snapshot),
         gates: Arc::clone(&core.gates),
         metrics: Arc::clone(&core.metrics),
-        name: process_name(),
+        name,
         journal: core.journal.clone(),
     }
 }
 
-/// This process' name in the databases' tables.
+/// A name for this start of the process in the databases' tables. Containers may have one host's name, and each of them a
+/// process 1: the random part tells them apart.
 fn process_name() -> Box<str> {
     let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap_or_default();
-    format!("gateway on {}, process {}", host.trim(), std::process::id()).into()
+    let since_epoch = SystemTime::UNIX_EPOCH.elapsed().unwrap_or_default();
+    let start = getrandom::u32().unwrap_or_else(|_| since_epoch.subsec_nanos());
+    format!("gateway on {} (start {start:08x}), process {}", host.trim(), std::process::id()).into()
 }
 
 /// Begins to remove expired keys, until `stop` is true.
@@ -222,5 +222,22 @@ fn register_events(metrics: &Metrics, events: &Arc<EventFigures>) {
                 samples.add(&[("pool", &pool)], read(&kept, now_ms));
             }
         });
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// As two containers with one host's name are, each of which is its first process.
+    #[test]
+    fn two_starts_with_one_host_and_one_process_number_have_different_names() {
+        let (one, other) = (process_name(), process_name());
+        let number = format!("), process {}", std::process::id());
+        assert!(one.ends_with(&number) && other.ends_with(&number), "{one} {other}");
+        assert_ne!(one, other);
+        // As long as the tables' column takes, with the longest name that a host may have.
+        let host = std::fs::read_to_string("/proc/sys/kernel/hostname").unwrap();
+        assert!(one.len() - host.trim().len() + 64 <= 200, "{one}");
     }
 }

@@ -4,6 +4,8 @@ use super::super::BackendError;
 use super::error::SwitchError;
 use super::side::Side;
 use super::state::{now_ms, text};
+use crate::catalog::Scalar;
+use crate::config::Dialect;
 use crate::observe::chain;
 
 /// How long a gateway that is not heard of counts as running, in milliseconds.
@@ -12,8 +14,12 @@ pub(super) const ALIVE_MS: i64 = 10_000;
 /// The end of what a gateway says whose configuration has no mirror of the game.
 pub(super) const NOT_CONFIGURED: &str = "is not in its configuration";
 
-const READ: &str = "SELECT instance, seen_at, epoch, flip_id, state, fault, pause_ms, \
-    dead_letters FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
+/// What a gateway says that ends: nobody waits for it, whatever its clock was.
+pub(super) const ENDED: &str = "it has ended";
+
+/// Behind what tells for how long a gateway was not heard of.
+const READ: &str = "instance, epoch, flip_id, state, fault, pause_ms, dead_letters \
+    FROM gateway_switch_instance WHERE group_name = ? ORDER BY instance";
 
 /// What a gateway says of itself.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,8 +53,8 @@ impl InstanceState {
 pub struct Instance {
     /// Its name.
     pub name: Box<str>,
-    /// When it was heard of, in Unix milliseconds.
-    pub seen_at: i64,
+    /// For how long it has not been heard of, in milliseconds; below 0, where its clock was ahead.
+    pub(super) silent_ms: i64,
     /// The owner's epoch that it knows.
     pub epoch: i64,
     /// The attempt to flip that its state belongs to.
@@ -66,12 +72,12 @@ pub struct Instance {
 impl Instance {
     /// Whether it runs, as far as is known.
     pub fn is_alive(&self) -> bool {
-        now_ms().saturating_sub(self.seen_at) < ALIVE_MS
+        self.silent_ms < ALIVE_MS && !self.has_ended()
     }
 
-    /// For how long it has not been heard of, in milliseconds.
-    pub(super) fn silent_ms(&self) -> i64 {
-        now_ms().saturating_sub(self.seen_at).max(0)
+    /// Whether it said at its end that it does.
+    fn has_ended(&self) -> bool {
+        self.state == InstanceState::Unfit && self.fault.as_deref() == Some(ENDED)
     }
 
     /// Whether its configuration has no mirror of the game.
@@ -83,6 +89,16 @@ impl Instance {
     pub(super) fn has_reached(&self, flip_id: i64, state: InstanceState) -> bool {
         let is_further = state == InstanceState::Ready && self.state == InstanceState::Blocked;
         self.flip_id == flip_id && (self.state == state || is_further)
+    }
+}
+
+/// The clock that signs of life are told and read by, in Unix milliseconds, as a part of a statement, and what it binds: MySQL's
+/// own, which is one for all gateways; of the others the process'.
+pub(super) fn clock(dialect: Dialect) -> (&'static str, Vec<Scalar<'static>>) {
+    match dialect {
+        // The session's zone is UTC: no hour comes twice.
+        Dialect::Mysql => ("CAST(UNIX_TIMESTAMP(NOW(3)) * 1000 AS SIGNED)", Vec::new()),
+        Dialect::Sqlite | Dialect::Oracle => ("?", vec![Scalar::Int(now_ms())]),
     }
 }
 
@@ -102,7 +118,10 @@ pub(super) async fn read_alive(side: &mut Side, group: &str) -> Result<Vec<Insta
 ///
 /// [`SwitchError`].
 pub(super) async fn read_all(side: &mut Side, group: &str) -> Result<Vec<Instance>, SwitchError> {
-    let rows = match side.texts(READ, vec![text(group)]).await {
+    let (clock, mut binds) = clock(side.dialect());
+    binds.push(text(group));
+    let sql = format!("SELECT {clock} - seen_at, {READ}");
+    let rows = match side.texts(&sql, binds).await {
         Err(error @ SwitchError::Statement { source: BackendError::Query { .. }, .. }) => {
             let (name, told) = (side.name(), chain(&error));
             return Err(SwitchError::refused(format!(
@@ -113,15 +132,16 @@ pub(super) async fn read_all(side: &mut Side, group: &str) -> Result<Vec<Instanc
     };
     let instance = |row: Vec<Option<String>>| {
         let mut texts = row.into_iter();
+        let silent_ms = texts.next()??.parse().ok()?;
         let name = texts.next()??.into();
         let mut number = || texts.next()??.parse().ok();
-        let (seen_at, epoch, flip_id) = (number()?, number()?, number()?);
+        let (epoch, flip_id) = (number()?, number()?);
         let word = texts.next()??;
         let state = InstanceState::ALL.into_iter().find(|state| state.name() == word)?;
         let fault = texts.next()?.map(Into::into);
         let pause_ms = texts.next()??.parse().ok()?;
         let dead_letters = texts.next()?.map(|count| count.parse()).transpose().ok()?;
-        Some(Instance { name, seen_at, epoch, flip_id, state, fault, pause_ms, dead_letters })
+        Some(Instance { name, silent_ms, epoch, flip_id, state, fault, pause_ms, dead_letters })
     };
     let all = rows.into_iter().map(|row| {
         let strange = "gateway_switch_instance holds what this version does not know";

@@ -343,7 +343,7 @@ fn letters_fault(group: Group<'_>, instances: &[Instance]) -> Option<String> {
         if it.is_alive() {
             return format!("{name} has {count} dead letters");
         }
-        let (seconds, id) = (it.silent_ms() / 1000, group.id);
+        let (seconds, id) = (it.silent_ms.max(0) / 1000, group.id);
         format!(
             "{name}, which was last heard of {seconds} s ago, had {count} dead letters: start it again, or, where its \
              journal is gone for ever, `DELETE FROM gateway_switch_instance WHERE group_name = '{id}' AND \

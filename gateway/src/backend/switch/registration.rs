@@ -1,23 +1,22 @@
 //! A running gateway says what it has seen: its row of `gateway_switch_instance`, in both databases.
 
 use super::error::SwitchError;
-use super::instance::{ALIVE_MS, InstanceState};
+use super::instance::{ALIVE_MS, ENDED, InstanceState, clock};
 use super::side::Side;
-use super::state::{now_ms, text};
+use super::state::text;
 use crate::catalog::Scalar;
 
-const UPDATE: &str = "UPDATE gateway_switch_instance SET seen_at = ?, epoch = ?, flip_id = ?, state = ?, \
-    fault = ?, pause_ms = ?, journal = ?, dead_letters = ? WHERE group_name = ? AND instance = ?";
+/// Behind the clock's moment, as are those below.
+const UPDATE: &str = "epoch = ?, flip_id = ?, state = ?, fault = ?, pause_ms = ?, journal = ?, \
+    dead_letters = ? WHERE group_name = ? AND instance = ?";
 const INSERT: &str = "INSERT INTO gateway_switch_instance \
-    (seen_at, epoch, flip_id, state, fault, pause_ms, journal, dead_letters, group_name, instance) \
-    VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)";
+    (seen_at, epoch, flip_id, state, fault, pause_ms, journal, dead_letters, group_name, instance)";
 const REMOVE: &str = "DELETE FROM gateway_switch_instance WHERE group_name = ? AND instance = ?";
 /// What a gateway that ends says last: it is not waited for, and its dead letters are still there.
-const LAST_WORD: &str = "UPDATE gateway_switch_instance SET seen_at = ?, dead_letters = ? \
-    WHERE group_name = ? AND instance = ?";
+const LAST_WORD: &str =
+    "state = ?, fault = ?, dead_letters = ? WHERE group_name = ? AND instance = ?";
 /// Of gateways that ended without a word. Dead letters are held against a flip until somebody says that they are gone.
-const FORGET: &str = "DELETE FROM gateway_switch_instance \
-    WHERE group_name = ? AND seen_at < ? AND COALESCE(dead_letters, 0) = 0";
+const FORGET: &str = "COALESCE(dead_letters, 0) = 0 AND group_name = ?";
 /// Of a process that had the same journal before: nobody but its successor can tell of it.
 const REPLACE: &str =
     "DELETE FROM gateway_switch_instance WHERE group_name = ? AND journal = ? AND instance <> ?";
@@ -53,9 +52,10 @@ pub(super) async fn register(
     (group, instance): (&str, &str),
     said: &Registration,
 ) -> Result<(), SwitchError> {
+    let (clock, at) = clock(side.dialect());
     let fault: Option<String> = said.fault.as_ref().map(|fault| fault.chars().take(1000).collect());
-    let binds = vec![
-        Scalar::Int(now_ms()),
+    let mut binds = at.clone();
+    binds.extend([
         Scalar::Int(said.epoch),
         Scalar::Int(said.flip_id),
         text(said.state.name()),
@@ -65,15 +65,20 @@ pub(super) async fn register(
         Scalar::Int(said.dead_letters),
         text(group),
         text(instance),
-    ];
-    if side.execute(UPDATE, binds.clone()).await? > 0 {
+    ]);
+    let update = format!("UPDATE gateway_switch_instance SET seen_at = {clock}, {UPDATE}");
+    if side.execute(update, binds.clone()).await? > 0 {
         return Ok(());
     }
-    side.execute(FORGET, vec![text(group), Scalar::Int(now_ms() - FORGOTTEN_MS)]).await?;
+    let forget = format!(
+        "DELETE FROM gateway_switch_instance WHERE seen_at < {clock} - {FORGOTTEN_MS} AND {FORGET}"
+    );
+    side.execute(forget, at.into_iter().chain([text(group)]).collect()).await?;
     if let Some(journal) = said.journal {
         side.execute(REPLACE, vec![text(group), Scalar::Int(journal), text(instance)]).await?;
     }
-    side.execute(INSERT, binds).await.map(drop)
+    let insert = format!("{INSERT} VALUES ({clock}, ?, ?, ?, ?, ?, ?, ?, ?, ?)");
+    side.execute(insert, binds).await.map(drop)
 }
 
 /// Nobody is to wait for a gateway that ends: removes its row, or leaves its dead letters there as its last word.
@@ -86,11 +91,15 @@ pub(super) async fn leave(
     (group, instance): (&str, &str),
     dead_letters: i64,
 ) -> Result<(), SwitchError> {
-    let mut binds = vec![text(group), text(instance)];
+    let who = [text(group), text(instance)];
     if dead_letters == 0 {
-        return side.execute(REMOVE, binds).await.map(drop);
+        return side.execute(REMOVE, who.to_vec()).await.map(drop);
     }
-    // As if it had not been heard of for as long as a gateway is waited for.
-    binds.splice(0..0, [Scalar::Int(now_ms() - ALIVE_MS), Scalar::Int(dead_letters)]);
-    side.execute(LAST_WORD, binds).await.map(drop)
+    let (clock, mut binds) = clock(side.dialect());
+    binds.extend([text(InstanceState::Unfit.name()), text(ENDED), Scalar::Int(dead_letters)]);
+    binds.extend(who);
+    // Also as if it had not been heard of for as long as a gateway is waited for: other versions read only that.
+    let sql =
+        format!("UPDATE gateway_switch_instance SET seen_at = {clock} - {ALIVE_MS}, {LAST_WORD}");
+    side.execute(sql, binds).await.map(drop)
 }

@@ -2,13 +2,15 @@
 
 use std::time::{Duration, Instant};
 
-use super::super::instance::{self, Instance};
+use super::super::instance::{self, Instance, InstanceState};
+use super::super::registration::{Registration, register};
 use super::super::state::{Phase, now_ms};
 use super::super::{Flip, flip, status};
 use super::copy::group;
 use super::flip::{flipped, forced, mirrored, now, row};
 use super::gateway::{Gateway, Working};
-use super::world::{World, everywhere, open, run};
+use super::world::{World, between, everywhere, open, run};
+use crate::catalog::Dialect;
 use crate::config::ConnectionConfig;
 
 /// What is registered, on both sides alike, once it is as wanted: each gateway, whether it runs, and its letters.
@@ -153,6 +155,58 @@ async fn mirror_that_was_not_migrated_is_no_place_to_flip_to() {
         let told = flipped(group(world)).await.expect_err("refused").to_string();
         assert!(told.contains("`mirror`") && told.contains("`gateway migrate`"), "{told}");
         assert_eq!(row(&world.owner).await.phase, Phase::Mirrored, "nothing was begun");
+    })
+    .await;
+}
+
+/// Its last word says so, and not only the moment of it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn gateway_that_has_ended_is_waited_for_by_nobody_however_far_ahead_its_clock_was() {
+    everywhere("lettersahead", async |world| {
+        mirrored(world).await;
+        let gateway = Gateway::of(world, "one");
+        gateway.queue((1, "first", 1)).await;
+        gateway.bury().await;
+        looking(world, &gateway, "one", 1).await.end().await;
+        for config in [&world.owner, &world.mirror] {
+            run(config, "UPDATE gateway_switch_instance SET seen_at = seen_at + 3600000").await;
+        }
+        registered(world, &[("one", false, 1)]).await;
+        let begun = Instant::now();
+        let done = flipped(now(world).await).await.expect("nobody is waited for");
+        assert!(begun.elapsed() < Duration::from_secs(10), "{:?}", begun.elapsed());
+        let overridden: Vec<_> = done.overridden.iter().map(|check| check.name).collect();
+        assert!(overridden.contains(&"letters"), "they are still there: {overridden:?}");
+        assert!(!overridden.contains(&"gateways"), "one that has ended is not unfit");
+    })
+    .await;
+}
+
+/// A MySQL that is an hour ahead of everybody: what was said a moment ago is a moment old.
+#[tokio::test]
+async fn signs_of_life_are_as_old_as_the_clock_of_their_database_says() {
+    let directions = [(Dialect::Mysql, Dialect::Sqlite)];
+    between("lettersclock", &directions, async |world| {
+        let mut side = open(&world.owner).await;
+        side.run_text("SET timestamp = UNIX_TIMESTAMP() + 3600").await.expect("set");
+        let said = Registration {
+            epoch: 1,
+            flip_id: 0,
+            state: InstanceState::Open,
+            fault: None,
+            pause_ms: 0,
+            journal: None,
+            dead_letters: 0,
+        };
+        register(&mut side, ("game1", "one"), &said).await.expect("registered");
+        let alive = instance::read_alive(&mut side, "game1").await.expect("read");
+        let [one] = &*alive else { panic!("{alive:?}") };
+        assert!(one.silent_ms.abs() < 10_000, "{one:?}");
+        // Twenty seconds later.
+        side.run_text("SET timestamp = UNIX_TIMESTAMP() + 20").await.expect("set");
+        let alive = instance::read_alive(&mut side, "game1").await.expect("read");
+        assert_eq!(alive, [], "by the same clock");
+        side.close().await;
     })
     .await;
 }
