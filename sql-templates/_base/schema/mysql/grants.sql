@@ -5,7 +5,8 @@
 --   CREATE USER 'gateway'@'10.0.%' IDENTIFIED BY '...';
 --   CREATE USER 'gateway_migrate'@'10.0.%' IDENTIFIED BY '...';
 -- then put the host into the lines below in place of `%`. Run it twice: before `gateway migrate` for the first statement (it stops at the next,
--- whose table is not there yet), and after it for all. A game with a `grants.sql` of its own (`sql-templates/game1/schema/mysql`) has some more.
+-- whose table is not there yet), and after it for all. A game with a `grants.sql` of its own (`sql-templates/game1/schema/mysql`) has some more,
+-- one of them for migrating, too: run that file twice as well.
 
 -- Migrating (`gateway migrate`, from an operator's machine, with a configuration that names this user): the tables of this database.
 GRANT SELECT, INSERT, UPDATE, CREATE, ALTER, INDEX, REFERENCES, DROP ON * TO 'gateway_migrate'@'%';
