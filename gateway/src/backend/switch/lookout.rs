@@ -368,5 +368,37 @@ fn is_over(moving: &State, conclusion: Option<&Conclusion>) -> bool {
 /// The row of whoever calls are let to.
 fn owning<'r>(rows: &[&'r State], standing: Option<&Standing>) -> Option<&'r State> {
     let Some(Standing::Open(owner)) = standing else { return rows.first().copied() };
-    rows.iter().find(|row| *row.owner == *owner.pool).copied()
+    row_of(rows, &owner.pool)
+}
+
+/// The row that an owner has of itself: its mirror's names it, too.
+fn row_of<'r>(rows: &[&'r State], owner: &str) -> Option<&'r State> {
+    let named = rows.iter().filter(|row| *row.owner == *owner);
+    named.min_by_key(|row| row.phase == Phase::Mirror).copied()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn phase_is_the_owners_own_and_not_its_mirrors_whichever_was_asked_first() {
+        let row = |phase| State {
+            epoch: 2,
+            owner: "b".into(),
+            mirror: None,
+            phase,
+            changed_at: "".into(),
+            changed_by: "".into(),
+            flip_id: 0,
+            pause_max_ms: 0,
+            flip_at_ms: 0,
+            sample_ppm: 0,
+        };
+        let (own, mirrors) = (row(Phase::Mirrored), row(Phase::Mirror));
+        for rows in [[&own, &mirrors], [&mirrors, &own]] {
+            assert_eq!(row_of(&rows, "b").map(|row| row.phase), Some(Phase::Mirrored));
+            assert!(row_of(&rows, "a").is_none());
+        }
+    }
 }
