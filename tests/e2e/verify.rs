@@ -163,7 +163,9 @@ fn writers_at_full_load_make_no_mismatch() {
                         return;
                     }
                     let params = json!({
-                        "request_id": format!("load-{writer}-{number}"), "player_id": 1001 + number % 50,
+                        "request_id": format!("load-{writer}-{number}"),
+                        // Of rows that change at every look nothing can be decided: each player has a spell, and rests.
+                        "player_id": 1001 + (25 * writer + number / 40) % 50,
                         "item_type": 7, "qty": 1, "reason": "load",
                     });
                     wire.ok("item.grant", &params);
@@ -190,7 +192,6 @@ fn writers_at_full_load_make_no_mismatch() {
     assert_eq!(stopped.status, Some(0), "{}", stopped.text());
     let compared = |op| world.gateway.metric("gateway_shadow_compared_total", &["game1", op]);
     let mismatched = |op| world.gateway.metric("gateway_shadow_mismatched_total", &["game1", op]);
-    // Of rows that change at every look few can be decided.
     for (op, least) in [("item.list_by_player", 3.0), ("order.list_by_player", 100.0)] {
         assert!(compared(op) > least, "{op}: {}", compared(op));
         assert!(mismatched(op) < 0.5, "{op}: {} {}", mismatched(op), world.gateway.log());

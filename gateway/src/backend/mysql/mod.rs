@@ -5,6 +5,7 @@
 //! Times are UTC. The driver asks for found rows: `affected` counts what a statement matched.
 
 mod ahead;
+mod nodelay;
 mod procedure;
 mod value;
 pub(super) mod wire;
@@ -63,6 +64,7 @@ impl Session {
     pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, sqlx::Error> {
         let options = Arc::new(options(config)?);
         let mut driver = Box::pin(options.connect()).await?;
+        nodelay::set().await;
         driver.execute(SESSION_SETUP).await?;
         let row = driver.fetch_one(sqlx::query(SESSION_QUESTION).persistent(false)).await?;
         let server_number =
