@@ -97,3 +97,17 @@ sign = part(hmac.new(b"benchmark-signing-secret-of-no-worth", head + b"." + body
 print((head + b"." + body + b"." + sign).decode())
 P
 }
+
+# Starts MariaDB and a gateway whose game has the schema game1m for its mirror, and copies everything: 20,000 players. switch
+# ARGUMENTS... runs its `gateway switch` then.
+start_mirror() {
+    MIRROR=game1m
+    start_mariadb
+    sql -e "CREATE DATABASE game1m; GRANT ALL ON game1m.* TO 'gw'@'127.0.0.1'; GRANT ALL ON game1m.* TO 'gw'@'localhost';
+        SET GLOBAL log_bin_trust_function_creators = 1; DELETE FROM game1.players WHERE id > 20000;
+        CREATE TABLE game1m.players LIKE game1.players"
+    start_gateway "path: \"$home/journal\""
+    switch mirror game1m --tables players
+    switch backfill >"$home/backfill"
+}
+switch() { "$gateway" switch game1 "$@" --config "$home/gateway.yaml" --by bench; }

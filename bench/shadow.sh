@@ -8,16 +8,8 @@ cd "$(dirname "$0")/.."
 seconds=${1:-10} rounds=${2:-5}
 # shellcheck source=bench/setup.sh
 . bench/setup.sh
-MIRROR=game1m
 
-start_mariadb
-sql -e "CREATE DATABASE game1m; GRANT ALL ON game1m.* TO 'gw'@'127.0.0.1'; GRANT ALL ON game1m.* TO 'gw'@'localhost';
-    SET GLOBAL log_bin_trust_function_creators = 1; DELETE FROM game1.players WHERE id > 20000;
-    CREATE TABLE game1m.players LIKE game1.players"
-start_gateway "path: \"$home/journal\""
-switch() { "$gateway" switch game1 "$@" --config "$home/gateway.yaml" --by bench; }
-switch mirror game1m --tables players
-switch backfill >"$home/backfill"
+start_mirror
 load() {
     taskset -c 1 "$bench" load --address 127.0.0.1:18110 --pid "$gateway_pid" --mode call --operation player.read --param player_id \
         --first 1 --count 20000 --connections 16 --rate "${RATE:-1500}" --seconds "$seconds" --warm-up 2 --label "$1"
