@@ -156,6 +156,54 @@ fn batch_at_the_limit_passes_and_one_call_more_is_refused() {
 }
 
 #[test]
+fn batch_of_cached_answers_is_answered_and_counted_as_its_calls_are() {
+    let gateway = Setup::sqlite().start();
+    let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
+    // More than are looked up at once.
+    let calls: Vec<Value> = (1001..=1040).map(|id| json!({ "player_id": id })).collect();
+    let answers: Vec<Value> = calls.iter().map(|call| wire.ok("player.get", call)).collect();
+    let expected: Vec<Value> = answers.iter().map(|answer| json!([0, answer])).collect();
+    let batch: Vec<Value> = calls.iter().map(|call| json!(["player.get", call])).collect();
+    let hits = || {
+        let labels = ["operation=\"player.get\"", "outcome=\"l1\""];
+        gateway.metric("gateway_cache_lookups_total", &labels)
+    };
+    let before = hits();
+    for _ in 0..70 {
+        let request = wire.request(BATCH, &json!(batch));
+        let reply = wire.exchange(&request);
+        assert_eq!((reply.kind, reply.id, reply.number), (REPLY, request.id, 0));
+        assert_eq!(reply.value(), json!(expected));
+    }
+    wait_until("every call is counted", || (hits() - before >= 2800.0).then_some(()));
+    let answered = gateway.metric("gateway_requests_total", &["operation=\"player.get\""]);
+    assert!(
+        (hits() - before - 2800.0).abs() < 0.5 && (answered - 2840.0).abs() < 0.5,
+        "{answered}"
+    );
+    // One call that is none of them leaves the others as they are.
+    for (other, code) in [(json!({ "player_id": 5 }), 2101), (json!({ "player_id": "x" }), 2011)] {
+        let mut mixed = batch.clone();
+        mixed.insert(20, json!(["player.get", other]));
+        let request = wire.request(BATCH, &json!(mixed));
+        let answers = wire.exchange(&request).value();
+        let mut answers = answers.as_array().unwrap().clone();
+        assert_eq!(answers.remove(20)[0], code);
+        assert_eq!(answers, expected);
+    }
+    // A call of three names its game, which no call of a batch may; nor may anything follow the last one.
+    let mut named = batch.clone();
+    named[39] = json!(["game1", "player.get", { "player_id": 1001 }]);
+    let request = wire.request(BATCH, &json!(named));
+    let refused = wire.exchange(&request);
+    assert_eq!(refused.number, 1101, "{}", refused.value());
+    let mut longer = wire.request(BATCH, &json!(batch));
+    longer.payload.push(0xc0);
+    let refused = wire.exchange(&longer);
+    assert_eq!(refused.number, 1101, "{}", refused.value());
+}
+
+#[test]
 fn call_that_wants_meta_gets_the_template_that_served_it() {
     let gateway = Setup::sqlite().start();
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);

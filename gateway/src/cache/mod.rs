@@ -36,7 +36,7 @@ pub use body::{Body, Stored};
 pub use generation::{Generations, View};
 pub use key::{Key, KeyHasher, KeyRef, KeySpec, Keys};
 pub use l1::{Found, Hit, L1, L1Counts, L1Stats, Life, Reading};
-pub use l2::{Background, L2Error, L2Stats, NodeError, NodeLease, redis_client};
+pub use l2::{Background, L2Error, L2Stats, NodeError, NodeLease};
 pub use load::{Load, Outcome};
 pub use nonce::NonceError;
 pub use queued::QueuedState;

@@ -101,7 +101,7 @@ impl Streams {
         let instance = getrandom::u64().map_err(StreamError::Random)?;
         let streams = Arc::new(Self {
             // Seen here only to be parsed; errors do not repeat it.
-            client: crate::cache::redis_client(config.url.expose())?,
+            client: Client::open(config.url.expose())?,
             names: Names { namespace: config.namespace.clone() },
             scripts: Scripts::new(),
             config: config.clone(),

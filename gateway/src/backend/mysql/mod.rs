@@ -64,7 +64,7 @@ impl Session {
     pub(super) async fn open(config: &ConnectionConfig) -> Result<Self, sqlx::Error> {
         let options = Arc::new(options(config)?);
         let mut driver = Box::pin(options.connect()).await?;
-        nodelay::set().await;
+        nodelay::set(options.get_port()).await;
         driver.execute(SESSION_SETUP).await?;
         let row = driver.fetch_one(sqlx::query(SESSION_QUESTION).persistent(false)).await?;
         let server_number =

@@ -5,43 +5,65 @@
 //! back until the server acknowledges the first one, which Linux does after 40 ms. So each statement for which an older
 //! one left the connection's cache took 40 ms, and so did each statement that is prepared for one run.
 //!
-//! The driver shows nobody its socket. But no socket of a gateway wants the algorithm: it is switched off on all of them.
+//! The driver shows nobody its socket. So the process is looked through for sockets whose other end is a port that it
+//! connects to.
 
+use std::collections::BTreeSet;
 use std::os::fd::RawFd;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Mutex, PoisonError};
 
-use nix::sys::socket::{setsockopt, sockopt};
+use nix::sys::socket::{SockaddrStorage, getpeername, setsockopt, sockopt};
 
-/// How many connections were opened.
-static OPENED: AtomicU64 = AtomicU64::new(0);
-/// How many of them had a socket when the last look began.
+/// What the driver has connected to.
+static OPENED: Mutex<Opened> = Mutex::new(Opened { ports: BTreeSet::new(), count: 0 });
+/// How many connections had a socket when the last look began.
 static SEEN: Mutex<u64> = Mutex::new(0);
 
-/// Switches Nagle's algorithm off for a connection that was just opened, and for what else this process has.
+struct Opened {
+    ports: BTreeSet<u16>,
+    count: u64,
+}
+
+/// Switches Nagle's algorithm off for a connection to that port that was just opened.
 ///
 /// A look costs as much as there are open files: many connections opened at once share one, and no request waits for it.
-pub(super) async fn set() {
-    let own = OPENED.fetch_add(1, Ordering::Release) + 1;
+pub(super) async fn set(port: u16) {
+    let own = {
+        let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+        opened.ports.insert(port);
+        opened.count += 1;
+        opened.count
+    };
     let look = tokio::task::spawn_blocking(move || {
         let mut seen = SEEN.lock().unwrap_or_else(PoisonError::into_inner);
         if *seen < own {
-            let opened = OPENED.load(Ordering::Acquire);
-            look();
-            *seen = opened;
+            let (ports, count) = {
+                let opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
+                (opened.ports.clone(), opened.count)
+            };
+            look(&ports);
+            *seen = count;
         }
     });
     // Without it the connection is slower, and works.
     drop(look.await);
 }
 
-fn look() {
+fn look(ports: &BTreeSet<u16>) {
     let Ok(files) = std::fs::read_dir("/proc/self/fd") else { return };
     let number = |file: std::fs::DirEntry| file.file_name().to_str()?.parse::<RawFd>().ok();
     for file in files.flatten().filter_map(number) {
-        // What is no TCP socket says so, and stays as it is.
-        let _is_socket = setsockopt(file, sockopt::TcpNoDelay, &true);
+        if peer_port(file).is_some_and(|port| ports.contains(&port)) {
+            // What is no TCP socket says so, and stays as it is; of another connection to there it is no harm.
+            let _is_tcp = setsockopt(file, sockopt::TcpNoDelay, &true);
+        }
     }
+}
+
+fn peer_port(file: RawFd) -> Option<u16> {
+    let peer: SockaddrStorage = getpeername(file).ok()?;
+    let v4 = peer.as_sockaddr_in().map(nix::sys::socket::SockaddrIn::port);
+    v4.or_else(|| peer.as_sockaddr_in6().map(nix::sys::socket::SockaddrIn6::port))
 }
 
 #[cfg(test)]

@@ -6,8 +6,7 @@
 use std::time::Duration;
 
 use redis::aio::{MultiplexedConnection, PubSubSink, PubSubStream};
-use redis::io::tcp::TcpSettings;
-use redis::{AsyncConnectionConfig, Client, IntoConnectionInfo, RedisResult};
+use redis::{AsyncConnectionConfig, Client};
 use tokio::time::timeout;
 
 use super::L2Error;
@@ -15,18 +14,6 @@ use crate::config::RedisConfig;
 
 /// Longest time to connect, all its round trips together.
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(1);
-
-/// Reads an address; connects to nothing.
-///
-/// The driver leaves Nagle's algorithm on by default: a command would wait for the answer to the one before it.
-///
-/// # Errors
-///
-/// It is no address of a Redis.
-pub fn client(url: &str) -> RedisResult<Client> {
-    let settings = TcpSettings::default().set_nodelay(true);
-    Client::open(url.into_connection_info()?.set_tcp_settings(settings))
-}
 
 /// Where Redis is.
 #[derive(Debug)]
@@ -39,7 +26,7 @@ impl Server {
     /// Reads the address; connects to nothing.
     pub(super) fn open(config: &RedisConfig) -> Result<Self, L2Error> {
         // Seen here only to be parsed; errors do not repeat it.
-        Ok(Self::Single(client(config.url.expose())?))
+        Ok(Self::Single(Client::open(config.url.expose())?))
     }
 
     /// A connection whose round trips take at most `round_trip`.
@@ -72,16 +59,5 @@ impl Server {
             Ok(connected) => connected,
             Err(_late) => Err(L2Error::Timeout(CONNECT_TIMEOUT)),
         }
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn command_does_not_wait_for_the_answer_to_the_one_before() {
-        let client = client("redis://127.0.0.1:6379/3").expect("an address");
-        assert!(client.get_connection_info().tcp_settings().nodelay());
     }
 }

@@ -33,7 +33,6 @@ use sha2::{Digest, Sha256};
 use tokio::sync::{Notify, Semaphore};
 
 pub use background::Background;
-pub use connection::client as redis_client;
 pub(super) use entry::Stamp;
 pub use node::{NodeError, NodeLease};
 

@@ -12,6 +12,7 @@ use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgp
 use super::call::{Asked, find, nothing, params};
 use super::connection::{Connection, Login};
 use super::login;
+use super::pipelined::{Batched, serve_batch};
 use crate::auth::Principal;
 use crate::bind::bind_each;
 use crate::catalog::Template;
@@ -37,6 +38,8 @@ enum ItemAnswer {
 /// answered at once: what it answers then counts as a reply that waits, before the next frame is served.
 pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
     let worker = connection.worker();
+    // One whose stages are timed goes the way that has them.
+    let is_timed = worker.recorder.unsampled_next() == 0;
     worker.begin_request(connection.arrival());
     let asked = Asked::new(connection, header);
     let snapshot = worker.snapshot();
@@ -46,6 +49,13 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let login = connection.login.borrow();
     let Some(login) = login.as_ref() else { return };
     let count_max = snapshot.config.limits.batch_items_max as usize;
+    let bytes_max = snapshot.config.limits.result_bytes_max;
+    if header.codec == Codec::MsgPack && !is_timed {
+        let batched = Batched { payload, count_max, bytes_max };
+        if serve_batch(connection, &asked, (&snapshot, login), batched) {
+            return;
+        }
+    }
     let mut calls = Vec::new();
     let read = Batch::decode(header.codec, payload, count_max).and_then(|batch| {
         // All are read before the first begins: a batch that cannot be read does nothing.
@@ -57,7 +67,7 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     if let Err(error) = read {
         return asked.refuse(connection, None, &Error::from(error));
     }
-    let mut room = Room::new(snapshot.config.limits.result_bytes_max);
+    let mut room = Room::new(bytes_max);
     let begin = |call| begin(connection, &asked, &snapshot, login, call, &mut room);
     let items: Vec<Item> = calls.into_iter().map(begin).collect();
     let waiting = items.iter().filter(|item| matches!(item.answer, ItemAnswer::Waiting(_)));

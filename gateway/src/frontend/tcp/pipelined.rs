@@ -11,17 +11,22 @@ use std::rc::Rc;
 use std::sync::Arc;
 
 use gateway_protocol::message::Call;
-use gateway_protocol::{Codec, FrameHeader, FrameKind, HEADER_BYTES, decode_header};
+use gateway_protocol::msgpack::{self, Reader};
+use gateway_protocol::{
+    Codec, FrameHeader, FrameKind, HEADER_BYTES, begin_reply, decode_header, finish_reply,
+};
 use smallvec::SmallVec;
 
-use super::call::{Asked, find, params};
+use super::call::{Asked, find, nothing, params};
 use super::connection::{Connection, Login};
 use super::login;
 use crate::bind::{Bound, bind_each};
-use crate::cache::{Found, Keys};
+use crate::cache::{Found, Hit, Keys};
 use crate::catalog::Template;
+use crate::frontend::Room;
 use crate::observe::CacheOutcome;
-use crate::pipeline::{Routed, Shape};
+use crate::pipeline::{Request, Routed, Shape};
+use crate::reply::body_of;
 use crate::snapshot::{Operation, Snapshot};
 
 /// Calls that are looked up at once: more waits than this run side by side in no CPU.
@@ -61,11 +66,11 @@ enum Way<'s> {
     Learned(Rc<Shape>),
 }
 
-impl Ahead<'_> {
+impl Way<'_> {
     fn operation(&self) -> &Arc<Operation> {
-        match &self.way {
-            Way::Routed(routed) => routed.operation,
-            Way::Learned(shape) => shape.routed().operation,
+        match self {
+            Self::Routed(routed) => routed.operation,
+            Self::Learned(shape) => shape.routed().operation,
         }
     }
 }
@@ -121,21 +126,33 @@ fn look_ahead<'s>(
     }
     let payload = bytes.get(HEADER_BYTES..header.frame_bytes())?;
     let request = Asked::new(connection, &header).request(&login.principal);
+    let way = lead(connection, (snapshot, login), &request, payload, keys)?;
+    Some(Ahead { header, way })
+}
+
+/// Leads a call in MessagePack to its key. `None`: it has none, or is refused.
+fn lead<'s>(
+    connection: &Connection,
+    (snapshot, login): (&'s Snapshot, &Login),
+    request: &Request<'_>,
+    payload: &[u8],
+    keys: &mut Keys,
+) -> Option<Way<'s>> {
     let worker = connection.worker();
     let learned = &connection.thread.learned;
     let mut bound = Bound::default();
     if let Some(shape) = learned.find(snapshot, login.game.as_deref(), payload, &mut bound) {
-        let is_put = worker.put_bound(&request, shape.routed(), &bound, keys);
-        return is_put.then_some(Ahead { header, way: Way::Learned(shape) });
+        let is_put = worker.put_bound(request, shape.routed(), &bound, keys);
+        return is_put.then_some(Way::Learned(shape));
     }
     let call = Call::from_msgpack(payload).ok()?;
     let routed = find(snapshot, login, call.game.as_deref(), &call.op).ok()?;
     let bind = |template: &Template| bind_each(template, params(call.params));
-    let is_put = worker.put_key(&request, routed, bind, keys);
+    let is_put = worker.put_key(request, routed, bind, keys);
     if is_put {
         learned.learn(snapshot, login.game.as_deref(), routed, payload);
     }
-    is_put.then_some(Ahead { header, way: Way::Routed(routed) })
+    is_put.then_some(Way::Routed(routed))
 }
 
 /// Looks the calls up and answers them, up to the first that is no hit. Returns where that one begins.
@@ -152,7 +169,7 @@ fn answer(connection: &Connection, login: &Login, calls: &[Ahead<'_>], keys: &Ke
     let mut served = 0;
     connection.speaks(Codec::MsgPack);
     for (call, found) in calls.iter().zip(found) {
-        let operation = call.operation();
+        let operation = call.way.operation();
         let asked = Asked::new(connection, &call.header);
         let hit = found.and_then(|found| {
             reading.serve(found, now_ms, |hit| {
@@ -171,4 +188,114 @@ fn answer(connection: &Connection, login: &Login, calls: &[Ahead<'_>], keys: &Ke
         }
     }
     served
+}
+
+/// How a call of a BATCH begins: a list of two.
+const PAIR: u8 = 0x92;
+
+/// A BATCH in MessagePack, and what bounds it.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Batched<'b> {
+    pub(super) payload: &'b [u8],
+    /// The most calls.
+    pub(super) count_max: usize,
+    /// The most bytes of all answers.
+    pub(super) bytes_max: u32,
+}
+
+/// Answers a BATCH of which every call is a hit. False: it has to be served from its beginning, and nothing shows.
+pub(super) fn serve_batch(
+    connection: &Connection,
+    asked: &Asked,
+    (snapshot, login): (&Snapshot, &Login),
+    batched: Batched<'_>,
+) -> bool {
+    let mut ways = SmallVec::<[Way<'_>; CALLS_MAX]>::new();
+    let is_answered = connection.append(|out| {
+        let begun = out.len();
+        let written = write_batch(connection, asked, (snapshot, login), batched, &mut ways, out);
+        if written.is_none() {
+            out.truncate(begun);
+        }
+        written.is_some()
+    });
+    if is_answered {
+        let worker = connection.worker();
+        for way in &ways {
+            let operation = way.operation();
+            worker.finish_hit(operation, connection.arrival(), || {
+                asked.finished(connection, operation, &login.principal, CacheOutcome::L1)
+            });
+        }
+    }
+    is_answered
+}
+
+/// Appends the REPLY to a BATCH: `[[code, body], …]`. `None`: one of its calls is no hit, or the payload is not in order.
+fn write_batch<'s>(
+    connection: &Connection,
+    asked: &Asked,
+    (snapshot, login): (&'s Snapshot, &Login),
+    batched: Batched<'_>,
+    ways: &mut SmallVec<[Way<'s>; CALLS_MAX]>,
+    out: &mut Vec<u8>,
+) -> Option<()> {
+    let request = asked.request(&login.principal);
+    let cache = &connection.worker().core().cache;
+    let now_ms = cache.ms_at(connection.arrival());
+    let reading = cache.l1().reading();
+    let mut keys = connection.thread.scratch.keys();
+    let mut room = Room::new(batched.bytes_max);
+    let mut reader = Reader::new(batched.payload);
+    let count = reader.array("BATCH").ok()?;
+    if count == 0 || count > batched.count_max {
+        return None;
+    }
+    let start = begin_reply(out, asked.id, Codec::MsgPack, 0);
+    msgpack::write_array_header(out, count);
+    while ways.len() < count {
+        keys.clear();
+        let first = ways.len();
+        for _ in 0..CALLS_MAX.min(count - first) {
+            let from = reader.rest();
+            reader.skip().ok()?;
+            let call = from.get(..from.len() - reader.rest().len())?;
+            if call.first() != Some(&PAIR) {
+                return None;
+            }
+            ways.push(lead(connection, (snapshot, login), &request, call, &mut keys)?);
+        }
+        let found: SmallVec<[Option<Found<'_>>; CALLS_MAX]> =
+            keys.iter().map(|key| reading.find(key)).collect();
+        for found in found.iter().flatten() {
+            found.fetch_ahead();
+        }
+        for (way, found) in ways.iter().skip(first).zip(found) {
+            let write = |hit: &Hit<'_>| write_item(out, way.operation(), hit, &mut room);
+            reading.serve(found?, now_ms, write)??;
+        }
+    }
+    reader.finish().ok()?;
+    finish_reply(out, start, 0).ok()
+}
+
+/// Appends `[0, body]`. `None`: there is no body, or no room for it.
+fn write_item(
+    out: &mut Vec<u8>,
+    operation: &Operation,
+    hit: &Hit<'_>,
+    room: &mut Room,
+) -> Option<()> {
+    let body = match hit.msgpack() {
+        Some(body) => body,
+        None => match body_of(operation, hit.stored()).ok()? {
+            Some(body) => &body.msgpack,
+            None => nothing(Codec::MsgPack),
+        },
+    };
+    room.take(body.len()).ok()?;
+    msgpack::write_array_header(out, 2);
+    msgpack::write_int(out, 0);
+    out.extend_from_slice(body);
+    Some(())
 }
