@@ -26,7 +26,8 @@ struct Opened {
 
 /// Switches Nagle's algorithm off for a connection to that port that was just opened.
 ///
-/// A look costs as much as there are open files: many connections opened at once share one, and no request waits for it.
+/// A look takes a system call or two for each open file, and is a part of opening a connection; many that are opened at once
+/// share one.
 pub(super) async fn set(port: u16) {
     let own = {
         let mut opened = OPENED.lock().unwrap_or_else(PoisonError::into_inner);
@@ -76,11 +77,13 @@ mod tests {
     use crate::backend::mysql::Session;
     use crate::backend::testing::Server;
 
+    const ESTABLISHED: &str = "01";
+
     /// The number of the file that is the TCP socket with that port of its own.
     fn socket_of(port: &str) -> RawFd {
         let port = format!(":{:04X}", port.parse::<u16>().unwrap());
         let table = std::fs::read_to_string("/proc/self/net/tcp").unwrap();
-        let is_own = |line: &Vec<&str>| line.get(1).is_some_and(|own| own.ends_with(&port));
+        let is_own = |line: &Vec<&str>| line[1].ends_with(&port) && line[3] == ESTABLISHED;
         let mut lines = table.lines().map(|line| line.split_whitespace().collect::<Vec<_>>());
         let inode = lines.find(is_own).expect("a socket")[9].to_owned();
         let target = format!("socket:[{inode}]");

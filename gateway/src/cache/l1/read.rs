@@ -19,6 +19,8 @@ use crate::cache::{KeyRef, Stored};
 
 /// Bytes that one load brings into the CPU's cache.
 const LINE_BYTES: usize = 64;
+/// Lines of a body that are loaded ahead: behind them the processor's own look-ahead has begun.
+const LINES_MAX: usize = 64;
 
 /// When an entry was fetched, and how long it is good for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -49,7 +51,7 @@ impl Found<'_> {
     /// Begins to load the body, and does not wait for it.
     pub fn fetch_ahead(self) {
         let bytes = self.0.msgpack.as_deref().unwrap_or_default();
-        for line in bytes.chunks(LINE_BYTES) {
+        for line in bytes.chunks(LINE_BYTES).take(LINES_MAX) {
             std::hint::black_box(line.first());
         }
     }

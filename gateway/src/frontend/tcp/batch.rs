@@ -12,7 +12,7 @@ use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgp
 use super::call::{Asked, find, nothing, params};
 use super::connection::{Connection, Login};
 use super::login;
-use super::pipelined::{Batched, serve_batch};
+use super::pipelined::{Batched, Begun, serve_batch};
 use crate::auth::Principal;
 use crate::bind::bind_each;
 use crate::catalog::Template;
@@ -34,6 +34,13 @@ enum ItemAnswer {
     Waiting(Waiting),
 }
 
+impl Item {
+    fn of_hit((operation, body): (Arc<Operation>, Vec<u8>)) -> Self {
+        let answer = ItemAnswer::Ready(Ok((body, CacheOutcome::L1)));
+        Self { operation: Some(operation), answer }
+    }
+}
+
 /// Serves a BATCH: every call begins at once, and one REPLY has all answers, in order. One that waits for nothing is
 /// answered at once: what it answers then counts as a reply that waits, before the next frame is served.
 pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: &mut [u8]) {
@@ -50,10 +57,12 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let Some(login) = login.as_ref() else { return };
     let count_max = snapshot.config.limits.batch_items_max as usize;
     let bytes_max = snapshot.config.limits.result_bytes_max;
+    let mut done = Begun { hits: Vec::new(), room: Room::new(bytes_max) };
     if header.codec == Codec::MsgPack && !is_timed {
         let batched = Batched { payload, count_max, bytes_max };
-        if serve_batch(connection, &asked, (&snapshot, login), batched) {
-            return;
+        match serve_batch(connection, &asked, (&snapshot, login), batched) {
+            Ok(()) => return,
+            Err(hits) => done = hits,
         }
     }
     let mut calls = Vec::new();
@@ -67,9 +76,10 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     if let Err(error) = read {
         return asked.refuse(connection, None, &Error::from(error));
     }
-    let mut room = Room::new(bytes_max);
+    let Begun { hits, mut room } = done;
     let begin = |call| begin(connection, &asked, &snapshot, login, call, &mut room);
-    let items: Vec<Item> = calls.into_iter().map(begin).collect();
+    let others = calls.into_iter().skip(hits.len()).map(begin);
+    let items: Vec<Item> = hits.into_iter().map(Item::of_hit).chain(others).collect();
     let waiting = items.iter().filter(|item| matches!(item.answer, ItemAnswer::Waiting(_)));
     let waiting_count = u32::try_from(waiting.count()).unwrap_or(u32::MAX);
     let principal = Arc::clone(&login.principal);

@@ -7,6 +7,7 @@
 //! Invariant: a call meets the same stages, and its neighbours in the same order, as if it had come alone.
 
 use std::cell::{RefCell, RefMut};
+use std::ops::Range;
 use std::rc::Rc;
 use std::sync::Arc;
 
@@ -203,32 +204,61 @@ pub(super) struct Batched<'b> {
     pub(super) bytes_max: u32,
 }
 
-/// Answers a BATCH of which every call is a hit. False: it has to be served from its beginning, and nothing shows.
+/// What the first calls of a BATCH are answered with.
+#[derive(Debug)]
+pub(super) struct Begun {
+    pub(super) hits: Vec<(Arc<Operation>, Vec<u8>)>,
+    /// What they leave for the others' bodies.
+    pub(super) room: Room,
+}
+
+/// The answers to the first calls of a BATCH, as far as they are hits, in a buffer.
+struct Hits<'s> {
+    /// The operations of those that were led to their keys.
+    ways: SmallVec<[Way<'s>; CALLS_MAX]>,
+    /// Where the bodies of those that are hits are.
+    bodies: SmallVec<[Range<usize>; CALLS_MAX]>,
+    room: Room,
+}
+
+/// Answers a BATCH of which every call is a hit.
+///
+/// # Errors
+///
+/// Something else follows its first hits, which are the answer's beginning; nothing was sent or told of them.
 pub(super) fn serve_batch(
     connection: &Connection,
     asked: &Asked,
     (snapshot, login): (&Snapshot, &Login),
     batched: Batched<'_>,
-) -> bool {
-    let mut ways = SmallVec::<[Way<'_>; CALLS_MAX]>::new();
-    let is_answered = connection.append(|out| {
+) -> Result<(), Begun> {
+    let room = Room::new(batched.bytes_max);
+    let mut hits = Hits { ways: SmallVec::new(), bodies: SmallVec::new(), room };
+    let kept = connection.append(|out| {
         let begun = out.len();
-        let written = write_batch(connection, asked, (snapshot, login), batched, &mut ways, out);
-        if written.is_none() {
-            out.truncate(begun);
+        let written = write_batch(connection, asked, (snapshot, login), batched, &mut hits, out);
+        if written.is_some() {
+            return None;
         }
-        written.is_some()
+        let keep = |(way, body): (&Way<'_>, &Range<usize>)| {
+            let body = out.get(body.clone()).unwrap_or_default().to_vec();
+            (Arc::clone(way.operation()), body)
+        };
+        let kept = hits.ways.iter().zip(&hits.bodies).map(keep).collect();
+        out.truncate(begun);
+        Some(kept)
     });
-    if is_answered {
-        let worker = connection.worker();
-        for way in &ways {
-            let operation = way.operation();
-            worker.finish_hit(operation, connection.arrival(), || {
-                asked.finished(connection, operation, &login.principal, CacheOutcome::L1)
-            });
-        }
+    if let Some(kept) = kept {
+        return Err(Begun { hits: kept, room: hits.room });
     }
-    is_answered
+    let worker = connection.worker();
+    for way in &hits.ways {
+        let operation = way.operation();
+        worker.finish_hit(operation, connection.arrival(), || {
+            asked.finished(connection, operation, &login.principal, CacheOutcome::L1)
+        });
+    }
+    Ok(())
 }
 
 /// Appends the REPLY to a BATCH: `[[code, body], …]`. `None`: one of its calls is no hit, or the payload is not in order.
@@ -237,7 +267,7 @@ fn write_batch<'s>(
     asked: &Asked,
     (snapshot, login): (&'s Snapshot, &Login),
     batched: Batched<'_>,
-    ways: &mut SmallVec<[Way<'s>; CALLS_MAX]>,
+    hits: &mut Hits<'s>,
     out: &mut Vec<u8>,
 ) -> Option<()> {
     let request = asked.request(&login.principal);
@@ -245,7 +275,6 @@ fn write_batch<'s>(
     let now_ms = cache.ms_at(connection.arrival());
     let reading = cache.l1().reading();
     let mut keys = connection.thread.scratch.keys();
-    let mut room = Room::new(batched.bytes_max);
     let mut reader = Reader::new(batched.payload);
     let count = reader.array("BATCH").ok()?;
     if count == 0 || count > batched.count_max {
@@ -253,39 +282,52 @@ fn write_batch<'s>(
     }
     let start = begin_reply(out, asked.id, Codec::MsgPack, 0);
     msgpack::write_array_header(out, count);
-    while ways.len() < count {
+    let mut is_whole = true;
+    while is_whole && hits.ways.len() < count {
         keys.clear();
-        let first = ways.len();
+        let first = hits.ways.len();
         for _ in 0..CALLS_MAX.min(count - first) {
-            let from = reader.rest();
-            reader.skip().ok()?;
-            let call = from.get(..from.len() - reader.rest().len())?;
-            if call.first() != Some(&PAIR) {
-                return None;
-            }
-            ways.push(lead(connection, (snapshot, login), &request, call, &mut keys)?);
+            let led = next_call(&mut reader)
+                .and_then(|call| lead(connection, (snapshot, login), &request, call, &mut keys));
+            // Those before it may be hits.
+            let Some(way) = led else {
+                is_whole = false;
+                break;
+            };
+            hits.ways.push(way);
         }
         let found: SmallVec<[Option<Found<'_>>; CALLS_MAX]> =
             keys.iter().map(|key| reading.find(key)).collect();
         for found in found.iter().flatten() {
             found.fetch_ahead();
         }
-        for (way, found) in ways.iter().skip(first).zip(found) {
-            let write = |hit: &Hit<'_>| write_item(out, way.operation(), hit, &mut room);
-            reading.serve(found?, now_ms, write)??;
+        for (way, found) in hits.ways.iter().skip(first).zip(found) {
+            let write = |hit: &Hit<'_>| write_item(out, way.operation(), hit, &mut hits.room);
+            hits.bodies.push(reading.serve(found?, now_ms, write)??);
         }
+    }
+    if !is_whole {
+        return None;
     }
     reader.finish().ok()?;
     finish_reply(out, start, 0).ok()
 }
 
-/// Appends `[0, body]`. `None`: there is no body, or no room for it.
+/// The next call of a BATCH. `None`: it is none.
+fn next_call<'p>(reader: &mut Reader<'p>) -> Option<&'p [u8]> {
+    let from = reader.rest();
+    reader.skip().ok()?;
+    let call = from.get(..from.len() - reader.rest().len())?;
+    (call.first() == Some(&PAIR)).then_some(call)
+}
+
+/// Appends `[0, body]`, and says where the body is. `None`: there is none, or no room for it.
 fn write_item(
     out: &mut Vec<u8>,
     operation: &Operation,
     hit: &Hit<'_>,
     room: &mut Room,
-) -> Option<()> {
+) -> Option<Range<usize>> {
     let body = match hit.msgpack() {
         Some(body) => body,
         None => match body_of(operation, hit.stored()).ok()? {
@@ -296,6 +338,7 @@ fn write_item(
     room.take(body.len()).ok()?;
     msgpack::write_array_header(out, 2);
     msgpack::write_int(out, 0);
+    let start = out.len();
     out.extend_from_slice(body);
-    Some(())
+    Some(start..out.len())
 }
