@@ -56,7 +56,8 @@ pub(super) async fn play(world: &World, name: &str, stop: &AtomicBool) {
         let leaving = rows.iter().find(|row| row.phase.is_flip());
         let names = [&world.owner.name, &world.mirror.name];
         let owning = rows.iter().zip(names).find(|(row, name)| row.owner == **name);
-        let seen = leaving.or(owning.map(|(row, _)| row)).expect("one of them");
+        // The game may have changed hands between the two looks.
+        let Some(seen) = leaving.or(owning.map(|(row, _)| row)) else { continue };
         let said = match seen.phase {
             Phase::Readying => InstanceState::Ready,
             Phase::Blocking | Phase::Draining | Phase::Flipped => InstanceState::Blocked,
