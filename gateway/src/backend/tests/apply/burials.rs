@@ -119,24 +119,23 @@ async fn record_whose_effect_a_crash_let_the_database_have_is_not_buried() {
 async fn record_of_a_database_that_is_away_is_buried_only_when_forced_read_or_not() {
     for bed in &beds("ap_bury_away").await.all {
         bed.place("game1", true);
-        // More than are read while none is applied.
-        bed.keep_many("game1", "a", 600, 3).await;
+        // So many that the last ones are hardly read before they are asked for: read or not, it is the same.
+        bed.keep_many("game1", "a", 1500, 3).await;
         let working = bed.start();
         let standing = bed.stands(1, |it| matches!(it.waits, Waits::Away(_))).await;
         assert_eq!(standing.last.map(|last| last.code), Some(1302));
-        for sequence in [1, 2, 590] {
+        for sequence in [1, 2, 1490] {
             let refused = bed.bury(sequence, false).await;
             assert!(matches!(refused, Err(OpenError::Untold { .. })), "{refused:?}");
             assert!(bed.journal.is_pending(sequence));
         }
-        assert_eq!(bed.standing(595).await, None, "the reader has not come to it");
-        for sequence in [2, 595] {
+        for sequence in [2, 1495] {
             bed.bury(sequence, true).await.expect("buried");
         }
         bed.place("game1", false);
         bed.drained().await;
-        assert_eq!(bed.letters(), [2, 595]);
-        bed.check("game1", 598).await;
+        assert_eq!(bed.letters(), [2, 1495]);
+        bed.check("game1", 1498).await;
         working.end().await;
     }
 }
