@@ -74,18 +74,7 @@ mod tests {
     }
 
     fn row(owner: &str, phase: Phase) -> State {
-        State {
-            epoch: 1,
-            owner: owner.into(),
-            mirror: None,
-            phase,
-            changed_at: "".into(),
-            changed_by: "".into(),
-            flip_id: 0,
-            pause_max_ms: 0,
-            flip_at_ms: 0,
-            sample_ppm: 0,
-        }
+        State::plain(owner, phase, 1)
     }
 
     /// Who is in the owner's place of `a` and `b`, in whichever order they are named; `None`: refused.

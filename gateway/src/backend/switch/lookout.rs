@@ -383,18 +383,7 @@ mod tests {
 
     #[test]
     fn phase_is_the_owners_own_and_not_its_mirrors_whichever_was_asked_first() {
-        let row = |phase| State {
-            epoch: 2,
-            owner: "b".into(),
-            mirror: None,
-            phase,
-            changed_at: "".into(),
-            changed_by: "".into(),
-            flip_id: 0,
-            pause_max_ms: 0,
-            flip_at_ms: 0,
-            sample_ppm: 0,
-        };
+        let row = |phase| State::plain("b", phase, 2);
         let (own, mirrors) = (row(Phase::Mirrored), row(Phase::Mirror));
         for rows in [[&own, &mirrors], [&mirrors, &own]] {
             assert_eq!(row_of(&rows, "b").map(|row| row.phase), Some(Phase::Mirrored));

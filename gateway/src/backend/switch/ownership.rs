@@ -160,18 +160,7 @@ mod tests {
     use super::*;
 
     fn row(owner: &str, phase: Phase, epoch: i64) -> Said {
-        Said::Row(Box::new(State {
-            epoch,
-            owner: owner.into(),
-            mirror: None,
-            phase,
-            changed_at: "".into(),
-            changed_by: "".into(),
-            flip_id: 0,
-            pause_max_ms: 0,
-            flip_at_ms: 0,
-            sample_ppm: 0,
-        }))
+        Said::Row(Box::new(State::plain(owner, phase, epoch)))
     }
 
     /// What follows for `a`, which is the configuration's `database`, and `b`: who owns and under which epoch, or

@@ -19,7 +19,8 @@ use crate::cache::{KeyRef, Stored};
 
 /// Bytes that one load brings into the CPU's cache.
 const LINE_BYTES: usize = 64;
-/// Lines of a body that are loaded ahead: behind them the processor's own look-ahead has begun.
+/// Lines of a body that are loaded ahead, at most: bodies may be megabytes, and those of calls that wait together have to fit in
+/// the CPU's cache until they are copied.
 const LINES_MAX: usize = 64;
 
 /// When an entry was fetched, and how long it is good for.

@@ -57,14 +57,16 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     let Some(login) = login.as_ref() else { return };
     let count_max = snapshot.config.limits.batch_items_max as usize;
     let bytes_max = snapshot.config.limits.result_bytes_max;
-    let mut done = Begun { hits: Vec::new(), room: Room::new(bytes_max) };
-    if header.codec == Codec::MsgPack && !is_timed {
+    let is_quick = header.codec == Codec::MsgPack && !is_timed;
+    let tried = is_quick.then(|| {
         let batched = Batched { payload, count_max, bytes_max };
-        match serve_batch(connection, &asked, (&snapshot, login), batched) {
-            Ok(()) => return,
-            Err(hits) => done = hits,
-        }
-    }
+        serve_batch(connection, &asked, (&snapshot, login), batched)
+    });
+    let (hits, mut room) = match tried {
+        Some(Ok(())) => return,
+        Some(Err(Begun { hits, room })) => (hits, room),
+        None => (Vec::new(), Room::new(bytes_max)),
+    };
     let mut calls = Vec::new();
     let read = Batch::decode(header.codec, payload, count_max).and_then(|batch| {
         // All are read before the first begins: a batch that cannot be read does nothing.
@@ -76,7 +78,6 @@ pub(super) fn serve(connection: &Rc<Connection>, header: &FrameHeader, payload: 
     if let Err(error) = read {
         return asked.refuse(connection, None, &Error::from(error));
     }
-    let Begun { hits, mut room } = done;
     let begin = |call| begin(connection, &asked, &snapshot, login, call, &mut room);
     let others = calls.into_iter().skip(hits.len()).map(begin);
     let items: Vec<Item> = hits.into_iter().map(Item::of_hit).chain(others).collect();
