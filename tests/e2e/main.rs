@@ -27,6 +27,7 @@ mod auth;
 mod cache;
 mod reload;
 mod drain;
+mod parking;
 mod economy;
 mod events;
 mod rewards;

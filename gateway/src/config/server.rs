@@ -20,6 +20,8 @@ pub struct ServerConfig {
     pub http: HttpConfig,
     /// `reuse_port`: whether other gateways may listen on the same addresses; default false. Needs a restart.
     pub reuse_port: bool,
+    /// `park_after`: how long a connection asks for nothing before it gives its task and its buffer up; default 5 s.
+    pub park_after: Duration,
     /// How long a shutdown waits for what is in flight; default 30 s.
     pub drain_timeout: Duration,
 }
@@ -30,6 +32,7 @@ impl ServerConfig {
             tcp: section.section("tcp", TcpConfig::read),
             http: section.section("http", HttpConfig::read),
             reuse_port: section.flag(restart("reuse_port"), false),
+            park_after: section.duration(live("park_after"), 5 * SECOND, SECOND..=60 * MINUTE),
             drain_timeout: section.duration(
                 live("drain_timeout"),
                 30 * SECOND,

@@ -20,6 +20,7 @@ mod database;
 mod database;
 mod http;
 mod listener;
+mod parking;
 mod probe;
 mod registry;
 mod room;

@@ -14,6 +14,10 @@ use slab::Slab;
 
 use crate::pipeline::unix_seconds;
 
+/// Receives within one second after which a connection is in full swing: what it is read with need not be such that it can be
+/// cancelled, which costs each read some hundred nanoseconds.
+const SWING_RECEIVES: u8 = 3;
+
 /// What a connection does, as far as its time depends on it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Phase {
@@ -63,6 +67,12 @@ pub(super) struct Presence {
     phase: Cell<Phase>,
     since: Cell<u32>,
     writing_since: Cell<Option<u32>>,
+    /// The second in which bytes last arrived.
+    heard: Cell<u32>,
+    /// How often they did in that second.
+    receives: Cell<u8>,
+    /// The second in which it last asked for something.
+    asked: Cell<u32>,
     /// Requests that are being served.
     requests: Cell<u32>,
     hook: RefCell<Option<Hook>>,
@@ -93,11 +103,14 @@ impl Drop for Serving {
 pub(super) struct Clock {
     second: Cell<u32>,
     unix_seconds: Cell<u64>,
+    /// Seconds without a request after which a connection is parked.
+    park_after: Cell<u32>,
 }
 
 impl Default for Clock {
     fn default() -> Self {
-        Self { second: Cell::new(0), unix_seconds: Cell::new(unix_seconds()) }
+        let park_after = Cell::new(u32::MAX);
+        Self { second: Cell::new(0), unix_seconds: Cell::new(unix_seconds()), park_after }
     }
 }
 
@@ -106,6 +119,49 @@ impl Presence {
     pub(super) fn enter(&self, phase: Phase) {
         self.phase.set(phase);
         self.since.set(self.clock.second.get());
+    }
+
+    /// Bytes arrived.
+    pub(super) fn hears(&self) {
+        let now = self.now();
+        let is_same = self.heard.replace(now) == now;
+        self.receives.set(if is_same { self.receives.get().saturating_add(1) } else { 1 });
+    }
+
+    /// What arrived was a request, and not only a sign of life.
+    pub(super) fn asks(&self) {
+        self.asked.set(self.now());
+    }
+
+    /// It comes back from the lot: a sign of life alone does not keep it.
+    pub(super) fn has_long_not_asked(&self) {
+        self.asked.set(self.now().wrapping_sub(self.clock.park_after.get()).wrapping_sub(1));
+    }
+
+    /// Whether nothing has arrived for a second or more.
+    pub(super) fn is_silent(&self) -> bool {
+        self.now().wrapping_sub(self.heard.get()) > 1
+    }
+
+    /// Whether its receives follow each other so closely that it will hardly fall silent now. One that does stays as it
+    /// is until its next receive, which a heartbeat, or the time limit of an idle connection, sees to.
+    pub(super) fn is_in_full_swing(&self) -> bool {
+        self.receives.get() >= SWING_RECEIVES && !self.is_silent()
+    }
+
+    /// Whether it has asked for nothing for so long that it is to be parked, if nothing is owed to it.
+    pub(super) fn is_dormant(&self) -> bool {
+        self.now().wrapping_sub(self.asked.get()) > self.clock.park_after.get()
+    }
+
+    /// Its limits, and how many seconds are left of that of its phase.
+    pub(super) fn left(&self) -> (PhaseLimits, u32) {
+        let limit = match self.phase.get() {
+            Phase::Idle | Phase::Serving => self.limits.idle,
+            Phase::Reading => self.limits.reading,
+            Phase::Greeting => self.limits.greeting,
+        };
+        (self.limits, limit.saturating_sub(self.now().wrapping_sub(self.since.get())))
     }
 
     /// A write begins; it may take as long as the write timeout.
@@ -229,6 +285,9 @@ impl Registry {
             phase: Cell::new(phase),
             since: Cell::new(self.clock.second.get()),
             writing_since: Cell::new(None),
+            heard: Cell::new(self.clock.second.get()),
+            receives: Cell::new(0),
+            asked: Cell::new(self.clock.second.get()),
             requests: Cell::new(0),
             hook: RefCell::new(None),
             clock: Rc::clone(&self.clock),
@@ -250,6 +309,11 @@ impl Registry {
         let entries = self.entries.borrow();
         let over = entries.iter().filter(|(_, presence)| presence.is_over(now));
         over.map(|(_, presence)| presence.cut()).count()
+    }
+
+    /// Connections are parked after so many seconds without a request, from now on.
+    pub(super) fn park_after(&self, seconds: u32) {
+        self.clock.park_after.set(seconds);
     }
 
     /// Turns to every connection.
@@ -298,6 +362,66 @@ mod tests {
         assert_eq!(registry.sweep(), 1);
         place.presence().enter(Phase::Reading);
         assert_eq!(registry.sweep(), 0);
+    }
+
+    #[test]
+    fn connection_is_dormant_after_its_time_without_a_request_whatever_signs_of_life_it_gives() {
+        let registry = Rc::new(Registry::default());
+        let place = registry.join(-1, LIMITS, Phase::Idle);
+        let presence = place.presence();
+        let dormant_after = |seconds: u32| {
+            let swept: Vec<bool> = (0..seconds)
+                .map(|_| {
+                    registry.sweep();
+                    presence.hears();
+                    presence.is_dormant()
+                })
+                .collect();
+            swept.iter().position(|dormant| *dormant)
+        };
+        assert_eq!(dormant_after(9), None, "nobody has said when");
+        registry.park_after(2);
+        presence.asks();
+        assert_eq!(dormant_after(3), Some(2));
+        presence.asks();
+        assert!(!presence.is_dormant());
+        presence.has_long_not_asked();
+        assert!(presence.is_dormant());
+    }
+
+    #[test]
+    fn connection_is_in_full_swing_after_some_receives_in_one_second_until_it_is_silent() {
+        let registry = Rc::new(Registry::default());
+        let place = registry.join(-1, LIMITS, Phase::Idle);
+        let presence = place.presence();
+        registry.sweep();
+        let swing: Vec<bool> = (0..=SWING_RECEIVES)
+            .map(|_| {
+                presence.hears();
+                presence.is_in_full_swing()
+            })
+            .collect();
+        assert_eq!(swing, [false, false, true, true]);
+        registry.sweep();
+        assert!(presence.is_in_full_swing(), "one second is no silence");
+        registry.sweep();
+        assert!(presence.is_silent() && !presence.is_in_full_swing());
+        presence.hears();
+        assert!(!presence.is_silent() && !presence.is_in_full_swing());
+    }
+
+    #[test]
+    fn parked_connection_has_what_is_left_of_its_silence() {
+        let registry = Rc::new(Registry::default());
+        let place = registry.join(-1, LIMITS, Phase::Idle);
+        let left = || place.presence().left().1;
+        assert_eq!(left(), 3);
+        registry.sweep();
+        assert_eq!(left(), 2);
+        for _ in 0..5 {
+            registry.sweep();
+        }
+        assert_eq!(left(), 0);
     }
 
     #[test]

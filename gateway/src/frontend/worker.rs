@@ -16,7 +16,8 @@ use super::buffer::BufferPool;
 use super::catch::catch;
 use super::database::Reads;
 use super::listener::BoundListeners;
-use super::registry::{Nudge, Registry};
+use super::parking::{Lot, Parked};
+use super::registry::{Nudge, Registry, whole_seconds};
 use super::{http, tcp};
 use crate::config::IoUring;
 use crate::observe::{Event, Transport, emit};
@@ -54,6 +55,8 @@ pub(super) struct Thread {
     pub(super) dates: http::Dates,
     pub(super) tcp: Rc<Registry>,
     pub(super) http: Rc<Registry>,
+    /// Silent connections of both.
+    pub(super) lot: Lot,
     /// Whether it waits with a ring, and not with epoll.
     #[cfg_attr(not(feature = "mysql"), expect(dead_code, reason = "only `database` asks"))]
     pub(super) has_ring: bool,
@@ -75,6 +78,64 @@ impl Thread {
                 lost();
             }
         });
+    }
+
+    /// Serves a connection until it ends or is parked.
+    ///
+    /// - `serving`: gives what is to be parked.
+    fn serve(
+        self: Rc<Self>,
+        admission: Admission,
+        serving: impl Future<Output = Option<Parked>> + 'static,
+    ) {
+        // Made out here: the task would keep room for what it is made of.
+        let serving = catch(serving);
+        monoio::spawn(async move {
+            match serving.await {
+                Ok(None) => {}
+                Ok(Some(parked)) => {
+                    if let Err((parked, admission)) = self.lot.park(parked, admission) {
+                        self.resume(parked, admission);
+                    }
+                }
+                Err(message) => self.panicked(&message),
+            }
+        });
+    }
+
+    /// Gives a parked connection a task again.
+    fn resume(self: Rc<Self>, parked: Parked, admission: Admission) {
+        let thread = Rc::clone(&self);
+        match parked {
+            Parked::Tcp(parked) => self.serve(admission, tcp::resume(thread, *parked)),
+            Parked::Http(parked) => self.serve(admission, http::resume(thread, *parked)),
+        }
+    }
+
+    /// Gives a task to each parked connection that something has arrived for.
+    async fn watch_parked(self: Rc<Self>, watch: TcpStream) {
+        loop {
+            match self.lot.woken(&watch).await {
+                Ok(woken) => {
+                    for (parked, admission) in woken {
+                        Rc::clone(&self).resume(parked, admission);
+                    }
+                }
+                // The kernel has no reason to; whatever it was, it is not to take the CPU.
+                Err(_) => monoio::time::sleep(ACCEPT_BACKOFF).await,
+            }
+        }
+    }
+
+    /// A second has passed.
+    fn sweep(&self) {
+        let park_after = whole_seconds(self.worker.snapshot().config.server.park_after);
+        for registry in [&self.tcp, &self.http] {
+            registry.park_after(park_after);
+            registry.sweep();
+            registry.nudge_all(Nudge::Second);
+        }
+        self.lot.sweep();
     }
 
     /// Counts and tells a panic that was caught.
@@ -173,6 +234,7 @@ async fn serve(
         dates: http::Dates::default(),
         tcp: Rc::default(),
         http: Rc::default(),
+        lot: Lot::new()?,
         has_ring,
     });
     reads.belong(&thread);
@@ -195,12 +257,10 @@ async fn serve(
         loop {
             monoio::time::sleep(Duration::from_secs(1)).await;
             swept.sweep();
-            sweeper.tcp.sweep();
-            sweeper.tcp.nudge_all(Nudge::Second);
-            sweeper.http.sweep();
-            sweeper.http.nudge_all(Nudge::Second);
+            sweeper.sweep();
         }
     });
+    monoio::spawn(Rc::clone(&thread).watch_parked(thread.lot.watch()?));
     notices.say(Notice::Ready);
     let mut drain = stop.drain;
     drain.until(|draining| *draining).await;
@@ -216,15 +276,24 @@ async fn serve(
 /// How often a draining thread looks whether everybody has left.
 const DRAIN_TICK: Duration = Duration::from_millis(20);
 
+/// Parked connections that a draining thread turns to in each tick.
+const DRAINED_MAX: usize = 4096;
+
 /// Lets what is in flight finish, then ends what is left.
-async fn finish(thread: &Thread) -> usize {
+async fn finish(thread: &Rc<Thread>) -> usize {
     let timeout = thread.worker.snapshot().config.server.drain_timeout;
     let until = Instant::now() + timeout;
-    while thread.tcp.count() + thread.http.count() > 0 && Instant::now() < until {
+    let count = || thread.tcp.count() + thread.http.count() + thread.lot.count();
+    while count() > 0 && Instant::now() < until {
+        // They are told to leave like all others, some at a time: each takes the memory of a task meanwhile.
+        for (parked, admission) in thread.lot.take(DRAINED_MAX) {
+            Rc::clone(thread).resume(parked, admission);
+        }
         thread.tcp.nudge_all(Nudge::Drain);
         thread.http.nudge_all(Nudge::Drain);
         monoio::time::sleep(DRAIN_TICK).await;
     }
+    drop(thread.lot.take(usize::MAX));
     thread.tcp.cut_all() + thread.http.cut_all()
 }
 
@@ -244,7 +313,7 @@ impl Accept {
     /// Runs until the thread drains. An accept is never cancelled: that could leak its socket.
     async fn run<F>(self, serve: fn(Rc<Thread>, TcpStream) -> F)
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = Option<Parked>> + 'static,
     {
         loop {
             let accepted = self.listener.accept().await;
@@ -272,25 +341,52 @@ impl Accept {
 
     fn admit<F>(&self, stream: TcpStream, serve: fn(Rc<Thread>, TcpStream) -> F)
     where
-        F: Future<Output = ()> + 'static,
+        F: Future<Output = Option<Parked>> + 'static,
     {
-        let door = Arc::clone(&self.door);
-        if door.open.fetch_add(1, Ordering::Relaxed) >= self.count_max() {
-            door.open.fetch_sub(1, Ordering::Relaxed);
+        let Some(admission) = Admission::new(self) else {
             self.thread.worker.recorder.connection_refused(self.transport);
             return;
-        }
-        let transport = self.transport;
-        self.thread.worker.recorder.connection_opened(transport);
+        };
         let thread = Rc::clone(&self.thread);
-        // Made out here: the task would keep room for what it is made of.
-        let serving = catch(serve(Rc::clone(&thread), stream));
-        monoio::spawn(async move {
-            if let Err(message) = serving.await {
-                thread.panicked(&message);
-            }
-            thread.worker.recorder.connection_closed(transport);
+        Rc::clone(&thread).serve(admission, serve(thread, stream));
+    }
+}
+
+/// A connection's place among those of its protocol, from its accept to its end.
+#[derive(Debug)]
+pub(super) struct Admission {
+    thread: Rc<Thread>,
+    door: Arc<Door>,
+    transport: Transport,
+}
+
+impl Admission {
+    /// `None`: there are as many as may be.
+    fn new(accept: &Accept) -> Option<Self> {
+        let door = Arc::clone(&accept.door);
+        if door.open.fetch_add(1, Ordering::Relaxed) >= accept.count_max() {
             door.open.fetch_sub(1, Ordering::Relaxed);
-        });
+            return None;
+        }
+        let (thread, transport) = (Rc::clone(&accept.thread), accept.transport);
+        thread.worker.recorder.connection_opened(transport);
+        Some(Self { thread, door, transport })
+    }
+
+    /// It has no task any more.
+    pub(super) fn parked(&self) {
+        self.thread.worker.recorder.connection_parked(self.transport);
+    }
+
+    /// It has one again, or is to be closed.
+    pub(super) fn resumed(&self) {
+        self.thread.worker.recorder.connection_resumed(self.transport);
+    }
+}
+
+impl Drop for Admission {
+    fn drop(&mut self) {
+        self.thread.worker.recorder.connection_closed(self.transport);
+        self.door.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

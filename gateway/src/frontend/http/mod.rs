@@ -42,8 +42,9 @@ use monoio_compat::StreamWrapper;
 use monoio_compat::hyper::{MonoioExecutor, MonoioIo, MonoioTimer};
 
 use self::io::NotedIo;
-pub(super) use self::plain::{Dates, Learned};
-use self::plain::{HandedOver, IDLE_BUFFER_BYTES, Plain};
+pub(super) use self::plain::{Dates, Learned, Parked};
+use self::plain::{Ended, HandedOver, IDLE_BUFFER_BYTES, Plain};
+use super::parking;
 use super::registry::{Nudge, Phase, PhaseLimits, Presence, whole_seconds};
 use super::worker::Thread;
 use crate::config::HttpConfig;
@@ -64,17 +65,42 @@ struct Connection {
     peer: SocketAddr,
 }
 
-/// Serves one connection to its end.
+/// Serves one connection to its end, or until it is to be parked.
 ///
 /// No `async fn`: what such a function is called with stands in its state twice, for every idle connection.
-pub(super) fn serve(thread: Rc<Thread>, stream: TcpStream) -> impl Future<Output = ()> {
+pub(super) fn serve(
+    thread: Rc<Thread>,
+    stream: TcpStream,
+) -> impl Future<Output = Option<parking::Parked>> {
     // Boxed: it is over before a connection is idle.
-    let begun = Box::pin(begin(thread, stream));
-    async move {
-        let Some(mut plain) = begun.await else { return };
-        if plain.run().await {
+    run(Box::pin(begin(thread, stream)))
+}
+
+/// Serves a connection that was parked, to its end or until it is parked again.
+pub(super) fn resume(
+    thread: Rc<Thread>,
+    parked: Parked,
+) -> impl Future<Output = Option<parking::Parked>> {
+    // Boxed, as there is nothing to begin with: it is over at once.
+    run(Box::pin(async move {
+        let Parked { stream, limits, head_bytes_max, .. } = parked;
+        let peer = stream.peer_addr().ok()?;
+        let place = thread.http.join(stream.as_raw_fd(), limits, Phase::Idle);
+        let connection = Connection { thread, presence: Rc::clone(place.presence()), peer };
+        let bytes = Vec::with_capacity(IDLE_BUFFER_BYTES);
+        Some(Plain::new(connection, HandedOver { place, stream, bytes }, head_bytes_max))
+    }))
+}
+
+async fn run(begun: Pin<Box<impl Future<Output = Option<Plain>>>>) -> Option<parking::Parked> {
+    let mut plain = begun.await?;
+    match plain.run().await {
+        Ended::Over => None,
+        Ended::Unusual => {
             Box::pin(serve_unusual(plain)).await;
+            None
         }
+        Ended::Dormant => Some(parking::Parked::Http(Box::new(plain.park()))),
     }
 }
 

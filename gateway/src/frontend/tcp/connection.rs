@@ -12,7 +12,8 @@ use gateway_protocol::{
     finish_frame, finish_reply, frame_codec,
 };
 use monoio::io::{CancelHandle, Canceller};
-use monoio::net::tcp::TcpOwnedWriteHalf;
+use monoio::net::TcpStream;
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
 use super::inflight::InFlight;
 use super::outbox::Outbox;
@@ -47,6 +48,37 @@ pub(super) struct Login {
     pub(super) game: Option<Rc<str>>,
 }
 
+/// What a connection was told when it was welcomed, whatever the configuration says later.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Terms {
+    pub(super) heartbeat_ms: u32,
+    pub(super) inflight_max: u32,
+    pub(super) frame_bytes_max: u32,
+}
+
+impl From<&TcpConfig> for Terms {
+    fn from(config: &TcpConfig) -> Self {
+        Self {
+            heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
+            inflight_max: config.inflight_max,
+            frame_bytes_max: config.frame_bytes_max,
+        }
+    }
+}
+
+/// What outlives a connection's task.
+#[derive(Clone, Debug)]
+pub(super) struct Identity {
+    /// Tells connections apart in the log.
+    pub(super) number: u64,
+    pub(super) peer: SocketAddr,
+    pub(super) terms: Terms,
+    /// `None` before its HELLO was good.
+    pub(super) login: Option<Login>,
+    /// Of the last frame with a payload of values: what no frame asks for is told in it.
+    pub(super) codec: Codec,
+}
+
 /// A connection's state. Shared by its reader and by the tasks of its calls, all on one thread.
 pub(super) struct Connection {
     pub(super) thread: Rc<Thread>,
@@ -55,21 +87,19 @@ pub(super) struct Connection {
     /// A HELLO that waits for other instances.
     pub(super) claimed: RefCell<Option<Box<login::Claimed>>>,
     pub(super) inflight: InFlight,
-    pub(super) heartbeat_ms: u32,
-    pub(super) inflight_max: u32,
+    pub(super) terms: Terms,
     /// Tells connections apart in the log.
     pub(super) number: u64,
-    frame_bytes_max: u32,
     outbox: Outbox,
     /// Of the last frame with a payload of values: what no frame asks for is told in it.
     codec: Cell<Codec>,
     pub(super) peer: SocketAddr,
     /// When the bytes that are being served arrived.
     arrived: Cell<Instant>,
-    /// The thread's second of that moment.
-    heard: Cell<u32>,
-    /// Cancels the read of a large buffer.
+    /// Cancels the read that is waited for, if it can be cancelled.
     watch: RefCell<Option<Canceller>>,
+    /// Whether that read has a large buffer.
+    has_large_buffer: Cell<bool>,
     told_to_leave: Cell<bool>,
 }
 
@@ -83,28 +113,33 @@ impl Connection {
     pub(super) fn new(
         thread: Rc<Thread>,
         presence: Rc<Presence>,
-        peer: SocketAddr,
-        config: &TcpConfig,
+        identity: Identity,
         socket: TcpOwnedWriteHalf,
     ) -> Self {
+        let Identity { number, peer, terms, login, codec } = identity;
         Self {
-            login: RefCell::new(None),
+            login: RefCell::new(login),
             claimed: RefCell::new(None),
-            inflight: InFlight::new(config.inflight_max),
-            heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
-            inflight_max: config.inflight_max,
-            number: thread.worker.core().next_connection(),
-            frame_bytes_max: config.frame_bytes_max,
+            inflight: InFlight::new(terms.inflight_max),
+            terms,
+            number,
             outbox: Outbox::new(socket),
-            codec: Cell::new(Codec::MsgPack),
+            codec: Cell::new(codec),
             peer,
             arrived: Cell::new(Instant::now()),
-            heard: Cell::new(presence.now()),
             watch: RefCell::new(None),
+            has_large_buffer: Cell::new(false),
             told_to_leave: Cell::new(false),
             thread,
             presence,
         }
+    }
+
+    /// What is left of it when it is parked.
+    pub(super) fn into_parts(self, socket: TcpOwnedReadHalf) -> Option<(TcpStream, Identity)> {
+        let Self { number, peer, terms, login, codec, outbox, .. } = self;
+        let (login, codec) = (login.into_inner(), codec.get());
+        Some((outbox.reunite(socket)?, Identity { number, peer, terms, login, codec }))
     }
 
     /// Answers the thread's nudges from now on.
@@ -113,7 +148,7 @@ impl Connection {
         self.presence.on_nudge(move |nudge| {
             if let Some(connection) = connection.upgrade() {
                 match nudge {
-                    Nudge::Second => connection.cancel_silent_read(),
+                    Nudge::Second => connection.look_after_read(),
                     Nudge::Drain => Rc::clone(&connection).drain(),
                 }
             }
@@ -143,7 +178,7 @@ impl Connection {
     /// what is waited for then has its own limits.
     pub(super) fn arrived(&self) {
         self.arrived.set(Instant::now());
-        self.heard.set(self.presence.now());
+        self.presence.hears();
         if self.login.borrow().is_some() && self.presence.phase() == Phase::Idle {
             self.presence.enter(Phase::Serving);
         }
@@ -188,12 +223,13 @@ impl Connection {
     }
 
     pub(super) const fn frame_bytes_max(&self) -> u32 {
-        self.frame_bytes_max
+        self.terms.frame_bytes_max
     }
 
-    /// The client sent a payload of values in this codec.
+    /// The client sent a payload of values in this codec: it asks for something.
     pub(super) fn speaks(&self, codec: Codec) {
         self.codec.set(codec);
+        self.presence.asks();
     }
 
     /// Serves one frame.
@@ -323,18 +359,31 @@ impl Connection {
         self.thread.buffers.put(buffer);
     }
 
-    /// Whether nothing has arrived for a second or more.
-    pub(super) fn is_silent(&self) -> bool {
-        self.presence.now().wrapping_sub(self.heard.get()) > 1
-    }
-
-    /// What the next read of a large buffer is cancelled with.
-    pub(super) fn watch(&self) -> CancelHandle {
+    /// What the next read is cancelled with.
+    ///
+    /// - `is_large`: whether it has a large buffer.
+    pub(super) fn watch(&self, is_large: bool) -> CancelHandle {
+        self.has_large_buffer.set(is_large);
         self.watch.borrow_mut().get_or_insert_default().handle()
     }
 
-    fn cancel_silent_read(&self) {
-        if self.is_silent()
+    /// Whether it has been silent for long, and nothing is owed to it: it can do without a task.
+    pub(super) fn may_park(&self) -> bool {
+        self.presence.is_dormant()
+            && self.login.borrow().is_some()
+            && self.inflight.count() == 0
+            && self.outbox.is_empty()
+            && !self.is_broken()
+            && !self.told_to_leave.get()
+    }
+
+    /// Takes a silent connection's large buffer away, or ends its wait for it to be parked.
+    fn look_after_read(&self) {
+        let is_needless = || {
+            self.has_large_buffer.get() || self.presence.phase() == Phase::Idle && self.may_park()
+        };
+        if self.presence.is_silent()
+            && is_needless()
             && let Some(canceller) = self.watch.take()
         {
             canceller.cancel();

@@ -140,9 +140,9 @@ fn welcome(connection: &Connection, header: &FrameHeader, snapshot: &Snapshot) {
         server: "gateway".into(),
         version: env!("CARGO_PKG_VERSION").into(),
         catalog: (&*snapshot.catalog_hash).into(),
-        heartbeat_ms: connection.heartbeat_ms,
+        heartbeat_ms: connection.terms.heartbeat_ms,
         frame_bytes_max: connection.frame_bytes_max(),
-        inflight_max: connection.inflight_max,
+        inflight_max: connection.terms.inflight_max,
     };
     let reply =
         FrameHeader { kind: FrameKind::Welcome, flags: 0, deadline_ms_or_code: 0, ..*header };

@@ -10,7 +10,8 @@ use std::rc::Rc;
 use std::task::{Poll, Waker};
 
 use monoio::io::{AsyncWriteRent, AsyncWriteRentExt};
-use monoio::net::tcp::TcpOwnedWriteHalf;
+use monoio::net::TcpStream;
+use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
 use crate::frontend::buffer::BufferPool;
 use crate::frontend::registry::Presence;
@@ -58,6 +59,11 @@ impl Outbox {
     /// connections at once.
     pub(super) fn append_small(&self, write: impl FnOnce(&mut Vec<u8>)) {
         write(&mut self.waiting.borrow_mut());
+    }
+
+    /// The whole socket again; `None` while something is being sent.
+    pub(super) fn reunite(self, reading: TcpOwnedReadHalf) -> Option<TcpStream> {
+        self.socket.into_inner()?.reunite(reading).ok()
     }
 
     /// Whether the socket failed: the connection is over.

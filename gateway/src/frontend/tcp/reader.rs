@@ -2,7 +2,7 @@
 //!
 //! An idle connection waits with a buffer of [`IDLE_BUFFER_BYTES`]. One whose receives bring more than
 //! that borrows a large one until it falls silent; then the sweep cancels the read and the large
-//! buffer goes back.
+//! buffer goes back. One that is silent for long is parked ([`super::parked`]).
 
 use std::rc::Rc;
 
@@ -45,11 +45,17 @@ impl Reader {
         }
     }
 
-    /// Serves frames until the connection ends, from either side.
-    pub(super) async fn run(&mut self, connection: &Rc<Connection>) {
+    /// The socket, when nothing of it is waiting here.
+    pub(super) fn into_socket(self) -> TcpOwnedReadHalf {
+        self.socket
+    }
+
+    /// Serves frames until the connection ends, from either side, or is to be parked.
+    pub(super) async fn run(&mut self, connection: &Rc<Connection>) -> Ended {
         loop {
             match self.receive(connection).await {
                 Received::Bytes => {}
+                Received::Nothing if self.may_park(connection) => return Ended::Dormant,
                 Received::Nothing => continue,
                 Received::End => break,
             }
@@ -73,12 +79,21 @@ impl Reader {
             if flow == Flow::Close || connection.is_broken() {
                 break;
             }
+            // Only a sign of life, from one that was parked before it.
+            if self.may_park(connection) {
+                return Ended::Dormant;
+            }
         }
         if !connection.is_broken() {
             // Answers that were promised leave first.
             Box::pin(connection.finish()).await;
         }
         connection.give_back(std::mem::take(&mut self.buffer));
+        Ended::Over
+    }
+
+    fn may_park(&self, connection: &Connection) -> bool {
+        self.served == self.buffer.len() && self.skip == 0 && connection.may_park()
     }
 
     /// Waits for bytes.
@@ -87,8 +102,9 @@ impl Reader {
         let buffer = std::mem::take(&mut self.buffer);
         let (filled, capacity) = (buffer.len(), buffer.capacity());
         let slice = SliceMut::new(buffer, filled, capacity);
-        let (read, slice) = if capacity > IDLE_BUFFER_BYTES {
-            let handle = connection.watch();
+        let is_large = capacity > IDLE_BUFFER_BYTES;
+        let (read, slice) = if is_large || !connection.presence.is_in_full_swing() {
+            let handle = connection.watch(is_large);
             Box::pin(self.socket.cancelable_read(slice, handle)).await
         } else {
             self.socket.read(slice).await
@@ -121,7 +137,9 @@ impl Reader {
             };
             larger.extend_from_slice(&self.buffer);
             connection.give_back(std::mem::replace(&mut self.buffer, larger));
-        } else if kept == 0 && connection.is_silent() && self.buffer.capacity() > IDLE_BUFFER_BYTES
+        } else if kept == 0
+            && connection.presence.is_silent()
+            && self.buffer.capacity() > IDLE_BUFFER_BYTES
         {
             let small = Vec::with_capacity(IDLE_BUFFER_BYTES);
             connection.give_back(std::mem::replace(&mut self.buffer, small));
@@ -190,6 +208,14 @@ async fn hold_back(connection: &Connection) {
 fn grown(capacity: usize, kept: usize) -> Option<usize> {
     let next = (capacity * 2).max(BUFFER_BYTES);
     (next <= FILLED_BYTES_MAX || kept == capacity).then_some(next)
+}
+
+/// How [`Reader::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Over,
+    /// Silent for long, with nothing that is owed to it.
+    Dormant,
 }
 
 enum Received {

@@ -154,16 +154,19 @@ impl Metrics {
     /// The connections of a transport, over all threads.
     pub fn connections(&self, transport: Transport) -> ConnectionCounts {
         let mut counts = ConnectionCounts::default();
-        let mut closed = 0;
+        let (mut closed, mut parked, mut resumed) = (0, 0, 0);
         let read = |cells: &[histogram::OwnedCell]| {
             cells.get(transport as usize).map_or(0, histogram::OwnedCell::read)
         };
         for table in lock(&self.0.threads).iter() {
-            // Closed before accepted: one that comes and goes meanwhile is never counted as -1.
+            // Closed before accepted, and resumed before parked: one that comes and goes meanwhile is never counted as -1.
             closed += read(&table.thread.closed);
             counts.accepted += read(&table.thread.accepted);
             counts.refused += read(&table.thread.refused);
+            resumed += read(&table.thread.resumed);
+            parked += read(&table.thread.parked);
         }
+        counts.parked = parked.saturating_sub(resumed);
         counts.open = counts.accepted.saturating_sub(closed);
         counts
     }

@@ -30,6 +30,8 @@ pub(super) struct ThreadBlock {
     pub(super) stages: [OwnedHistogram; Stage::ALL.len()],
     pub(super) accepted: [OwnedCell; Transport::ALL.len()],
     pub(super) closed: [OwnedCell; Transport::ALL.len()],
+    pub(super) parked: [OwnedCell; Transport::ALL.len()],
+    pub(super) resumed: [OwnedCell; Transport::ALL.len()],
     pub(super) refused: [OwnedCell; Transport::ALL.len()],
     pub(super) panics: OwnedCell,
 }
@@ -72,6 +74,8 @@ pub struct ConnectionCounts {
     pub refused: u64,
     /// Open now.
     pub open: u64,
+    /// Of those that are open: silent for a while, and without a task of their own.
+    pub parked: u64,
 }
 
 /// Counts for the thread that holds it. It may be moved to a thread, not shared between threads.
@@ -150,6 +154,16 @@ impl Recorder {
     /// Counts one of them that is no more.
     pub fn connection_closed(&self, transport: Transport) {
         count(&self.table.thread.closed, transport as usize);
+    }
+
+    /// Counts an open connection that gave its task up.
+    pub fn connection_parked(&self, transport: Transport) {
+        count(&self.table.thread.parked, transport as usize);
+    }
+
+    /// Counts one of them that has a task again, or is to be closed.
+    pub fn connection_resumed(&self, transport: Transport) {
+        count(&self.table.thread.resumed, transport as usize);
     }
 
     /// Counts a connection that was turned away.

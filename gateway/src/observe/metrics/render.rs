@@ -102,6 +102,11 @@ fn connections(page: &mut Page, metrics: &Metrics, threads: &[Arc<ThreadTable>])
     for (transport, counts) in &counts {
         page.count("gateway_connections_open", &[("transport", transport.name())], counts.open);
     }
+    let name = "gateway_connections_parked";
+    page.head(name, "Open connections that are silent and have no task of their own.", "gauge");
+    for (transport, counts) in &counts {
+        page.count(name, &[("transport", transport.name())], counts.parked);
+    }
     let name = "gateway_connections_accepted_total";
     page.head(name, "Connections taken.", "counter");
     for (transport, counts) in &counts {

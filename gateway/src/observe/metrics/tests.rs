@@ -106,8 +106,12 @@ fn counts_of_a_thread_that_ended_stay_and_its_table_is_used_again() {
     first.connection_opened(Transport::Tcp);
     second.connection_opened(Transport::Tcp);
     second.connection_refused(Transport::Tcp);
+    for _ in 0..2 {
+        first.connection_parked(Transport::Tcp);
+    }
+    first.connection_resumed(Transport::Tcp);
     let counts = metrics.connections(Transport::Tcp);
-    assert_eq!(counts, ConnectionCounts { accepted: 5, refused: 1, open: 2 });
+    assert_eq!(counts, ConnectionCounts { accepted: 5, refused: 1, open: 2, parked: 1 });
     assert_eq!(value(&metrics.render(), "gateway_panics_total"), "3");
 }
 

@@ -20,6 +20,7 @@ mod testing;
 
 use std::future::poll_fn;
 use std::io;
+use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -42,7 +43,7 @@ use self::write::Moment;
 use super::Connection;
 use super::exchange::exchange;
 use crate::frontend::catch::catch_sync;
-use crate::frontend::registry::{Phase, Place};
+use crate::frontend::registry::{Phase, PhaseLimits, Place};
 
 /// Bytes of answers that leave before further requests are served.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -53,6 +54,37 @@ pub(super) struct HandedOver {
     pub(super) place: Place,
     pub(super) stream: TcpStream,
     pub(super) bytes: Vec<u8>,
+}
+
+/// How [`Plain::run`] ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Ended {
+    Over,
+    /// What comes next is not plain: it is to be handed over.
+    Unusual,
+    /// Silent for long, with nothing that is owed to it.
+    Dormant,
+}
+
+/// What a silent connection keeps while it has no task.
+#[derive(Debug)]
+pub(in crate::frontend) struct Parked {
+    pub(super) stream: TcpStream,
+    pub(super) limits: PhaseLimits,
+    left: u32,
+    pub(super) head_bytes_max: usize,
+}
+
+impl Parked {
+    /// The socket's number.
+    pub(in crate::frontend) fn fd(&self) -> RawFd {
+        self.stream.as_raw_fd()
+    }
+
+    /// Seconds that it may still be silent.
+    pub(in crate::frontend) const fn left(&self) -> u32 {
+        self.left
+    }
 }
 
 /// What is known of a request that has not all arrived.
@@ -140,10 +172,17 @@ impl Plain {
         (connection, HandedOver { place, stream, bytes: reader.into_rest() })
     }
 
-    /// Serves it to its end, or to its first request that is not plain: then it is to be handed over.
+    /// What is left of it when it is dormant.
+    pub(super) fn park(self) -> Parked {
+        let Self { place, stream, head_bytes_max, .. } = self;
+        let (limits, left) = place.presence().left();
+        Parked { stream, limits, left, head_bytes_max }
+    }
+
+    /// Serves it to its end, to its first request that is not plain, or until it has been silent for long.
     ///
     /// An idle connection keeps the room of everything that this awaits: what is not waited for then is boxed.
-    pub(super) async fn run(&mut self) -> bool {
+    pub(super) async fn run(&mut self) -> Ended {
         loop {
             let mut flow = self.serve_requests().await;
             if self.send().await.is_err() {
@@ -152,6 +191,9 @@ impl Plain {
             if flow == Flow::Receive {
                 let buffers = &self.connection.thread.buffers;
                 let received = self.reader.receive(&mut self.stream, buffers).await;
+                if received == Received::Nothing {
+                    return Ended::Dormant;
+                }
                 if received == Received::End {
                     // What the client did not finish is for hyper to answer.
                     let is_over = self.reader.rest().is_empty();
@@ -160,10 +202,10 @@ impl Plain {
             }
             match flow {
                 Flow::Receive => {}
-                Flow::HandOver => return true,
+                Flow::HandOver => return Ended::Unusual,
                 Flow::Close => {
                     self.reader.end(&self.connection.thread.buffers);
-                    return false;
+                    return Ended::Over;
                 }
             }
         }

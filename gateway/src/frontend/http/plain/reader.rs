@@ -2,13 +2,13 @@
 //!
 //! An idle connection waits with a buffer of [`IDLE_BUFFER_BYTES`]; one whose receives bring more, and
 //! whose requests follow each other, has one of [`BUSY_BUFFER_BYTES`], or borrows a large one, until it falls silent: then the
-//! thread's nudge cancels the read.
+//! thread's nudge cancels the read. One that is silent for long gives up its task, too.
 
 use std::cell::{Cell, RefCell};
 use std::rc::Rc;
 
 use monoio::buf::SliceMut;
-use monoio::io::{AsyncReadRent, CancelableAsyncReadRent, Canceller};
+use monoio::io::{AsyncReadRent, CancelHandle, CancelableAsyncReadRent, Canceller};
 use monoio::net::TcpStream;
 
 use crate::frontend::buffer::{BUFFER_BYTES, BufferPool};
@@ -27,6 +27,8 @@ const FILLED_BYTES_MAX: usize = 64 << 10;
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Received {
     Bytes,
+    /// None for long, and none waits to be served.
+    Nothing,
     End,
 }
 
@@ -47,9 +49,9 @@ pub(super) struct Reader {
 impl Reader {
     /// Begins with what has arrived.
     pub(super) fn new(buffer: Vec<u8>, presence: Rc<Presence>) -> Self {
-        let heard = Cell::new(presence.now());
-        let (is_asked, canceller) = (Cell::default(), RefCell::default());
-        let watch = Rc::new(Watch { presence, heard, is_asked, canceller });
+        let (is_asked, has_large_buffer) = (Cell::default(), Cell::default());
+        let canceller = RefCell::default();
+        let watch = Rc::new(Watch { presence, is_asked, has_large_buffer, canceller });
         watch.listen();
         let was_filled = buffer.len() == buffer.capacity();
         Self { was_filled, buffer, served: 0, is_busy: false, asked: None, watch }
@@ -66,6 +68,7 @@ impl Reader {
         let now = self.watch.presence.now();
         self.is_busy = self.asked.is_some_and(|before| now.wrapping_sub(before) <= 1);
         self.asked = Some(now);
+        self.watch.presence.asks();
         self.watch.is_asked.set(false);
     }
 
@@ -99,8 +102,9 @@ impl Reader {
             let buffer = std::mem::take(&mut self.buffer);
             let (filled, capacity) = (buffer.len(), buffer.capacity());
             let slice = SliceMut::new(buffer, filled, capacity);
-            let (read, slice) = if capacity > IDLE_BUFFER_BYTES {
-                let handle = self.watch.canceller.borrow_mut().get_or_insert_default().handle();
+            let is_large = capacity > IDLE_BUFFER_BYTES;
+            let (read, slice) = if is_large || !self.watch.presence.is_in_full_swing() {
+                let handle = self.watch.handle(is_large);
                 // Boxed: an idle connection would keep the room.
                 Box::pin(stream.cancelable_read(slice, handle)).await
             } else {
@@ -111,11 +115,15 @@ impl Reader {
             match read {
                 Ok(count) if count > 0 => {
                     self.watch.presence.stay(Phase::Reading);
-                    self.watch.heard.set(self.watch.presence.now());
+                    self.watch.presence.hears();
                     return Received::Bytes;
                 }
                 // The connection fell silent.
-                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {}
+                Err(error) if error.raw_os_error() == Some(libc::ECANCELED) => {
+                    if is_idle && self.watch.presence.is_dormant() {
+                        return Received::Nothing;
+                    }
+                }
                 _ => return Received::End,
             }
         }
@@ -136,7 +144,7 @@ impl Reader {
             buffers.put(std::mem::replace(&mut self.buffer, larger));
         } else if kept == 0
             && capacity > IDLE_BUFFER_BYTES
-            && (!self.is_busy || self.watch.is_silent())
+            && (!self.is_busy || self.watch.presence.is_silent())
         {
             let small = Vec::with_capacity(IDLE_BUFFER_BYTES);
             buffers.put(std::mem::replace(&mut self.buffer, small));
@@ -159,11 +167,11 @@ fn grown(capacity: usize, kept: usize) -> Option<usize> {
 /// What a connection's hook has of it.
 struct Watch {
     presence: Rc<Presence>,
-    /// The thread's second in which bytes last arrived.
-    heard: Cell<u32>,
     /// Whether a request is known that waits for its body.
     is_asked: Cell<bool>,
-    /// Cancels the read of a large buffer.
+    /// Whether what is read into is large.
+    has_large_buffer: Cell<bool>,
+    /// Cancels the read that is waited for, if it can be cancelled.
     canceller: RefCell<Option<Canceller>>,
 }
 
@@ -174,7 +182,7 @@ impl Watch {
         self.presence.on_nudge(move |nudge| {
             let Some(watch) = watch.upgrade() else { return };
             match (nudge, watch.presence.phase()) {
-                (Nudge::Second, Phase::Idle) => watch.cancel_silent_read(),
+                (Nudge::Second, Phase::Idle) => watch.look_after_read(),
                 // Nothing was asked, and nothing is owed: answers leave before the wait.
                 (Nudge::Drain, Phase::Idle) => watch.presence.cut(),
                 (Nudge::Drain, Phase::Reading) if !watch.is_asked.get() => watch.presence.cut(),
@@ -183,12 +191,16 @@ impl Watch {
         });
     }
 
-    fn is_silent(&self) -> bool {
-        self.presence.now().wrapping_sub(self.heard.get()) > 1
+    /// What the next read is cancelled with.
+    fn handle(&self, is_large: bool) -> CancelHandle {
+        self.has_large_buffer.set(is_large);
+        self.canceller.borrow_mut().get_or_insert_default().handle()
     }
 
-    fn cancel_silent_read(&self) {
-        if self.is_silent()
+    /// Ends the wait of a silent connection with a large buffer, and of one that is to be parked.
+    fn look_after_read(&self) {
+        if self.presence.is_silent()
+            && (self.has_large_buffer.get() || self.presence.is_dormant())
             && let Some(canceller) = self.canceller.take()
         {
             canceller.cancel();
@@ -243,7 +255,7 @@ mod tests {
             }
             reader.buffer = request.clone();
             reader.was_filled = false;
-            reader.watch.heard.set(reader.watch.presence.now());
+            reader.watch.presence.hears();
             reader.skip(BUSY_BUFFER_BYTES);
             reader.make_room(&buffers);
             assert_eq!(reader.buffer.capacity(), expected, "{seconds} seconds later");

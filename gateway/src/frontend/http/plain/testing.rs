@@ -15,6 +15,7 @@ use crate::bind::bind_each;
 use crate::cache::{Body, Load, Stored, read_tags};
 use crate::frontend::buffer::BufferPool;
 use crate::frontend::http::{Connection, Learned};
+use crate::frontend::parking::Lot;
 use crate::frontend::registry::{Phase, PhaseLimits, Place, Registry};
 use crate::frontend::tcp::Scratch;
 use crate::frontend::worker::Thread;
@@ -60,6 +61,7 @@ impl Bed {
             dates: Dates::default(),
             tcp: Rc::default(),
             http: Rc::default(),
+            lot: Lot::new().unwrap(),
             has_ring: false,
         };
         let limits = PhaseLimits { idle: 9, reading: 9, writing: 9, greeting: 9 };
