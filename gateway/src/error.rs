@@ -116,7 +116,7 @@ impl Error {
             Self::Route(error) => error.to_string().into(),
             Self::Auth(error) => error.client_message().into(),
             Self::Bind(error) => error.to_string().into(),
-            Self::Backend(error) => error.client_message().into(),
+            Self::Backend(error) => error.client_message(),
             Self::Journal(error) => error.client_message(),
             Self::Business(error) => Cow::Borrowed(&error.name),
             Self::NoSuchRow => "no such row".into(),

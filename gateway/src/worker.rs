@@ -14,7 +14,7 @@ use arc_swap::ArcSwap;
 
 use crate::auth::{AuthError, NonceBook, Presented, Principal, TokenCache};
 use crate::backend::switch::Gates;
-use crate::backend::{BackendError, DirectReads, IdSource, Job, Pools};
+use crate::backend::{BackendError, DirectReads, IdSource, Job, Outlook, Pools};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef, Keys};
 use crate::config::RequestLog;
@@ -70,7 +70,7 @@ pub struct Core {
     pub journal: Option<Arc<Journal>>,
     /// The same through Redis; `None`: there is no section `queue`.
     pub streams: Option<Arc<Streams>>,
-    /// The databases, for who reads them on threads of their own; `None`: nobody does.
+    /// The databases, for frontends that read them, and refuse what these have no connection for; `None`: none does.
     pub pools: Option<Arc<Pools>>,
     draining: AtomicBool,
     connections: AtomicU64,
@@ -159,6 +159,8 @@ pub struct Worker {
     trace_prefix: u32,
     /// Who does reads on this thread; `None`: the backend does them all.
     pub(crate) direct: Option<Rc<dyn DirectReads>>,
+    /// What this thread knows of the pools.
+    pub(crate) outlook: Outlook,
 }
 
 impl Worker {
@@ -179,6 +181,7 @@ impl Worker {
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
             direct: None,
+            outlook: Outlook::default(),
             core,
         }
     }
@@ -342,8 +345,7 @@ impl Worker {
     pub fn finish(&self, finished: &Finished<'_>) {
         let latency = finished.arrived.elapsed();
         let index = finished.operation.map_or(OpIndex::NONE, |operation| operation.index);
-        let category = Category::of(finished.code);
-        self.recorder.request(index, category, latency, finished.outcome);
+        self.recorder.request(index, Category::of(finished.code), latency, finished.outcome);
         let picks = self.current.borrow().config.logging.requests;
         if !picks.picks(finished.code, self.requests.get()) {
             return;
@@ -366,8 +368,7 @@ impl Worker {
     /// Tells the log of a failure that is not the client's own, with its causes.
     pub fn report(&self, error: &Error, operation: Option<&Operation>, trace: Trace<'_>) {
         // A bad cursor or a result over its limit comes from the backend, too, and is the client's own.
-        let is_ours = error.code() < 2000;
-        if !is_ours || !matches!(error, Error::Backend(_) | Error::Internal(_)) {
+        if error.code() >= 2000 || !matches!(error, Error::Backend(_) | Error::Internal(_)) {
             return;
         }
         let template = operation.map(|operation| &operation.template);

@@ -14,10 +14,9 @@ use super::encode::{Rows, Shape};
 use super::fault::Failure;
 use super::mysql::wire::Query;
 pub use super::mysql::wire::{Session, Step};
-pub use super::pool::{Direct, Place, Prospect};
+pub use super::pool::{Direct, Place};
 use super::run::stored;
 use super::supply::Ids;
-use super::switch::Gates;
 use super::{BackendError, IdSource, statement};
 use crate::catalog::{Dialect, Kind};
 use crate::config::ConnectionConfig;
@@ -35,11 +34,6 @@ pub fn is_plain(operation: &Operation) -> bool {
         && !template.audit
         && operation.mirror.is_none()
         && operation.status_of.is_empty()
-}
-
-/// Whether the operation's game is on its way from one database to another, or was.
-pub fn is_gated(gates: &Gates, operation: &Operation) -> bool {
-    gates.named(operation.template.game.as_str()).is_some()
 }
 
 /// How a reading ended.

@@ -10,8 +10,8 @@ use std::time::{Duration, Instant, SystemTime};
 
 use tokio::sync::Semaphore;
 
-use super::BackendError;
 use super::fetch::{Asked, Fetcher};
+use super::{BackendError, Prospect};
 use crate::auth::Principal;
 use crate::bind::Bound;
 use crate::cache::{Key, NonceError, Stored};
@@ -51,6 +51,11 @@ pub struct Run {
 
 /// Who does reads on the calling thread, instead of the backend.
 pub trait DirectReads: Debug {
+    /// Whether it would take a call of an operation now that is not in the cache.
+    ///
+    /// - `prospect`: what the database's pool has for it.
+    fn has_room(&self, operation: &Operation, prospect: Prospect) -> bool;
+
     /// Takes a read over, or gives it back.
     ///
     /// # Errors

@@ -1,5 +1,6 @@
 //! Why a database did not do what a template asks.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use gateway_protocol::Code;
@@ -184,7 +185,7 @@ fn not_writable(source: &sqlx::Error) -> &'static str {
 
 impl BackendError {
     /// What the client is told: never the driver's words.
-    pub fn client_message(&self) -> String {
+    pub fn client_message(&self) -> Cow<'_, str> {
         match self {
             Self::PoolExhausted { .. } => "database busy, retry later".into(),
             Self::Unreachable { .. } => "database unreachable, retry later".into(),
@@ -202,16 +203,16 @@ impl BackendError {
             }
             Self::Duplicate { .. } => "duplicate row".into(),
             Self::TimedOut | Self::Locked { .. } => "the database took too long".into(),
-            Self::Business { error, .. } => error.name.to_string(),
+            Self::Business { error, .. } => Cow::Borrowed(&error.name),
             Self::VersionConflict { .. } => "the row has another version".into(),
             Self::NoSuchRow => "no such row".into(),
             Self::KeyReused => "the key was used with other parameters".into(),
             Self::KeyRunning => "the first request with this key still runs".into(),
             Self::OutcomeUnknown { .. } => "the outcome of the write is unknown".into(),
             Self::Deadline => "deadline exceeded".into(),
-            Self::TooLarge { limit } => format!("the result is larger than {limit}"),
+            Self::TooLarge { limit } => format!("the result is larger than {limit}").into(),
             Self::BadCursor => "the cursor is not one of this query's".into(),
-            Self::List(fault) => fault.to_string(),
+            Self::List(fault) => fault.to_string().into(),
             Self::Unrecorded
             | Self::Supply(_)
             | Self::Panicked { .. }

@@ -28,6 +28,7 @@ mod moment;
 mod mysql;
 #[cfg(feature = "oracle")]
 mod oracle;
+mod outlook;
 mod params;
 mod pool;
 mod pools;
@@ -67,7 +68,8 @@ pub use migrate::{MigrateError, MigrateMode, MigrationState, MigrationStep, migr
 pub use migration::{Migration, MigrationFault, own_migrations, read_migrations, read_schema};
 #[cfg(feature = "oracle")]
 pub use oracle::break_off;
-pub use pool::{EventSink, Pool, PoolStats};
+pub use outlook::{Lack, Outlook, is_gated, needs_connection};
+pub use pool::{EventSink, Pool, PoolStats, Prospect};
 pub use pools::{Farewell, Pools};
 pub use purger::{EventFigures, KeptEvents, Purger};
 pub use run::{Limits, Outcome, run};

@@ -17,9 +17,10 @@ use tokio::runtime::Handle;
 use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard};
 
 use super::connection::Connection;
-use super::pool::{EventSink, Pool};
+use super::pool::{EventSink, Lease, Pool, Prospect};
+use super::pools::Pools;
 use crate::catalog::{Dialect, Direction, KeysetColumn, Kind, Plan, Template};
-use crate::config::{ConnectionConfig, Endpoint, Secret, Standing, Tls};
+use crate::config::{ConnectionConfig, DatabaseConfig, Endpoint, Secret, Standing, Tls};
 use crate::observe::Event;
 
 /// A template that says nothing but its kind.
@@ -100,6 +101,45 @@ pub(crate) fn sqlite_config(folder: &Path) -> ConnectionConfig {
 /// A pool that tells nobody.
 pub(super) fn pool(config: ConnectionConfig) -> Pool {
     Pool::new(config, Handle::current(), Arc::new(|_| {}))
+}
+
+/// The pool `db` of one connection, which is taken, and of a line of one, which is there: it is full.
+pub(crate) struct Crowd {
+    /// The pool, among the pools.
+    pub(crate) pools: Arc<Pools>,
+    pool: Pool,
+    lease: Option<Lease>,
+    runtime: tokio::runtime::Runtime,
+}
+
+impl Crowd {
+    /// - `folder`: of its SQLite file.
+    pub(crate) fn new(folder: &Path) -> Self {
+        let mut runtime = tokio::runtime::Builder::new_multi_thread();
+        let runtime = runtime.worker_threads(1).enable_all().build().expect("a runtime");
+        let config = ConnectionConfig {
+            name: "db".into(),
+            open_count_max: 1,
+            acquire_waiting_max: 1,
+            acquire_timeout: Duration::from_mins(1),
+            ..sqlite_config(folder)
+        };
+        let config = DatabaseConfig { connections: vec![config] };
+        let pools = Pools::open(&config, runtime.handle().clone(), Arc::new(|_| {}));
+        let pool = pools.named("db").expect("it is named");
+        let lease = runtime.block_on(pool.acquire(far())).expect("one");
+        let waits = pool.clone();
+        runtime.spawn(async move { drop(waits.acquire(far()).await) });
+        runtime.block_on(until(|| pool.prospect() == Prospect::Full));
+        Self { pools: Arc::new(pools), pool, lease: Some(lease), runtime }
+    }
+
+    /// Everybody leaves, and nobody comes.
+    pub(crate) fn leave(&mut self) {
+        let lease = self.lease.take();
+        self.runtime.block_on(async { drop(lease) });
+        self.runtime.block_on(until(|| self.pool.prospect() == Prospect::Burst));
+    }
 }
 
 /// A moment far enough away that no test meets it.

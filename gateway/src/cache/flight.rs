@@ -70,6 +70,11 @@ impl<T: Clone> Flights<T> {
         Role::Lead(Lead { flight, place: Some((shard, name)) })
     }
 
+    /// Whether somebody who came now would wait.
+    pub(super) fn is_under_way(&self, key: Key, view: View) -> bool {
+        self.shard(&key).is_some_and(|shard| lock(shard).contains_key(&(key, view)))
+    }
+
     /// Fetches in progress.
     pub(super) fn count(&self) -> usize {
         self.shards.iter().map(|shard| lock(shard).len()).sum()
@@ -220,6 +225,20 @@ mod tests {
             assert_eq!(poll(other, &wakes), Poll::Ready(Some(7)));
         }
         assert_eq!(flights.count(), 0);
+    }
+
+    #[test]
+    fn flight_is_under_way_for_its_key_and_generations_until_it_lands() {
+        let flights = Flights::new();
+        let generations = Generations::new(16, true);
+        let view = generations.view(&[TAG]);
+        let first = lead(flights.join(&key("a"), &view));
+        assert!(flights.is_under_way(key("a"), view.clone()));
+        assert!(!flights.is_under_way(key("b"), view.clone()));
+        generations.close(&[TAG]);
+        assert!(!flights.is_under_way(key("a"), generations.view(&[TAG])));
+        first.land(7);
+        assert!(!flights.is_under_way(key("a"), view));
     }
 
     #[test]

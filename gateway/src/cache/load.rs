@@ -98,6 +98,22 @@ impl<E> Cache<E> {
         }
     }
 
+    /// Whether a read that missed L1 would have to ask the database at this moment: nobody fetches the same, and no
+    /// Redis may have it.
+    ///
+    /// Cost: with a Redis none; otherwise some allocations and a lock that flights share.
+    pub fn has_only_database(&self, key: &Key, tags: Option<&[Tag]>) -> bool {
+        // What is not kept is in neither, and nobody joins its fetch.
+        let Some(tags) = tags else { return true };
+        if self.has_l2() {
+            return false;
+        }
+        let view = self.shared.generations.view(tags);
+        // In this order: a flight that has landed meanwhile has left its result.
+        !self.flights.is_under_way(key.clone(), view)
+            && self.shared.l1.read(key.as_ref(), self.now_ms(), |_| ()).is_none()
+    }
+
     /// What the leader of a flight does.
     async fn lead<F, Fut>(
         &self,

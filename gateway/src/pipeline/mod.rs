@@ -1,15 +1,16 @@
 //! The way of one request, top to bottom. Start reading here.
 //!
-//! [`Worker::serve`] takes a request that a frontend decoded and leads it through the stages, one
-//! after the other: route, admit, bind, match claims, look up. A hit is answered on the spot,
-//! under the cache's guard, on the thread that received it. A queued write goes to the journal, everything
-//! else becomes a job for the backend, and the caller gets a [`Waiting`] to await.
+//! [`Worker::serve`] takes a request that a frontend decoded and leads it through the stages, one after the other:
+//! route, admit, bind, match claims, look up. A hit is answered on the spot, under the cache's guard, on the thread
+//! that received it. A queued write goes to the journal, what needs a connection that is not to be had is refused
+//! (`prospect.rs`), all else becomes a job for the backend, and the caller gets a [`Waiting`].
 //!
 //! Invariant: no stage after a refusal runs; credential, role and claims are checked before the cache
 //! is asked, hit or not. Nothing here blocks, and nothing allocates before a miss is known.
 
 mod learned;
 mod parts;
+mod prospect;
 mod recent;
 
 use std::net::SocketAddr;
@@ -131,6 +132,7 @@ impl Worker {
         if let Some(answer) = found {
             return Ok(Served::Hit(answer));
         }
+        self.check_prospect(request, game, operation, &bound)?;
         let pending = self.send(request, game, operation, bound)?;
         Ok(Served::Wait(Waiting::of(PartWaiting::Pending(pending), Vec::new())))
     }
@@ -246,8 +248,7 @@ impl Worker {
             None => Err(Box::new(run)),
         };
         if let Err(run) = run {
-            let offered = self.core.backend.offer(Job::Run(run));
-            offered.map_err(|_refused| Error::Overloaded)?;
+            self.core.backend.offer(Job::Run(run)).map_err(|_refused| Error::Overloaded)?;
         }
         Ok(Pending { operation, answer, deadline, dry_run })
     }
@@ -421,12 +422,12 @@ mod tests {
                        -- @allow gm\n-- @audit\nSELECT t.id FROM t WHERE t.id = :id\n";
 
     /// A gateway of one game with one operation `t.get`, without its threads.
-    struct Path {
-        worker: Worker,
+    pub(super) struct Path {
+        pub(super) worker: Worker,
         jobs: queue::Receiver<Job>,
-        keys: [String; 2],
-        dry_run: bool,
-        _folder: tempfile::TempDir,
+        pub(super) keys: [String; 2],
+        pub(super) dry_run: bool,
+        pub(super) folder: tempfile::TempDir,
     }
 
     impl Path {
@@ -436,7 +437,16 @@ mod tests {
 
         /// With another text for `t.get`.
         fn of(template: &str, queue_max: usize) -> Self {
+            Self::beside("", template, queue_max)
+        }
+
+        /// The same beside an operation `t.part`; of no text: alone.
+        pub(super) fn beside(part: &str, template: &str, queue_max: usize) -> Self {
             let folder = tempfile::tempdir().unwrap();
+            if !part.is_empty() {
+                std::fs::create_dir_all(folder.path().join("sql/game1/t")).unwrap();
+                std::fs::write(folder.path().join("sql/game1/t/part.sql"), part).unwrap();
+            }
             let keys = ["gm", "other"].map(|id| new_key(id).unwrap());
             let sections = format!(
                 "logging: {{audit_file: audit.log}}\n\
@@ -447,11 +457,11 @@ mod tests {
             );
             let (core, jobs) = core(folder.path(), template, &sections, queue_max);
             let keys = keys.map(|key| key.key.expose().to_owned());
-            Self { worker: Worker::new(core), jobs, keys, dry_run: false, _folder: folder }
+            Self { worker: Worker::new(core), jobs, keys, dry_run: false, folder }
         }
 
         /// Calls `t.get` with this `id`, as the key of that index.
-        fn call(&self, key: usize, id: i64) -> Result<Waiting, Error> {
+        pub(super) fn call(&self, key: usize, id: i64) -> Result<Waiting, Error> {
             let snapshot = self.worker.snapshot();
             let principal = self.worker.api_key(&snapshot, &self.keys[key]).unwrap();
             let request = Request {
@@ -476,7 +486,7 @@ mod tests {
             }
         }
 
-        fn job(&mut self) -> Option<Job> {
+        pub(super) fn job(&mut self) -> Option<Job> {
             let mut context = std::task::Context::from_waker(std::task::Waker::noop());
             match std::pin::pin!(self.jobs.take()).poll(&mut context) {
                 std::task::Poll::Ready(job) => job,
@@ -485,7 +495,7 @@ mod tests {
         }
     }
 
-    fn code(outcome: Result<Waiting, Error>) -> u16 {
+    pub(super) fn code(outcome: Result<Waiting, Error>) -> u16 {
         outcome.map_or_else(|error| error.code(), |_| 0)
     }
 
@@ -536,7 +546,7 @@ mod tests {
     }
 
     /// A request of nobody.
-    fn bare_request() -> Request<'static> {
+    pub(super) fn bare_request() -> Request<'static> {
         Request {
             principal: None,
             trace: Trace::Text("test"),

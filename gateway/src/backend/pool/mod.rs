@@ -19,13 +19,14 @@ mod opener;
 mod patience;
 #[cfg(feature = "mysql")]
 mod place;
+mod prospect;
 mod state;
 mod upkeep;
 mod wait;
 
 use std::fmt;
 use std::sync::atomic::{AtomicU64, Ordering};
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use tokio::runtime::Handle;
@@ -34,7 +35,9 @@ use tokio::sync::{Notify, Semaphore};
 pub(super) use lease::Lease;
 use opener::Counters;
 #[cfg(feature = "mysql")]
-pub use place::{Direct, Place, Prospect};
+pub use place::{Direct, Place};
+use prospect::Posted;
+pub use prospect::Prospect;
 use state::{Admission, Open, State};
 
 use super::BackendError;
@@ -88,7 +91,9 @@ pub(super) struct Shared {
     name: Box<str>,
     runtime: Handle,
     sink: EventSink,
+    /// Changed through [`Shared::lock`] alone.
     state: Mutex<State>,
+    posted: Posted,
     /// Wakes [`upkeep`]: something changed that it may have to act on.
     changed: Arc<Notify>,
     /// Wakes who waits for the last connection to close.
@@ -110,6 +115,7 @@ impl Pool {
             runtime,
             sink,
             state: Mutex::new(State::new(Arc::new(config))),
+            posted: Posted::new(),
             changed: Arc::new(Notify::new()),
             emptied: Notify::new(),
             cancels: Semaphore::new(CANCEL_COUNT_MAX),
@@ -257,12 +263,6 @@ impl fmt::Debug for Pool {
 }
 
 impl Shared {
-    /// The state. A panic under the lock cannot leave it half-changed in a way that matters more than the
-    /// pool's life.
-    fn lock(&self) -> MutexGuard<'_, State> {
-        self.state.lock().unwrap_or_else(PoisonError::into_inner)
-    }
-
     fn admit(self: &Arc<Self>, now: Instant, stays: bool) -> Admission {
         let (admission, retired, opening) = {
             let mut state = self.lock();

@@ -51,7 +51,6 @@ impl Patience {
     }
 
     /// Whether the line was a standing one when a connection last came back.
-    #[cfg(feature = "mysql")]
     pub(super) const fn is_short(&self) -> bool {
         self.is_short
     }

@@ -9,7 +9,6 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 use std::time::Instant;
 
-use super::super::BackendError;
 use super::super::mysql::KillOrder;
 use super::super::mysql::wire::{self, Opened, Session};
 use super::opener::lifetime;
@@ -48,29 +47,7 @@ pub struct Direct {
     pub expires_at: Instant,
 }
 
-/// What somebody may expect who comes to the end of the line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Prospect {
-    /// To be served in time, as far as is known.
-    Burst,
-    /// That the line does not end, but is short.
-    Standing,
-    /// That the line does not end, and that a connection goes to another one before it would be late.
-    None,
-}
-
 impl State {
-    /// Whether one more in line has any prospect.
-    fn prospect(&self) -> Prospect {
-        if !self.patience.is_short() {
-            Prospect::Burst
-        } else if self.line.len() < self.established().max(1) as usize {
-            Prospect::Standing
-        } else {
-            Prospect::None
-        }
-    }
-
     /// Counts a connection in that is a frontend thread's. Where all are open an idle one makes room, and goes to `retired`.
     fn take_place(&mut self, now: Instant, retired: &mut Vec<Open>) -> bool {
         let share = self.config.direct_count_max();
@@ -129,17 +106,6 @@ impl Pool {
             }
         });
         Some(answer)
-    }
-
-    /// What a read may expect that is left to the pool's own connections.
-    pub fn prospect(&self) -> Prospect {
-        self.shared.lock().prospect()
-    }
-
-    /// Notes that a read was refused for want of a connection.
-    pub fn refused(&self) -> BackendError {
-        self.shared.counters.timeouts.fetch_add(1, Ordering::Relaxed);
-        self.shared.exhausted()
     }
 
     /// Notes that a connection of a frontend's was lost: the pool's own must answer before they are lent.

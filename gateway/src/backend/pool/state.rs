@@ -305,6 +305,11 @@ impl State {
         self.open - self.opening - self.direct
     }
 
+    /// Whether who comes is told that the database cannot be reached.
+    pub(super) const fn is_down(&self) -> bool {
+        self.closed || self.is_hopeless()
+    }
+
     /// Whether nobody can be served before the database is back.
     const fn is_hopeless(&self) -> bool {
         !self.up && self.established() == 0

@@ -8,6 +8,7 @@ mod migrate;
 mod oracle;
 mod outage;
 mod pool;
+mod prospect;
 mod run;
 mod stream;
 mod types;

@@ -13,7 +13,7 @@ use super::super::testing::{far, heard, pool, sqlite_config, until};
 use crate::config::{ConnectionConfig, Endpoint, Standing};
 
 /// A pool of that many connections, in a folder that lives as long as the test.
-fn small(open_count_max: u32) -> (tempfile::TempDir, ConnectionConfig) {
+pub(super) fn small(open_count_max: u32) -> (tempfile::TempDir, ConnectionConfig) {
     let folder = tempfile::tempdir().expect("a folder");
     let config = ConnectionConfig { open_count_max, ..sqlite_config(folder.path()) };
     (folder, config)
@@ -125,7 +125,7 @@ async fn burst_that_passes_in_time_is_waited_for_however_late_its_last_one_is_se
     }
 }
 
-async fn take(pool: Pool) -> bool {
+pub(super) async fn take(pool: Pool) -> bool {
     pool.acquire(far()).await.is_ok()
 }
 

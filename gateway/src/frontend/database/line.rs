@@ -1,8 +1,9 @@
 //! This thread's connections to one database, and the reads that wait for one.
 //!
-//! A read waits here for moments only: what finds no connection within [`PATIENCE`] goes to the backend, whose pool has at least as many
-//! connections of its own, and the limits and codes of waiting. While the pool's own line is one that does not end, nobody waits behind more reads than
-//! there are connections here: what the pool has no prospect for is refused on the spot (1301), which costs what a hit costs.
+//! A read waits here for moments only: what finds no connection within [`PATIENCE`] goes to the backend, whose pool has
+//! at least as many connections of its own, and the limits and codes of waiting. While the pool's own line is one that
+//! does not end, nobody waits behind more reads than there are connections here. A read for which there is neither room
+//! here nor a prospect there is refused before it comes (`pipeline/prospect.rs`).
 
 use std::cell::{Cell, RefCell};
 use std::collections::VecDeque;
@@ -16,8 +17,8 @@ use nix::sys::socket::{Shutdown, shutdown};
 use slab::Slab;
 
 use super::connection::{Connection, Seats};
-use crate::backend::direct::{Ended, Prospect, Reading, ids};
-use crate::backend::{BackendError, Job, Pool, Run};
+use crate::backend::direct::{Ended, Reading, ids};
+use crate::backend::{Job, Pool, Prospect, Run};
 use crate::catalog::Template;
 use crate::config::ConnectionConfig;
 use crate::frontend::worker::Thread;
@@ -93,37 +94,34 @@ impl Line {
         &self.pool
     }
 
+    /// Whether a read that comes now finds a connection, or a place where it may wait for one.
+    ///
+    /// - `prospect`: what the pool's own line has for it.
+    pub(super) fn has_room(self: &Rc<Self>, template: &Arc<Template>, prospect: Prospect) -> bool {
+        self.renew();
+        if self.is_unfit(template) {
+            return false;
+        }
+        if !self.idle.borrow().is_empty() {
+            return true;
+        }
+        self.open(Instant::now());
+        waiting_max(self.seats.count(), prospect) > self.waiting.borrow().len()
+    }
+
     /// Takes a read, or gives it back.
     pub(super) fn take(self: &Rc<Self>, run: Box<Run>) -> Result<(), Box<Run>> {
-        self.renew();
-        if self.is_unfit(&run.operation.template) {
+        if !self.has_room(&run.operation.template, self.pool.prospect()) {
             return Err(run);
         }
         let idle = self.idle.borrow_mut().pop();
         if let Some(connection) = idle {
             let line = Rc::clone(self);
             self.run(async move { line.work(connection, run).await });
-            return Ok(());
+        } else {
+            self.waiting.borrow_mut().push_back((Instant::now(), run));
+            self.watch();
         }
-        let now = Instant::now();
-        self.open(now);
-        let (seats, waiting) = (self.seats.count(), self.waiting.borrow().len());
-        if waiting >= seats {
-            // Whether that is a burst the pool's own line knows.
-            match self.pool.prospect() {
-                Prospect::None => {
-                    self.refuse(run);
-                    return Ok(());
-                }
-                Prospect::Standing => return Err(run),
-                Prospect::Burst => {}
-            }
-        }
-        if seats == 0 || waiting >= WAITING_MAX {
-            return Err(run);
-        }
-        self.waiting.borrow_mut().push_back((now, run));
-        self.watch();
         Ok(())
     }
 
@@ -324,26 +322,25 @@ impl Line {
                 if is_old { waiting.pop_front() } else { None }
             };
             let Some((_, run)) = first else { break };
-            if self.pool.prospect() == Prospect::None {
-                self.refuse(run);
-            } else {
-                self.hand_over(run);
+            match self.pool.prospect() {
+                Prospect::Burst | Prospect::Standing => self.hand_over(run),
+                lacking @ (Prospect::Full | Prospect::None) => self.refuse(run, lacking),
             }
         }
         !busy.is_empty() || !self.waiting.borrow().is_empty()
     }
 
     /// Refuses a read that would wait in vain, here as there.
-    fn refuse(&self, run: Box<Run>) {
+    fn refuse(&self, run: Box<Run>, prospect: Prospect) {
+        self.pool.count_refused(prospect);
         // Who asked may be gone.
-        drop(run.reply.send(Err(Arc::new(self.pool.refused()))));
+        drop(run.reply.send(Err(Arc::new(self.pool.refusal()))));
     }
 
     /// Leaves a read to the backend.
     fn hand_over(&self, run: Box<Run>) {
         if let Err(Refused(Job::Run(run))) = self.core.backend.offer(Job::Run(run)) {
-            let pool = self.config.borrow().name.clone();
-            drop(run.reply.send(Err(Arc::new(BackendError::PoolExhausted { pool }))));
+            drop(run.reply.send(Err(Arc::new(self.pool.refusal()))));
         }
     }
 
@@ -375,6 +372,32 @@ impl Line {
     fn run(&self, work: impl Future<Output = ()> + 'static) {
         if let Some(thread) = self.thread.upgrade() {
             thread.spawn(work, || {});
+        }
+    }
+}
+
+/// How many reads may wait for that many connections.
+///
+/// - `prospect`: of the pool's own line; whether this is a burst only that one knows.
+fn waiting_max(seats: usize, prospect: Prospect) -> usize {
+    match prospect {
+        _ if seats == 0 => 0,
+        Prospect::Burst | Prospect::Full => WAITING_MAX,
+        Prospect::Standing | Prospect::None => seats.min(WAITING_MAX),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn line_of_reads_is_long_in_a_burst_and_no_longer_than_its_connections_otherwise() {
+        for prospect in [Prospect::Burst, Prospect::Full] {
+            assert_eq!([0, 1, 300].map(|seats| waiting_max(seats, prospect)), [0, 256, 256]);
+        }
+        for prospect in [Prospect::Standing, Prospect::None] {
+            assert_eq!([0, 1, 300].map(|seats| waiting_max(seats, prospect)), [0, 1, 256]);
         }
     }
 }

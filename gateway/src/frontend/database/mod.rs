@@ -13,10 +13,11 @@ use std::cell::{Cell, OnceCell, RefCell};
 use std::rc::{Rc, Weak};
 use std::sync::Arc;
 
-use crate::backend::direct::{is_gated, is_plain};
-use crate::backend::{DirectReads, Pools, Run};
+use crate::backend::direct::is_plain;
+use crate::backend::{DirectReads, Pools, Prospect, Run, is_gated};
 use crate::catalog::Dialect;
 use crate::pipeline::{Core, Worker};
+use crate::snapshot::Operation;
 use line::Line;
 
 use super::worker::Thread;
@@ -103,15 +104,22 @@ impl Inner {
         lines.push((name.into(), Rc::clone(&line)));
         Some(line)
     }
+
+    /// The line of a read that is for this thread.
+    fn line_of(&self, operation: &Operation) -> Option<Rc<Line>> {
+        let is_ours = is_plain(operation) && !is_gated(&self.core.gates, operation);
+        if is_ours { self.line(&operation.pool) } else { None }
+    }
 }
 
 impl DirectReads for Inner {
+    fn has_room(&self, operation: &Operation, prospect: Prospect) -> bool {
+        let line = self.line_of(operation);
+        line.is_some_and(|line| line.has_room(&operation.template, prospect))
+    }
+
     fn take(&self, run: Box<Run>) -> Result<(), Box<Run>> {
-        let is_ours = run.key.is_none()
-            && is_plain(&run.operation)
-            && !is_gated(&self.core.gates, &run.operation);
-        let line = if is_ours { self.line(&run.operation.pool) } else { None };
-        match line {
+        match self.line_of(&run.operation) {
             Some(line) => line.take(run),
             None => Err(run),
         }

@@ -347,3 +347,98 @@ pub(super) const fn nothing(codec: Codec) -> &'static [u8] {
         Codec::Json => b"null",
     }
 }
+
+#[cfg(test)]
+#[cfg(all(feature = "mysql", feature = "sqlite"))]
+mod tests {
+    use gateway_protocol::{FrameKind, decode_header};
+    use monoio::io::Splitable;
+    use monoio::net::{TcpListener, TcpStream};
+    use monoio::{LegacyDriver, RuntimeBuilder};
+
+    use super::*;
+    use crate::auth::new_key;
+    use crate::backend::testing::Crowd;
+    use crate::frontend::buffer::BufferPool;
+    use crate::frontend::http::{Dates, Learned as Alike};
+    use crate::frontend::registry::{Phase, PhaseLimits, Registry};
+    use crate::frontend::tcp::Scratch;
+    use crate::frontend::worker::Thread;
+    use crate::pipeline::testing::core;
+    use crate::pipeline::{Learned, Worker};
+
+    const WRITE: &str = "-- @kind exec\n-- @param id bigint\n-- @allow gm\n\
+                         UPDATE t SET a = 1 WHERE id = :id\n";
+
+    /// A thread of a gateway of one game.
+    fn thread(worker: Worker) -> Thread {
+        Thread {
+            worker,
+            buffers: BufferPool::default(),
+            scratch: Scratch::default(),
+            learned: Learned::default(),
+            alike: Alike::default(),
+            dates: Dates::default(),
+            tcp: Rc::default(),
+            http: Rc::default(),
+            has_ring: false,
+        }
+    }
+
+    /// A connection that is logged in, and the other end of its socket.
+    async fn connect(worker: Worker, key: &str) -> (Rc<Connection>, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let client = TcpStream::connect(listener.local_addr().unwrap()).await.unwrap();
+        let (stream, peer) = listener.accept().await.unwrap();
+        let snapshot = worker.snapshot();
+        let principal = worker.api_key(&snapshot, key).unwrap();
+        let limits = PhaseLimits { idle: 9, reading: 9, writing: 9, greeting: 9 };
+        let place = Rc::new(Registry::default()).join(-1, limits, Phase::Reading);
+        let presence = Rc::clone(place.presence());
+        let (_reads, writes) = stream.into_split();
+        let config = &snapshot.config.server.tcp;
+        let connection = Connection::new(Rc::new(thread(worker)), presence, peer, config, writes);
+        let game = Some("game1".into());
+        let login = Login { principal, generation: snapshot.generation, game };
+        *connection.login.borrow_mut() = Some(login);
+        (Rc::new(connection), client)
+    }
+
+    #[test]
+    fn write_that_finds_a_full_pool_is_answered_at_once_and_no_job_is_made_of_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = new_key("gm").unwrap();
+        let sections = format!(
+            "auth: {{roles: {{gm: {{}}}}, api_keys: [{{id: gm, hash: '{}', roles: [gm], games: ['*']}}]}}\n",
+            key.hash
+        );
+        let (core, mut jobs) = core(folder.path(), WRITE, &sections, 4);
+        let mut crowd = Crowd::new(folder.path());
+        let core = Arc::into_inner(core).unwrap().with_pools(Arc::clone(&crowd.pools));
+        let worker = Worker::new(Arc::new(core));
+        let mut runtime = RuntimeBuilder::<LegacyDriver>::new().enable_timer().build().unwrap();
+        runtime.block_on(async {
+            let (connection, _client) = connect(worker, key.key.expose()).await;
+            let call = || {
+                let mut payload = br#"["t.get",{"id":7}]"#.to_vec();
+                let header = FrameHeader {
+                    length: 12 + u32::try_from(payload.len()).unwrap(),
+                    kind: FrameKind::Call,
+                    codec: Codec::Json,
+                    flags: 0,
+                    request_id: RequestId(5),
+                    deadline_ms_or_code: 0,
+                };
+                serve(&connection, &header, &mut payload);
+                connection.append(std::mem::take)
+            };
+            let reply = call();
+            let header = decode_header(&reply, 1 << 20).unwrap().unwrap();
+            assert_eq!((header.request_id, header.deadline_ms_or_code), (RequestId(5), 1301));
+            assert!(jobs.try_take().is_none());
+            crowd.leave();
+            assert!(call().is_empty(), "this one is waited for");
+            assert!(jobs.try_take().is_some());
+        });
+    }
+}
