@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::machine::Machine;
 use crate::measured::{self, Measured, Span};
+use crate::open_files;
 use crate::scenario::{Scenario, Side};
 use crate::servers::{Running, Servers};
 
@@ -110,6 +111,7 @@ pub(crate) struct Comparison {
 /// Compares. Starts what is needed, and ends it.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let scenario = Scenario::read(&plan.folder.join("scenarios"), &plan.scenario)?;
+    open_files::ensure_for(&scenario, open_files::raise())?;
     let machine = Machine::read();
     let mut wanted: Vec<_> = scenario.sides.iter().map(|side| side.server).collect();
     wanted.sort_unstable();

@@ -126,7 +126,7 @@ async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Co
 }
 
 /// How many connections send anything.
-const fn active(args: &LoadArgs) -> usize {
+pub(crate) const fn active(args: &LoadArgs) -> usize {
     if args.active == 0 { args.connections } else { args.active }
 }
 

@@ -13,6 +13,7 @@ mod load;
 mod machine;
 mod measured;
 mod message;
+mod open_files;
 mod report;
 mod scenario;
 mod servers;
@@ -220,7 +221,9 @@ struct LoadArgs {
 }
 
 fn main() -> anyhow::Result<ExitCode> {
-    match Line::parse().command {
+    let line = Line::parse();
+    let files_max = open_files::raise();
+    match line.command {
         Command::Echo { address } => echo::serve(address)?,
         Command::Compare(args) => compare(&args)?,
         Command::Gate(args) => return gate::run(&args),
@@ -236,6 +239,9 @@ fn main() -> anyhow::Result<ExitCode> {
                 is_some,
                 "at least one connection, one call in flight and one in a batch"
             );
+            let paced = if args.rate > 0 { load::active(&args) } else { 0 };
+            let wanted = open_files::wanted(args.connections as u64, paced as u64);
+            open_files::ensure(wanted, files_max)?;
             let report = load::run(&args, Duration::from_secs(args.warm_up), seconds)?;
             report.print(&args)?;
             if report.error_count() > 0 {

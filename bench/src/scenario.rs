@@ -130,6 +130,11 @@ impl Server {
         ("fasthttp", Self::Fasthttp),
     ];
 
+    /// Whether its processes are as many as the scenario says.
+    pub(crate) const fn is_gateway(self) -> bool {
+        matches!(self, Self::Gateway | Self::GatewayHttp)
+    }
+
     /// As `serve.sh` and the files have it.
     pub(crate) fn name(self) -> &'static str {
         Self::ALL.iter().find(|(_, server)| *server == self).map_or("", |(name, _)| name)
@@ -151,7 +156,7 @@ impl Scenario {
         Ok(scenario)
     }
 
-    fn parse(text: &str) -> anyhow::Result<Self> {
+    pub(crate) fn parse(text: &str) -> anyhow::Result<Self> {
         let scenario: Self = serde_yaml_ng::from_str(text)?;
         anyhow::ensure!(!scenario.sides.is_empty(), "no sides");
         for (at, side) in scenario.sides.iter().enumerate() {
