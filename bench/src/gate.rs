@@ -32,7 +32,7 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
     anyhow::ensure!(!lines.is_empty(), "the baseline is empty");
     let own = own_path()?;
     build_gateway()?;
-    let mut found: BTreeMap<String, Comparison> = BTreeMap::new();
+    let mut found: BTreeMap<String, anyhow::Result<Comparison>> = BTreeMap::new();
     let mut is_worse = false;
     for line in &lines {
         if !found.contains_key(&line.scenario) {
@@ -43,9 +43,13 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
                 rounds: args.rounds,
                 seconds: args.seconds,
             };
-            found.insert(line.scenario.clone(), compare::run(&plan)?);
+            found.insert(line.scenario.clone(), compare::run(&plan));
         }
-        let verdict = found.get(&line.scenario).and_then(|comparison| line.judge(comparison));
+        let comparison = found.get(&line.scenario);
+        if let Some(Err(error)) = comparison {
+            println!("{}: FAILED: {error:#}", line.scenario);
+        }
+        let verdict = comparison.and_then(|found| line.judge(found.as_ref().ok()?));
         let Line { scenario, side, to, cpu_ratio, spread } = line;
         match verdict {
             Some((ratio, true)) => {

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::compare::{Comparison, SideOutcome};
+use crate::outcome::Outcome;
 
 /// Size of a plot, and of the room for its axes.
 const WIDTH: f64 = 760.0;
@@ -22,6 +23,9 @@ th,td{padding:.3rem .7rem;text-align:right;border-bottom:1px solid #ddd}th:first
 small,.note{color:#666}svg{max-width:100%;height:auto}svg text{font:12px system-ui,sans-serif;fill:#444}\
 .grid{stroke:#e3e3e3}.axis{stroke:#888}\
 @media(prefers-color-scheme:dark){body{color:#ddd;background:#181818}th,td{border-color:#333}small,.note{color:#999}svg text{fill:#bbb}.grid{stroke:#333}}";
+
+/// What every page begins with.
+const HEAD: &str = "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">";
 
 /// A logarithmic axis.
 #[derive(Clone, Copy)]
@@ -59,14 +63,24 @@ impl Axis {
     }
 }
 
-/// Writes a comparison.
-pub(crate) fn page(comparison: &Comparison) -> Result<String, fmt::Error> {
+/// Writes what became of a scenario.
+pub(crate) fn page(outcome: &Outcome) -> Result<String, fmt::Error> {
+    match outcome {
+        Outcome::Compared(comparison) => compared(comparison),
+        Outcome::Failed { failed } => Ok(format!(
+            "{HEAD}<title>{name}</title><style>{STYLE}</style><h1>{name}</h1><p>Not measured: {error}</p></html>\n",
+            name = text(&failed.scenario),
+            error = text(&failed.error),
+        )),
+    }
+}
+
+fn compared(comparison: &Comparison) -> Result<String, fmt::Error> {
     let mut out = String::new();
     let machine = &comparison.machine;
     write!(
         out,
-        "<!doctype html><html lang=\"en\"><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">\
-         <title>{name}</title><style>{STYLE}</style><h1>{name}</h1><p>{about}</p>\
+        "{HEAD}<title>{name}</title><style>{STYLE}</style><h1>{name}</h1><p>{about}</p>\
          <p class=\"note\">{cpus} x {cpu}, {memory} MiB, Linux {kernel}; commit {commit}; {rounds} rounds of {seconds} s; load average before {load:.2}</p>",
         name = text(&comparison.scenario),
         about = text(&comparison.about),

@@ -14,6 +14,7 @@ mod machine;
 mod measured;
 mod message;
 mod open_files;
+mod outcome;
 mod report;
 mod scenario;
 mod servers;
@@ -25,6 +26,8 @@ use std::process::ExitCode;
 use std::time::Duration;
 
 use clap::{Parser, Subcommand};
+
+use crate::outcome::Outcome;
 
 /// Measures the gateway.
 #[derive(Debug, Parser)]
@@ -57,7 +60,7 @@ enum Command {
 /// What to compare.
 #[derive(Clone, Debug, clap::Args)]
 struct CompareArgs {
-    /// A file of `bench/scenarios`, without its ending; `all`: one after the other.
+    /// A file of `bench/scenarios`, without its ending; `all`: one after the other, but for those that say `by_name_only`.
     #[arg(long, default_value = "all")]
     scenario: String,
     /// Rounds; each measures every side once.
@@ -225,7 +228,7 @@ fn main() -> anyhow::Result<ExitCode> {
     let files_max = open_files::raise();
     match line.command {
         Command::Echo { address } => echo::serve(address)?,
-        Command::Compare(args) => compare(&args)?,
+        Command::Compare(args) => return compare(&args),
         Command::Gate(args) => return gate::run(&args),
         Command::ByHand(args) => {
             let report = by_hand::run(&args)?;
@@ -252,14 +255,14 @@ fn main() -> anyhow::Result<ExitCode> {
     Ok(ExitCode::SUCCESS)
 }
 
-/// Compares one scenario or all of them.
+/// Compares one scenario or all of them. Status 1: one could not be compared; what was measured is kept.
 #[expect(clippy::print_stdout, reason = "the table is what was asked for")]
-fn compare(args: &CompareArgs) -> anyhow::Result<()> {
+fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
     let own = own_path()?;
     build_gateway()?;
     let is_all = args.scenario == "all";
     let names = if is_all {
-        scenario::Scenario::names(&args.folder.join("scenarios"))?
+        scenario::Scenario::all(&args.folder.join("scenarios"))?
     } else {
         vec![args.scenario.clone()]
     };
@@ -268,26 +271,28 @@ fn compare(args: &CompareArgs) -> anyhow::Result<()> {
         let plan = compare::Plan {
             folder: args.folder.clone(),
             own: own.clone(),
-            scenario: name,
+            scenario: name.clone(),
             rounds: args.rounds,
             seconds: args.seconds,
         };
-        let comparison = compare::run(&plan)?;
-        println!("== {}\n{}", comparison.scenario, comparison.table()?);
+        let outcome = Outcome::of(&name, compare::run(&plan));
+        println!("== {name}\n{}", outcome.table()?);
         if let Some(path) = &args.html {
-            let path = if is_all { beside(path, &comparison.scenario) } else { path.clone() };
-            std::fs::write(path, html::page(&comparison)?)?;
+            let path = if is_all { beside(path, &name) } else { path.clone() };
+            std::fs::write(path, html::page(&outcome)?)?;
         }
-        found.push(comparison);
+        found.push(outcome);
+        // After each: whoever ends this before the last one keeps those before.
+        if let Some(path) = &args.json {
+            let text = match &found[..] {
+                [one] if !is_all => serde_json::to_string_pretty(one)?,
+                all => serde_json::to_string_pretty(all)?,
+            };
+            std::fs::write(path, text + "\n")?;
+        }
     }
-    if let Some(path) = &args.json {
-        let text = match &found[..] {
-            [one] if !is_all => serde_json::to_string_pretty(one)?,
-            all => serde_json::to_string_pretty(all)?,
-        };
-        std::fs::write(path, text + "\n")?;
-    }
-    Ok(())
+    let is_whole = found.iter().all(|outcome| matches!(outcome, Outcome::Compared(_)));
+    Ok(if is_whole { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }
 
 /// This program. Asked for before [`build_gateway`], which may put another file in its place.

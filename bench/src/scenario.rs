@@ -19,6 +19,9 @@ pub(crate) struct Scenario {
     /// Processes of the gateway that share its ports.
     #[serde(default = "one")]
     pub(crate) gateways: u32,
+    /// Whether `all` leaves it out: it takes more of the machine than others do.
+    #[serde(default)]
+    pub(crate) by_name_only: bool,
 }
 
 /// One server, and what is sent to it.
@@ -179,8 +182,16 @@ impl Scenario {
         Ok(scenario)
     }
 
+    /// The names of all files of a folder but for those that are compared only when they are named.
+    pub(crate) fn all(folder: &Path) -> anyhow::Result<Vec<String>> {
+        let mut names = Self::names(folder)?;
+        // One that cannot be read stays: whoever compares it tells why.
+        names.retain(|name| Self::read(folder, name).map_or(true, |it| !it.by_name_only));
+        Ok(names)
+    }
+
     /// The names of all files of a folder.
-    pub(crate) fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
+    fn names(folder: &Path) -> anyhow::Result<Vec<String>> {
         let mut names = Vec::new();
         let entries = std::fs::read_dir(folder).with_context(|| folder.display().to_string())?;
         for entry in entries {
@@ -208,6 +219,19 @@ mod tests {
         for name in names {
             Scenario::read(&folder, &name).unwrap();
         }
+    }
+
+    #[test]
+    fn all_scenarios_are_those_that_need_not_be_named_and_those_that_cannot_be_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let side = "sides: [{ name: a, about: b, server: echo, mode: echo }]";
+        let write =
+            |name: &str, text: &str| std::fs::write(folder.path().join(name), text).unwrap();
+        write("usual.yaml", &format!("about: x\n{side}"));
+        write("large.yaml", &format!("about: x\nby_name_only: true\n{side}"));
+        write("odd.yaml", "about: x");
+        write("read.me", "");
+        assert_eq!(Scenario::all(folder.path()).unwrap(), ["odd", "usual"]);
     }
 
     #[test]
