@@ -4,19 +4,25 @@
 //! that a noisy machine is unkind to all alike; the figure to trust there is the server's CPU time per request.
 
 use std::collections::BTreeMap;
-use std::fmt::{self, Write as _};
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Stdio};
 use std::time::{Duration, SystemTime};
 
 use anyhow::Context as _;
-use serde::{Deserialize, Serialize};
 
+use crate::comparison::{AtRate, Comparison, SideOutcome, Spread, relate};
 use crate::machine::Machine;
 use crate::measured::{self, Measured, Span};
 use crate::open_files;
 use crate::scenario::{Scenario, Side};
 use crate::servers::{Running, Servers};
+use crate::settings::{Settings, environment};
+
+/// The CPU that load has; the servers have CPU 0 (`setup.sh`).
+pub(crate) const LOAD_CPU: &str = "1";
+
+/// What each measurement waits for itself.
+const WARM_UP: Duration = Duration::from_secs(1);
 
 /// What to compare, and how long.
 #[derive(Clone, Debug)]
@@ -31,88 +37,11 @@ pub(crate) struct Plan {
     pub(crate) seconds: u32,
 }
 
-/// A figure over all rounds.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize, PartialEq)]
-pub(crate) struct Spread {
-    pub(crate) minimum: f64,
-    pub(crate) median: f64,
-    pub(crate) maximum: f64,
-}
-
-impl Spread {
-    /// `None`: of no figures.
-    fn of(figures: impl Iterator<Item = f64>) -> Option<Self> {
-        let mut sorted: Vec<f64> = figures.collect();
-        sorted.sort_by(f64::total_cmp);
-        let (minimum, maximum) = (*sorted.first()?, *sorted.last()?);
-        let (low, high) = (sorted.get((sorted.len() - 1) / 2)?, sorted.get(sorted.len() / 2)?);
-        Some(Self { minimum, median: f64::midpoint(*low, *high), maximum })
-    }
-}
-
-/// How one side's medians stand to another's.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct Ratio {
-    /// Above 1: more CPU time a request.
-    pub(crate) cpu_us_per_request: Option<f64>,
-    /// Above 1: more requests a second.
-    pub(crate) requests_per_s: f64,
-}
-
-/// A measurement at a fixed rate.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
-pub(crate) struct AtRate {
-    pub(crate) requests_per_s: f64,
-    /// Those whose answers were hoped for; the latencies are theirs.
-    pub(crate) good_per_s: f64,
-    pub(crate) cpu_us_per_request: Option<f64>,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
-}
-
-/// What became of one side.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct SideOutcome {
-    pub(crate) name: String,
-    pub(crate) about: String,
-    pub(crate) connections: u32,
-    pub(crate) pipeline: u32,
-    pub(crate) requests: u64,
-    pub(crate) errors: u64,
-    pub(crate) errors_by_code: BTreeMap<String, u64>,
-    pub(crate) requests_per_s: Spread,
-    pub(crate) cpu_us_per_request: Option<Spread>,
-    pub(crate) bytes_per_connection: Option<Spread>,
-    pub(crate) p50_us: Spread,
-    pub(crate) p99_us: Spread,
-    pub(crate) p999_us: Spread,
-    pub(crate) p9999_us: Spread,
-    /// By the other side's name.
-    pub(crate) ratio_to: BTreeMap<String, Ratio>,
-    /// Of the round with the median rate: per cent, and microseconds.
-    pub(crate) percentiles_us: Vec<(f64, f64)>,
-    pub(crate) at_rates: Vec<AtRate>,
-}
-
-/// What a comparison found.
-#[derive(Clone, Debug, Serialize, Deserialize)]
-pub(crate) struct Comparison {
-    pub(crate) scenario: String,
-    pub(crate) about: String,
-    pub(crate) machine: Machine,
-    pub(crate) rounds: u32,
-    pub(crate) seconds: u32,
-    pub(crate) sides: Vec<SideOutcome>,
-    /// What could not be compared, and why.
-    pub(crate) absent: BTreeMap<String, String>,
-}
-
 /// Compares. Starts what is needed, and ends it.
 pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let scenario = Scenario::read(&plan.folder.join("scenarios"), &plan.scenario)?;
     open_files::ensure_for(&scenario, open_files::raise())?;
-    let machine = Machine::read();
+    let machine = Machine::read(crate::is_built_here());
     let mut wanted: Vec<_> = scenario.sides.iter().map(|side| side.server).collect();
     wanted.sort_unstable();
     wanted.dedup();
@@ -143,7 +72,9 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     }
     let mut sides = Vec::new();
     for (side, running, measured) in &present {
-        let mut outcome = outcome(side, measured).context("no rounds")?;
+        let pid = running.pids.first().copied();
+        let settings = Settings::of(side, scenario.gateways, WARM_UP.as_secs(), pid);
+        let mut outcome = outcome(side, settings, measured).context("no rounds")?;
         // A refusal comes sooner than an answer: what is refused is no peak.
         let peak =
             Spread::of(measured.iter().map(|round| round.good_per_s)).context("no rounds")?;
@@ -168,6 +99,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
         scenario: name,
         about: scenario.about,
         machine,
+        environment: environment(std::env::vars()),
         rounds,
         seconds,
         sides,
@@ -183,8 +115,7 @@ fn load(
     (side, running): (&Side, &Running),
     rate: Option<f64>,
 ) -> anyhow::Result<Measured> {
-    let span =
-        Span { warm_up: Duration::from_secs(1), counted: Duration::from_secs(plan.seconds.into()) };
+    let span = Span { warm_up: WARM_UP, counted: Duration::from_secs(plan.seconds.into()) };
     let beside = side.beside.as_ref().map(|beside| {
         let mut command = loader(own, servers, side, running);
         command.arg(format!("--operation={}", beside.operation));
@@ -230,7 +161,7 @@ fn load(
 /// `gateway-bench load` on a server, with what every load of a side has.
 fn loader(own: &Path, servers: &Servers, side: &Side, running: &Running) -> Command {
     let mut command = Command::new("taskset");
-    command.args(["-c", "1"]).arg(own).args(["load", "--first=1"]);
+    command.args(["-c", LOAD_CPU]).arg(own).args(["load", "--first=1"]);
     command.arg(format!("--address={}", running.address));
     command.arg(format!("--count={}", side.count)).arg(format!("--param={}", side.param));
     // In the environment, where other users of the machine do not see them.
@@ -249,7 +180,7 @@ impl Drop for Ended {
     }
 }
 
-fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
+fn outcome(side: &Side, settings: Settings, measured: &[Measured]) -> Option<SideOutcome> {
     let spread = |figure: fn(&Measured) -> f64| Spread::of(measured.iter().map(figure));
     let of_some =
         |figure: fn(&Measured) -> Option<f64>| Spread::of(measured.iter().filter_map(figure));
@@ -262,8 +193,7 @@ fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
     Some(SideOutcome {
         name: side.name.clone(),
         about: side.about.clone(),
-        connections: side.connections,
-        pipeline: side.pipeline,
+        settings,
         requests: measured.iter().map(|round| round.requests).sum(),
         errors: measured.iter().map(|round| round.errors).sum(),
         errors_by_code,
@@ -283,108 +213,8 @@ fn outcome(side: &Side, measured: &[Measured]) -> Option<SideOutcome> {
     })
 }
 
-/// Fills in how each side stands to each other one.
-fn relate(sides: &mut [SideOutcome]) {
-    let medians: Vec<_> = sides
-        .iter()
-        .map(|side| {
-            let cpu = side.cpu_us_per_request.map(|cpu| cpu.median);
-            (side.name.clone(), cpu, side.requests_per_s.median)
-        })
-        .collect();
-    for side in sides {
-        let own = (side.cpu_us_per_request.map(|cpu| cpu.median), side.requests_per_s.median);
-        for (name, cpu, rate) in medians.iter().filter(|(name, ..)| *name != side.name) {
-            let ratio = Ratio {
-                cpu_us_per_request: own.0.zip(*cpu).map(|(own, other)| own / other),
-                requests_per_s: own.1 / rate,
-            };
-            side.ratio_to.insert(name.clone(), ratio);
-        }
-    }
-}
-
 /// Says on standard error what is done now.
 #[expect(clippy::print_stderr, reason = "a comparison takes minutes, and says how far it is")]
 fn progress(what: &str) {
     eprintln!("{what}");
-}
-
-impl Comparison {
-    /// The table, for people.
-    pub(crate) fn table(&self) -> Result<String, fmt::Error> {
-        let mut out = String::new();
-        let base = self.sides.first();
-        let head = [
-            "",
-            "requests/s",
-            "CPU us/request",
-            "p50 us",
-            "p99 us",
-            "p99.9 us",
-            "CPU to the first",
-        ];
-        let [name, rate, cpu, p50, p99, p999, ratio] = head;
-        writeln!(out, "{name:<36} {rate:>24} {cpu:>22} {p50:>8} {p99:>8} {p999:>9}  {ratio}")?;
-        for side in &self.sides {
-            let of = |spread: Spread, digits: usize| {
-                format!(
-                    "{:.digits$} ({:.digits$}-{:.digits$})",
-                    spread.median, spread.minimum, spread.maximum
-                )
-            };
-            let cpu = side.cpu_us_per_request.map_or_else(String::new, |cpu| of(cpu, 2));
-            let ratio = base.and_then(|base| side.ratio_to.get(&base.name)?.cpu_us_per_request);
-            let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2} x"));
-            writeln!(
-                out,
-                "{:<36} {:>24} {cpu:>22} {:>8.0} {:>8.0} {:>9.0}  {ratio}",
-                side.about,
-                of(side.requests_per_s, 0),
-                side.p50_us.median,
-                side.p99_us.median,
-                side.p999_us.median,
-            )?;
-            if let Some(bytes) = side.bytes_per_connection {
-                writeln!(out, "{:<36} {:.0} bytes/connection", "", bytes.median)?;
-            }
-            for (code, count) in &side.errors_by_code {
-                writeln!(out, "{:<36} {count} answers with code {code}", "")?;
-            }
-            for at in &side.at_rates {
-                writeln!(
-                    out,
-                    "{:<36} {:>24} {:>22} {:>8.0} {:>8.0} {:>9.0}",
-                    "  at a fixed rate",
-                    if at.good_per_s < at.requests_per_s {
-                        format!("{:.0}, good {:.0}", at.requests_per_s, at.good_per_s)
-                    } else {
-                        format!("{:.0}", at.requests_per_s)
-                    },
-                    at.cpu_us_per_request.map_or_else(String::new, |cpu| format!("{cpu:.2}")),
-                    at.p50_us,
-                    at.p99_us,
-                    at.p999_us
-                )?;
-            }
-        }
-        for (name, reason) in &self.absent {
-            writeln!(out, "{name:<36} not compared: {reason}")?;
-        }
-        Ok(out)
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn median_of_an_even_number_of_figures_is_between_the_two_in_the_middle() {
-        let spread = |figures: &[f64]| Spread::of(figures.iter().copied());
-        let of = |minimum, median, maximum| Some(Spread { minimum, median, maximum });
-        assert_eq!(spread(&[3.0, 1.0, 2.0]), of(1.0, 2.0, 3.0));
-        assert_eq!(spread(&[4.0, 1.0, 2.0, 3.0]), of(1.0, 2.5, 4.0));
-        assert_eq!(spread(&[]), None);
-    }
 }

@@ -6,7 +6,8 @@ use std::process::ExitCode;
 use anyhow::Context as _;
 use serde::{Deserialize, Serialize};
 
-use crate::compare::{Comparison, Plan};
+use crate::compare::Plan;
+use crate::comparison::Comparison;
 use crate::{GateArgs, build_gateway, compare, own_path};
 
 /// A line of the baseline.

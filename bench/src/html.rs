@@ -2,7 +2,7 @@
 
 use std::fmt::{self, Write as _};
 
-use crate::compare::{Comparison, SideOutcome};
+use crate::comparison::{Comparison, SideOutcome};
 use crate::outcome::Outcome;
 
 /// Size of a plot, and of the room for its axes.
@@ -81,14 +81,17 @@ fn compared(comparison: &Comparison) -> Result<String, fmt::Error> {
     write!(
         out,
         "{HEAD}<title>{name}</title><style>{STYLE}</style><h1>{name}</h1><p>{about}</p>\
-         <p class=\"note\">{cpus} x {cpu}, {memory} MiB, Linux {kernel}; commit {commit}; {rounds} rounds of {seconds} s; load average before {load:.2}</p>",
+         <p class=\"note\">{cpus} x {cpu}, {memory} MiB, Linux {kernel}; {commit}; {rounds} rounds of {seconds} s; load average before {load:.2}</p>",
         name = text(&comparison.scenario),
         about = text(&comparison.about),
         cpus = machine.processor_count,
         cpu = text(&machine.processor),
         memory = machine.memory_mib,
         kernel = text(&machine.kernel),
-        commit = text(&machine.commit),
+        commit = machine.commit.as_ref().map_or_else(
+            || "a binary whose commit is not known".to_owned(),
+            |commit| format!("commit {}", text(commit)),
+        ),
         rounds = comparison.rounds,
         seconds = comparison.seconds,
         load = machine.load_before,
@@ -102,6 +105,7 @@ fn compared(comparison: &Comparison) -> Result<String, fmt::Error> {
         out.push_str("<h2>Latency by rate</h2><p class=\"note\">Requests at their own times, whether or not earlier ones are answered; latency counts from those times. Full line p99, dashed p50, dotted p99.9.</p>");
         rates(&mut out, &comparison.sides)?;
     }
+    settings(&mut out, comparison)?;
     out.push_str("</html>\n");
     Ok(out)
 }
@@ -121,8 +125,8 @@ fn table(out: &mut String, comparison: &Comparison) -> fmt::Result {
             "<tr><td><span style=\"color:{colour}\">&#9632;</span> {}<br><small>{} connections, {} in flight</small>\
              <td>{:.0}<br><small>{:.0} to {:.0}</small><td>{cpu}<td>{:.0}<td>{:.0}<td>{:.0}<td>{}<td>{ratio}</tr>",
             text(&side.about),
-            side.connections,
-            side.pipeline,
+            side.settings.connections,
+            side.settings.pipeline,
             rate.median,
             rate.minimum,
             rate.maximum,
@@ -136,6 +140,20 @@ fn table(out: &mut String, comparison: &Comparison) -> fmt::Result {
     for (name, reason) in &comparison.absent {
         write!(out, "<p class=\"note\">Not compared: {}: {}.</p>", text(name), text(reason))?;
     }
+    Ok(())
+}
+
+/// Everything that a side was measured with, folded away.
+fn settings(out: &mut String, comparison: &Comparison) -> fmt::Result {
+    out.push_str("<details><summary>Settings</summary>");
+    for (name, value) in &comparison.environment {
+        write!(out, "<p><code>{}={}</code></p>", text(name), text(value))?;
+    }
+    for side in &comparison.sides {
+        let settings = serde_json::to_string_pretty(&side.settings).unwrap_or_default();
+        write!(out, "<h3>{}</h3><pre>{}</pre>", text(&side.about), text(&settings))?;
+    }
+    out.push_str("</details>");
     Ok(())
 }
 
@@ -165,7 +183,7 @@ fn rates(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
         .map(|share| (x(most * share), format!("{:.0}/s", most * share)));
     begin(out, &ticks, y, "requests a second")?;
     for (side, colour) in sides.iter().zip(COLOURS.iter().cycle()) {
-        let of = |figure: fn(&crate::compare::AtRate) -> f64| {
+        let of = |figure: fn(&crate::comparison::AtRate) -> f64| {
             side.at_rates.iter().map(move |at| (x(at.requests_per_s), y.at(figure(at))))
         };
         line(out, of(|at| at.p99_us), colour, "")?;

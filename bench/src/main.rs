@@ -4,6 +4,7 @@
 
 mod by_hand;
 mod compare;
+mod comparison;
 mod cpu;
 mod disk;
 mod echo;
@@ -18,6 +19,8 @@ mod outcome;
 mod report;
 mod scenario;
 mod servers;
+mod settings;
+mod table;
 mod timer;
 
 use std::net::SocketAddr;
@@ -306,12 +309,17 @@ fn beside(path: &Path, name: &str) -> PathBuf {
     path.with_extension(format!("{name}.{extension}"))
 }
 
+/// Whether the gateway that is measured is what stands in the folder.
+fn is_built_here() -> bool {
+    std::env::var_os("GATEWAY").is_none()
+}
+
 /// Builds the gateway, where `GATEWAY` does not name a binary: what is measured is what stands in the folder.
 ///
 /// Together with this program, because cargo makes libraries anew for every choice of packages that asks other
 /// features of them: alone it would be built once more, beside what `cargo build --release -p gateway -p gateway-bench` left.
 fn build_gateway() -> anyhow::Result<()> {
-    if std::env::var_os("GATEWAY").is_some() {
+    if !is_built_here() {
         return Ok(());
     }
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());

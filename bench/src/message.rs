@@ -1,9 +1,11 @@
 //! What a connection sends and what it counts as an answer.
 
+use std::fmt;
 use std::io::Write as _;
 use std::str::FromStr;
 
 use anyhow::Context as _;
+use clap::ValueEnum as _;
 use gateway_protocol::message::{Auth, Hello, write_call};
 use gateway_protocol::{
     Codec, FrameHeader, FrameKind, HEADER_BYTES, RequestId, Value, begin_frame, decode_header,
@@ -37,6 +39,11 @@ pub(crate) enum Mode {
 }
 
 impl Mode {
+    /// As the option has it.
+    pub(crate) fn name(self) -> String {
+        self.to_possible_value().map_or_else(String::new, |value| value.get_name().to_owned())
+    }
+
     /// Whether a connection logs in with a HELLO.
     const fn is_gateway(self) -> bool {
         !matches!(self, Self::Echo | Self::Http | Self::IdleHttp | Self::Redis)
@@ -83,6 +90,18 @@ impl FromStr for Mix {
             operations.push((name.into(), sum));
         }
         Ok(Self { operations })
+    }
+}
+
+impl fmt::Display for Mix {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut before = 0;
+        for (name, up_to) in &self.operations {
+            let comma = if before == 0 { "" } else { "," };
+            write!(f, "{comma}{name}={}", up_to - before)?;
+            before = *up_to;
+        }
+        Ok(())
     }
 }
 
@@ -352,6 +371,7 @@ mod tests {
         let mix: Mix = "a=3,b=1".parse().unwrap();
         let picked: Vec<&str> = (0..8).map(|seed| mix.pick(seed)).collect();
         assert_eq!(picked, ["a", "a", "a", "b", "a", "a", "a", "b"]);
+        assert_eq!(mix.to_string(), "a=3,b=1");
         assert_eq!("a".parse::<Mix>().unwrap().pick(7), "a");
         assert!("a=0".parse::<Mix>().is_err());
         assert!("a=x".parse::<Mix>().is_err());

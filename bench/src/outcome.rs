@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::Serialize;
 
-use crate::compare::Comparison;
+use crate::comparison::Comparison;
 
 /// A scenario that was to be compared.
 #[derive(Debug, Serialize)]

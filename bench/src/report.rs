@@ -5,9 +5,12 @@ use std::io::Write;
 use std::time::Duration;
 
 use hdrhistogram::Histogram;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::LoadArgs;
+use crate::load::active;
+use crate::machine::{Binary, Machine, cpus_of};
+use crate::settings::environment;
 
 /// What was measured.
 #[derive(Debug)]
@@ -41,6 +44,31 @@ fn counts(latency: &Histogram<u64>) -> Vec<(u64, u64)> {
     recorded.map(|step| (step.value_iterated_to(), step.count_at_value())).collect()
 }
 
+/// What it was measured with: no key, no token.
+fn settings(args: &LoadArgs) -> Value {
+    json!({
+        "mode": args.mode.name(), "operation": args.operation.to_string(), "path": args.path,
+        "param": args.param, "first": args.first, "count": args.count,
+        "rate": args.rate, "connections": args.connections, "active": active(args),
+        "pipeline": args.pipeline, "batch": args.batch, "warm_up_seconds": args.warm_up,
+        "load_cpus": cpus_of(std::process::id()),
+        "server_cpus": args.pids.first().copied().and_then(cpus_of),
+        "environment": environment(std::env::vars()),
+    })
+}
+
+/// The machine. Who built the server that answers at an address is not known.
+///
+/// `None`: whoever told the load to wait tells it, once for all processes.
+fn machine(args: &LoadArgs) -> Option<Machine> {
+    (!args.wait).then(|| Machine::read(false))
+}
+
+/// The program of the server's first process.
+fn binary(args: &LoadArgs) -> Option<Binary> {
+    args.pids.first().copied().and_then(Binary::of)
+}
+
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]
 impl Report {
     /// Answers that were none that was hoped for.
@@ -56,8 +84,7 @@ impl Report {
         let quantile = |q: f64| self.latency.value_at_quantile(q) as f64 / 1e3;
         if args.json {
             let value = json!({
-                "label": args.label, "mode": format!("{:?}", args.mode),
-                "connections": args.connections, "pipeline": args.pipeline,
+                "label": args.label, "settings": settings(args), "machine": machine(args), "binary": binary(args),
                 "requests": self.answers, "errors": self.error_count(), "errors_by_code": self.errors,
                 "requests_per_s": rate, "cpu_us_per_request": cpu_us, "bytes_per_connection": bytes,
                 "p50_us": quantile(0.5), "p90_us": quantile(0.9), "p99_us": quantile(0.99),

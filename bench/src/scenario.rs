@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use anyhow::Context as _;
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// A scenario, as its file has it.
 #[derive(Clone, Debug, Deserialize)]
@@ -100,7 +100,7 @@ const fn default_count() -> u32 {
 }
 
 /// What can be compared.
-#[derive(Clone, Copy, Debug, Deserialize, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, Deserialize, Serialize, PartialEq, Eq, PartialOrd, Ord)]
 #[serde(rename_all = "lowercase")]
 pub(crate) enum Server {
     /// `gateway-bench echo`.
