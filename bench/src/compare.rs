@@ -21,9 +21,6 @@ use crate::settings::{Settings, environment};
 /// The CPU that load has; the servers have CPU 0 (`setup.sh`).
 pub(crate) const LOAD_CPU: &str = "1";
 
-/// What each measurement waits for itself.
-const WARM_UP: Duration = Duration::from_secs(1);
-
 /// What to compare, and how long.
 #[derive(Clone, Debug)]
 pub(crate) struct Plan {
@@ -73,7 +70,7 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
     let mut sides = Vec::new();
     for (side, running, measured) in &present {
         let pid = running.pids.first().copied();
-        let settings = Settings::of(side, scenario.gateways, WARM_UP.as_secs(), pid);
+        let settings = Settings::of(side, scenario.gateways, pid);
         let mut outcome = outcome(side, settings, measured).context("no rounds")?;
         // A refusal comes sooner than an answer: what is refused is no peak.
         let peak =
@@ -115,7 +112,10 @@ fn load(
     (side, running): (&Side, &Running),
     rate: Option<f64>,
 ) -> anyhow::Result<Measured> {
-    let span = Span { warm_up: WARM_UP, counted: Duration::from_secs(plan.seconds.into()) };
+    let span = Span {
+        warm_up: Duration::from_secs(side.warm_up.into()),
+        counted: Duration::from_secs(plan.seconds.into()),
+    };
     let beside = side.beside.as_ref().map(|beside| {
         let mut command = loader(own, servers, side, running);
         command.arg(format!("--operation={}", beside.operation));
@@ -133,6 +133,7 @@ fn load(
         option("mode", side.mode.clone());
         option("seconds", plan.seconds.to_string());
         option("warm-up", span.warm_up.as_secs().to_string());
+        option("ramp", side.ramp.to_string());
         option("connections", (side.connections / side.processes).to_string());
         option("active", (side.active / side.processes).to_string());
         option("pipeline", side.pipeline.to_string());

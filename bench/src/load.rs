@@ -112,7 +112,9 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
 async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Connection>)> {
     let active = active(args);
     let (mut busy, mut silent) = (Vec::new(), Vec::new());
+    let (started, apart) = (Instant::now(), apart(args));
     for index in 0..args.connections {
+        monoio::time::sleep(at(index, apart).saturating_sub(started.elapsed())).await;
         let mut connection = connect(args, index).await?;
         // The active ones lie among the others.
         if busy.len() < active && index * active >= busy.len() * args.connections {
@@ -123,6 +125,17 @@ async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Co
         }
     }
     Ok((busy, silent))
+}
+
+/// Time from one connection to the next.
+fn apart(args: &LoadArgs) -> Duration {
+    let count = u32::try_from(args.connections).unwrap_or(u32::MAX).max(1);
+    Duration::from_secs(args.ramp.into()) / count
+}
+
+/// When a connection is opened, from the first one on.
+fn at(index: usize, apart: Duration) -> Duration {
+    apart * u32::try_from(index).unwrap_or(u32::MAX)
 }
 
 /// How many connections send anything.

@@ -191,6 +191,9 @@ struct LoadArgs {
     /// Seconds before those.
     #[arg(long, default_value_t = 1)]
     warm_up: u64,
+    /// Seconds over which the connections are opened, evenly. 0: as fast as they are accepted.
+    #[arg(long, default_value_t = 0)]
+    ramp: u32,
     /// API key of the hello.
     #[arg(long, env = "GATEWAY_API_KEY", default_value = "")]
     api_key: String,

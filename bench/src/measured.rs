@@ -111,11 +111,11 @@ pub(crate) fn measure(
     for loader in &mut loaders {
         loader.connected()?;
     }
-    let grown = cpu::resident_bytes_of(pids)?.zip(before_bytes);
     for loader in &mut loaders {
         loader.begin()?;
     }
     wait(span.warm_up);
+    let grown = cpu::resident_bytes_of(pids)?.zip(before_bytes);
     let before = cpu::seconds_of(pids)?;
     wait(span.counted);
     let spent = cpu::seconds_of(pids)?.zip(before).map(|(after, before)| after - before);

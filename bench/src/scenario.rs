@@ -66,6 +66,12 @@ pub(crate) struct Side {
     /// Calls a second, each at its own time; 0: as fast as they are answered.
     #[serde(default)]
     pub(crate) rate: u32,
+    /// Seconds over which the connections are opened, evenly; 0: as fast as they are accepted.
+    #[serde(default)]
+    pub(crate) ramp: u32,
+    /// Seconds between the last connection and what counts. Memory is looked at when they are over.
+    #[serde(default = "one")]
+    pub(crate) warm_up: u32,
     /// What is put on the same server meanwhile, and not measured.
     #[serde(default)]
     pub(crate) beside: Option<Beside>,

@@ -28,7 +28,9 @@ pub(crate) struct Settings {
     /// Processes of the load, and of the gateway.
     pub(crate) processes: u32,
     pub(crate) gateways: u32,
-    pub(crate) warm_up_seconds: u64,
+    /// Over which the connections are opened; 0: as fast as they are accepted.
+    pub(crate) ramp_seconds: u32,
+    pub(crate) warm_up_seconds: u32,
     /// Operation and connections of what was put on the server meanwhile.
     pub(crate) beside: Option<(String, u32)>,
     /// The CPUs that each may use, as Linux writes lists of them.
@@ -40,7 +42,7 @@ pub(crate) struct Settings {
 
 impl Settings {
     /// - `pid`: a process of the server's.
-    pub(crate) fn of(side: &Side, gateways: u32, warm_up_seconds: u64, pid: Option<u32>) -> Self {
+    pub(crate) fn of(side: &Side, gateways: u32, pid: Option<u32>) -> Self {
         let beside = side.beside.as_ref();
         Self {
             server: side.server,
@@ -56,7 +58,8 @@ impl Settings {
             batch: side.batch,
             processes: side.processes,
             gateways: if side.server.is_gateway() { gateways } else { 1 },
-            warm_up_seconds,
+            ramp_seconds: side.ramp,
+            warm_up_seconds: side.warm_up,
             beside: beside.map(|beside| (beside.operation.clone(), beside.connections)),
             server_cpus: pid.and_then(crate::machine::cpus_of).unwrap_or_default(),
             load_cpus: crate::compare::LOAD_CPU.into(),
@@ -89,9 +92,9 @@ mod tests {
 
     #[test]
     fn settings_of_a_side_have_what_its_file_says_and_what_its_process_is() {
-        let text = "about: x\nsides: [{ name: a, about: b, server: gateway, mode: call, operation: o, connections: 8, rate: 5, beside: { operation: slow, connections: 2 } }]";
+        let text = "about: x\nsides: [{ name: a, about: b, server: gateway, mode: call, operation: o, connections: 8, rate: 5, ramp: 4, beside: { operation: slow, connections: 2 } }]";
         let scenario = crate::scenario::Scenario::parse(text).unwrap();
-        let told = Settings::of(&scenario.sides[0], 3, 1, Some(std::process::id()));
+        let told = Settings::of(&scenario.sides[0], 3, Some(std::process::id()));
         let value = serde_json::to_value(&told).unwrap();
         for (key, expected) in [
             ("mode", serde_json::json!("call")),
@@ -104,6 +107,7 @@ mod tests {
             ("count", serde_json::json!(10_000)),
             ("processes", serde_json::json!(1)),
             ("gateways", serde_json::json!(3)),
+            ("ramp_seconds", serde_json::json!(4)),
             ("warm_up_seconds", serde_json::json!(1)),
             ("beside", serde_json::json!(["slow", 2])),
             ("load_cpus", serde_json::json!("1")),

@@ -15,17 +15,17 @@ fn setup() -> Setup<'static> {
     Setup::sqlite().set("/server/park_after", json!("1s"))
 }
 
-fn parked(gateway: &Gateway, transport: &str) -> f64 {
+fn parked(gateway: &Gateway<'_>, transport: &str) -> f64 {
     let label = format!("transport=\"{transport}\"");
     gateway.metric("gateway_connections_parked", &[&label])
 }
 
-fn open(gateway: &Gateway, transport: &str) -> f64 {
+fn open(gateway: &Gateway<'_>, transport: &str) -> f64 {
     let label = format!("transport=\"{transport}\"");
     gateway.metric("gateway_connections_open", &[&label])
 }
 
-fn wait_for_parked(gateway: &Gateway, transport: &str, count: f64) {
+fn wait_for_parked(gateway: &Gateway<'_>, transport: &str, count: f64) {
     wait_until("so many are parked", || {
         ((parked(gateway, transport) - count).abs() < 0.5).then_some(())
     });
@@ -96,9 +96,9 @@ fn ping_of_a_parked_connection_is_answered_and_does_not_keep_it_awake() {
     let mut wire = gateway.connect("game1", &admin(), Codec::Msgpack);
     wait_for_parked(&gateway, "tcp", 1.0);
     for _ in 0..3 {
-        let ping = wire.request(PING, &Value::Null);
-        let pong = wire.exchange(&ping);
-        assert_eq!((pong.kind, pong.id), (PONG, ping.id));
+        let sign = wire.request(PING, &Value::Null);
+        let pong = wire.exchange(&sign);
+        assert_eq!((pong.kind, pong.id), (PONG, sign.id));
         let began = std::time::Instant::now();
         wait_for_parked(&gateway, "tcp", 1.0);
         assert!(began.elapsed().as_secs() < 5, "it was taken for a request");

@@ -145,6 +145,25 @@ impl Thread {
     }
 }
 
+#[cfg(test)]
+impl Thread {
+    /// A thread's things without its sockets and its ring.
+    pub(super) fn bare(worker: Worker) -> Self {
+        Self {
+            worker,
+            buffers: BufferPool::default(),
+            scratch: tcp::Scratch::default(),
+            learned: Learned::default(),
+            alike: http::Learned::default(),
+            dates: http::Dates::default(),
+            tcp: Rc::default(),
+            http: Rc::default(),
+            lot: Lot::new().unwrap(),
+            has_ring: false,
+        }
+    }
+}
+
 /// Starts a frontend thread.
 ///
 /// - `cpu`: the CPU that it is pinned to; `None`: not pinned.

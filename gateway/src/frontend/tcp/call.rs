@@ -359,31 +359,14 @@ mod tests {
     use super::*;
     use crate::auth::new_key;
     use crate::backend::testing::Crowd;
-    use crate::frontend::buffer::BufferPool;
-    use crate::frontend::http::{Dates, Learned as Alike};
     use crate::frontend::registry::{Phase, PhaseLimits, Registry};
-    use crate::frontend::tcp::Scratch;
+    use crate::frontend::tcp::connection::{Identity, Login};
     use crate::frontend::worker::Thread;
+    use crate::pipeline::Worker;
     use crate::pipeline::testing::core;
-    use crate::pipeline::{Learned, Worker};
 
     const WRITE: &str = "-- @kind exec\n-- @param id bigint\n-- @allow gm\n\
                          UPDATE t SET a = 1 WHERE id = :id\n";
-
-    /// A thread of a gateway of one game.
-    fn thread(worker: Worker) -> Thread {
-        Thread {
-            worker,
-            buffers: BufferPool::default(),
-            scratch: Scratch::default(),
-            learned: Learned::default(),
-            alike: Alike::default(),
-            dates: Dates::default(),
-            tcp: Rc::default(),
-            http: Rc::default(),
-            has_ring: false,
-        }
-    }
 
     /// A connection that is logged in, and the other end of its socket.
     async fn connect(worker: Worker, key: &str) -> (Rc<Connection>, TcpStream) {
@@ -396,11 +379,13 @@ mod tests {
         let place = Rc::new(Registry::default()).join(-1, limits, Phase::Reading);
         let presence = Rc::clone(place.presence());
         let (_reads, writes) = stream.into_split();
-        let config = &snapshot.config.server.tcp;
-        let connection = Connection::new(Rc::new(thread(worker)), presence, peer, config, writes);
         let game = Some("game1".into());
         let login = Login { principal, generation: snapshot.generation, game };
-        *connection.login.borrow_mut() = Some(login);
+        let terms = (&snapshot.config.server.tcp).into();
+        let codec = Codec::Json;
+        let identity = Identity { number: 1, peer, terms, login: Some(login), codec };
+        let thread = Rc::new(Thread::bare(worker));
+        let connection = Connection::new(thread, presence, identity, writes);
         (Rc::new(connection), client)
     }
 

@@ -13,11 +13,8 @@ use crate::auth::new_key;
 use crate::backend::Job;
 use crate::bind::bind_each;
 use crate::cache::{Body, Load, Stored, read_tags};
-use crate::frontend::buffer::BufferPool;
-use crate::frontend::http::{Connection, Learned};
-use crate::frontend::parking::Lot;
+use crate::frontend::http::Connection;
 use crate::frontend::registry::{Phase, PhaseLimits, Place, Registry};
-use crate::frontend::tcp::Scratch;
 use crate::frontend::worker::Thread;
 use crate::pipeline::testing::core;
 use crate::pipeline::{self, Served, Trace, Worker};
@@ -52,18 +49,7 @@ impl Bed {
         let (core, mut jobs) = core(folder.path(), template, &sections, 4);
         let worker = Worker::new(core);
         fill(&worker, &mut jobs, key.key.expose());
-        let thread = Thread {
-            worker,
-            buffers: BufferPool::default(),
-            scratch: Scratch::default(),
-            learned: pipeline::Learned::default(),
-            alike: Learned::default(),
-            dates: Dates::default(),
-            tcp: Rc::default(),
-            http: Rc::default(),
-            lot: Lot::new().unwrap(),
-            has_ring: false,
-        };
+        let thread = Thread::bare(worker);
         let limits = PhaseLimits { idle: 9, reading: 9, writing: 9, greeting: 9 };
         let place = Rc::new(Registry::default()).join(-1, limits, Phase::Reading);
         let presence = Rc::clone(place.presence());
