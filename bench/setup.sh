@@ -50,7 +50,7 @@ start_gateway() {
     export GATEWAY_API_KEY
     cat >"$home/gateway.yaml" <<Y
 runtime: { frontend_threads: 1, backend_threads: 1, pin: false }
-server: { reuse_port: true, tcp: { address: "127.0.0.1:18110", max_connections: 20000, heartbeat: 5m }, http: { address: "127.0.0.1:18111" } }
+server: { reuse_port: true, tcp: { address: "127.0.0.1:18110", max_connections: 20000, heartbeat: 5m }, http: { address: "127.0.0.1:18111", max_connections: 20000 } }
 admin: { address: "127.0.0.1:18112" }
 templates: $PWD/bench/templates
 database:
