@@ -99,7 +99,7 @@ impl<E> Cache<E> {
     }
 
     /// Whether a read that missed L1 would have to ask the database at this moment: nobody fetches the same, and no
-    /// Redis may have it.
+    /// Redis may have it. A fetch whose job waits for the backend has not begun, and is not known here.
     ///
     /// Cost: with a Redis none; otherwise some allocations and a lock that flights share.
     pub fn has_only_database(&self, key: &Key, tags: Option<&[Tag]>) -> bool {

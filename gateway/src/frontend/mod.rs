@@ -11,6 +11,7 @@
 //! Invariant: nothing here blocks, and no `RefCell` borrow is held over an await. TLS, when it comes,
 //! wraps the stream between `listener` and the two protocols.
 
+mod admission;
 mod buffer;
 mod catch;
 #[cfg(feature = "mysql")]
@@ -28,8 +29,9 @@ mod tcp;
 mod wait;
 mod worker;
 
+pub use admission::Door;
 pub use listener::{Bound, BoundListeners, Claim, Sharing, bind};
 pub use probe::probe_ring;
 use room::Room;
 use wait::wait_for;
-pub use worker::{Door, Stop, spawn};
+pub use worker::{Stop, spawn};

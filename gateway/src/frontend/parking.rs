@@ -18,7 +18,7 @@ use nix::sys::epoll::{
 };
 use slab::Slab;
 
-use super::worker::Admission;
+use super::admission::Admission;
 use super::{http, tcp};
 
 /// Connections that one wait gives, at most: others of the thread have their turn in between.

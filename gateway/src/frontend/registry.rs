@@ -133,8 +133,12 @@ impl Presence {
         self.asked.set(self.now());
     }
 
-    /// It comes back from the lot: a sign of life alone does not keep it.
-    pub(super) fn has_long_not_asked(&self) {
+    /// It comes back from the lot: a sign of life alone does not keep it, and its silence goes on until there is one.
+    ///
+    /// - `left`: seconds of it that were left.
+    pub(super) fn comes_back(&self, left: u32) {
+        let silent = self.limits.idle.saturating_sub(left);
+        self.since.set(self.now().wrapping_sub(silent));
         self.asked.set(self.now().wrapping_sub(self.clock.park_after.get()).wrapping_sub(1));
     }
 
@@ -385,8 +389,9 @@ mod tests {
         assert_eq!(dormant_after(3), Some(2));
         presence.asks();
         assert!(!presence.is_dormant());
-        presence.has_long_not_asked();
+        presence.comes_back(1);
         assert!(presence.is_dormant());
+        assert_eq!(presence.left().1, 1, "it is as silent as it was");
     }
 
     #[test]

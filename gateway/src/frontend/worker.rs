@@ -4,7 +4,6 @@ use std::io;
 use std::os::fd::AsRawFd;
 use std::rc::Rc;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant};
 
@@ -12,6 +11,7 @@ use monoio::net::{TcpListener, TcpStream};
 use monoio::{IoUringDriver, LegacyDriver, RuntimeBuilder};
 use nix::sys::socket::{Shutdown, shutdown};
 
+use super::admission::{Admission, Door};
 use super::buffer::BufferPool;
 use super::catch::catch;
 use super::database::Reads;
@@ -23,13 +23,6 @@ use crate::config::IoUring;
 use crate::observe::{Event, Transport, emit};
 use crate::pipeline::{Core, Learned, Worker};
 use crate::queue::{Notice, NoticeBoard, Notices};
-
-/// Connections that all threads of one protocol hold together, for their common limit. Written when a
-/// connection comes and goes, never by a request.
-#[derive(Debug, Default)]
-pub struct Door {
-    open: AtomicUsize,
-}
 
 /// How the threads are told to stop, and what they count.
 #[derive(Clone, Debug)]
@@ -362,50 +355,12 @@ impl Accept {
     where
         F: Future<Output = Option<Parked>> + 'static,
     {
-        let Some(admission) = Admission::new(self) else {
+        let (thread, door) = (Rc::clone(&self.thread), Arc::clone(&self.door));
+        let Some(admission) = Admission::new(thread, door, self.transport, self.count_max()) else {
             self.thread.worker.recorder.connection_refused(self.transport);
             return;
         };
         let thread = Rc::clone(&self.thread);
         Rc::clone(&thread).serve(admission, serve(thread, stream));
-    }
-}
-
-/// A connection's place among those of its protocol, from its accept to its end.
-#[derive(Debug)]
-pub(super) struct Admission {
-    thread: Rc<Thread>,
-    door: Arc<Door>,
-    transport: Transport,
-}
-
-impl Admission {
-    /// `None`: there are as many as may be.
-    fn new(accept: &Accept) -> Option<Self> {
-        let door = Arc::clone(&accept.door);
-        if door.open.fetch_add(1, Ordering::Relaxed) >= accept.count_max() {
-            door.open.fetch_sub(1, Ordering::Relaxed);
-            return None;
-        }
-        let (thread, transport) = (Rc::clone(&accept.thread), accept.transport);
-        thread.worker.recorder.connection_opened(transport);
-        Some(Self { thread, door, transport })
-    }
-
-    /// It has no task any more.
-    pub(super) fn parked(&self) {
-        self.thread.worker.recorder.connection_parked(self.transport);
-    }
-
-    /// It has one again, or is to be closed.
-    pub(super) fn resumed(&self) {
-        self.thread.worker.recorder.connection_resumed(self.transport);
-    }
-}
-
-impl Drop for Admission {
-    fn drop(&mut self) {
-        self.thread.worker.recorder.connection_closed(self.transport);
-        self.door.open.fetch_sub(1, Ordering::Relaxed);
     }
 }

@@ -55,16 +55,19 @@ impl Patience {
         self.is_short
     }
 
+    /// Somebody comes to the line: what was seen long ago says nothing of it.
+    pub(super) fn forget_old(&mut self, after: Duration, now: Instant) {
+        if self.seen_at.is_none_or(|seen| seen + after <= now) {
+            *self = Self::default();
+        }
+    }
+
     /// Takes in that a connection came back. Returns whether those who have waited too long are to go.
     ///
     /// - `is_late`: the first in line has waited for longer than a standing line lets; nobody in line is never late.
     /// - `after`: how long things must be seen one way to be taken so.
     fn observe(&mut self, is_late: bool, after: Duration, now: Instant) -> bool {
-        let is_stale = self.seen_at.is_none_or(|seen| seen + after <= now);
-        if is_stale {
-            // Nothing is known of the time between.
-            *self = Self::default();
-        }
+        self.forget_old(after, now);
         self.seen_at = Some(now);
         if is_late == self.is_short {
             self.doubted_since = None;
@@ -102,6 +105,17 @@ mod tests {
         let (mut patience, mut now) = (Patience::default(), Instant::now());
         assert!(!see(&mut patience, true, &mut now, ALMOST));
         assert!(see(&mut patience, true, &mut now, Duration::ZERO));
+    }
+
+    #[test]
+    fn line_that_nothing_was_seen_of_for_that_time_is_no_standing_one_for_who_comes() {
+        let (mut patience, mut now) = (Patience::default(), Instant::now());
+        assert!(see(&mut patience, true, &mut now, AFTER));
+        // What was seen last was seen one step ago.
+        for (later, is_known) in [(ALMOST.saturating_sub(STEP), true), (ALMOST, false)] {
+            patience.forget_old(AFTER, now + later);
+            assert_eq!(patience.is_short(), is_known);
+        }
     }
 
     #[test]

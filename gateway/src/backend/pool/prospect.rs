@@ -22,7 +22,7 @@ pub enum Prospect {
     Standing,
     /// That there is no place in the line, which may end.
     Full,
-    /// That the line does not end, and that a connection goes to another one before it would be late.
+    /// That the line does not end, and that there are as many in it as connections already: who comes may be late.
     None,
 }
 

@@ -145,6 +145,7 @@ impl State {
             return Admission::Down;
         }
         if self.line.is_empty() {
+            self.patience.forget_old(self.config.standing.after, now);
             while let Some(open) = self.idle.pop() {
                 if self.is_over(&open, now) {
                     self.open -= 1;

@@ -73,6 +73,24 @@ mod tests {
         config
     }
 
+    impl State {
+        /// A row that says this, and nothing else.
+        pub(in crate::backend::switch) fn plain(owner: &str, phase: Phase, epoch: i64) -> Self {
+            Self {
+                epoch,
+                owner: owner.into(),
+                mirror: None,
+                phase,
+                changed_at: "".into(),
+                changed_by: "".into(),
+                flip_id: 0,
+                pause_max_ms: 0,
+                flip_at_ms: 0,
+                sample_ppm: 0,
+            }
+        }
+    }
+
     fn row(owner: &str, phase: Phase) -> State {
         State::plain(owner, phase, 1)
     }

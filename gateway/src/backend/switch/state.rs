@@ -395,22 +395,3 @@ fn table(row: TextRow) -> Option<GroupTable> {
     let is_done = texts.next()?? != "0";
     Some(GroupTable { name, last_key, touched, is_done })
 }
-
-#[cfg(test)]
-impl State {
-    /// A row that says this, and nothing else.
-    pub(super) fn plain(owner: &str, phase: Phase, epoch: i64) -> Self {
-        Self {
-            epoch,
-            owner: owner.into(),
-            mirror: None,
-            phase,
-            changed_at: "".into(),
-            changed_by: "".into(),
-            flip_id: 0,
-            pause_max_ms: 0,
-            flip_at_ms: 0,
-            sample_ppm: 0,
-        }
-    }
-}

@@ -83,9 +83,10 @@ pub(super) fn resume(
 ) -> impl Future<Output = Option<parking::Parked>> {
     // Boxed, as there is nothing to begin with: it is over at once.
     run(Box::pin(async move {
-        let Parked { stream, limits, head_bytes_max, .. } = parked;
+        let Parked { stream, limits, left, head_bytes_max } = parked;
         let peer = stream.peer_addr().ok()?;
         let place = thread.http.join(stream.as_raw_fd(), limits, Phase::Idle);
+        place.presence().comes_back(left);
         let connection = Connection { thread, presence: Rc::clone(place.presence()), peer };
         let bytes = Vec::with_capacity(IDLE_BUFFER_BYTES);
         Some(Plain::new(connection, HandedOver { place, stream, bytes }, head_bytes_max))

@@ -10,7 +10,8 @@ use gateway_protocol::message::{Batch, Call};
 use gateway_protocol::{Codec, FrameHeader, begin_reply, finish_reply, json, msgpack};
 
 use super::call::{Asked, find, nothing, params};
-use super::connection::{Connection, Login};
+use super::connection::Connection;
+use super::identity::Login;
 use super::login;
 use super::pipelined::{Batched, Begun, serve_batch};
 use crate::auth::Principal;

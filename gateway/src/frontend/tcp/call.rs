@@ -10,7 +10,8 @@ use gateway_protocol::{
     Codec, FrameHeader, FrameStart, RequestId, begin_reply, finish_reply, flag, json, msgpack,
 };
 
-use super::connection::{Connection, Login, write_refusal};
+use super::connection::{Connection, write_refusal};
+use super::identity::Login;
 use super::login;
 use crate::auth::Principal;
 use crate::bind::{Bound, Param, bind_each};
@@ -360,7 +361,7 @@ mod tests {
     use crate::auth::new_key;
     use crate::backend::testing::Crowd;
     use crate::frontend::registry::{Phase, PhaseLimits, Registry};
-    use crate::frontend::tcp::connection::{Identity, Login};
+    use crate::frontend::tcp::identity::Identity;
     use crate::frontend::worker::Thread;
     use crate::pipeline::Worker;
     use crate::pipeline::testing::core;

@@ -3,7 +3,6 @@
 use std::cell::{Cell, RefCell};
 use std::net::SocketAddr;
 use std::rc::Rc;
-use std::sync::Arc;
 use std::time::Instant;
 
 use gateway_protocol::message::GoAway;
@@ -15,11 +14,11 @@ use monoio::io::{CancelHandle, Canceller};
 use monoio::net::TcpStream;
 use monoio::net::tcp::{TcpOwnedReadHalf, TcpOwnedWriteHalf};
 
+use super::identity::{Identity, Login, Terms};
 use super::inflight::InFlight;
 use super::outbox::Outbox;
 use super::{batch, call, login};
-use crate::auth::{AuthError, Principal};
-use crate::config::TcpConfig;
+use crate::auth::AuthError;
 use crate::error::Error;
 use crate::frontend::registry::{Nudge, Phase, Presence, Serving};
 use crate::frontend::worker::Thread;
@@ -36,47 +35,6 @@ pub(super) enum Flow {
     /// No further call may begin now.
     Full,
     Close,
-}
-
-/// Who a connection belongs to, once its HELLO was good.
-#[derive(Clone, Debug)]
-pub(super) struct Login {
-    /// Resolved against the snapshot of `generation`.
-    pub(super) principal: Arc<Principal>,
-    pub(super) generation: u64,
-    /// The game of calls that name none.
-    pub(super) game: Option<Rc<str>>,
-}
-
-/// What a connection was told when it was welcomed, whatever the configuration says later.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Terms {
-    pub(super) heartbeat_ms: u32,
-    pub(super) inflight_max: u32,
-    pub(super) frame_bytes_max: u32,
-}
-
-impl From<&TcpConfig> for Terms {
-    fn from(config: &TcpConfig) -> Self {
-        Self {
-            heartbeat_ms: u32::try_from(config.heartbeat.as_millis()).unwrap_or(u32::MAX),
-            inflight_max: config.inflight_max,
-            frame_bytes_max: config.frame_bytes_max,
-        }
-    }
-}
-
-/// What outlives a connection's task.
-#[derive(Clone, Debug)]
-pub(super) struct Identity {
-    /// Tells connections apart in the log.
-    pub(super) number: u64,
-    pub(super) peer: SocketAddr,
-    pub(super) terms: Terms,
-    /// `None` before its HELLO was good.
-    pub(super) login: Option<Login>,
-    /// Of the last frame with a payload of values: what no frame asks for is told in it.
-    pub(super) codec: Codec,
 }
 
 /// A connection's state. Shared by its reader and by the tasks of its calls, all on one thread.

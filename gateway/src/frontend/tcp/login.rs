@@ -7,7 +7,8 @@ use std::time::Duration;
 use gateway_protocol::message::{Auth, Hello, Welcome};
 use gateway_protocol::{FrameHeader, FrameKind, GameId};
 
-use super::connection::{Connection, Flow, Login};
+use super::connection::{Connection, Flow};
+use super::identity::Login;
 use crate::auth::{AuthError, HELLO_SKEW_SECONDS, HelloProof, Principal};
 use crate::backend::{Job, NonceClaim};
 use crate::cache::NonceError;

@@ -12,6 +12,7 @@
 mod batch;
 mod call;
 mod connection;
+mod identity;
 mod inflight;
 mod login;
 mod outbox;
@@ -26,7 +27,8 @@ use gateway_protocol::Codec;
 use monoio::io::Splitable;
 use monoio::net::TcpStream;
 
-use self::connection::{Connection, Identity};
+use self::connection::Connection;
+use self::identity::Identity;
 pub(super) use self::parked::{Parked, resume};
 pub(super) use self::pipelined::Scratch;
 use self::reader::{Ended, Reader};

@@ -5,7 +5,8 @@ use std::rc::Rc;
 
 use monoio::net::TcpStream;
 
-use super::connection::{Connection, Identity};
+use super::connection::Connection;
+use super::identity::Identity;
 use super::reader::Reader;
 use super::{End, enter, run};
 use crate::frontend::parking;
@@ -49,9 +50,9 @@ pub(in crate::frontend) fn resume(
     let beginning = Box::new((thread, parked));
     async move {
         let opened = {
-            let (thread, Parked { stream, identity, limits, .. }) = *beginning;
+            let (thread, Parked { stream, identity, limits, left }) = *beginning;
             let place = thread.tcp.join(stream.as_raw_fd(), limits, Phase::Idle);
-            place.presence().has_long_not_asked();
+            place.presence().comes_back(left);
             enter(&thread, stream, identity, place)
         };
         run(opened).await

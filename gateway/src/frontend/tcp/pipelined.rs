@@ -19,7 +19,8 @@ use gateway_protocol::{
 use smallvec::SmallVec;
 
 use super::call::{Asked, find, nothing, params};
-use super::connection::{Connection, Login};
+use super::connection::Connection;
+use super::identity::Login;
 use super::login;
 use crate::bind::{Bound, bind_each};
 use crate::cache::{Found, Hit, Keys};

@@ -9,6 +9,7 @@
 
 mod hit;
 mod learned;
+mod parked;
 mod parse;
 mod reader;
 mod write;
@@ -20,7 +21,6 @@ mod testing;
 
 use std::future::poll_fn;
 use std::io;
-use std::os::fd::{AsRawFd, RawFd};
 use std::rc::Rc;
 use std::task::Poll;
 use std::time::Instant;
@@ -35,6 +35,7 @@ use monoio::net::TcpStream;
 
 pub(in crate::frontend) use self::learned::Learned;
 use self::learned::SectionIndex;
+pub(in crate::frontend) use self::parked::Parked;
 use self::parse::{Stop, parse};
 pub(super) use self::reader::IDLE_BUFFER_BYTES;
 use self::reader::{Reader, Received};
@@ -43,7 +44,7 @@ use self::write::Moment;
 use super::Connection;
 use super::exchange::exchange;
 use crate::frontend::catch::catch_sync;
-use crate::frontend::registry::{Phase, PhaseLimits, Place};
+use crate::frontend::registry::{Phase, Place};
 
 /// Bytes of answers that leave before further requests are served.
 const WAITING_BYTES_MAX: usize = 64 << 10;
@@ -64,27 +65,6 @@ pub(super) enum Ended {
     Unusual,
     /// Silent for long, with nothing that is owed to it.
     Dormant,
-}
-
-/// What a silent connection keeps while it has no task.
-#[derive(Debug)]
-pub(in crate::frontend) struct Parked {
-    pub(super) stream: TcpStream,
-    pub(super) limits: PhaseLimits,
-    left: u32,
-    pub(super) head_bytes_max: usize,
-}
-
-impl Parked {
-    /// The socket's number.
-    pub(in crate::frontend) fn fd(&self) -> RawFd {
-        self.stream.as_raw_fd()
-    }
-
-    /// Seconds that it may still be silent.
-    pub(in crate::frontend) const fn left(&self) -> u32 {
-        self.left
-    }
 }
 
 /// What is known of a request that has not all arrived.
