@@ -115,10 +115,12 @@ async fn talk(config: &ConnectionConfig) -> Result<Vec<u8>, String> {
 }
 
 /// A conversation with a real server, and what came of it.
-async fn conversation() -> Option<(Recording, Vec<u8>)> {
+///
+/// - `schema`: the test's own: others make and drop theirs meanwhile.
+async fn conversation(schema: &str) -> Option<(Recording, Vec<u8>)> {
     let server = Server::get()?;
     let _turn = server.share().await;
-    let real = server.database("wire_hostile").await;
+    let real = server.database(schema).await;
     let Endpoint::Server { port, .. } = real.endpoint else { return None };
     let (port, recording) = record(port);
     let body = talk(&at(port)).await.expect("a real server");
@@ -140,7 +142,7 @@ impl Numbers {
 
 #[tokio::test]
 async fn conversation_played_back_gives_the_same_answer() {
-    let Some((pieces, body)) = conversation().await else { return };
+    let Some((pieces, body)) = conversation("wire_hostile_played").await else { return };
     let (port, server) = play(pieces, PATIENCE);
     assert_eq!(talk(&at(port)).await, Ok(body));
     server.join().expect("no panic");
@@ -148,7 +150,7 @@ async fn conversation_played_back_gives_the_same_answer() {
 
 #[tokio::test]
 async fn conversation_that_is_cut_anywhere_is_an_error() {
-    let Some((pieces, _)) = conversation().await else { return };
+    let Some((pieces, _)) = conversation("wire_hostile_cut").await else { return };
     for (number, piece) in pieces.iter().enumerate() {
         for cut in (0..piece.len()).step_by(1 + piece.len() / 40) {
             let mut short: Recording = pieces.iter().take(number).cloned().collect();
@@ -163,7 +165,7 @@ async fn conversation_that_is_cut_anywhere_is_an_error() {
 /// What a mutation leaves whole is an answer; never a panic, and never a wait that outlives its server.
 #[tokio::test]
 async fn conversation_with_bytes_that_are_changed_ends_without_a_panic() {
-    let Some((pieces, _)) = conversation().await else { return };
+    let Some((pieces, _)) = conversation("wire_hostile_changed").await else { return };
     let seed = std::env::var("GATEWAY_WIRE_SEED").ok().and_then(|seed| seed.parse().ok());
     let seed = seed.unwrap_or(0x5eed_0001_u64);
     println!("GATEWAY_WIRE_SEED={seed}");
