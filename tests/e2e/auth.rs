@@ -197,6 +197,33 @@ fn refusal_tells_nothing_of_the_key_and_the_log_nothing_of_the_credential() {
     }
 }
 
+/// However the requests fall on threads and seconds, each has its line or is among those told as left out.
+#[test]
+fn flood_of_refused_callers_gets_few_lines_and_the_log_tells_how_many_went_without() {
+    let gateway = Setup::sqlite()
+        .set("/logging/requests", json!("errors"))
+        .set("/logging/failures_per_second", json!(5))
+        .start();
+    let mut http = gateway.http();
+    for _ in 0..500 {
+        assert_eq!(http.get(PLAYER, "X-API-Key: nobody.nothing\r\n").code(), 3003);
+    }
+    let (lines, left_out) = wait_until("all are told", || {
+        let log = gateway.log();
+        let told = log.lines().filter_map(|line| serde_json::from_str::<Value>(line).ok());
+        let refused: Vec<Value> = told.filter(|line| line["code"] == 3003).collect();
+        let lines = refused.iter().filter(|line| line["event"] == "request").count();
+        let left_out: u64 = refused
+            .iter()
+            .filter(|line| line["event"] == "lines_left_out" && line["lines"] == "request")
+            .filter_map(|line| line["count"].as_u64())
+            .sum();
+        (lines as u64 + left_out >= 500).then_some((lines as u64, left_out))
+    });
+    assert_eq!(lines + left_out, 500);
+    assert!(left_out > 0, "{lines} lines");
+}
+
 #[test]
 fn game_server_is_welcome_with_its_code_and_may_call() {
     let gateway = Setup::sqlite().start();

@@ -18,6 +18,8 @@ pub struct LoggingConfig {
     pub outputs: Vec<LogOutput>,
     /// `requests`: which requests get a line: `off`, `errors` (default), `all`, or `1/100` for one in 100.
     pub requests: RequestLog,
+    /// `failures_per_second`: lines of a kind and code that failed requests get on a thread; default 100.
+    pub failures_per_second: u32,
     /// `slow_query`: database time above which a statement is logged; default 200 ms.
     pub slow_query: Duration,
     /// `audit_file`: the audit log; `None`: operations with `@audit` are refused at load.
@@ -87,6 +89,11 @@ impl LoggingConfig {
             json: json.unwrap_or(true),
             outputs,
             requests: requests.unwrap_or(RequestLog::Errors),
+            failures_per_second: section.count(
+                live("failures_per_second"),
+                Fallback::Default(100),
+                1..=1_000_000,
+            ),
             slow_query: section.duration(
                 live("slow_query"),
                 Duration::from_millis(200),

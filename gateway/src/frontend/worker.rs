@@ -129,6 +129,7 @@ impl Thread {
             registry.nudge_all(Nudge::Second);
         }
         self.lot.sweep();
+        self.worker.sweep();
     }
 
     /// Counts and tells a panic that was caught.

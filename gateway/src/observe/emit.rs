@@ -66,6 +66,7 @@ fn log(event: &Event<'_>, name: &str) {
         Event::RequestFailed { trace, game, operation, code, error } => {
             tracing::error!(event = name, trace, game, operation, code, error);
         }
+        Event::LinesLeftOut { lines, code, count } => left_out(name, lines, *code, *count),
         Event::ThreadLost { thread, message } => tracing::error!(event = name, thread, message),
         Event::ConfigWarning { text } => tracing::warn!(event = name, text),
         Event::AuditFailed { error }
@@ -92,6 +93,15 @@ fn log(event: &Event<'_>, name: &str) {
         Event::RedisUp { pending_tags } => tracing::info!(event = name, pending_tags),
         Event::SubscriptionConfirmed | Event::Draining => tracing::info!(event = name),
         Event::Stopped { cut_count } => tracing::info!(event = name, cut_count),
+    }
+}
+
+/// As loud as the lines: who hears them hears that there were more.
+fn left_out(name: &str, lines: &str, code: u16, count: u32) {
+    if lines == EventKind::RequestFailed.name() {
+        tracing::error!(event = name, lines, code, count);
+    } else {
+        tracing::warn!(event = name, lines, code, count);
     }
 }
 

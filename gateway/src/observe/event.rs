@@ -4,6 +4,8 @@
 
 use std::time::Duration;
 
+use super::EventKind;
+
 /// Something an operator may want to know.
 #[derive(Debug)]
 #[non_exhaustive]
@@ -111,6 +113,15 @@ pub enum Event<'a> {
         code: u16,
         /// Why, with its chain of causes.
         error: &'a (dyn std::error::Error + 'static),
+    },
+    /// Lines of failed requests that were left out of a second: `logging.failures_per_second`.
+    LinesLeftOut {
+        /// The lines' own `event`.
+        lines: &'a str,
+        /// The code that they would have told.
+        code: u16,
+        /// How many, on one frontend thread.
+        count: u32,
     },
     /// The audit log could not be written; the operation was refused.
     AuditFailed {
@@ -232,126 +243,6 @@ pub enum Event<'a> {
     },
 }
 
-/// An event's kind: the `event` of its log line and the label of its count.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[expect(missing_docs, reason = "documented at the events of the same names")]
-pub enum EventKind {
-    Started,
-    IoUringUnavailable,
-    RingFlagsRefused,
-    MachineWarning,
-    Reloaded,
-    ReloadRefused,
-    ReloadMended,
-    ConnectionPanicked,
-    AcceptFailed,
-    DatabaseDown,
-    DatabaseUp,
-    SchemaPending,
-    StatementRefused,
-    SlowQuery,
-    RequestFailed,
-    AuditFailed,
-    ConfigWarning,
-    WatchFailed,
-    ThreadLost,
-    RedisDown,
-    RedisUp,
-    RedisEvicts,
-    SubscriptionLost,
-    SubscriptionConfirmed,
-    JournalReplayed,
-    JournalTorn,
-    BatchFailed,
-    RecordsDead,
-    ApplyPaused,
-    ApplyResumed,
-    JournalFailed,
-    JournalHandled,
-    Draining,
-    Stopped,
-}
-
-impl EventKind {
-    /// Every kind, in the order of the discriminants.
-    pub const ALL: [Self; 34] = [
-        Self::Started,
-        Self::IoUringUnavailable,
-        Self::RingFlagsRefused,
-        Self::MachineWarning,
-        Self::Reloaded,
-        Self::ReloadRefused,
-        Self::ReloadMended,
-        Self::ConnectionPanicked,
-        Self::AcceptFailed,
-        Self::DatabaseDown,
-        Self::DatabaseUp,
-        Self::SchemaPending,
-        Self::StatementRefused,
-        Self::SlowQuery,
-        Self::RequestFailed,
-        Self::AuditFailed,
-        Self::ConfigWarning,
-        Self::WatchFailed,
-        Self::ThreadLost,
-        Self::RedisDown,
-        Self::RedisUp,
-        Self::RedisEvicts,
-        Self::SubscriptionLost,
-        Self::SubscriptionConfirmed,
-        Self::JournalReplayed,
-        Self::JournalTorn,
-        Self::BatchFailed,
-        Self::RecordsDead,
-        Self::ApplyPaused,
-        Self::ApplyResumed,
-        Self::JournalFailed,
-        Self::JournalHandled,
-        Self::Draining,
-        Self::Stopped,
-    ];
-
-    /// The name in logs and metrics.
-    pub const fn name(self) -> &'static str {
-        match self {
-            Self::Started => "started",
-            Self::IoUringUnavailable => "io_uring_unavailable",
-            Self::RingFlagsRefused => "ring_flags_refused",
-            Self::MachineWarning => "machine_warning",
-            Self::Reloaded => "reloaded",
-            Self::ReloadRefused => "reload_refused",
-            Self::ReloadMended => "reload_mended",
-            Self::ConnectionPanicked => "connection_panicked",
-            Self::AcceptFailed => "accept_failed",
-            Self::DatabaseDown => "database_down",
-            Self::DatabaseUp => "database_up",
-            Self::SchemaPending => "schema_pending",
-            Self::StatementRefused => "statement_refused",
-            Self::SlowQuery => "slow_query",
-            Self::RequestFailed => "request_failed",
-            Self::AuditFailed => "audit_failed",
-            Self::ConfigWarning => "config_warning",
-            Self::WatchFailed => "watch_failed",
-            Self::ThreadLost => "thread_lost",
-            Self::RedisDown => "redis_down",
-            Self::RedisUp => "redis_up",
-            Self::RedisEvicts => "redis_evicts",
-            Self::SubscriptionLost => "subscription_lost",
-            Self::SubscriptionConfirmed => "subscription_confirmed",
-            Self::JournalReplayed => "journal_replayed",
-            Self::JournalTorn => "journal_torn",
-            Self::BatchFailed => "batch_failed",
-            Self::RecordsDead => "records_dead",
-            Self::ApplyPaused => "apply_paused",
-            Self::ApplyResumed => "apply_resumed",
-            Self::JournalFailed => "journal_failed",
-            Self::JournalHandled => "journal_handled",
-            Self::Draining => "draining",
-            Self::Stopped => "stopped",
-        }
-    }
-}
-
 impl Event<'_> {
     /// Its kind.
     pub const fn kind(&self) -> EventKind {
@@ -371,6 +262,7 @@ impl Event<'_> {
             Self::StatementRefused { .. } => EventKind::StatementRefused,
             Self::SlowQuery { .. } => EventKind::SlowQuery,
             Self::RequestFailed { .. } => EventKind::RequestFailed,
+            Self::LinesLeftOut { .. } => EventKind::LinesLeftOut,
             Self::AuditFailed { .. } => EventKind::AuditFailed,
             Self::ConfigWarning { .. } => EventKind::ConfigWarning,
             Self::WatchFailed { .. } => EventKind::WatchFailed,

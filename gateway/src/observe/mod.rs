@@ -10,19 +10,23 @@ mod audit;
 mod chain;
 mod emit;
 mod event;
+mod event_kind;
 mod log;
 mod metrics;
+mod ration;
 mod request;
 mod trace;
 
 pub use audit::{Audit, AuditError, AuditRecord};
 pub use chain::chain;
 pub use emit::{emit, event_count};
-pub use event::{Event, EventKind};
+pub use event::Event;
+pub use event_kind::EventKind;
 pub use log::{LogError, Logs};
 pub use metrics::{
     CacheOutcome, Category, ConnectionCounts, Counter, Gauge, Kind, Metrics, Number, OpIndex,
     Recorder, Samples, Stage, Transport,
 };
-pub use request::{RequestLine, log_request};
+pub use ration::{Line, Ration};
+pub use request::{Pick, RequestLine, log_request};
 pub use trace::{Trace, TraceText};

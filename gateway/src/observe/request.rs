@@ -35,19 +35,30 @@ pub struct RequestLine<'a> {
     pub cache: CacheOutcome,
 }
 
+/// Whether a request gets a line, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Pick {
+    /// It does.
+    Line,
+    /// It does for its failure, as long as such lines are not too many: [`super::Ration`].
+    Failure,
+    /// It does not.
+    None,
+}
+
 impl RequestLog {
     /// Whether a request gets a line.
     ///
     /// - `code`: the reply's; 0: ok.
     /// - `ordinal`: the request's number on its thread, for sampling.
-    pub const fn picks(self, code: u16, ordinal: u64) -> bool {
+    pub const fn picks(self, code: u16, ordinal: u64) -> Pick {
         // The gateway's own faults, and what it refused for who asked.
         let failed = matches!(code, 1000..=1999 | 3000..=3999);
         match self {
-            Self::Off => false,
-            Self::Errors => failed,
-            Self::All => true,
-            Self::Sampled(every) => failed || ordinal.is_multiple_of(every as u64),
+            Self::All => Pick::Line,
+            Self::Sampled(every) if ordinal.is_multiple_of(every as u64) => Pick::Line,
+            Self::Errors | Self::Sampled(_) if failed => Pick::Failure,
+            Self::Off | Self::Errors | Self::Sampled(_) => Pick::None,
         }
     }
 }
@@ -102,19 +113,21 @@ mod tests {
     #[test]
     fn failures_of_the_gateway_and_refused_callers_are_errors_and_a_business_answer_is_none() {
         for code in [1001, 1303, 1999, 3001, 3201] {
-            assert!(RequestLog::Errors.picks(code, 1), "{code}");
-            assert!(RequestLog::Sampled(100).picks(code, 1), "{code}");
-            assert!(!RequestLog::Off.picks(code, 1), "{code}");
+            assert_eq!(RequestLog::Errors.picks(code, 1), Pick::Failure, "{code}");
+            assert_eq!(RequestLog::Sampled(100).picks(code, 1), Pick::Failure, "{code}");
+            assert_eq!(RequestLog::Sampled(100).picks(code, 100), Pick::Line, "{code}");
+            assert_eq!(RequestLog::Off.picks(code, 1), Pick::None, "{code}");
         }
         for code in [0, 2000, 2010, 2101, 2999] {
-            assert!(!RequestLog::Errors.picks(code, 1), "{code}");
-            assert!(RequestLog::All.picks(code, 1), "{code}");
+            assert_eq!(RequestLog::Errors.picks(code, 1), Pick::None, "{code}");
+            assert_eq!(RequestLog::All.picks(code, 1), Pick::Line, "{code}");
         }
     }
 
     #[test]
     fn sampling_picks_one_in_so_many() {
-        let picked = (0..1000).filter(|ordinal| RequestLog::Sampled(100).picks(0, *ordinal));
+        let sampled = RequestLog::Sampled(100);
+        let picked = (0..1000).filter(|ordinal| sampled.picks(0, *ordinal) == Pick::Line);
         assert_eq!(picked.count(), 10);
     }
 

@@ -221,6 +221,7 @@ pub(super) mod tests {
             json: true,
             outputs: vec![LogOutput::File { path: folder.join("gateway.log"), keep_count: 2 }],
             requests: RequestLog::All,
+            failures_per_second: 100,
             slow_query: Duration::from_millis(1),
             audit_file: None,
             queue_lines_max: 1024,

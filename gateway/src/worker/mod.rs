@@ -1,10 +1,11 @@
-//! What a request needs and no stage decides: the state that the threads share, a frontend thread's own
-//! part of it, and how a request is counted and logged when it ends.
+//! What a request needs and no stage decides: the state that the threads share, and a frontend thread's own
+//! part of it.
 //!
 //! Invariant: what a [`Worker`] changes for a hit belongs to its thread alone.
 
+mod finished;
+
 use std::cell::{Cell, RefCell};
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
@@ -17,37 +18,13 @@ use crate::backend::switch::Gates;
 use crate::backend::{BackendError, DirectReads, IdSource, Job, Outlook, Pools};
 use crate::bind::Bound;
 use crate::cache::{Cache, KeyRef, Keys};
-use crate::config::RequestLog;
-use crate::error::Error;
 use crate::journal::Journal;
-use crate::observe::{
-    CacheOutcome, Category, Event, Metrics, OpIndex, Recorder, RequestLine, Stage, Trace,
-    Transport, emit, log_request,
-};
+use crate::observe::{Metrics, OpIndex, Ration, Recorder, Stage, Trace};
 use crate::queue;
 use crate::snapshot::{Operation, Snapshot};
 use crate::stream::Streams;
 
-/// A request that is over, for metrics and log.
-#[derive(Clone, Copy, Debug)]
-pub struct Finished<'a> {
-    /// How it came.
-    pub transport: Transport,
-    /// The client's address.
-    pub peer: SocketAddr,
-    /// The request's id.
-    pub trace: Trace<'a>,
-    /// What was asked for; `None` when it did not get that far.
-    pub operation: Option<&'a Operation>,
-    /// Who asked.
-    pub caller: Option<&'a str>,
-    /// The reply's code; 0 = ok.
-    pub code: u16,
-    /// Where the answer came from.
-    pub outcome: CacheOutcome,
-    /// When the request's last byte arrived.
-    pub arrived: Instant,
-}
+pub use finished::Finished;
 
 /// What the threads share.
 #[derive(Debug)]
@@ -153,6 +130,8 @@ pub struct Worker {
     /// Hits that are answered and not yet counted: an operation, and how many in a row.
     hits: Cell<(OpIndex, u32)>,
     requests: Cell<u64>,
+    /// Lines that its failed requests got this second.
+    ration: Ration,
     /// Stands for who gives no credential.
     pub(crate) nobody: Arc<Principal>,
     /// First half of the request ids that this thread makes.
@@ -178,6 +157,7 @@ impl Worker {
             lap_from: Cell::new(None),
             hits: Cell::new((OpIndex::NONE, 0)),
             requests: Cell::new(0),
+            ration: Ration::default(),
             nobody: Arc::new(Principal::nobody()),
             trace_prefix: trace_prefix(),
             direct: None,
@@ -308,77 +288,6 @@ impl Worker {
         let principal = principal.unwrap_or(&self.nobody);
         let hasher = self.core.cache.hasher();
         operation.key_spec.build_in(operation.owner_epoch(), bound, principal, hasher, keys);
-    }
-
-    /// Ends a hit like [`Worker::finish`], but leaves its counting to [`Worker::settle`] unless it gets a line
-    /// in the log.
-    ///
-    /// Call `settle` before the next await.
-    pub fn finish_hit<'a>(
-        &self,
-        operation: &Operation,
-        arrived: Instant,
-        finished: impl FnOnce() -> Finished<'a>,
-    ) {
-        let picks = self.current.borrow().config.logging.requests;
-        if !matches!(picks, RequestLog::Off | RequestLog::Errors) {
-            return self.finish(&finished());
-        }
-        let (index, count) = self.hits.get();
-        if index == operation.index {
-            self.hits.set((index, count.saturating_add(1)));
-        } else {
-            self.settle(arrived);
-            self.hits.set((operation.index, 1));
-        }
-    }
-
-    /// Counts the hits that arrived together and were answered since the last call.
-    pub fn settle(&self, arrived: Instant) {
-        let (index, count) = self.hits.replace((OpIndex::NONE, 0));
-        if count > 0 {
-            self.recorder.hits(index, count, arrived.elapsed());
-        }
-    }
-
-    /// Ends a request: counts it, and logs it if the configuration picks it.
-    pub fn finish(&self, finished: &Finished<'_>) {
-        let latency = finished.arrived.elapsed();
-        let index = finished.operation.map_or(OpIndex::NONE, |operation| operation.index);
-        self.recorder.request(index, Category::of(finished.code), latency, finished.outcome);
-        let picks = self.current.borrow().config.logging.requests;
-        if !picks.picks(finished.code, self.requests.get()) {
-            return;
-        }
-        let template = finished.operation.map(|operation| &operation.template);
-        log_request(&RequestLine {
-            trace: &finished.trace.to_string(),
-            peer: finished.peer,
-            transport: finished.transport,
-            game: template.map_or("", |template| template.game.as_str()),
-            operation: template.map_or("", |template| template.op.as_str()),
-            template: template.map_or(0, |template| template.version),
-            caller: finished.caller.unwrap_or_default(),
-            code: finished.code,
-            latency,
-            cache: finished.outcome,
-        });
-    }
-
-    /// Tells the log of a failure that is not the client's own, with its causes.
-    pub fn report(&self, error: &Error, operation: Option<&Operation>, trace: Trace<'_>) {
-        // A bad cursor or a result over its limit comes from the backend, too, and is the client's own.
-        if error.code() >= 2000 || !matches!(error, Error::Backend(_) | Error::Internal(_)) {
-            return;
-        }
-        let template = operation.map(|operation| &operation.template);
-        emit(&Event::RequestFailed {
-            trace: &trace.to_string(),
-            game: template.map_or("", |template| template.game.as_str()),
-            operation: template.map_or("", |template| template.op.as_str()),
-            code: error.code(),
-            error,
-        });
     }
 }
 
