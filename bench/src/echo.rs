@@ -1,13 +1,16 @@
-//! A bare echo of 64-byte messages on monoio: no protocol, no look-up, one read and one write.
+//! A bare echo on monoio: no protocol, no look-up, one read and one write of whatever has arrived.
 
 use std::net::SocketAddr;
 
-use monoio::io::{AsyncReadRentExt, AsyncWriteRentExt};
+use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
 use monoio::net::{TcpListener, TcpStream};
 use monoio::{IoUringDriver, RuntimeBuilder};
 
-/// Bytes of a message.
+/// Bytes of a message that the load sends.
 pub(crate) const MESSAGE_BYTES: usize = 64;
+
+/// Bytes that are taken at once: all messages of a connection that has 16 in flight, and more.
+const READ_BYTES: usize = 4096;
 
 /// Serves until the process is ended, with the ring flags that the gateway's frontends use.
 pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
@@ -25,10 +28,10 @@ pub(crate) fn serve(address: SocketAddr) -> anyhow::Result<()> {
 }
 
 async fn echo(mut stream: TcpStream) {
-    let mut buffer = vec![0; MESSAGE_BYTES];
+    let mut buffer = Vec::with_capacity(READ_BYTES);
     loop {
-        let (read, bytes) = stream.read_exact(buffer).await;
-        if read.is_err() {
+        let (read, bytes) = stream.read(buffer).await;
+        if !matches!(read, Ok(1..)) {
             return;
         }
         let (written, bytes) = stream.write_all(bytes).await;
@@ -36,5 +39,6 @@ async fn echo(mut stream: TcpStream) {
             return;
         }
         buffer = bytes;
+        buffer.clear();
     }
 }
