@@ -10,6 +10,7 @@ use hdrhistogram::Histogram;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection};
 use sqlx::{ConnectOptions, Executor};
 
+use crate::failure::Failure;
 use crate::report::{Report, histogram};
 use crate::{ByHandArgs, cpu};
 
@@ -69,7 +70,10 @@ async fn measure(args: &ByHandArgs) -> anyhow::Result<Report> {
     let latency = count.latency.borrow().clone();
     Ok(Report {
         answers: count.done.get(),
-        errors: Some((1, count.errors.get())).filter(|(_, count)| *count > 0).into_iter().collect(),
+        errors: Some((Failure::Code(1), count.errors.get()))
+            .filter(|(_, count)| *count > 0)
+            .into_iter()
+            .collect(),
         elapsed,
         cpu_seconds: cpu_after.zip(cpu_before).map(|(after, before)| after - before),
         grown_bytes: None,

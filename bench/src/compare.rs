@@ -32,6 +32,8 @@ pub(crate) struct Plan {
     pub(crate) rounds: u32,
     /// Seconds of each measurement.
     pub(crate) seconds: u32,
+    /// Whether the scenario's rates are measured, too.
+    pub(crate) sweeps: bool,
 }
 
 /// Compares. Starts what is needed, and ends it.
@@ -67,27 +69,13 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
             measured.push(load(&plan.own, plan, &servers, (side, running), None)?);
         }
     }
+    let swept = sweep(plan, &scenario, &servers, &present)?;
     let mut sides = Vec::new();
-    for (side, running, measured) in &present {
+    for ((side, running, measured), at_rates) in present.iter().zip(swept) {
         let pid = running.pids.first().copied();
         let settings = Settings::of(side, scenario.gateways, pid);
         let mut outcome = outcome(side, settings, measured).context("no rounds")?;
-        // A refusal comes sooner than an answer: what is refused is no peak.
-        let peak =
-            Spread::of(measured.iter().map(|round| round.good_per_s)).context("no rounds")?;
-        for share in &scenario.rates_of_peak {
-            let rate = peak.median * share;
-            progress(&format!("{}: {rate:.0} requests/s", side.about));
-            let at = load(&plan.own, plan, &servers, (side, running), Some(rate))?;
-            outcome.at_rates.push(AtRate {
-                requests_per_s: at.requests_per_s,
-                good_per_s: at.good_per_s,
-                cpu_us_per_request: at.cpu_us_per_request,
-                p50_us: at.p50_us,
-                p99_us: at.p99_us,
-                p999_us: at.p999_us,
-            });
-        }
+        outcome.at_rates = at_rates;
         sides.push(outcome);
     }
     relate(&mut sides);
@@ -101,6 +89,53 @@ pub(crate) fn run(plan: &Plan) -> anyhow::Result<Comparison> {
         seconds,
         sides,
         absent,
+    })
+}
+
+/// Measures every side at each share of its own peak, in alternating rounds like everything else.
+fn sweep(
+    plan: &Plan,
+    scenario: &Scenario,
+    servers: &Servers,
+    present: &[(&Side, Running, Vec<Measured>)],
+) -> anyhow::Result<Vec<Vec<AtRate>>> {
+    let shares: &[f64] = if plan.sweeps { &scenario.rates_of_peak } else { &[] };
+    let mut found = vec![vec![Vec::new(); shares.len()]; present.len()];
+    for round in 1..=plan.rounds {
+        for (place, share) in shares.iter().enumerate() {
+            for ((side, running, measured), found) in present.iter().zip(&mut found) {
+                let rate = peak(measured).context("no rounds")? * share;
+                progress(&format!("round {round} of {}: {}, {rate:.0}/s", plan.rounds, side.about));
+                let at = load(&plan.own, plan, servers, (side, running), Some(rate))?;
+                found.get_mut(place).context("a share")?.push(at);
+            }
+        }
+    }
+    let told = present.iter().zip(&found).map(|((_, _, measured), found)| {
+        let at = |(share, rounds): (&f64, &Vec<Measured>)| {
+            at_rate(*share, peak(measured)? * share, rounds)
+        };
+        shares.iter().zip(found).map(at).collect::<Option<Vec<_>>>().context("no rounds")
+    });
+    told.collect()
+}
+
+/// A refusal comes sooner than an answer: what is refused is no peak.
+fn peak(measured: &[Measured]) -> Option<f64> {
+    Some(Spread::of(measured.iter().map(|round| round.good_per_s))?.median)
+}
+
+fn at_rate(share_of_peak: f64, asked_per_s: f64, rounds: &[Measured]) -> Option<AtRate> {
+    let spread = |figure: fn(&Measured) -> f64| Spread::of(rounds.iter().map(figure));
+    Some(AtRate {
+        share_of_peak,
+        asked_per_s,
+        requests_per_s: spread(|round| round.requests_per_s)?,
+        good_per_s: spread(|round| round.good_per_s)?,
+        cpu_us_per_request: Spread::of(rounds.iter().filter_map(|round| round.cpu_us_per_request)),
+        p50_us: spread(|round| round.p50_us)?,
+        p99_us: spread(|round| round.p99_us)?,
+        p999_us: spread(|round| round.p999_us)?,
     })
 }
 

@@ -35,16 +35,18 @@ pub(crate) struct Ratio {
     pub(crate) requests_per_s: f64,
 }
 
-/// A measurement at a fixed rate.
-#[derive(Clone, Copy, Debug, Serialize, Deserialize)]
+/// Measurements at a fixed rate, one in each round.
+#[derive(Clone, Debug, Serialize, Deserialize)]
 pub(crate) struct AtRate {
-    pub(crate) requests_per_s: f64,
+    pub(crate) share_of_peak: f64,
+    pub(crate) asked_per_s: f64,
+    pub(crate) requests_per_s: Spread,
     /// Those whose answers were hoped for; the latencies are theirs.
-    pub(crate) good_per_s: f64,
-    pub(crate) cpu_us_per_request: Option<f64>,
-    pub(crate) p50_us: f64,
-    pub(crate) p99_us: f64,
-    pub(crate) p999_us: f64,
+    pub(crate) good_per_s: Spread,
+    pub(crate) cpu_us_per_request: Option<Spread>,
+    pub(crate) p50_us: Spread,
+    pub(crate) p99_us: Spread,
+    pub(crate) p999_us: Spread,
 }
 
 /// What became of one side.
@@ -107,8 +109,82 @@ pub(crate) fn relate(sides: &mut [SideOutcome]) {
 }
 
 #[cfg(test)]
-mod tests {
+pub(crate) mod tests {
     use super::*;
+    use crate::scenario::Scenario;
+
+    /// A comparison that nobody measured, of two sides.
+    pub(crate) fn made_up() -> Comparison {
+        let text = "about: x\nsides: [{ name: echo, about: the echo, server: echo, mode: echo }, { name: a, about: a <side>, server: gateway, mode: call }]";
+        let scenario = Scenario::parse(text).unwrap();
+        let around = |middle: f64, by: f64| Spread {
+            minimum: middle - by,
+            median: middle,
+            maximum: middle + by,
+        };
+        let at_rate = |share: f64| AtRate {
+            share_of_peak: share,
+            asked_per_s: share * 12_345.0,
+            requests_per_s: around(share * 12_345.0, 1.0),
+            good_per_s: around(share.min(1.0) * 12_345.0, 50.0),
+            cpu_us_per_request: Some(around(4.0, 0.5)),
+            p50_us: around(100.0, 10.0),
+            p99_us: around(1_000.0, 100.0),
+            p999_us: around(9_000.0, 100.0),
+        };
+        let mut sides: Vec<_> = scenario
+            .sides
+            .iter()
+            .zip([6.5, 3.25])
+            .map(|(side, cpu)| SideOutcome {
+                name: side.name.clone(),
+                about: side.about.clone(),
+                settings: Settings::of(side, 1, None),
+                requests: 100,
+                errors: 12,
+                errors_by_code: [("timeout".to_owned(), 7), ("1301".to_owned(), 5)].into(),
+                requests_per_s: around(12_345.0, 100.0),
+                cpu_us_per_request: Some(around(cpu, 0.25)),
+                bytes_per_connection: Some(around(1008.0, 0.0)),
+                p50_us: around(100.0, 1.0),
+                p99_us: around(300.0, 1.0),
+                p999_us: around(500.0, 1.0),
+                p9999_us: around(777.0, 1.0),
+                ratio_to: BTreeMap::new(),
+                percentiles_us: vec![(50.0, 100.0), (99.0, 300.0)],
+                at_rates: [0.5, 1.0, 2.0].map(at_rate).into(),
+            })
+            .collect();
+        relate(&mut sides);
+        Comparison {
+            scenario: "made-up".into(),
+            about: scenario.about,
+            machine: Machine::read(false),
+            environment: [("STANDING_AFTER".to_owned(), "500ms".to_owned())].into(),
+            rounds: 3,
+            seconds: 4,
+            sides,
+            absent: [("gin".to_owned(), "it is not installed".to_owned())].into(),
+        }
+    }
+
+    #[test]
+    fn json_has_each_figure_with_its_spread_and_how_it_stands_to_the_others() {
+        let told = serde_json::to_value(made_up()).unwrap();
+        let side = &told["sides"][1];
+        for key in
+            ["requests_per_s", "cpu_us_per_request", "p50_us", "p99_us", "p999_us", "p9999_us"]
+        {
+            for part in ["minimum", "median", "maximum"] {
+                assert!(side[key][part].is_f64(), "{key}.{part}");
+            }
+        }
+        assert_eq!(side["cpu_us_per_request"]["maximum"], 3.5);
+        assert_eq!(side["ratio_to"]["echo"]["cpu_us_per_request"], 0.5);
+        assert_eq!(side["ratio_to"]["echo"]["requests_per_s"], 1.0);
+        assert_eq!(side["at_rates"][2]["good_per_s"]["median"], 12_345.0);
+        assert!(told["machine"]["kernel"].is_string() && side["settings"]["mode"] == "call");
+    }
 
     #[test]
     fn median_of_an_even_number_of_figures_is_between_the_two_in_the_middle() {

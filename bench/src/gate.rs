@@ -43,6 +43,7 @@ pub(crate) fn run(args: &GateArgs) -> anyhow::Result<ExitCode> {
                 scenario: line.scenario.clone(),
                 rounds: args.rounds,
                 seconds: args.seconds,
+                sweeps: false,
             };
             found.insert(line.scenario.clone(), compare::run(&plan));
         }

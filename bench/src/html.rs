@@ -1,8 +1,9 @@
-//! A comparison as one HTML file that needs nothing else: two plots and the table.
+//! A comparison as one HTML file that needs nothing else: the table, and plots of latency and of what is answered.
 
 use std::fmt::{self, Write as _};
 
-use crate::comparison::{Comparison, SideOutcome};
+use crate::comparison::{AtRate, Comparison, SideOutcome, Spread};
+use crate::failure::told;
 use crate::outcome::Outcome;
 
 /// Size of a plot, and of the room for its axes.
@@ -102,8 +103,10 @@ fn compared(comparison: &Comparison) -> Result<String, fmt::Error> {
         percentiles(&mut out, &comparison.sides)?;
     }
     if comparison.sides.iter().any(|side| !side.at_rates.is_empty()) {
-        out.push_str("<h2>Latency by rate</h2><p class=\"note\">Requests at their own times, whether or not earlier ones are answered; latency counts from those times. Full line p99, dashed p50, dotted p99.9.</p>");
+        out.push_str("<h2>Latency by rate</h2><p class=\"note\">Requests at their own times, whether or not earlier ones are answered; latency counts from those times. Full line p99 with the range of its rounds, dashed p50, dotted p99.9.</p>");
         rates(&mut out, &comparison.sides)?;
+        out.push_str("<h2>Answered by asked</h2><p class=\"note\">What was answered as hoped for, of what was asked. On the grey line everything is.</p>");
+        answered(&mut out, &comparison.sides)?;
     }
     settings(&mut out, comparison)?;
     out.push_str("</html>\n");
@@ -111,7 +114,7 @@ fn compared(comparison: &Comparison) -> Result<String, fmt::Error> {
 }
 
 fn table(out: &mut String, comparison: &Comparison) -> fmt::Result {
-    out.push_str("<table><tr><th><th>requests/s<th>CPU &micro;s/request<th>p50 &micro;s<th>p99 &micro;s<th>p99.9 &micro;s<th>errors<th>CPU to the first</tr>");
+    out.push_str("<table><tr><th><th>requests/s<th>CPU &micro;s/request<th>p50 &micro;s<th>p99 &micro;s<th>p99.9 &micro;s<th>p99.99 &micro;s<th>bytes/connection<th>errors<th>CPU to the first</tr>");
     let base = comparison.sides.first().map(|side| side.name.as_str()).unwrap_or_default();
     for (side, colour) in comparison.sides.iter().zip(COLOURS.iter().cycle()) {
         let rate = side.requests_per_s;
@@ -120,10 +123,16 @@ fn table(out: &mut String, comparison: &Comparison) -> fmt::Result {
         });
         let ratio = side.ratio_to.get(base).and_then(|ratio| ratio.cpu_us_per_request);
         let ratio = ratio.map_or_else(String::new, |ratio| format!("{ratio:.2} &times;"));
+        let bytes =
+            side.bytes_per_connection.map_or_else(String::new, |it| format!("{:.0}", it.median));
+        let mut errors = String::new();
+        for (name, count) in &side.errors_by_code {
+            write!(errors, "<br><small>{}</small>", text(&told(name, *count)))?;
+        }
         write!(
             out,
             "<tr><td><span style=\"color:{colour}\">&#9632;</span> {}<br><small>{} connections, {} in flight</small>\
-             <td>{:.0}<br><small>{:.0} to {:.0}</small><td>{cpu}<td>{:.0}<td>{:.0}<td>{:.0}<td>{}<td>{ratio}</tr>",
+             <td>{:.0}<br><small>{:.0} to {:.0}</small><td>{cpu}<td>{:.0}<td>{:.0}<td>{:.0}<td>{:.0}<td>{bytes}<td>{}{errors}<td>{ratio}</tr>",
             text(&side.about),
             side.settings.connections,
             side.settings.pipeline,
@@ -133,6 +142,7 @@ fn table(out: &mut String, comparison: &Comparison) -> fmt::Result {
             side.p50_us.median,
             side.p99_us.median,
             side.p999_us.median,
+            side.p9999_us.median,
             side.errors,
         )?;
     }
@@ -176,38 +186,107 @@ fn percentiles(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
 
 fn rates(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
     let all = || sides.iter().flat_map(|side| &side.at_rates);
-    let most = all().map(|at| at.requests_per_s).fold(1.0, f64::max);
+    let most = all().map(|at| at.requests_per_s.maximum).fold(1.0, f64::max);
     let x = |rate: f64| LEFT + rate / most * (WIDTH - LEFT - RIGHT);
-    let y = Axis::around(all().flat_map(|at| [at.p50_us, at.p999_us]), HEIGHT - BOTTOM, TOP);
-    let ticks = [0.0, 0.25, 0.5, 0.75, 1.0]
-        .map(|share| (x(most * share), format!("{:.0}/s", most * share)));
-    begin(out, &ticks, y, "requests a second")?;
+    let figures = all().flat_map(|at| [at.p50_us.minimum, at.p99_us.maximum, at.p999_us.median]);
+    let y = Axis::around(figures, HEIGHT - BOTTOM, TOP);
+    begin(out, &shares_of(most).map(|rate| (x(rate), per_second(rate))), y, "requests a second")?;
     for (side, colour) in sides.iter().zip(COLOURS.iter().cycle()) {
-        let of = |figure: fn(&crate::comparison::AtRate) -> f64| {
-            side.at_rates.iter().map(move |at| (x(at.requests_per_s), y.at(figure(at))))
+        let of = |figure: fn(&AtRate) -> Spread| {
+            side.at_rates
+                .iter()
+                .map(move |at| (x(at.requests_per_s.median), y.at(figure(at).median)))
         };
         line(out, of(|at| at.p99_us), colour, "")?;
         line(out, of(|at| at.p50_us), colour, "6 4")?;
         line(out, of(|at| at.p999_us), colour, "2 3")?;
+        for at in &side.at_rates {
+            range(
+                out,
+                x(at.requests_per_s.median),
+                (y.at(at.p99_us.minimum), y.at(at.p99_us.maximum)),
+                colour,
+            )?;
+        }
     }
     out.push_str("</svg>");
     Ok(())
 }
 
-/// The frame of a plot: grid, and what stands at the axes.
-fn begin(out: &mut String, x_ticks: &[(f64, String)], y: Axis, what: &str) -> fmt::Result {
-    let bottom = HEIGHT - BOTTOM;
+/// What was answered as hoped for, over what was asked: both linear, each with its own end.
+fn answered(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
+    let all = || sides.iter().flat_map(|side| &side.at_rates);
+    let asked = all().map(|at| at.asked_per_s).fold(1.0, f64::max);
+    let most = all().map(|at| at.good_per_s.maximum).fold(1.0, f64::max) * 1.05;
+    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+    let x = |rate: f64| LEFT + rate / asked * (right - LEFT);
+    let y = |rate: f64| bottom - rate / most * (bottom - TOP);
+    let y_ticks = shares_of(most).map(|rate| (y(rate), per_second(rate)));
+    let x_ticks = shares_of(asked).map(|rate| (x(rate), per_second(rate)));
+    frame(out, &x_ticks, &y_ticks, ("answered by asked", "asked, requests a second"))?;
+    let end = asked.min(most);
     write!(
         out,
-        "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"latency by {what}\">"
+        "<line class=\"axis\" x1=\"{:.1}\" y1=\"{:.1}\" x2=\"{:.1}\" y2=\"{:.1}\"/>",
+        x(0.0),
+        y(0.0),
+        x(end),
+        y(end)
     )?;
-    for tick in y.ticks() {
-        let (at, right) = (y.at(tick), WIDTH - RIGHT);
-        let label = if tick >= 1000.0 {
-            format!("{} ms", tick / 1000.0)
-        } else {
-            format!("{tick} &micro;s")
-        };
+    for (side, colour) in sides.iter().zip(COLOURS.iter().cycle()) {
+        let points = side.at_rates.iter().map(|at| (x(at.asked_per_s), y(at.good_per_s.median)));
+        line(out, points, colour, "")?;
+        for at in &side.at_rates {
+            range(
+                out,
+                x(at.asked_per_s),
+                (y(at.good_per_s.minimum), y(at.good_per_s.maximum)),
+                colour,
+            )?;
+        }
+    }
+    out.push_str("</svg>");
+    Ok(())
+}
+
+/// Where a linear axis has ticks.
+fn shares_of(most: f64) -> [f64; 5] {
+    [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| most * share)
+}
+
+fn per_second(rate: f64) -> String {
+    format!("{rate:.0}/s")
+}
+
+/// From the lowest to the highest of the rounds.
+fn range(out: &mut String, x: f64, (low, high): (f64, f64), colour: &str) -> fmt::Result {
+    write!(
+        out,
+        "<line stroke=\"{colour}\" stroke-width=\"5\" stroke-opacity=\".35\" x1=\"{x:.1}\" x2=\"{x:.1}\" y1=\"{low:.1}\" y2=\"{high:.1}\"/>"
+    )
+}
+
+/// The frame of a plot of latencies.
+fn begin(out: &mut String, x_ticks: &[(f64, String)], y: Axis, what: &str) -> fmt::Result {
+    let label = |tick: f64| {
+        if tick >= 1000.0 { format!("{} ms", tick / 1000.0) } else { format!("{tick} &micro;s") }
+    };
+    let y_ticks: Vec<_> = y.ticks().map(|tick| (y.at(tick), label(tick))).collect();
+    frame(out, x_ticks, &y_ticks, (&format!("latency by {what}"), what))
+}
+
+/// The frame of a plot: grid, and what stands at the axes.
+///
+/// - `name`, `below`: what it is a plot of, and what stands under it.
+fn frame(
+    out: &mut String,
+    x_ticks: &[(f64, String)],
+    y_ticks: &[(f64, String)],
+    (name, below): (&str, &str),
+) -> fmt::Result {
+    let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
+    write!(out, "<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" aria-label=\"{name}\">")?;
+    for (at, label) in y_ticks {
         write!(
             out,
             "<line class=\"grid\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{at:.1}\" y2=\"{at:.1}\"/>\
@@ -226,8 +305,7 @@ fn begin(out: &mut String, x_ticks: &[(f64, String)], y: Axis, what: &str) -> fm
     }
     write!(
         out,
-        "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{}\" y1=\"{bottom}\" y2=\"{bottom}\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{what}</text>",
-        WIDTH - RIGHT,
+        "<line class=\"axis\" x1=\"{LEFT}\" x2=\"{right}\" y1=\"{bottom}\" y2=\"{bottom}\"/><text x=\"{}\" y=\"{}\" text-anchor=\"middle\">{below}</text>",
         f64::midpoint(LEFT, WIDTH),
         HEIGHT - 8.0
     )
@@ -273,5 +351,33 @@ mod tests {
     #[test]
     fn text_of_a_file_is_no_markup() {
         assert_eq!(text("<b>&\"</b>"), "&lt;b>&amp;&quot;&lt;/b>");
+    }
+
+    #[test]
+    fn page_has_every_figure_of_the_table_and_a_plot_of_each_kind() {
+        let comparison = crate::comparison::tests::made_up();
+        let page = page(&Outcome::Compared(Box::new(comparison))).unwrap();
+        for part in [
+            "<h1>made-up</h1>",
+            "a &lt;side>",
+            "12345",
+            "3.25<br><small>3.00 to 3.50",
+            "0.50 &times;",
+            "<td>777<td>",
+            "<td>1008<td>",
+            "<br><small>7 calls without an answer in time</small>",
+            "<br><small>5 answers with code 1301</small>",
+            "aria-label=\"latency by percentile\"",
+            "aria-label=\"latency by requests a second\"",
+            "aria-label=\"answered by asked\"",
+            "<code>STANDING_AFTER=500ms</code>",
+            "Not compared: gin: it is not installed.",
+            "</html>",
+        ] {
+            assert!(page.contains(part), "{part} is missing: {page}");
+        }
+        // Two sides: one line of percentiles each, three of latencies by rate, one of what is answered.
+        assert_eq!(page.matches("<polyline").count(), 2 * (1 + 3 + 1));
+        assert!(!page.contains("NaN") && !page.contains("inf"), "{page}");
     }
 }

@@ -1,19 +1,15 @@
 //! The load: connections on one thread, each with a fixed number of calls in flight, or each call at its own time.
 
 use std::cell::{Cell, RefCell};
-use std::collections::BTreeMap;
 use std::io::Write as _;
-use std::net::SocketAddr;
 use std::rc::Rc;
 use std::time::{Duration, Instant};
 
-use anyhow::Context as _;
 use hdrhistogram::Histogram;
-use monoio::io::{AsyncReadRent, AsyncWriteRentExt};
-use monoio::net::TcpStream;
 use monoio::{IoUringDriver, RuntimeBuilder};
-use socket2::{Domain, Socket, Type};
 
+use crate::connection::{Connection, Watch, connect};
+use crate::failure::{Failure, Failures};
 use crate::message::{self, Mode};
 use crate::report::{Report, histogram};
 use crate::timer::Timer;
@@ -24,8 +20,8 @@ struct Count {
     is_counting: Cell<bool>,
     is_over: Cell<bool>,
     answers: Cell<u64>,
-    /// Answers that were none that was hoped for, by code; lost connections under 0.
-    errors: RefCell<BTreeMap<u16, u64>>,
+    /// Calls without an answer that was hoped for.
+    errors: RefCell<Failures>,
     /// Of the others.
     latency: RefCell<Histogram<u64>>,
 }
@@ -50,28 +46,24 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
     let args = Rc::new(args);
     let (busy, silent) = connect_all(&args).await?;
     let mut tasks = Vec::with_capacity(busy.len());
+    let mut watches = Vec::with_capacity(busy.len());
     if args.wait {
         begin_when_told()?;
     }
     for (index, connection) in busy.into_iter().enumerate() {
         let own = LoadArgs { connection: u32::try_from(index)?, ..LoadArgs::clone(&args) };
         let (args, count) = (own, Rc::clone(&count));
+        watches.push(Rc::clone(&connection.watch));
         tasks.push(monoio::spawn(async move {
-            let done = match args.mode {
-                // Held open, silent, until the process ends.
-                mode if mode.is_idle() => std::future::pending().await,
-                Mode::Login => log_in_and_out(connection, &args, &count, index as u64).await,
-                _ => drive(connection, &args, &count, index as u64).await,
-            };
-            if let Err(error) = done
-                && !count.is_over.get()
-            {
-                count.fail(0);
-                return Err(error);
+            // Held open, silent, until the process ends.
+            if args.mode.is_idle() {
+                let _held = connection;
+                return std::future::pending().await;
             }
-            Ok(())
+            keep(connection, &args, &count, index).await
         }));
     }
+    monoio::spawn(expire(watches, Duration::from_secs(args.timeout)));
     monoio::time::sleep(warm_up).await;
     let cpu_before = cpu::seconds_of(&args.pids)?;
     let started = Instant::now();
@@ -82,17 +74,10 @@ async fn measure(args: LoadArgs, warm_up: Duration, counted: Duration) -> anyhow
     let cpu_after = cpu::seconds_of(&args.pids)?;
     let after_bytes = cpu::resident_bytes_of(&args.pids)?;
     count.is_over.set(true);
-    let mut first_error = None;
     if !args.mode.is_idle() {
         for task in tasks {
-            if let Err(error) = task.await {
-                first_error.get_or_insert(error);
-            }
+            task.await?;
         }
-    }
-    if let Some(error) = first_error {
-        let lost = count.errors.borrow().get(&0).copied().unwrap_or(0);
-        return Err(error.context(format!("{lost} connections failed")));
     }
     drop(silent);
     let latency = count.latency.borrow().clone();
@@ -115,7 +100,7 @@ async fn connect_all(args: &LoadArgs) -> anyhow::Result<(Vec<Connection>, Vec<Co
     let (started, apart) = (Instant::now(), apart(args));
     for index in 0..args.connections {
         monoio::time::sleep(at(index, apart).saturating_sub(started.elapsed())).await;
-        let mut connection = connect(args, index).await?;
+        let mut connection = connect(args, index, Rc::default()).await?;
         // The active ones lie among the others.
         if busy.len() < active && index * active >= busy.len() * args.connections {
             busy.push(connection);
@@ -144,14 +129,17 @@ pub(crate) const fn active(args: &LoadArgs) -> usize {
 }
 
 impl Count {
-    fn fail(&self, code: u16) {
-        *self.errors.borrow_mut().entry(code).or_default() += 1;
+    fn fail(&self, failure: Failure, calls: u64) {
+        *self.errors.borrow_mut().entry(failure).or_default() += calls;
     }
-}
 
-struct Connection {
-    stream: TcpStream,
-    received: Vec<u8>,
+    /// Takes note of calls that went with their connection.
+    fn lose(&self, calls: usize, failure: Failure) {
+        if self.is_counting.get() {
+            self.answers.set(self.answers.get() + calls as u64);
+            self.fail(failure, calls as u64);
+        }
+    }
 }
 
 /// Says that all connections stand, and returns when whoever reads that says a line.
@@ -161,62 +149,78 @@ fn begin_when_told() -> anyhow::Result<()> {
     Ok(())
 }
 
-/// The first ports that connections come from, where their address is chosen: those of the second row where one of the
-/// first is somebody else's.
-const PORTS: [u16; 2] = [2_000, 33_000];
+/// How long nothing is tried after a connection was lost, or could not be opened.
+const REOPEN_PAUSE: Duration = Duration::from_millis(100);
 
-/// - `index`: which connection it is.
-async fn open(args: &LoadArgs, index: usize) -> anyhow::Result<TcpStream> {
-    let Some(source) = args.source else {
-        return Ok(TcpStream::connect_addr(args.address).await?);
-    };
-    // On loopback a connection stands, or does not, before anybody waits for it. The port is named: left to the kernel,
-    // each is looked for among all that are taken, which takes seconds for the last thousands.
-    let socket = Socket::new(Domain::for_address(args.address), Type::STREAM, None)?;
-    socket.set_reuse_address(true)?;
-    let bound = PORTS.iter().find_map(|first| {
-        let port = first.checked_add(u16::try_from(index).ok()?)?;
-        socket.bind(&SocketAddr::new(source, port).into()).ok()
-    });
-    bound.context("the port is taken, or there are more connections than ports")?;
-    socket.connect(&args.address.into())?;
-    Ok(TcpStream::from_std(socket.into())?)
-}
-
-async fn connect(args: &LoadArgs, index: usize) -> anyhow::Result<Connection> {
-    let stream = open(args, index).await?;
-    stream.set_nodelay(true)?;
-    let mut connection = Connection { stream, received: Vec::with_capacity(64 << 10) };
-    if let Some(hello) = message::hello(args)? {
-        let (sent, _) = connection.stream.write_all(hello).await;
-        sent?;
-        let errors = connection.receive(args).await?;
-        anyhow::ensure!(errors.is_empty(), "the hello was refused: {errors:?}");
-    }
-    Ok(connection)
-}
-
-impl Connection {
-    /// Takes the next answer, waiting for its bytes. Returns its errors.
-    async fn receive(&mut self, args: &LoadArgs) -> anyhow::Result<Vec<u16>> {
-        loop {
-            if let Some(answer) = message::answer(args.mode, args.batch, &self.received)? {
-                self.received.drain(..answer.length);
-                return Ok(answer.errors);
-            }
-            self.read().await?;
+/// Ends connections that wait for too long.
+async fn expire(watches: Vec<Rc<Watch>>, limit: Duration) {
+    loop {
+        monoio::time::sleep((limit / 4).min(Duration::from_millis(250))).await;
+        for watch in &watches {
+            watch.expire(limit);
         }
     }
+}
 
-    async fn read(&mut self) -> anyhow::Result<()> {
-        let buffer = std::mem::take(&mut self.received);
-        let (filled, capacity) = (buffer.len(), buffer.capacity().max(buffer.len() + 4096));
-        let mut buffer = buffer;
-        buffer.reserve(capacity - filled);
-        let slice = monoio::buf::SliceMut::new(buffer, filled, capacity);
-        let (read, slice) = self.stream.read(slice).await;
-        self.received = slice.into_inner();
-        anyhow::ensure!(read? > 0, "the server closed the connection");
+/// Keeps a connection at work until the measurement is over: one that is lost is counted, and opened again.
+async fn keep(
+    first: Connection,
+    args: &LoadArgs,
+    count: &Count,
+    index: usize,
+) -> anyhow::Result<()> {
+    let watch = Rc::clone(&first.watch);
+    let mut caller = Caller::new(args, index as u64)?;
+    let mut next = Some(first);
+    while !count.is_over.get() {
+        let connection = match next.take() {
+            Some(connection) => Ok(connection),
+            None => connect(args, index, Rc::clone(&watch)).await.map_err(not_opened),
+        };
+        let done = match connection {
+            Ok(connection) if args.mode == Mode::Login => {
+                log_in_and_out(connection, args, count, (index, &mut caller)).await
+            }
+            Ok(connection) => drive(connection, args, count, &mut caller).await,
+            Err(error) => Err(error),
+        };
+        let Err(error) = done else { return Ok(()) };
+        if count.is_over.get() {
+            return Ok(());
+        }
+        let Some(failure) = error.downcast_ref::<Failure>() else { return Err(error) };
+        count.lose(watch.left.take().max(1) * args.batch, *failure);
+        monoio::time::sleep(REOPEN_PAUSE).await;
+    }
+    Ok(())
+}
+
+/// What became of a connection that does not stand.
+fn not_opened(error: anyhow::Error) -> anyhow::Error {
+    if error.downcast_ref::<Failure>().is_some() || error.downcast_ref::<std::io::Error>().is_none()
+    {
+        return error;
+    }
+    error.context(Failure::Connect)
+}
+
+/// What a connection sends next, whichever connection that is by now.
+struct Caller {
+    seed: u64,
+    id: u32,
+    pace: Pace,
+}
+
+impl Caller {
+    fn new(args: &LoadArgs, index: u64) -> anyhow::Result<Self> {
+        Ok(Self { seed: first_seed(index), id: 1, pace: Pace::new(args, index)? })
+    }
+
+    /// Appends a request.
+    fn request(&mut self, args: &LoadArgs, out: &mut Vec<u8>) -> anyhow::Result<()> {
+        self.seed = next_seed(self.seed);
+        message::request(args, self.id, self.seed >> 33, out)?;
+        self.id = self.id.wrapping_add(1).max(1);
         Ok(())
     }
 }
@@ -226,23 +230,17 @@ async fn drive(
     mut connection: Connection,
     args: &LoadArgs,
     count: &Count,
-    index: u64,
+    caller: &mut Caller,
 ) -> anyhow::Result<()> {
-    let mut seed = first_seed(index);
-    let mut id = 1_u32;
     let mut out = Vec::with_capacity(args.pipeline * 128);
-    let mut pace = Pace::new(args, index)?;
     while !count.is_over.get() {
         out.clear();
-        let due = pace.due().await?;
+        let due = caller.pace.due().await?;
         for _ in 0..due.len() {
-            seed = next_seed(seed);
-            message::request(args, id, seed >> 33, &mut out)?;
-            id = id.wrapping_add(1).max(1);
+            caller.request(args, &mut out)?;
         }
-        let (sent, buffer) = connection.stream.write_all(out).await;
-        sent?;
-        out = buffer;
+        connection.wait(due.len(), Instant::now());
+        out = connection.send(out).await?;
         let mut left = due.len();
         while left > 0 {
             let mut taken = 0;
@@ -261,6 +259,7 @@ async fn drive(
                 }
             }
             connection.received.drain(..taken);
+            connection.waits_for(left);
             if left > 0 {
                 connection.read().await?;
             }
@@ -270,32 +269,32 @@ async fn drive(
 }
 
 /// Calls of one login.
-const LOGIN_CALLS: u32 = 8;
+const LOGIN_CALLS: usize = 8;
 
 /// Connects, says who it is, calls, and closes, until the measurement is over. Connecting and HELLO count as one.
 async fn log_in_and_out(
     first: Connection,
     args: &LoadArgs,
     count: &Count,
-    index: u64,
+    (index, caller): (usize, &mut Caller),
 ) -> anyhow::Result<()> {
-    let mut seed = first_seed(index);
+    let watch = Rc::clone(&first.watch);
     let mut next = Some(first);
     while !count.is_over.get() {
         let begun = Instant::now();
         let mut connection = match next.take() {
             Some(connection) => connection,
-            None => connect(args, usize::try_from(index)?).await?,
+            None => connect(args, index, Rc::clone(&watch)).await.map_err(not_opened)?,
         };
         note(count, begun, (1, &[]))?;
-        for id in 1..=LOGIN_CALLS {
-            seed = next_seed(seed);
+        for _ in 0..LOGIN_CALLS {
             let mut out = Vec::with_capacity(128);
+            caller.request(args, &mut out)?;
             let sent_at = Instant::now();
-            message::request(args, id, seed >> 33, &mut out)?;
-            let (sent, _) = connection.stream.write_all(out).await;
-            sent?;
+            connection.wait(1, sent_at);
+            connection.send(out).await?;
             let errors = connection.receive(args).await?;
+            connection.waits_for(0);
             note(count, sent_at, (1, &errors))?;
         }
     }
@@ -358,10 +357,93 @@ fn note(count: &Count, sent_at: Instant, (calls, errors): (usize, &[u16])) -> an
     }
     count.answers.set(count.answers.get() + calls as u64);
     for code in errors {
-        count.fail(*code);
+        count.fail(Failure::Code(*code), 1);
     }
     let good = calls.saturating_sub(errors.len()) as u64;
     let nanos = u64::try_from(sent_at.elapsed().as_nanos())?;
     count.latency.borrow_mut().saturating_record_n(nanos, good);
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read as _, Write as _};
+    use std::net::TcpListener;
+
+    use clap::Parser as _;
+    use socket2::SockRef;
+
+    use super::*;
+    use crate::{Command, Line};
+
+    /// Puts one connection's load of 64-byte messages on a server.
+    fn measured(serve: impl FnOnce(TcpListener) + Send + 'static) -> Option<Report> {
+        // Where the kernel has no ring for us, no load is to be had.
+        io_uring::IoUring::new(8).ok()?;
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let address = format!("--address={}", listener.local_addr().unwrap());
+        std::thread::spawn(move || serve(listener));
+        let line =
+            ["gateway-bench", "load", &address, "--mode=echo", "--connections=1", "--timeout=1"];
+        let Command::Load(args) = Line::try_parse_from(line).unwrap().command else { return None };
+        Some(run(&args, Duration::ZERO, Duration::from_millis(1500)).unwrap())
+    }
+
+    #[track_caller]
+    fn fails_by(report: Option<Report>, failure: Failure) {
+        let Some(Report { errors, answers, .. }) = report else { return };
+        assert_eq!(errors.keys().collect::<Vec<_>>(), [&failure]);
+        assert_eq!(errors.get(&failure), Some(&answers));
+    }
+
+    fn message(stream: &mut std::net::TcpStream) {
+        stream.read_exact(&mut [0; crate::echo::MESSAGE_BYTES]).unwrap();
+    }
+
+    #[test]
+    fn connection_that_the_server_closes_is_counted_and_opened_again() {
+        let report = measured(|listener| {
+            listener.incoming().flatten().for_each(|mut stream| message(&mut stream));
+        });
+        assert!(report.as_ref().is_none_or(|report| report.answers > 1), "it was not opened again");
+        fails_by(report, Failure::Closed);
+    }
+
+    #[test]
+    fn connection_that_is_reset_is_counted_as_that() {
+        let report = measured(|listener| {
+            for mut stream in listener.incoming().flatten() {
+                message(&mut stream);
+                SockRef::from(&stream).set_linger(Some(Duration::ZERO)).unwrap();
+            }
+        });
+        fails_by(report, Failure::Reset);
+    }
+
+    #[test]
+    fn answer_that_does_not_come_is_given_up_after_its_time() {
+        let report = measured(|listener| {
+            let _held: Vec<_> = listener.incoming().collect();
+        });
+        fails_by(report, Failure::Timeout);
+    }
+
+    #[test]
+    fn server_that_is_gone_is_counted_as_connections_that_cannot_be_opened() {
+        let report = measured(|listener| {
+            let (mut stream, _) = listener.accept().unwrap();
+            drop(listener);
+            message(&mut stream);
+            stream.write_all(&[0x55; crate::echo::MESSAGE_BYTES]).unwrap();
+            message(&mut stream);
+        });
+        let Some(Report { mut errors, answers, .. }) = report else { return };
+        let refused = errors.remove(&Failure::Connect).unwrap_or(0);
+        assert!(refused > 1, "{errors:?}");
+        // The message that it was gone with, and the one that was answered, unless that was before anything counted.
+        assert!(
+            errors.values().sum::<u64>() <= 1 && answers - refused <= 2,
+            "{errors:?} {answers}"
+        );
+    }
 }

@@ -5,9 +5,11 @@
 mod by_hand;
 mod compare;
 mod comparison;
+mod connection;
 mod cpu;
 mod disk;
 mod echo;
+mod failure;
 mod gate;
 mod html;
 mod load;
@@ -194,6 +196,9 @@ struct LoadArgs {
     /// Seconds over which the connections are opened, evenly. 0: as fast as they are accepted.
     #[arg(long, default_value_t = 0)]
     ramp: u32,
+    /// Seconds after which a call without an answer is given up, and its connection with it.
+    #[arg(long, default_value_t = 10, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    timeout: u64,
     /// API key of the hello.
     #[arg(long, env = "GATEWAY_API_KEY", default_value = "")]
     api_key: String,
@@ -280,6 +285,7 @@ fn compare(args: &CompareArgs) -> anyhow::Result<ExitCode> {
             scenario: name.clone(),
             rounds: args.rounds,
             seconds: args.seconds,
+            sweeps: true,
         };
         let outcome = Outcome::of(&name, compare::run(&plan));
         println!("== {name}\n{}", outcome.table()?);

@@ -4,9 +4,9 @@
 //! read here, from outside.
 
 use std::collections::BTreeMap;
-use std::io::{BufRead as _, BufReader, Read as _, Write as _};
+use std::io::{BufRead as _, BufReader, IsTerminal as _, Read as _, Write as _};
 use std::process::{Child, ChildStdout, Command, Stdio};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use anyhow::Context as _;
 use hdrhistogram::Histogram;
@@ -114,10 +114,10 @@ pub(crate) fn measure(
     for loader in &mut loaders {
         loader.begin()?;
     }
-    wait(span.warm_up);
+    wait(span.warm_up, "warming up", pids);
     let grown = cpu::resident_bytes_of(pids)?.zip(before_bytes);
     let before = cpu::seconds_of(pids)?;
-    wait(span.counted);
+    wait(span.counted, "counting", pids);
     let spent = cpu::seconds_of(pids)?.zip(before).map(|(after, before)| after - before);
     let parts = loaders.into_iter().map(Loader::found).collect::<anyhow::Result<Vec<_>>>()?;
     let mut told = together(&parts)?;
@@ -128,9 +128,31 @@ pub(crate) fn measure(
     Ok(told)
 }
 
+/// Waits, and says on a terminal how far it is.
+///
+/// - `what`: what is waited for.
 #[expect(clippy::disallowed_methods, reason = "nothing else runs in this process meanwhile")]
-fn wait(span: Duration) {
-    std::thread::sleep(span);
+#[expect(clippy::print_stderr, reason = "progress is for the terminal")]
+fn wait(span: Duration, what: &str, pids: &[u32]) {
+    let is_watched = std::io::stderr().is_terminal();
+    let (started, mut before) = (Instant::now(), cpu::seconds_of(pids).ok().flatten());
+    loop {
+        let left = span.saturating_sub(started.elapsed());
+        if left.is_zero() {
+            break;
+        }
+        std::thread::sleep(left.min(Duration::from_secs(1)));
+        if is_watched {
+            let spent = cpu::seconds_of(pids).ok().flatten();
+            let busy = spent.zip(before).map_or(0.0, |(spent, before)| spent - before);
+            before = spent;
+            let (done, all) = (started.elapsed().as_secs(), span.as_secs());
+            eprint!("\r  {what}: {done} of {all} s, server at {busy:.2} CPUs  ");
+        }
+    }
+    if is_watched {
+        eprint!("\r\x1b[K");
+    }
 }
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]

@@ -1,6 +1,5 @@
 //! One measurement's outcome.
 
-use std::collections::BTreeMap;
 use std::io::Write;
 use std::time::Duration;
 
@@ -8,6 +7,7 @@ use hdrhistogram::Histogram;
 use serde_json::{Value, json};
 
 use crate::LoadArgs;
+use crate::failure::{Failures, by_name, told};
 use crate::load::active;
 use crate::machine::{Binary, Machine, cpus_of};
 use crate::settings::environment;
@@ -16,8 +16,8 @@ use crate::settings::environment;
 #[derive(Debug)]
 pub(crate) struct Report {
     pub(crate) answers: u64,
-    /// Answers that were none that was hoped for, by code.
-    pub(crate) errors: BTreeMap<u16, u64>,
+    /// Calls without an answer that was hoped for.
+    pub(crate) errors: Failures,
     pub(crate) elapsed: Duration,
     /// CPU time of the server while it counted.
     pub(crate) cpu_seconds: Option<f64>,
@@ -50,7 +50,7 @@ fn settings(args: &LoadArgs) -> Value {
         "mode": args.mode.name(), "operation": args.operation.to_string(), "path": args.path,
         "param": args.param, "first": args.first, "count": args.count,
         "rate": args.rate, "connections": args.connections, "active": active(args),
-        "pipeline": args.pipeline, "batch": args.batch, "warm_up_seconds": args.warm_up,
+        "pipeline": args.pipeline, "batch": args.batch, "warm_up_seconds": args.warm_up, "timeout_seconds": args.timeout,
         "load_cpus": cpus_of(std::process::id()),
         "server_cpus": args.pids.first().copied().and_then(cpus_of),
         "environment": environment(std::env::vars()),
@@ -71,7 +71,7 @@ fn binary(args: &LoadArgs) -> Option<Binary> {
 
 #[expect(clippy::cast_precision_loss, reason = "figures for people, three digits are shown")]
 impl Report {
-    /// Answers that were none that was hoped for.
+    /// Calls without an answer that was hoped for.
     pub(crate) fn error_count(&self) -> u64 {
         self.errors.values().sum()
     }
@@ -85,7 +85,7 @@ impl Report {
         if args.json {
             let value = json!({
                 "label": args.label, "settings": settings(args), "machine": machine(args), "binary": binary(args),
-                "requests": self.answers, "errors": self.error_count(), "errors_by_code": self.errors,
+                "requests": self.answers, "errors": self.error_count(), "errors_by_code": by_name(&self.errors),
                 "requests_per_s": rate, "cpu_us_per_request": cpu_us, "bytes_per_connection": bytes,
                 "p50_us": quantile(0.5), "p90_us": quantile(0.9), "p99_us": quantile(0.99),
                 "p999_us": quantile(0.999), "p9999_us": quantile(0.9999),
@@ -119,8 +119,8 @@ impl Report {
             "  p50 {p50:.0} p99 {p99:.0} p99.9 {p999:.0} us  errors {}",
             self.error_count()
         )?;
-        for (code, count) in &self.errors {
-            writeln!(out, "{:<28} {count} of code {code}", "")?;
+        for (name, count) in by_name(&self.errors) {
+            writeln!(out, "{:<28} {}", "", told(&name, count))?;
         }
         Ok(())
     }

@@ -3,6 +3,7 @@
 use std::fmt::{self, Write as _};
 
 use crate::comparison::{Comparison, Spread};
+use crate::failure::told;
 
 impl Comparison {
     /// The table, for people.
@@ -43,22 +44,22 @@ impl Comparison {
                 writeln!(out, "{:<36} {:.0} bytes/connection", "", bytes.median)?;
             }
             for (code, count) in &side.errors_by_code {
-                writeln!(out, "{:<36} {count} answers with code {code}", "")?;
+                writeln!(out, "{:<36} {}", "", told(code, *count))?;
             }
             for at in &side.at_rates {
+                let rate = if at.good_per_s.median < at.requests_per_s.median {
+                    format!("{:.0}, good {:.0}", at.requests_per_s.median, at.good_per_s.median)
+                } else {
+                    format!("{:.0}", at.requests_per_s.median)
+                };
                 writeln!(
                     out,
-                    "{:<36} {:>24} {:>22} {:>8.0} {:>8.0} {:>9.0}",
-                    "  at a fixed rate",
-                    if at.good_per_s < at.requests_per_s {
-                        format!("{:.0}, good {:.0}", at.requests_per_s, at.good_per_s)
-                    } else {
-                        format!("{:.0}", at.requests_per_s)
-                    },
-                    at.cpu_us_per_request.map_or_else(String::new, |cpu| format!("{cpu:.2}")),
-                    at.p50_us,
-                    at.p99_us,
-                    at.p999_us
+                    "{:<36} {rate:>24} {:>22} {:>8.0} {:>8.0} {:>9.0}",
+                    format!("  at {} of the peak", at.share_of_peak),
+                    at.cpu_us_per_request.map_or_else(String::new, |cpu| of(cpu, 2)),
+                    at.p50_us.median,
+                    at.p99_us.median,
+                    at.p999_us.median
                 )?;
             }
         }
