@@ -16,8 +16,7 @@ another() {
     sed -e "s#$home/journal#$home/journal-$2#; s#127.0.0.1:18110#127.0.0.1:$1#; s#127.0.0.1:18111#127.0.0.1:$(($1 + 1))#" \
         -e "s#127.0.0.1:18112#127.0.0.1:$((18200 + $2))#; s#frontend_threads: 1#frontend_threads: $3#; s#pin: false#pin: true#" \
         -e "s#^runtime: {#runtime: { node: $2,#" "$home/gateway.yaml" >"$home/gateway-$2.yaml"
-    on "$4" "$gateway" serve --config "$home/gateway-$2.yaml"
-    until_open $((18200 + $2))
+    serve "$4" $((18200 + $2)) "$gateway" serve --config "$home/gateway-$2.yaml"
 }
 # frontends PID...: CPU time of their frontend threads, in nanoseconds.
 frontends() {
@@ -54,6 +53,7 @@ measure() {
 
 start_mariadb
 start_gateway "path: \"$home/journal\""
+free 18120 18121 18130 18131
 another 18120 2 1 0; first=$!
 another 18120 3 1 1; second=$!
 another 18130 4 2 0,1; both=$!

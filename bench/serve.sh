@@ -49,10 +49,8 @@ http {
     }
 }
 N
-    on 0 nginx -e stderr -c "$home/nginx.conf"
-    local pid=$!
-    until_open 18105
-    tell nginx "$pid" 18105
+    serve 0 18105 nginx -e stderr -c "$home/nginx.conf"
+    tell nginx "$!" 18105
 }
 
 # Peers and gateway read MariaDB, and share a Redis behind their memory where there is one.
@@ -61,23 +59,19 @@ if wants gateway || wants gatewayhttp || wants axum || wants gin || wants fastht
     have mariadbd || { echo "mariadb-server is not installed" >&2; exit 1; }
     start_mariadb
     if have redis-server; then
-        on 1 redis-server --port 16390 --save '' --bind 127.0.0.1
-        until_open 16390
+        serve 1 16390 redis-server --port 16390 --save '' --bind 127.0.0.1
         cache=('cache: { redis: { url: "redis://127.0.0.1:16390/0" } }')
     fi
 fi
 if wants echo; then
-    on 0 "$bench" echo --address 127.0.0.1:18200
-    pid=$!
-    until_open 18200
-    tell echo "$pid" 18200
+    serve 0 18200 "$bench" echo --address 127.0.0.1:18200
+    tell echo "$!" 18200
 fi
 if wants gateway || wants gatewayhttp; then serve_gateway; fi
 if wants redis; then
     if have redis-server; then
-        on 0 redis-server --port 16391 --save '' --bind 127.0.0.1
+        serve 0 16391 redis-server --port 16391 --save '' --bind 127.0.0.1
         pid=$!
-        until_open 16391
         redis-cli -p 16391 eval "for i = 1, 10000 do redis.call('set', 'key:' .. i, string.rep('x', 200)) end" 0 >/dev/null
         tell redis "$pid" 16391
     else
@@ -89,10 +83,8 @@ if wants nginx; then
 fi
 if wants axum; then
     if [ -n "${PEER_AXUM:-}" ]; then
-        on 0 env REDIS=redis://127.0.0.1:16390/ "$PEER_AXUM"
-        pid=$!
-        until_open 18101
-        tell axum "$pid" 18101
+        serve 0 18101 env REDIS=redis://127.0.0.1:16390/ "$PEER_AXUM"
+        tell axum "$!" 18101
     else
         absent axum "PEER_AXUM does not name its binary"
     fi
@@ -102,10 +94,8 @@ go() {
     local name=$1 port=$2
     shift 2
     if [ -z "${PEER_GO:-}" ]; then absent "$name" "PEER_GO does not name its binary"; return; fi
-    on 0 env GOMAXPROCS=1 PORT="$port" REDIS=127.0.0.1:16390 "$@" "$PEER_GO"
-    local pid=$!
-    until_open "$port"
-    tell "$name" "$pid" "$port"
+    serve 0 "$port" env GOMAXPROCS=1 PORT="$port" REDIS=127.0.0.1:16390 "$@" "$PEER_GO"
+    tell "$name" "$!" "$port"
 }
 if wants gin; then go gin 18103 FAST=; fi
 if wants fasthttp; then go fasthttp 18104 FAST=1; fi

@@ -20,7 +20,22 @@ trap stop EXIT
 
 # on CPU COMMAND...: runs it in the background; its process is $!.
 on() { local cpu=$1; shift; taskset -c "$cpu" "$@" >>"$home/output" 2>&1 & pids+=($!); }
-until_open() { for _ in $(seq 300); do (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null && return; sleep 0.1; done; echo "port $1 stays closed" >&2; cat "$home/output" >&2; exit 1; }
+is_open() { (: >"/dev/tcp/127.0.0.1/$1") 2>/dev/null; }
+# free PORT...: ends the script where somebody else has one of them, who would be measured for ours.
+free() { local port; for port in "$@"; do if is_open "$port"; then echo "port $port is taken by another program; the benchmarks need it" >&2; exit 1; fi; done; }
+# until_open PORT: waits for what was started last.
+until_open() {
+    for _ in $(seq 300); do
+        is_open "$1" && return
+        kill -0 "${pids[-1]}" 2>/dev/null || break
+        sleep 0.1
+    done
+    echo "port $1 stays closed; what should have opened it said:" >&2
+    cat "$home/output" >&2
+    exit 1
+}
+# serve CPU PORT COMMAND...: as `on`, and returns when the port, which nobody may have had, is open; the process is $!.
+serve() { local cpu=$1 port=$2; shift 2; free "$port"; on "$cpu" "$@"; until_open "$port"; }
 # cpu PID: its CPU time, in hundredths of a second.
 cpu() { awk '{print $14+$15}' "/proc/$1/stat"; }
 # sql ARGUMENTS...: the client of our MariaDB.
@@ -30,12 +45,12 @@ sql() { mariadb --no-defaults -S "$home/run/mysql.sock" -u root "$@"; }
 start_mariadb() {
     local user
     user=$(id -un)
+    free 13388
     mkdir -p "$home"/{db,run,log}
     chmod 755 "$home"
     sed -e "s#@HOME@#$home#; s#^user=.*#user=$user#" bench/peers/sql/my.cnf >"$home/my.cnf"
     mariadb-install-db --no-defaults --user="$user" --datadir="$home/db" >"$home/install" 2>&1
-    on 1 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"; mariadb_pid=$!
-    until_open 13388
+    serve 1 13388 env TMPDIR="$home/run" mariadbd --defaults-file="$home/my.cnf"; mariadb_pid=$!
     sql <bench/peers/sql/schema.sql
 }
 
@@ -45,6 +60,7 @@ start_mariadb() {
 start_gateway() {
     local journal=$1 auth=${2:-} key
     shift $(($# < 2 ? $# : 2))
+    free 18110 18111 18112
     key=$("$gateway" key new bench --role game_server --game game1 2>"$home/key.txt")
     GATEWAY_API_KEY=$(grep -Eo 'bench\.[A-Za-z0-9_-]{43}' "$home/key.txt")
     export GATEWAY_API_KEY
@@ -80,9 +96,8 @@ more_gateways() {
     for ((number = 2; number <= $1; number++)); do
         sed -e "s#$home/journal#$home/journal-$number#; s#127.0.0.1:18112#127.0.0.1:$((18200 + number))#" \
             -e "s#^runtime: {#runtime: { node: $number,#" "$home/gateway.yaml" >"$home/gateway-$number.yaml"
-        on 0 "$gateway" serve --config "$home/gateway-$number.yaml"
+        serve 0 $((18200 + number)) "$gateway" serve --config "$home/gateway-$number.yaml"
         gateway_pids+=",$!"
-        until_open $((18200 + number))
     done
 }
 

@@ -174,6 +174,7 @@ fn load(
         option("pipeline", side.pipeline.to_string());
         option("batch", side.batch.to_string());
         option("path", side.path.clone());
+        option("body", side.body.clone());
         option("label", side.name.clone());
         option("rate", format!("{rate:.0}"));
         // Keys of their own in each round: a repeat would be answered and not run.

@@ -190,7 +190,8 @@ fn rates(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
     let x = |rate: f64| LEFT + rate / most * (WIDTH - LEFT - RIGHT);
     let figures = all().flat_map(|at| [at.p50_us.minimum, at.p99_us.maximum, at.p999_us.median]);
     let y = Axis::around(figures, HEIGHT - BOTTOM, TOP);
-    begin(out, &shares_of(most).map(|rate| (x(rate), per_second(rate))), y, "requests a second")?;
+    let ticks: Vec<_> = round_ticks(most).map(|rate| (x(rate), per_second(rate))).collect();
+    begin(out, &ticks, y, "requests a second")?;
     for (side, colour) in sides.iter().zip(COLOURS.iter().cycle()) {
         let of = |figure: fn(&AtRate) -> Spread| {
             side.at_rates
@@ -221,8 +222,8 @@ fn answered(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
     let (bottom, right) = (HEIGHT - BOTTOM, WIDTH - RIGHT);
     let x = |rate: f64| LEFT + rate / asked * (right - LEFT);
     let y = |rate: f64| bottom - rate / most * (bottom - TOP);
-    let y_ticks = shares_of(most).map(|rate| (y(rate), per_second(rate)));
-    let x_ticks = shares_of(asked).map(|rate| (x(rate), per_second(rate)));
+    let y_ticks: Vec<_> = round_ticks(most).map(|rate| (y(rate), per_second(rate))).collect();
+    let x_ticks: Vec<_> = round_ticks(asked).map(|rate| (x(rate), per_second(rate))).collect();
     frame(out, &x_ticks, &y_ticks, ("answered by asked", "asked, requests a second"))?;
     let end = asked.min(most);
     write!(
@@ -249,13 +250,16 @@ fn answered(out: &mut String, sides: &[SideOutcome]) -> fmt::Result {
     Ok(())
 }
 
-/// Where a linear axis has ticks.
-fn shares_of(most: f64) -> [f64; 5] {
-    [0.0, 0.25, 0.5, 0.75, 1.0].map(|share| most * share)
+/// Where a linear axis from 0 to `most` has ticks, five to eleven: at multiples of one, two or five times a power of ten.
+fn round_ticks(most: f64) -> impl Iterator<Item = f64> {
+    let power = 10_f64.powf((most / 10.0).log10().floor());
+    let steps = [1.0, 2.0, 5.0, 10.0].map(|step| step * power);
+    let step = steps.into_iter().find(|step| most / step <= 10.0).unwrap_or(most);
+    (0..).map(move |count| f64::from(count) * step).take_while(move |tick| *tick <= most)
 }
 
 fn per_second(rate: f64) -> String {
-    format!("{rate:.0}/s")
+    if rate >= 10_000.0 { format!("{} k/s", rate / 1000.0) } else { format!("{rate}/s") }
 }
 
 /// From the lowest to the highest of the rounds.
@@ -346,6 +350,22 @@ mod tests {
         }
         let empty = Axis::around(std::iter::empty(), 0.0, 1.0);
         assert_eq!(empty.ticks().count(), 2);
+    }
+
+    #[test]
+    fn ticks_of_a_linear_axis_are_round_and_few() {
+        for (most, step, count) in [
+            (1.0, 0.1, 11),
+            (10.0, 1.0, 11),
+            (160_362.0, 20_000.0, 9),
+            (250_001.0, 50_000.0, 6),
+            (1_000_000.0, 100_000.0, 11),
+        ] {
+            let ticks: Vec<f64> = round_ticks(most).collect();
+            assert!((ticks[1] - step).abs() < step * 1e-9, "{most}: {ticks:?}");
+            assert_eq!(ticks.len(), count, "{most}: {ticks:?}");
+        }
+        assert_eq!([0.0, 9_000.0, 20_000.0].map(per_second), ["0/s", "9000/s", "20 k/s"]);
     }
 
     #[test]

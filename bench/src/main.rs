@@ -159,7 +159,7 @@ struct LoadArgs {
     pids: Vec<u32>,
     /// What to send: `echo` (64 bytes back and forth), `call` (an operation), `order` and `transfer` (each with a
     /// key of its own), `login` (a connection, a HELLO and eight calls, over and over), `idle` (nothing),
-    /// `idle-http` (a GET, then nothing), `http` (GET of a path), `redis` (GET of a key).
+    /// `idle-http` (a GET, then nothing), `http` (GET of a path, or POST of a body), `redis` (GET of a key).
     #[arg(long, default_value = "call")]
     mode: message::Mode,
     /// Connections.
@@ -223,6 +223,10 @@ struct LoadArgs {
     /// Path of `http`, key of `redis`; `{}` is where the value stands that varies.
     #[arg(long, default_value = "")]
     path: String,
+    /// Body of `http`, which is a POST then; `{}` is where the value stands that varies, `{n}` a text that no other request of this
+    /// `--prefix` has.
+    #[arg(long, default_value = "")]
+    body: String,
     /// Bearer token of `http`.
     #[arg(long, env = "GATEWAY_BENCH_TOKEN", default_value = "", hide_env_values = true)]
     token: String,

@@ -32,7 +32,7 @@ pub(crate) enum Mode {
     Idle,
     /// Connections that ask for a path over HTTP/1.1 once, and then say nothing.
     IdleHttp,
-    /// `GET` of a path over HTTP/1.1.
+    /// `GET` of a path over HTTP/1.1, or `POST` where there is a body.
     Http,
     /// `GET` of a key, as Redis takes it.
     Redis,
@@ -167,13 +167,7 @@ pub(crate) fn request(
     let value = args.first + i64::try_from(seed % count)?;
     match args.mode {
         Mode::Http | Mode::IdleHttp => {
-            let path = args.path.replacen("{}", &value.to_string(), 1);
-            write!(out, "GET {path} HTTP/1.1\r\nHost: localhost\r\n")?;
-            if !args.token.is_empty() {
-                write!(out, "Authorization: Bearer {}\r\n", args.token)?;
-            }
-            out.extend_from_slice(b"\r\n");
-            return Ok(());
+            return http(args, id, value, out);
         }
         Mode::Redis => {
             let key = args.path.replacen("{}", &value.to_string(), 1);
@@ -188,7 +182,7 @@ pub(crate) fn request(
     if matches!(args.mode, Mode::Call | Mode::Login) {
         return call(args, (id, seed), &[(args.param.as_str(), Value::Int(value))], out);
     }
-    let number = format!("{}{:08x}{id:08x}", args.prefix, args.connection);
+    let number = number(args, id);
     if args.mode == Mode::Order {
         let params = [
             ("order_no", Value::Str(number.into())),
@@ -208,6 +202,28 @@ pub(crate) fn request(
         ("amount", Value::Int(1)),
     ];
     call(args, (id, 0), &params, out)
+}
+
+/// What no other request of this run is called.
+fn number(args: &LoadArgs, id: u32) -> String {
+    format!("{}{:08x}{id:08x}", args.prefix, args.connection)
+}
+
+fn http(args: &LoadArgs, id: u32, value: i64, out: &mut Vec<u8>) -> anyhow::Result<()> {
+    let method = if args.body.is_empty() { "GET" } else { "POST" };
+    let path = args.path.replacen("{}", &value.to_string(), 1);
+    write!(out, "{method} {path} HTTP/1.1\r\nHost: localhost\r\n")?;
+    if !args.token.is_empty() {
+        write!(out, "Authorization: Bearer {}\r\n", args.token)?;
+    }
+    if !args.body.is_empty() {
+        let body = args.body.replace("{}", &value.to_string()).replace("{n}", &number(args, id));
+        let length = body.len();
+        write!(out, "Content-Type: application/json\r\nContent-Length: {length}\r\n\r\n{body}")?;
+        return Ok(());
+    }
+    out.extend_from_slice(b"\r\n");
+    Ok(())
 }
 
 fn call(
@@ -306,7 +322,7 @@ fn http_answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
         name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse::<usize>())
     });
     let length = head_end + 4 + length.context("a response without Content-Length")??;
-    let error = Some(status).filter(|status| *status != 200);
+    let error = Some(status).filter(|status| !(200..=299).contains(status));
     Ok((bytes.len() >= length).then(|| Answer::new(length, error)))
 }
 
@@ -323,7 +339,10 @@ fn redis_answer(bytes: &[u8]) -> anyhow::Result<Option<Answer>> {
 
 #[cfg(test)]
 mod tests {
+    use clap::Parser as _;
+
     use super::*;
+    use crate::{Command, Line};
 
     #[track_caller]
     fn check(mode: Mode, bytes: &[u8], expected: (usize, Option<u16>)) {
@@ -339,6 +358,36 @@ mod tests {
         let refused = b"HTTP/1.1 503 Busy\r\nA: b\r\nContent-Length:0\r\n\r\n";
         check(Mode::Http, refused, (refused.len(), Some(503)));
         assert!(answer(Mode::Http, 1, b"HTTP/1.1 200 OK\r\n\r\n").is_err());
+    }
+
+    #[test]
+    fn body_makes_a_post_whose_length_is_told_and_whose_number_no_other_request_has() {
+        let line = [
+            "gateway-bench",
+            "load",
+            "--address=127.0.0.1:1",
+            "--mode=http",
+            "--path=/orders",
+            "--prefix=r",
+            r#"--body={"no":"{n}","player":{}}"#,
+            "--first=7",
+            "--count=1",
+        ];
+        let Command::Load(args) = Line::try_parse_from(line).unwrap().command else { panic!() };
+        let sent = |id| {
+            let mut out = Vec::new();
+            request(&args, id, 0, &mut out).unwrap();
+            String::from_utf8(out).unwrap()
+        };
+        let body = r#"{"no":"r0000000000000001","player":7}"#;
+        let (head, sent_body) =
+            sent(1).split_once("\r\n\r\n").map(|(a, b)| (a.to_owned(), b.to_owned())).unwrap();
+        assert_eq!(sent_body, body);
+        assert!(head.starts_with("POST /orders HTTP/1.1\r\n"), "{head}");
+        assert!(head.ends_with(&format!("Content-Length: {}", body.len())), "{head}");
+        assert_ne!(sent(1), sent(2));
+        check(Mode::Http, b"HTTP/1.1 201 Created\r\nContent-Length: 0\r\n\r\n", (43, None));
+        check(Mode::Http, b"HTTP/1.1 300 Many\r\nContent-Length: 0\r\n\r\n", (40, Some(300)));
     }
 
     #[test]

@@ -48,6 +48,9 @@ pub(crate) struct Side {
     /// The path of `http`, the key of `redis`.
     #[serde(default)]
     pub(crate) path: String,
+    /// The body of `http`, which is a POST then (`--body` of `gateway-bench load`).
+    #[serde(default)]
+    pub(crate) body: String,
     /// Whether `http` sends a token.
     #[serde(default)]
     pub(crate) token: bool,

@@ -15,6 +15,7 @@ pub(crate) struct Settings {
     /// Empty where the mode has none.
     pub(crate) operation: String,
     pub(crate) path: String,
+    pub(crate) body: String,
     pub(crate) param: String,
     /// Values that the parameter takes.
     pub(crate) count: u32,
@@ -49,6 +50,7 @@ impl Settings {
             mode: side.mode.clone(),
             operation: side.operation.clone(),
             path: side.path.clone(),
+            body: side.body.clone(),
             param: side.param.clone(),
             count: side.count,
             rate: side.rate,

@@ -6,6 +6,7 @@
 -- @param      amount int min=1
 -- @param      price_cents bigint min=1
 -- @allow      game_server
+-- @http       POST /v1/{game}/orders
 -- @idempotent key=order_no ttl=24h
 -- @async      max=500 linger=5ms dead=10
 -- @lane       player_id
