@@ -32,7 +32,8 @@ pub(crate) struct Ratio {
     /// Above 1: more CPU time a request.
     pub(crate) cpu_us_per_request: Option<f64>,
     /// Above 1: more requests a second.
-    pub(crate) requests_per_s: f64,
+    pub(crate) requests_per_s: Option<f64>,
+    pub(crate) bytes_per_connection: Option<f64>,
 }
 
 /// Measurements at a fixed rate, one in each round.
@@ -89,21 +90,24 @@ pub(crate) struct Comparison {
 
 /// Fills in how each side stands to each other one.
 pub(crate) fn relate(sides: &mut [SideOutcome]) {
-    let medians: Vec<_> = sides
-        .iter()
-        .map(|side| {
-            let cpu = side.cpu_us_per_request.map(|cpu| cpu.median);
-            (side.name.clone(), cpu, side.requests_per_s.median)
-        })
-        .collect();
+    let figures = |side: &SideOutcome| {
+        let cpu = side.cpu_us_per_request.map(|cpu| cpu.median);
+        let bytes = side.bytes_per_connection.map(|bytes| bytes.median);
+        (cpu, Some(side.requests_per_s.median), bytes)
+    };
+    let ratio = |own: Option<f64>, other: Option<f64>| {
+        own.zip(other).filter(|(_, other)| *other > 0.0).map(|(own, other)| own / other)
+    };
+    let all: Vec<_> = sides.iter().map(|side| (side.name.clone(), figures(side))).collect();
     for side in sides {
-        let own = (side.cpu_us_per_request.map(|cpu| cpu.median), side.requests_per_s.median);
-        for (name, cpu, rate) in medians.iter().filter(|(name, ..)| *name != side.name) {
-            let ratio = Ratio {
-                cpu_us_per_request: own.0.zip(*cpu).map(|(own, other)| own / other),
-                requests_per_s: own.1 / rate,
+        let own = figures(side);
+        for (name, other) in all.iter().filter(|(name, _)| *name != side.name) {
+            let ratios = Ratio {
+                cpu_us_per_request: ratio(own.0, other.0),
+                requests_per_s: ratio(own.1, other.1),
+                bytes_per_connection: ratio(own.2, other.2),
             };
-            side.ratio_to.insert(name.clone(), ratio);
+            side.ratio_to.insert(name.clone(), ratios);
         }
     }
 }
@@ -182,6 +186,7 @@ pub(crate) mod tests {
         assert_eq!(side["cpu_us_per_request"]["maximum"], 3.5);
         assert_eq!(side["ratio_to"]["echo"]["cpu_us_per_request"], 0.5);
         assert_eq!(side["ratio_to"]["echo"]["requests_per_s"], 1.0);
+        assert_eq!(side["ratio_to"]["echo"]["bytes_per_connection"], 1.0);
         assert_eq!(side["at_rates"][2]["good_per_s"]["median"], 12_345.0);
         assert!(told["machine"]["kernel"].is_string() && side["settings"]["mode"] == "call");
     }

@@ -59,7 +59,7 @@ enum Command {
     /// Measure how fast a disk makes groups durable, by the way they are written.
     Disk(DiskArgs),
     /// Put load on a server and print rate, latency and the server's CPU time per request.
-    Load(LoadArgs),
+    Load(Box<LoadArgs>),
 }
 
 /// What to compare.

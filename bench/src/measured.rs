@@ -124,8 +124,15 @@ pub(crate) fn measure(
     let grown = grown.map_or(0, |(after, before)| after.saturating_sub(before));
     told.bytes_per_connection = figure(grown) / f64::from(connections.max(1));
     let per_second = spent.map(|seconds| seconds / span.counted.as_secs_f64());
-    told.cpu_us_per_request = per_second.map(|share| share * 1e6 / told.requests_per_s);
+    told.cpu_us_per_request = per_second.and_then(|share| per_request(share, told.requests_per_s));
     Ok(told)
+}
+
+/// Microseconds of CPU for each request; `None`: there were none.
+///
+/// - `share`: CPUs that were busy.
+fn per_request(share: f64, requests_per_s: f64) -> Option<f64> {
+    (requests_per_s > 0.0).then(|| share * 1e6 / requests_per_s)
 }
 
 /// Waits, and says on a terminal how far it is.
@@ -194,6 +201,13 @@ fn together(parts: &[Part]) -> anyhow::Result<Measured> {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn connections_that_ask_for_nothing_have_no_cost_of_a_request() {
+        assert_eq!(per_request(0.0, 0.0), None);
+        assert_eq!(per_request(0.5, 0.0), None);
+        assert_eq!(per_request(0.5, 100_000.0), Some(5.0));
+    }
 
     #[test]
     fn rates_of_processes_add_up_and_their_latencies_are_one_distribution() {

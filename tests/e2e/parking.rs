@@ -203,3 +203,45 @@ fn requests_keep_a_connection_awake_and_many_at_once_wake_all_that_are_parked() 
         ((parked(&gateway, "tcp") - 299.0).abs() < 0.5).then_some(())
     });
 }
+
+#[test]
+fn ring_of_few_entries_serves_many_more_connections_than_it_has() {
+    let gateway = setup()
+        .set("/runtime/ring_entries", json!(256))
+        .set("/runtime/frontend_threads", json!(1))
+        .start();
+    // Every table of the thread grows with them, several times, and then with those that take the places of others.
+    let connect = |count| (0..count).map(|_| gateway.connect("game1", &admin(), Codec::Msgpack));
+    let mut wires: Vec<_> = connect(1_000).collect();
+    for _ in 0..2 {
+        let calls: Vec<_> = wires
+            .iter_mut()
+            .enumerate()
+            .map(|(place, wire)| {
+                // A player of its own: an answer that went to another connection would be seen.
+                let player = 1001 + place % 5;
+                let call = wire.request(CALL, &json!(["player.get", { "player_id": player }]));
+                wire.send(&call);
+                (call.id, format!("Player{player}"))
+            })
+            .collect();
+        for (wire, (id, name)) in wires.iter_mut().zip(calls) {
+            let reply = wire.expect_frame();
+            assert_eq!((reply.id, reply.number), (id, 0));
+            assert!(
+                reply.bytes().windows(name.len()).any(|part| part == name.as_bytes()),
+                "{name}"
+            );
+        }
+        let mut place = 0;
+        wires.retain(|_| {
+            place += 1;
+            place % 2 == 0
+        });
+        wait_until("half of them have left", || {
+            ((open(&gateway, "tcp") - 500.0).abs() < 0.5).then_some(())
+        });
+        wires.extend(connect(500));
+    }
+    assert!((open(&gateway, "tcp") - 1_000.0).abs() < 0.5);
+}

@@ -453,6 +453,36 @@ mod tests {
     }
 
     #[test]
+    fn table_grows_with_its_connections_and_a_place_that_was_left_is_the_next_ones() {
+        let registry = Rc::new(Registry::default());
+        let join = || registry.join(-1, LIMITS, Phase::Idle);
+        let mut places: Vec<Place> = (0..70_000).map(|_| join()).collect();
+        let busy = places[69_999].presence().begin_request();
+        for _ in 0..3 {
+            // Every other one goes, and a new one has its place: leaving twice over must not take that from it.
+            places = places
+                .into_iter()
+                .enumerate()
+                .filter(|(at, _)| at % 2 == 1)
+                .map(|(_, it)| it)
+                .collect();
+            assert_eq!(registry.count(), 35_000);
+            places.splice(0..0, (0..35_000).map(|_| join()));
+            assert_eq!(registry.count(), 70_000);
+        }
+        let keys: std::collections::BTreeSet<usize> =
+            places.iter().map(|place| place.key).collect();
+        assert_eq!(
+            (keys.len(), keys.last()),
+            (70_000, Some(&69_999)),
+            "no place is given twice or left unused"
+        );
+        assert_eq!(registry.cut_all(), 1);
+        drop((busy, places));
+        assert_eq!(registry.count(), 0);
+    }
+
+    #[test]
     fn connection_that_left_is_not_counted() {
         let registry = Rc::new(Registry::default());
         drop(registry.join(-1, LIMITS, Phase::Idle));
