@@ -3,8 +3,10 @@
 use super::super::super::testing::until;
 use super::*;
 
-/// Ends the connection that runs a statement like `which`; returns when it was found.
-pub(super) async fn kill(pool: &Pool, which: &str) {
+/// Ends the connection that runs a statement like `which`; returns its number when it was found.
+///
+/// `KILL` only sets a flag: the statement may go on until it looks ([`gone`]).
+pub(super) async fn kill(pool: &Pool, which: &str) -> String {
     let mut lease = pool.acquire(far()).await.expect("one");
     let question = format!(
         "SELECT id FROM information_schema.processlist \
@@ -16,9 +18,19 @@ pub(super) async fn kill(pool: &Pool, which: &str) {
         if let Some(number) = found.first().and_then(|row| row[0].clone()) {
             // It may have ended by itself since it was listed.
             drop(lease.execute(&Statement::plain(format!("KILL {number}"))).await);
-            return;
+            return number.to_string();
         }
         assert!(Instant::now() < limit, "nothing to kill");
+    }
+}
+
+/// Waits until the server has no connection `number` any more.
+async fn gone(pool: &Pool, number: &str) {
+    let mut lease = pool.acquire(far()).await.expect("one");
+    let question = format!("SELECT id FROM information_schema.processlist WHERE id = {number}");
+    let limit = far();
+    while !lease.fetch_texts(&Statement::plain(&*question)).await.expect("a list").is_empty() {
+        assert!(Instant::now() < limit, "connection {number} does not end");
     }
 }
 
@@ -101,7 +113,9 @@ async fn connection_lost_in_commit_is_1305_without_a_key_and_the_truth_with_one(
             let bed = bed.clone();
             tokio::spawn(async move { bed.run(&template, values, far()).await })
         };
-        kill(&bed.pool, "info LIKE 'COMMIT%'").await;
+        let number = kill(&bed.pool, "info LIKE 'COMMIT%'").await;
+        // Before commits may go on: one that is let through before it sees that it was ended succeeds.
+        gone(&bed.pool, &number).await;
         block.run_text("BACKUP STAGE END").await.expect("may do that");
         drop(block);
         let answer = asked.await.expect("no panic");
