@@ -18,7 +18,7 @@ pub(super) async fn kill(pool: &Pool, which: &str) -> String {
         if let Some(number) = found.first().and_then(|row| row[0].clone()) {
             // It may have ended by itself since it was listed.
             drop(lease.execute(&Statement::plain(format!("KILL {number}"))).await);
-            return number.to_string();
+            return number;
         }
         assert!(Instant::now() < limit, "nothing to kill");
     }
